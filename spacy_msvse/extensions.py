@@ -1,0 +1,72 @@
+"""The attributes that carry a picture, and what was seen in it, on spaCy's `Doc` and `Span`.
+
+Every attribute but the two predicted ones may be set by a user. `None` means "not given"; an
+empty list or string means "given, and empty", which keeps an extractor from filling it in.
+"""
+
+from typing import Any
+
+from spacy.tokens import Doc, Span
+
+#: Attributes of a Doc that describe its picture: these travel with a post through a corpus.
+PICTURE_ATTRIBUTES = (
+    "image",
+    "image_tags",
+    "image_caption",
+    "image_texts",
+    "image_regions",
+    "image_features",
+)
+
+#: Attributes of a Doc that the component writes.
+PREDICTED_ATTRIBUTES = ("image_status", "image_extracted", "visual_entities")
+
+#: Colours for displaCy, registered as an entry point.
+DISPLACY_COLORS = {
+    "PER": "#a5d8ff",
+    "LOC": "#b2f2bb",
+    "ORG": "#ffd8a8",
+    "MISC": "#eebefa",
+    "OTHER": "#eebefa",
+}
+
+
+def register_extensions() -> None:
+    """Register the attributes once; attributes that exist already are left alone."""
+    for name in PICTURE_ATTRIBUTES + PREDICTED_ATTRIBUTES:
+        if not Doc.has_extension(name):
+            Doc.set_extension(name, default=None)
+    if not Span.has_extension("confidence"):
+        Span.set_extension("confidence", default=None)
+
+
+def get_picture_attributes(doc: Doc) -> dict[str, Any]:
+    """Collect what a post carries besides its text, without the predicted attributes.
+
+    doc (Doc): The post.
+    RETURNS (dict): Attribute name to value, for the attributes that are set; under "meta" the
+        free-form description of the post (`doc.user_data["meta"]`), if any.
+    """
+    values = {name: doc._.get(name) for name in PICTURE_ATTRIBUTES}
+    for name in doc._.image_extracted or ():
+        values[name] = None
+    values["meta"] = doc.user_data.get("meta")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:
+    """Put the values that `get_picture_attributes` collected onto another Doc.
+
+    doc (Doc): The Doc to write to.
+    values (dict): Attribute name to value.
+    RETURNS (Doc): The same Doc.
+    """
+    for name, value in values.items():
+        if name == "meta":
+            doc.user_data["meta"] = value
+        else:
+            doc._.set(name, value)
+    return doc
+
+
+register_extensions()

@@ -1,0 +1,1 @@
+"""Pictures to regions, tags, captions and texts. Knows nothing of spaCy."""
