@@ -65,6 +65,10 @@ class Errors:
         "[MSVSE-E015] The tokenizer of '{name}' is not a fast tokenizer, so tokens cannot be aligned "
         "to word pieces. Use an encoder that ships a tokenizer.json."
     )
+    E016 = (
+        "[MSVSE-E016] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but must "
+        "be {expected}. Correct it in [components.msvse_ner.vision]."
+    )
 
     E020 = "[MSVSE-E020] Picture '{name}' cannot be read: {reason}."
     E021 = (
@@ -86,6 +90,17 @@ class Errors:
         "[MSVSE-E034] '{path}' has {count} malformed rows and nothing was written; the first: "
         "{first}. Mend them, or pass --skip-bad-rows to leave them out."
     )
+    E035 = (
+        "[MSVSE-E035] `make_doc` cannot use {type} as its {argument}: {reason}. Give {expected}."
+    )
+    E036 = (
+        "[MSVSE-E036] The output '{path}' does not end in '.spacy', so spaCy's readers would pass "
+        "it over. Rename it."
+    )
+    E037 = (
+        "[MSVSE-E037] No path to a corpus was given. Set it in [corpora], for instance with "
+        "`--paths.train train.spacy`."
+    )
 
 
 class Warnings:
@@ -105,3 +120,8 @@ class Warnings:
         "[MSVSE-W004] {count} of {total} training pictures cannot be read; the first: {first}"
     )
     W005 = "[MSVSE-W005] {count} examples of this batch have no aligned gold entities and were skipped."
+    W006 = (
+        "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have no "
+        "sentence boundaries to split them short enough, so some of their text is left out. Raise "
+        "`max_length`, or set it to 0: the component splits long posts itself."
+    )

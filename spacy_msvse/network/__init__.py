@@ -1,0 +1,1 @@
+"""The MSVSE network in plain PyTorch. Knows nothing of spaCy or Thinc."""

@@ -1,0 +1,235 @@
+"""Linear-chain CRFs over BIO labels: pytorch-crf's parameters, and what its lattice tells.
+
+pytorch-crf holds the parameters. The algorithms are here because it knows no marginals, no missing
+labels and no empty sequences, and decodes sample by sample.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torchcrf
+from torch import Tensor
+
+#: The score of what must not happen. Finite, so that no infinity turns into NaN in a gradient.
+FORBIDDEN = -1e4
+
+
+def bio_labels(types: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels for some entity types: O, then B and I of each type.
+
+    types (tuple): Entity types.
+    RETURNS (tuple): 2 * len(types) + 1 labels.
+    """
+    return ("O", *(f"{position}-{name}" for name in types for position in "BI"))
+
+
+@dataclass
+class Lattice:
+    """The scores of all labellings of a batch of sequences.
+
+    emissions (Tensor): float of shape (B, T, K).
+    transitions (Tensor): float of shape (K, K), from label to label.
+    start (Tensor): float of shape (K,).
+    end (Tensor): float of shape (K,).
+    mask (Tensor): bool of shape (B, T): True on tokens, which come before all padding. A sequence
+        may be empty.
+    """
+
+    emissions: Tensor
+    transitions: Tensor
+    start: Tensor
+    end: Tensor
+    mask: Tensor
+
+    def restrict(self, allowed: Tensor) -> "Lattice":
+        """Keep the labellings that use allowed labels alone.
+
+        allowed (Tensor): bool of shape (B, T, K).
+        RETURNS (Lattice): A lattice in which other labellings have next to no weight.
+        """
+        return replace(self, emissions=self.emissions.masked_fill(~allowed, FORBIDDEN))
+
+    def interpolate(self, other: "Lattice", weight: float) -> "Lattice":
+        """Mix all scores of two lattices over the same sequences (method: joint decoding).
+
+        other (Lattice): The other lattice.
+        weight (float): Its share, in [0, 1].
+        RETURNS (Lattice): (1 - weight) of this lattice plus weight of the other.
+        """
+        return Lattice(
+            torch.lerp(self.emissions, other.emissions, weight),
+            torch.lerp(self.transitions, other.transitions, weight),
+            torch.lerp(self.start, other.start, weight),
+            torch.lerp(self.end, other.end, weight),
+            self.mask,
+        )
+
+    def log_partition(self) -> Tensor:
+        """Log of the summed weight of all labellings.
+
+        RETURNS (Tensor): float of shape (B,); 0 for an empty sequence.
+        """
+        if self.emissions.shape[1] == 0:
+            return self.emissions.new_zeros(len(self.emissions))
+        last = self._forward()[:, -1]
+        log_partition = torch.logsumexp(last + self.end, dim=1)
+        return torch.where(self.mask[:, 0], log_partition, 0.0)
+
+    def marginals(self) -> Tensor:
+        """Log-probability of each label at each token.
+
+        RETURNS (Tensor): float of shape (B, T, K); rows of padding are 0 everywhere.
+        """
+        if self.emissions.shape[1] == 0:
+            return self.emissions
+        log_weights = self._forward() + self._backward()
+        log_marginals = log_weights - torch.logsumexp(log_weights, dim=2, keepdim=True)
+        return log_marginals.masked_fill(~self.mask.unsqueeze(2), 0.0)
+
+    def best_labels(self) -> Tensor:
+        """The labelling of the highest score (Viterbi).
+
+        RETURNS (Tensor): int64 of shape (B, T); 0 on padding.
+        """
+        batch, length, labels = self.emissions.shape
+        best = torch.zeros(batch, length, dtype=torch.long, device=self.emissions.device)
+        if length == 0:
+            return best
+        stay = torch.arange(labels, device=best.device).expand(batch, labels)
+        score = self.start + self.emissions[:, 0]
+        pointers = []
+        for t in range(1, length):
+            step, pointer = (score.unsqueeze(2) + self.transitions).max(dim=1)
+            inside = self.mask[:, t].unsqueeze(1)
+            score = torch.where(inside, step + self.emissions[:, t], score)
+            pointers.append(torch.where(inside, pointer, stay))
+        label = (score + self.end).argmax(dim=1)
+        best[:, -1] = label
+        for t in range(length - 1, 0, -1):
+            label = pointers[t - 1].gather(1, label.unsqueeze(1)).squeeze(1)
+            best[:, t - 1] = label
+        return best.masked_fill(~self.mask, 0)
+
+    def span_log_probabilities(
+        self, sequence: Tensor, first: Tensor, last: Tensor, entity_type: Tensor
+    ) -> Tensor:
+        """Log-probability that a labelling holds exactly this entity: these tokens, this type.
+
+        sequence (Tensor): int64 of shape (E,): the sequence of each entity.
+        first (Tensor): int64 of shape (E,): its first token.
+        last (Tensor): int64 of shape (E,): its last token, included.
+        entity_type (Tensor): int64 of shape (E,): its type, an index into `bio_labels`' types.
+        RETURNS (Tensor): float of shape (E,).
+        """
+        if len(sequence) == 0:
+            return self.emissions.new_zeros(0)
+        begin, inside = 2 * entity_type + 1, 2 * entity_type + 2
+        forward, backward = self._forward(), self._backward()
+        log_partition = torch.logsumexp(forward[:, -1] + self.end, dim=1)[sequence]
+        # Inside the entity the path is fixed: B, then I up to the last token. The sum over its I
+        # labels is a difference of running sums.
+        running = self.emissions.cumsum(dim=1)
+        repeat = self.transitions[inside, inside]
+        score = forward[sequence, first, begin]
+        inside_score = (
+            self.transitions[begin, inside]
+            + running[sequence, last, inside]
+            - running[sequence, first, inside]
+            + repeat * (last - first - 1)
+        )
+        longer = last > first
+        score = score + torch.where(longer, inside_score, 0.0)
+        # After it, anything but one more I of the same type.
+        label = torch.where(longer, inside, begin)
+        following = (last + 1).clamp(max=self.emissions.shape[1] - 1)
+        after = (
+            self.transitions[label]
+            + self.emissions[sequence, following]
+            + backward[sequence, following]
+        )
+        after = after.scatter(1, inside.unsqueeze(1), FORBIDDEN)
+        followed = (following > last) & self.mask[sequence, following]
+        rest = torch.where(followed, torch.logsumexp(after, dim=1), self.end[label])
+        return score + rest - log_partition
+
+    def _forward(self) -> Tensor:
+        """Log of the summed weight of all beginnings that end in a label at a token, (B, T, K)."""
+        score = self.start + self.emissions[:, 0]
+        scores = [score]
+        for t in range(1, self.emissions.shape[1]):
+            step = torch.logsumexp(score.unsqueeze(2) + self.transitions, dim=1)
+            inside = self.mask[:, t].unsqueeze(1)
+            score = torch.where(inside, step + self.emissions[:, t], score)
+            scores.append(score)
+        return torch.stack(scores, dim=1)
+
+    def _backward(self) -> Tensor:
+        """Log of the summed weight of all endings that follow a label at a token, (B, T, K)."""
+        score = self.end.expand(len(self.emissions), -1)
+        scores = [score]
+        for t in range(self.emissions.shape[1] - 1, 0, -1):
+            ahead = (score + self.emissions[:, t]).unsqueeze(1)
+            step = torch.logsumexp(self.transitions + ahead, dim=2)
+            score = torch.where(self.mask[:, t].unsqueeze(1), step, score)
+            scores.append(score)
+        return torch.stack(scores[::-1], dim=1)
+
+
+class BioCRF(torchcrf.CRF):
+    """A CRF in which I follows nothing but B or I of its own type.
+
+    The forbidden transitions are a fixed mask over the parameters, not parameters.
+    """
+
+    forbidden_transitions: Tensor
+    forbidden_start: Tensor
+
+    def __init__(self, num_types: int) -> None:
+        """Set up the parameters.
+
+        num_types (int): Number of entity types; the labels are those of `bio_labels`.
+        """
+        super().__init__(2 * num_types + 1, batch_first=True)
+        inside = torch.arange(2, self.num_tags, 2)
+        forbidden = torch.zeros(self.num_tags, self.num_tags)
+        forbidden[:, inside] = FORBIDDEN
+        forbidden[inside - 1, inside] = 0.0
+        forbidden[inside, inside] = 0.0
+        start = torch.zeros(self.num_tags)
+        start[inside] = FORBIDDEN
+        # Derived from num_types, hence not saved.
+        self.register_buffer("forbidden_transitions", forbidden, persistent=False)
+        self.register_buffer("forbidden_start", start, persistent=False)
+
+    def lattice(self, emissions: Tensor, mask: Tensor) -> Lattice:
+        """Score all labellings.
+
+        emissions (Tensor): float of shape (B, T, K).
+        mask (Tensor): bool of shape (B, T).
+        RETURNS (Lattice): The scores.
+        """
+        return Lattice(
+            emissions,
+            self.transitions + self.forbidden_transitions,
+            self.start_transitions + self.forbidden_start,
+            self.end_transitions,
+            mask,
+        )
+
+
+def negative_log_likelihood(lattice: Lattice, allowed: Tensor) -> Tensor:
+    """How unlikely the allowed labellings are, missing labels marginalised.
+
+    lattice (Lattice): All labellings.
+    allowed (Tensor): bool of shape (B, T, K).
+    RETURNS (Tensor): float of shape (B,).
+    """
+    # One pass over both lattices: the recursion loops over tokens, whatever the batch size.
+    restricted = lattice.restrict(allowed).emissions
+    both = replace(
+        lattice,
+        emissions=torch.cat([lattice.emissions, restricted]),
+        mask=torch.cat([lattice.mask, lattice.mask]),
+    )
+    log_all, log_allowed = both.log_partition().chunk(2)
+    return log_all - log_allowed

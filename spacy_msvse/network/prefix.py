@@ -1,0 +1,67 @@
+"""From visual semantic features to the prefixes of every encoder layer."""
+
+import torch
+from torch import Tensor, nn
+
+from .encoder import Prefixes
+from .fusion import ViewFeatures
+
+
+class PrefixGenerator(nn.Module):
+    """Multi-scale visual semantic prefixes.
+
+    Stated: the features enter the text encoder as prefixes. Reconstructed: learned queries attend
+    over each view's vectors; a bottleneck makes a key and a value for every layer; a gate for every
+    layer weighs the values of the present views.
+    """
+
+    def __init__(self, width: int, num_layers: int, length: int, bottleneck: int) -> None:
+        super().__init__()
+        self.num_layers = num_layers
+        self.length = length
+        self.queries = nn.Parameter(torch.empty(length, width))
+        nn.init.normal_(self.queries, std=0.02)
+        self.bottleneck = nn.Sequential(
+            nn.Linear(width, bottleneck),
+            nn.Tanh(),
+            nn.Linear(bottleneck, 2 * num_layers * width),
+        )
+        self.gate = nn.Linear(width, num_layers)
+
+    def forward(self, views: ViewFeatures) -> Prefixes:
+        """Make the prefixes of a batch.
+
+        views (ViewFeatures): Visual semantic features of S views.
+        RETURNS (Prefixes): S * length slots; those of absent views are masked out.
+        """
+        present = views.present
+        pooled = torch.stack([self._pool(vectors, mask) for vectors, mask in views.split()], dim=1)
+        states = self.bottleneck(pooled)
+        batch, num_views = present.shape
+        # (B, S, m, 2 L d) -> (2, L, B, S, m, d)
+        states = states.view(batch, num_views, self.length, 2, self.num_layers, -1)
+        keys, values = states.permute(3, 4, 0, 1, 2, 5)
+        values = values * self._gate(views.mean(), present)[..., None, None]
+        mask = present.repeat_interleave(self.length, dim=1)
+        return Prefixes(keys.flatten(2, 3), values.flatten(2, 3), mask)
+
+    def _pool(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """Attend over one view's vectors (B, V, d) with each query: (B, m, d)."""
+        scores = torch.einsum("md,bvd->bmv", self.queries, vectors) / vectors.shape[2] ** 0.5
+        return masked_softmax(scores, mask.unsqueeze(1)) @ vectors
+
+    def _gate(self, means: Tensor, present: Tensor) -> Tensor:
+        """Weigh the present views in every layer: (L, B, S), a row without views is 0."""
+        logits = self.gate(means)
+        return masked_softmax(logits.permute(2, 0, 1), present.unsqueeze(0))
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last dimension, restricted to a mask.
+
+    scores (Tensor): float.
+    mask (Tensor): bool, broadcastable to the scores.
+    RETURNS (Tensor): Probabilities; all 0, not NaN, where the mask holds nothing.
+    """
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return torch.softmax(scores, dim=-1) * mask

@@ -1,0 +1,197 @@
+"""The CRF's lattice against brute-force enumeration of all labellings."""
+
+import math
+from itertools import product
+
+import pytest
+import torch
+import torchcrf
+
+from spacy_msvse.network.crf import (
+    FORBIDDEN,
+    BioCRF,
+    Lattice,
+    bio_labels,
+    negative_log_likelihood,
+)
+
+TYPES = ("PER", "LOC")
+LABELS = bio_labels(TYPES)
+
+
+def random_lattice(lengths: list[int], seed: int = 0) -> Lattice:
+    torch.manual_seed(seed)
+    crf = BioCRF(len(TYPES)).double()
+    for parameter in crf.parameters():
+        torch.nn.init.normal_(parameter).requires_grad_(False)
+    mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+    emissions = torch.randn(len(lengths), max(lengths), len(LABELS), dtype=torch.double)
+    return crf.lattice(emissions, mask)
+
+
+def labellings(lattice: Lattice, row: int) -> dict[tuple[int, ...], float]:
+    """Every labelling of one sequence and its score."""
+    length = int(lattice.mask[row].sum())
+    scores = {}
+    for path in product(range(len(LABELS)), repeat=length):
+        score = torch.zeros((), dtype=torch.double)
+        for t, label in enumerate(path):
+            score = score + lattice.emissions[row, t, label]
+            score = score + (lattice.transitions[path[t - 1], label] if t else lattice.start[label])
+        if path:
+            score = score + lattice.end[path[-1]]
+        scores[path] = float(score)
+    return scores
+
+
+def log_sum(scores) -> float:
+    return float(torch.logsumexp(torch.tensor(list(scores), dtype=torch.double), 0))
+
+
+def entities(path: tuple[int, ...]) -> set[tuple[int, int, int]]:
+    """First token, last token and type index of the entities of a labelling."""
+    found, start = set(), None
+    for t, label in enumerate((*path, 0)):
+        inside = label and label % 2 == 0
+        if start is not None and not inside:
+            found.add((start, t - 1, (path[start] - 1) // 2))
+            start = None
+        if label % 2 == 1:
+            start = t
+    return found
+
+
+LENGTHS = [4, 1, 0, 3]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_log_partition_equals_enumeration(seed):
+    lattice = random_lattice(LENGTHS, seed)
+    for row, value in enumerate(lattice.log_partition().tolist()):
+        assert value == pytest.approx(log_sum(labellings(lattice, row).values()), abs=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_viterbi_equals_enumeration(seed):
+    lattice = random_lattice(LENGTHS, seed)
+    best = lattice.best_labels()
+    for row, length in enumerate(LENGTHS):
+        scores = labellings(lattice, row)
+        assert tuple(best[row, :length].tolist()) == max(scores, key=scores.__getitem__)
+        assert not best[row, length:].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_marginals_equal_enumeration(seed):
+    lattice = random_lattice(LENGTHS, seed)
+    marginals = lattice.marginals()
+    for row, length in enumerate(LENGTHS):
+        scores = labellings(lattice, row)
+        total = log_sum(scores.values())
+        for t, label in product(range(length), range(len(LABELS))):
+            expected = log_sum(s for path, s in scores.items() if path[t] == label) - total
+            assert float(marginals[row, t, label].exp()) == pytest.approx(
+                math.exp(expected), abs=1e-8
+            )
+        assert not marginals[row, length:].any()
+
+
+def test_marginals_are_the_gradient_of_log_partition():
+    lattice = random_lattice(LENGTHS)
+    lattice.emissions.requires_grad_()
+    (gradient,) = torch.autograd.grad(lattice.log_partition().sum(), lattice.emissions)
+    marginals = lattice.marginals().exp() * lattice.mask.unsqueeze(2)
+    torch.testing.assert_close(gradient, marginals)
+
+
+def test_marginals_are_differentiable_and_work_in_inference_mode():
+    lattice = random_lattice(LENGTHS)
+    with torch.inference_mode():
+        assert lattice.marginals().isfinite().all()
+    lattice.emissions.requires_grad_()
+    lattice.marginals()[0, 1, 1].backward()
+    assert lattice.emissions.grad.isfinite().all()
+    assert lattice.emissions.grad[0].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_span_probabilities_equal_enumeration(seed):
+    lattice = random_lattice(LENGTHS, seed)
+    spans = [
+        (row, first, last, entity_type)
+        for row, length in enumerate(LENGTHS)
+        for first in range(length)
+        for last in range(first, length)
+        for entity_type in range(len(TYPES))
+    ]
+    columns = [torch.tensor(column) for column in zip(*spans, strict=True)]
+    log_probabilities = lattice.span_log_probabilities(*columns)
+    for (row, *entity), value in zip(spans, log_probabilities.tolist(), strict=True):
+        scores = labellings(lattice, row)
+        holding = [s for path, s in scores.items() if tuple(entity) in entities(path)]
+        expected = log_sum(holding) - log_sum(scores.values())
+        assert value == pytest.approx(expected, abs=1e-6)
+
+
+def test_missing_labels_are_marginalised():
+    lattice = random_lattice([4])
+    allowed = torch.zeros(1, 4, len(LABELS), dtype=torch.bool)
+    known = {0: LABELS.index("B-LOC"), 2: LABELS.index("O")}
+    for t in range(4):
+        allowed[0, t, known[t] if t in known else slice(None)] = True
+    scores = labellings(lattice, 0)
+    agreeing = [s for path, s in scores.items() if all(path[t] == k for t, k in known.items())]
+    expected = log_sum(scores.values()) - log_sum(agreeing)
+    assert negative_log_likelihood(lattice, allowed).item() == pytest.approx(expected, abs=1e-8)
+
+
+def test_likelihood_equals_pytorch_crf():
+    lattice = random_lattice([4, 2])
+    reference = torchcrf.CRF(len(LABELS), batch_first=True).double()
+    reference.transitions.data = lattice.transitions.detach()
+    reference.start_transitions.data = lattice.start.detach()
+    reference.end_transitions.data = lattice.end.detach()
+    tags = torch.tensor([[1, 2, 0, 3], [3, 4, 0, 0]])
+    allowed = torch.nn.functional.one_hot(tags, len(LABELS)).bool()
+    expected = -reference(lattice.emissions, tags, mask=lattice.mask, reduction="none")
+    torch.testing.assert_close(negative_log_likelihood(lattice, allowed), expected)
+
+
+def test_only_legal_labellings_are_decoded():
+    lattice = random_lattice([6])
+    inside = [LABELS.index("I-PER"), LABELS.index("I-LOC")]
+    lattice.emissions[:, :, inside] += 50.0
+    path = [LABELS[i] for i in lattice.best_labels()[0].tolist()]
+    for before, label in zip(["O", *path], path, strict=False):
+        if label.startswith("I-"):
+            assert before[1:] == label[1:]
+
+
+def test_forbidden_transitions_are_a_finite_mask_and_no_parameter():
+    crf = BioCRF(2)
+    assert set(dict(crf.named_parameters())) == {
+        "start_transitions",
+        "end_transitions",
+        "transitions",
+    }
+    assert "forbidden_transitions" not in crf.state_dict()
+    lattice = crf.lattice(torch.zeros(1, 1, 5), torch.ones(1, 1, dtype=torch.bool))
+    assert lattice.transitions.isfinite().all()
+    assert lattice.transitions[LABELS.index("O"), LABELS.index("I-PER")] < FORBIDDEN / 2
+    assert lattice.transitions[LABELS.index("B-PER"), LABELS.index("I-LOC")] < FORBIDDEN / 2
+    assert lattice.transitions[LABELS.index("B-PER"), LABELS.index("I-PER")] > FORBIDDEN / 2
+
+
+def test_batches_without_any_token():
+    lattice = BioCRF(2).lattice(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool))
+    assert lattice.log_partition().tolist() == [0.0, 0.0]
+    assert lattice.best_labels().shape == (2, 0)
+    assert lattice.marginals().shape == (2, 0, 5)
+
+
+def test_interpolation_mixes_every_score():
+    first, second = random_lattice([3], 0), random_lattice([3], 1)
+    mixed = first.interpolate(second, 0.25)
+    for name in ("emissions", "transitions", "start", "end"):
+        expected = 0.75 * getattr(first, name) + 0.25 * getattr(second, name)
+        torch.testing.assert_close(getattr(mixed, name), expected)

@@ -1,0 +1,303 @@
+"""The network: absent views, ablations, size, and a plain PyTorch training loop."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spacy_msvse.network.config import NetworkConfig
+from spacy_msvse.network.inputs import MsvseTargets, to_device
+from spacy_msvse.network.msvse import build_network, gather_tokens
+
+from .conftest import TINY_ENCODER, make_inputs, make_targets, tiny_config, tiny_network
+
+ABLATIONS = {
+    "without attention": {"attention": False},
+    "without gate": {"gate": False},
+    "without attention and gate": {"attention": False, "gate": False},
+    "without multi-task decoder": {"multitask": False},
+    "without visual entity classifier": {"visual_classifier": False},
+    "without prefixes": {"prefixes": False},
+    "joint text": {"joint_views": []},
+    "joint text + tags": {"joint_views": ["tags"]},
+    "joint text + tags + caption": {"joint_views": ["tags", "caption"]},
+    "prefix regions": {"prefix_views": ["regions"]},
+    "prefix regions + tags": {"prefix_views": ["regions", "tags"]},
+    "prefix regions + caption": {"prefix_views": ["regions", "caption"]},
+    "tags only": {"prefix_views": ["tags"], "joint_views": ["tags"]},
+    "encoded views": {"view_layers": 2},
+    "text only": {
+        "prefix_views": [],
+        "joint_views": [],
+        "multitask": False,
+        "visual_classifier": False,
+    },
+}
+
+
+def test_all_views_absent_equals_the_plain_encoder():
+    network = tiny_network()
+    inputs = make_inputs([5, 3], [0, 0], [0, 0], [0, 0])
+    outputs = network(inputs)
+    plain = network.multimodal_decoder(
+        gather_tokens(network.encoder(inputs.text), inputs), inputs.token_mask
+    )
+    mask = inputs.token_mask
+    torch.testing.assert_close(
+        outputs.multimodal.emissions[mask], plain.emissions[mask], atol=1e-5, rtol=0
+    )
+    assert not outputs.visual_mask.any()
+
+
+@pytest.mark.parametrize("view_layers", [0, 2])
+def test_a_post_in_a_mixed_batch_equals_that_post_alone(view_layers):
+    """Whatever is absent for one post contributes nothing, though its neighbours have it."""
+    network = tiny_network(view_layers=view_layers)
+    lengths, regions, tags, caption = [5, 3, 7, 4], [4, 0, 2, 3], [3, 0, 0, 2], [6, 0, 0, 0]
+    inputs = make_inputs(lengths, regions, tags, caption)
+    together = network(inputs)
+    for row, length in enumerate(lengths):
+        alone = network(select(inputs, row, regions=regions[row]))
+        torch.testing.assert_close(
+            alone.multimodal.emissions[0, :length],
+            together.multimodal.emissions[row, :length],
+            atol=1e-5,
+            rtol=0,
+        )
+        torch.testing.assert_close(
+            alone.visual_logits[0][alone.visual_mask[0]],
+            together.visual_logits[row][together.visual_mask[row]],
+            atol=1e-5,
+            rtol=0,
+        )
+
+
+def select(inputs, row: int, regions: int):
+    """One post of a batch, padding cut off; a view it does not carry is left out altogether."""
+    index = torch.tensor([row])
+    length = int(inputs.token_mask[row].sum())
+    kept = None
+    if regions:
+        kept = replace(
+            inputs.regions,
+            vectors=inputs.regions.vectors[index, :regions],
+            boxes=inputs.regions.boxes[index, :regions],
+            mask=inputs.regions.mask[index, :regions],
+        )
+    return replace(
+        inputs,
+        text=inputs.text.rows(index),
+        joint=inputs.joint.rows(index),
+        window_post=torch.tensor([0]),
+        token_window=torch.zeros(1, length, dtype=torch.long),
+        token_piece=inputs.token_piece[index, :length],
+        token_mask=inputs.token_mask[index, :length],
+        views={name: pieces.rows(index) for name, pieces in inputs.views.items()},
+        regions=kept,
+    )
+
+
+def test_every_view_changes_the_scores(inputs):
+    network = tiny_network()
+    full = network(inputs).multimodal.emissions[0, :5]
+    region_mask = inputs.regions.mask.clone()
+    region_mask[0] = False
+    without = {"regions": replace(inputs, regions=replace(inputs.regions, mask=region_mask))}
+    for name in ("tags", "caption"):
+        mask = inputs.views[name].mask.clone()
+        mask[0] = False
+        pieces = replace(inputs.views[name], mask=mask)
+        without[name] = replace(inputs, views={**inputs.views, name: pieces})
+    for name, changed in without.items():
+        assert (network(changed).multimodal.emissions[0, :5] - full).abs().max() > 1e-4, name
+
+
+def test_no_view_present_gives_no_nan_and_a_gate_of_zero():
+    network = tiny_network().train()
+    inputs = make_inputs([4, 2], [0, 0], [0, 0], [0, 0])
+    loss = network.loss(network(inputs), make_targets(inputs))
+    loss.total.backward()
+    assert loss.total.isfinite()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+    semantics = network._visual_semantics(inputs, network.encoder(inputs.text))
+    assert not network.prefix._gate(semantics.mean(), semantics.present).any()
+
+
+@pytest.mark.parametrize("name", sorted(ABLATIONS))
+def test_every_ablation_is_a_setting_and_trains(name, inputs):
+    network = tiny_network(**ABLATIONS[name]).train()
+    loss = network.loss(network(inputs), make_targets(inputs))
+    loss.total.backward()
+    assert loss.total.isfinite()
+    unused = [n for n, p in network.named_parameters() if p.grad is None]
+    assert not unused, "an ablation leaves no dead parameters behind"
+
+
+def test_ablations_differ_from_the_full_network():
+    full = {name for name, _ in tiny_network().named_parameters()}
+    for name in ("without attention", "without gate", "without multi-task decoder"):
+        settings = ABLATIONS[name]
+        assert {n for n, _ in tiny_network(**settings).named_parameters()} < full, name
+
+
+def test_encoder_is_shared_by_text_tags_and_caption(inputs):
+    network = tiny_network()
+    seen = []
+    network.encoder.model.embeddings.register_forward_hook(lambda *_: seen.append(1))
+    network(inputs)
+    assert len(seen) == 4, "text, tags, caption and the joint pass read one embedding table"
+
+
+def test_paper_configuration_has_the_parameters_of_table_7():
+    """119.27 M trainable parameters within 1%, BERT-base and 2048-wide regions."""
+    config = NetworkConfig(
+        types=("PER", "LOC", "ORG", "MISC"), encoder={"model_type": "bert"}, region_dim=2048
+    )
+    with torch.device("meta"):
+        network = build_network(config)
+    count = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    assert count == pytest.approx(119.27e6, rel=0.01)
+
+
+def test_accumulated_sub_batches_equal_one_batch():
+    """Every term is a mean within a post and a sum over posts, divided by a constant."""
+    network = tiny_network(dropout=0.0).double()
+    lengths, regions, tags, caption = [5, 3, 7, 4], [4, 0, 2, 3], [3, 0, 0, 2], [6, 0, 0, 0]
+    inputs = make_inputs(lengths, regions, tags, caption)
+    inputs.regions = replace(
+        inputs.regions,
+        vectors=inputs.regions.vectors.double(),
+        boxes=inputs.regions.boxes.double(),
+    )
+    targets = make_targets(inputs)
+    targets.types = targets.types.double()
+    network.loss(network(inputs), targets).total.backward()
+    whole = {name: p.grad.clone() for name, p in network.named_parameters()}
+    network.zero_grad()
+    for row, length in enumerate(lengths):
+        target = MsvseTargets(
+            targets.allowed[row : row + 1, :length],
+            targets.types[row : row + 1],
+            targets.types_known[row : row + 1],
+        )
+        network.loss(network(select(inputs, row, regions[row])), target).total.backward()
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter.grad, whole[name], atol=1e-6, rtol=1e-6, msg=name)
+
+
+def test_tie_teaches_the_text_decoder_alone(inputs):
+    from spacy_msvse.network.decoder import tie_loss
+
+    network = tiny_network().train()
+    outputs = network(inputs)
+    tie_loss(outputs.multimodal, outputs.text).sum().backward()
+    assert network.text_decoder.emissions.weight.grad.any()
+    assert network.multimodal_decoder.emissions.weight.grad is None
+
+
+def test_tie_is_zero_between_equal_lattices_and_positive_otherwise(inputs):
+    from spacy_msvse.network.decoder import tie_loss
+
+    outputs = tiny_network()(inputs)
+    assert tie_loss(outputs.text, outputs.text).abs().max() < 1e-6
+    assert (tie_loss(outputs.multimodal, outputs.text) > 0).all()
+
+
+def test_joint_decoding_reads_one_lattice(inputs):
+    outputs = tiny_network()(inputs)
+    for weight, expected in ((0.0, outputs.multimodal), (1.0, outputs.text)):
+        network = tiny_network(joint_decoding_weight=weight)
+        lattice = network.lattice(outputs)
+        torch.testing.assert_close(lattice.emissions, expected.emissions)
+        torch.testing.assert_close(network.decode(outputs), expected.best_labels())
+
+
+def test_views_are_counted_in_training_alone(inputs):
+    network = tiny_network()
+    network(inputs)
+    assert network.view_shares() == {}
+    network.train()(inputs)
+    shares = network.view_shares()
+    assert shares == pytest.approx({"regions": 2 / 3, "tags": 1 / 3, "caption": 1 / 3})
+
+
+def test_posts_longer_than_a_window_read_each_token_from_one_window():
+    """Two windows of one post: its tokens come from both, its views reach both."""
+    network = tiny_network()
+    inputs = make_inputs([4, 4], [2, 2], [2, 2], [3, 3])
+    one_post = replace(
+        inputs,
+        window_post=torch.tensor([0, 0]),
+        token_window=torch.tensor([[0, 0, 0, 1, 1, 1]]),
+        token_piece=torch.tensor([[1, 2, 3, 2, 3, 4]]),
+        token_mask=torch.ones(1, 6, dtype=torch.bool),
+        views={name: pieces.rows(torch.tensor([0])) for name, pieces in inputs.views.items()},
+        regions=replace(
+            inputs.regions,
+            vectors=inputs.regions.vectors[:1],
+            boxes=inputs.regions.boxes[:1],
+            mask=inputs.regions.mask[:1],
+        ),
+    )
+    outputs = network(one_post)
+    assert outputs.multimodal.emissions.shape == (1, 6, 5)
+    assert outputs.visual_logits.shape == (1, 3, 2)
+
+
+def test_dropout_reaches_the_network():
+    network = tiny_network()
+    network.set_dropout(0.0)
+    inputs = make_inputs([5], [4], [3], [6])
+    network.train()
+    first, second = network(inputs), network(inputs)
+    torch.testing.assert_close(first.multimodal.emissions, second.multimodal.emissions)
+    network.set_dropout(0.5)
+    assert not torch.equal(
+        network(inputs).multimodal.emissions, network(inputs).multimodal.emissions
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"colour": "red"},
+        {"joint_views": ["regions"]},
+        {"prefix_length": 0},
+        {"joint_decoding_weight": 1.5},
+        {"joint_decoding_weight": 0.5, "multitask": False},
+        {"prefix_views": ["tags", "tags"]},
+    ],
+)
+def test_bad_settings_are_a_coded_error(settings):
+    with pytest.raises(ValueError, match="MSVSE-E007"):
+        tiny_config(**settings)
+
+
+def test_a_plain_pytorch_loop_trains_the_network():
+    """No spaCy, no Thinc: build, compare, differentiate, decode."""
+    torch.manual_seed(0)
+    network = build_network(
+        {
+            "types": ["PER", "LOC"],
+            "encoder": TINY_ENCODER,
+            "region_dim": 6,
+            "prefix_length": 2,
+            "prefix_width": 8,
+        }
+    )
+    inputs = to_device(make_inputs([5, 3, 6], [2, 3, 0], [2, 0, 2], [3, 0, 4]), "cpu")
+    targets = to_device(make_targets(inputs), "cpu")
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    network.set_dropout(0.0)
+    for _ in range(60):
+        network.train()
+        loss = network.loss(network(inputs), targets)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+    network.eval()
+    with torch.inference_mode():
+        labels = network.decode(network(inputs))
+    gold = targets.allowed.long().argmax(dim=2)
+    assert torch.equal(labels[inputs.token_mask], gold[inputs.token_mask])
