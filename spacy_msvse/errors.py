@@ -65,9 +65,9 @@ class Errors:
         "[MSVSE-E015] The tokenizer of '{name}' is not a fast tokenizer, so tokens cannot be aligned "
         "to word pieces. Use an encoder that ships a tokenizer.json."
     )
-    E016 = (
-        "[MSVSE-E016] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but must "
-        "be {expected}. Correct it in [components.msvse_ner.vision]."
+    E017 = (
+        "[MSVSE-E017] Gold label '{label}' is not one of the component's labels ({labels}). Add it "
+        "before `nlp.initialize()`, or map it to one of them when converting."
     )
 
     E020 = "[MSVSE-E020] Picture '{name}' cannot be read: {reason}."
@@ -79,6 +79,10 @@ class Errors:
         "[MSVSE-E022] Picture '{name}' is a URL. Nothing is fetched; download it first and give the "
         "path or its bytes."
     )
+    E023 = (
+        "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but must "
+        "be {expected}. Correct it in [components.msvse_ner.vision]."
+    )
 
     E030 = "[MSVSE-E030] {path}:{line}: {reason}."
     E031 = (
@@ -87,7 +91,7 @@ class Errors:
     E032 = "[MSVSE-E032] Label map entry '{entry}' is not of the form OLD=NEW."
     E033 = "[MSVSE-E033] '{path}' does not exist. Check the path."
     E034 = (
-        "[MSVSE-E034] '{path}' has {count} malformed rows and nothing was written; the first: "
+        "[MSVSE-E034] '{path}': malformed rows ({count}), so nothing was written; the first: "
         "{first}. Mend them, or pass --skip-bad-rows to leave them out."
     )
     E035 = (
@@ -121,7 +125,7 @@ class Warnings:
     )
     W005 = "[MSVSE-W005] {count} examples of this batch have no aligned gold entities and were skipped."
     W006 = (
-        "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have no "
-        "sentence boundaries to split them short enough, so some of their text is left out. Raise "
-        "`max_length`, or set it to 0: the component splits long posts itself."
+        "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have "
+        "no sentence boundaries to split them short enough, so some of their text is left out. "
+        "Raise `max_length`, or set it to 0: the component splits long posts itself."
     )

@@ -21,6 +21,9 @@ PICTURE_ATTRIBUTES = (
 #: Attributes of a Doc that the component writes.
 PREDICTED_ATTRIBUTES = ("image_status", "image_extracted", "visual_entities")
 
+#: Where in `doc.spans` the predicted entities and their probabilities are.
+SPANS_KEY = "msvse_ner"
+
 #: Colours for displaCy, registered as an entry point.
 DISPLACY_COLORS = {
     "PER": "#a5d8ff",
@@ -37,7 +40,23 @@ def register_extensions() -> None:
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=None)
     if not Span.has_extension("confidence"):
-        Span.set_extension("confidence", default=None)
+        Span.set_extension("confidence", getter=get_confidence)
+
+
+def get_confidence(span: Span) -> float | None:
+    """Look up the probability of a predicted entity, `span._.confidence`.
+
+    span (Span): An entity, such as one of `doc.ents`.
+    RETURNS (float): Probability that exactly these tokens are an entity of exactly this type; None
+        if the component did not predict it.
+    """
+    group = span.doc.spans.get(SPANS_KEY)
+    if group is None:
+        return None
+    for other, score in zip(group, group.attrs.get("scores", ()), strict=False):
+        if (other.start, other.end, other.label) == (span.start, span.end, span.label):
+            return float(score)
+    return None
 
 
 def get_picture_attributes(doc: Doc) -> dict[str, Any]:

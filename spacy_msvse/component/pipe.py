@@ -1,0 +1,542 @@
+"""The component: what spaCy calls to train, predict, annotate, score and save."""
+
+import multiprocessing
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import srsly
+import torch
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
+
+from ..errors import Errors, Warnings
+from ..extensions import SPANS_KEY
+from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
+from ..network.msvse import Msvse
+from ..vision.extract import VisualExtractor
+from ..vision.picture import PictureError, probe_picture
+from ..vision.store import FeatureStore
+from .batch import find_entities, make_targets
+from .model import MsvseModel, get_shim, network_config, untrained_views
+from .posts import Post, make_post, needs_picture, picture_source
+
+#: How many posts are read, and pictures held decoded, at once.
+READ_BATCH = 16
+
+
+@dataclass
+class Prediction:
+    """What the component found in one Doc.
+
+    entities (list): First token, token after the last, type and probability of each entity.
+    visual_entities (dict): View to entity type to probability, for the views that are used.
+    post (Post): What the network was told; None for an empty Doc.
+    """
+
+    entities: list[tuple[int, int, str, float]] = field(default_factory=list)
+    visual_entities: dict[str, dict[str, float]] = field(default_factory=dict)
+    post: Post | None = None
+
+
+class MsvseNer(TrainablePipe):
+    """Named entity recognition for a text with a picture."""
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: MsvseModel,
+        name: str = "msvse_ner",
+        *,
+        vision: VisualExtractor | None = None,
+        overwrite: bool = False,
+        on_missing_image: str = "warn",
+        min_view_share: float = 0.01,
+        max_batch_tokens: int = 1024,
+        scorer: Callable | None = None,
+    ) -> None:
+        """Set up the component; see `make_msvse_ner` for the arguments.
+
+        RAISES (ValueError): For an unknown `on_missing_image` (MSVSE-E007).
+        """
+        policies = ("warn", "error", "ignore")
+        if on_missing_image not in policies:
+            expected = "one of " + ", ".join(policies)
+            raise ValueError(
+                Errors.E007.format(
+                    setting="on_missing_image", value=on_missing_image, expected=expected
+                )
+            )
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.cfg: dict[str, Any] = {"labels": []}
+        self.vision = vision
+        self.overwrite = overwrite
+        self.on_missing_image = on_missing_image
+        self.min_view_share = min_view_share
+        self.max_batch_tokens = max_batch_tokens
+        #: The only folder to read pictures from; None allows any path. Set at run time, never saved.
+        self.image_root: str | Path | None = None
+        self.scorer = scorer
+        self.feature_store: FeatureStore | None = None
+        self._warned: set[str] = set()
+
+    # Labels
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The entity types."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> list[str]:
+        """The entity types, as `spacy init labels` writes them."""
+        return list(self.labels)
+
+    def add_label(self, label: str) -> int:
+        """Add an entity type, before the network is built.
+
+        label (str): The type.
+        RETURNS (int): 1 if it was added, 0 if it was there.
+        RAISES (ValueError): If the network is built already (MSVSE-E005).
+        """
+        if label in self.cfg["labels"]:
+            return 0
+        if get_shim(self.model).network is not None:
+            labels = ", ".join(self.labels)
+            raise ValueError(Errors.E005.format(label=label, name=self.name, labels=labels))
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        return 1
+
+    # Training
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Sequence[str] | None = None,
+        feature_store: str | None = None,
+    ) -> None:
+        """Load the encoder's and the extractors' weights and build the network.
+
+        get_examples (Callable): Returns the training examples. Their entities give the labels, and
+            their pictures are looked for.
+        nlp (Language): The pipeline.
+        labels (Sequence[str]): The entity types, if they are known.
+        feature_store (str): Folder of a feature store that training reads and fills.
+        RAISES (ValueError): Without any label (MSVSE-E004), if weights cannot be loaded
+            (MSVSE-E001, MSVSE-E011), or if pictures are referenced but nothing visual can be read
+            (MSVSE-E009).
+        """
+        validate_get_examples(get_examples, "MsvseNer.initialize")
+        found = self._survey(get_examples())
+        for label in sorted(found) if labels is None else labels:
+            self.add_label(label)
+        if not self.labels:
+            raise ValueError(Errors.E004.format(name=self.name))
+        if self.vision is not None:
+            self.vision.initialize()
+            self.vision.to(str(get_torch_default_device()))
+        self.feature_store = None if feature_store is None else FeatureStore(feature_store)
+        self.model.attrs["types"] = list(self.labels)
+        self.model.attrs["region_dim"] = self._region_dim(get_examples)
+        self.model.initialize()
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch of examples.
+
+        examples (Iterable[Example]): The examples.
+        drop (float): The dropout rate, of every dropout of the network.
+        sgd (Optimizer): The optimiser; without one, gradients accumulate.
+        losses (dict): Losses by component name, to add to.
+        RETURNS (dict): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "MsvseNer.update")
+        examples = [example for example in examples if len(example.predicted)]
+        if not examples:
+            return losses
+        self._require_network()
+        set_dropout_rate(self.model, drop)
+        posts = self._read([example.predicted for example in examples])
+        outputs, backprop = self.model.begin_update(posts)
+        loss, total = self.get_loss(examples, outputs)
+        backprop(total)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(  # type: ignore[override]
+        self, examples: Iterable[Example], scores: MsvseOutputs
+    ) -> tuple[float, torch.Tensor]:
+        """Compare the network's outputs to the gold labels.
+
+        examples (Iterable[Example]): The examples.
+        scores (MsvseOutputs): The network's outputs for them.
+        RETURNS (tuple): The loss, and the same as the scalar tensor to differentiate.
+        """
+        network = self._require_network()
+        targets = make_targets(list(examples), self.labels)
+        loss: MsvseLoss = network.loss(scores, to_device(targets, get_shim(self.model).device))
+        return float(loss.total.detach()), loss.total
+
+    # Prediction
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of Docs.
+
+        stream (Iterable[Doc]): The Docs.
+        batch_size (int): How many are buffered; see `max_batch_tokens` for how many are computed.
+        YIELDS (Doc): The Docs, in order.
+        """
+        if multiprocessing.parent_process() is not None:
+            # The thread pool of the parent does not survive a fork: waiting for it would hang.
+            torch.set_num_threads(1)
+        yield from super().pipe(stream, batch_size=batch_size)
+
+    def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
+        """Find entities, without changing the Docs.
+
+        docs (Iterable[Doc]): The Docs.
+        RETURNS (list): A prediction for each of them.
+        RAISES (ValueError): Before the network is built (MSVSE-E003), or for an unreadable picture
+            if `on_missing_image` is "error" (MSVSE-E020).
+        """
+        network = self._require_network()
+        docs = list(docs)
+        masked = untrained_views(self.model, self.min_view_share)
+        for view, share in masked.items():
+            self._warn_once(
+                f"untrained {view}",
+                Warnings.W003.format(scale=view, share=share, minimum=self.min_view_share),
+            )
+        predictions = [Prediction() for _ in docs]
+        for rows in self._batches(docs):
+            posts = self._read([docs[row] for row in rows], masked)
+            outputs = self.model.predict(posts)
+            for row, prediction in zip(rows, self._decode(network, posts, outputs), strict=True):
+                predictions[row] = prediction
+        if network.config.multimodal and len(docs) > 1:
+            seen = [s for p in predictions if p.post is not None for s in p.post.status.values()]
+            if seen and all(status == "absent" for status in seen):
+                self._warn_once("text alone", Warnings.W001.format(name=self.name))
+        return predictions
+
+    def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:  # type: ignore[override]
+        """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and the
+        attributes `image_status`, `visual_entities` and what the extractors saw.
+
+        docs (Iterable[Doc]): The Docs.
+        predictions (Sequence[Prediction]): What `predict` returned for them.
+        """
+        for doc, prediction in zip(docs, predictions, strict=True):
+            self._set_entities(doc, prediction)
+            post = prediction.post
+            if post is None:
+                continue
+            for name in doc._.image_extracted or ():
+                doc._.set(name, None)
+            for name, value in post.extracted.items():
+                doc._.set(name, value)
+            doc._.image_extracted = sorted(post.extracted) or None
+            doc._.image_status = post.status
+            doc._.visual_entities = prediction.visual_entities
+
+    def _set_entities(self, doc: Doc, prediction: Prediction) -> None:
+        kept = [] if self.overwrite else list(doc.ents)
+        taken = {token.i for span in kept for token in span}
+        spans, scores = [], []
+        for start, end, label, probability in prediction.entities:
+            if taken.isdisjoint(range(start, end)):
+                spans.append(Span(doc, start, end, label=label))
+                scores.append(probability)
+        doc.set_ents([*kept, *spans])
+        group = SpanGroup(doc, name=SPANS_KEY, spans=spans)
+        group.attrs["scores"] = np.asarray(scores, dtype="float32")
+        doc.spans[SPANS_KEY] = group
+
+    def _batches(self, docs: Sequence[Doc]) -> Iterator[list[int]]:
+        """Rows of Docs of similar length, at most `max_batch_tokens` with padding; no empty Docs."""
+        rows = [row for row, doc in enumerate(docs) if len(doc)]
+        rows.sort(key=lambda row: len(docs[row]), reverse=True)
+        while rows:
+            size = max(1, self.max_batch_tokens // len(docs[rows[0]]))
+            yield rows[:size]
+            rows = rows[size:]
+
+    def _decode(
+        self, network: Msvse, posts: Sequence[Post], outputs: MsvseOutputs
+    ) -> list[Prediction]:
+        """Entities with their probabilities, all read from one lattice."""
+        with torch.inference_mode():
+            lattice = network.lattice(outputs)
+            labels = lattice.best_labels().cpu().numpy()
+            entities = [
+                (row, start, end - 1, label)
+                for row, post in enumerate(posts)
+                for start, end, label in find_entities(labels[row, : len(post.doc)])
+            ]
+            columns = torch.tensor(entities, dtype=torch.long, device=lattice.mask.device)
+            probabilities = lattice.span_log_probabilities(*columns.view(-1, 4).T).exp().tolist()
+            visual = outputs.visual_logits
+            chances = None if visual is None else visual.sigmoid().tolist()
+            present = outputs.visual_mask.tolist()
+        predictions = [Prediction(post=post) for post in posts]
+        for (row, first, last, label), probability in zip(entities, probabilities, strict=True):
+            # Rounding may lift a certain entity above 1.
+            entity = (first, last + 1, self.labels[label], min(probability, 1.0))
+            predictions[row].entities.append(entity)
+        for row, prediction in enumerate(predictions):
+            if chances is None:
+                break
+            for index, view in enumerate(network.config.prefix_views):
+                if present[row][index]:
+                    prediction.visual_entities[view] = dict(
+                        zip(self.labels, chances[row][index], strict=True)
+                    )
+        return predictions
+
+    # Pictures
+
+    def _read(self, docs: Sequence[Doc], masked: Iterable[str] = ()) -> list[Post]:
+        """Gather what is known of each Doc's picture, extracting what is not."""
+        views = network_config(self.model).views
+        features: list[Any] = [None] * len(docs)
+        problems: list[str | None] = [None] * len(docs)
+        stored = {row: key for row, doc in enumerate(docs) if (key := self._store_key(doc))}
+        if self.vision is not None:
+            wanted = [v for v in views if v not in masked]
+            sources = [picture_source(d) if needs_picture(d, wanted) else None for d in docs]
+            outcomes = self.vision.extract_sources(
+                sources,
+                image_root=self.image_root,
+                store=self.feature_store,
+                batch_size=READ_BATCH,
+            )
+            for row, (found, problem) in enumerate(outcomes):
+                features[row], problems[row] = found, problem
+                if problem is not None:
+                    self._report(problem)
+        for row, key in stored.items():
+            features[row] = self._stored_features(key)
+        return [
+            make_post(doc, views, found, problem, masked)
+            for doc, found, problem in zip(docs, features, problems, strict=True)
+        ]
+
+    def _store_key(self, doc: Doc) -> str | None:
+        key = doc._.image_features
+        return key if isinstance(key, str) else None
+
+    def _stored_features(self, key: str) -> Any:
+        found = None
+        if self.feature_store is not None and self.vision is not None:
+            found = self.feature_store.get(key, self.vision.fingerprint)
+        if found is None:
+            raise ValueError(Errors.E014.format(given=f"the key '{key}', which no store holds"))
+        return found
+
+    def _report(self, problem: str) -> None:
+        if self.on_missing_image == "error":
+            raise PictureError(problem)
+        if self.on_missing_image == "warn":
+            warnings.warn(Warnings.W002.format(problem=problem), stacklevel=2)
+
+    def _survey(self, examples: Iterable[Example]) -> set[str]:
+        """Look at all training examples: which labels they have, and whether pictures can be read."""
+        labels: set[str] = set()
+        reads_pictures = self.vision is not None and bool(network_config(self.model).views)
+        referenced = visual = 0
+        problems: list[str] = []
+        for example in examples:
+            labels.update(entity.label_ for entity in example.reference.ents)
+            doc = example.predicted
+            visual += any(
+                doc._.get(name) is not None
+                for name in ("image_tags", "image_caption", "image_texts", "image_features")
+            )
+            source = picture_source(doc)
+            if source is None or not reads_pictures:
+                continue
+            referenced += 1
+            try:
+                probe_picture(source, self.image_root)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems and len(problems) == referenced and not visual:
+            raise ValueError(Errors.E009.format(count=referenced, reason=problems[0]))
+        if problems:
+            warnings.warn(
+                Warnings.W004.format(count=len(problems), total=referenced, first=problems[0]),
+                stacklevel=2,
+            )
+        return labels
+
+    def _region_dim(self, get_examples: Callable[[], Iterable[Example]]) -> int:
+        """Width of a region vector: the user's own, or else the extractor's."""
+        if "regions" in self.model.attrs["settings"]["prefix_views"]:
+            for example in get_examples():
+                features = example.predicted._.image_features
+                if features is not None and not isinstance(features, str):
+                    return int(np.asarray(features).shape[-1])
+        return max(1, self.vision.region_dim if self.vision is not None else 1)
+
+    # Saving and loading
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Save the component in memory.
+
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (bytes): The component.
+        """
+        return util.to_bytes(self._writers(exclude), exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MsvseNer":
+        """Load what `to_bytes` saved.
+
+        bytes_data (bytes): The component.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (MsvseNer): This component.
+        RAISES (ValueError): If it is incomplete or damaged (MSVSE-E006).
+        """
+        util.from_bytes(bytes_data, self._readers(exclude), exclude)
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the component to a folder. Each file is written beside and renamed.
+
+        path (Path): The folder.
+        exclude (Iterable[str]): Names of parts to leave out.
+        """
+
+        def writer(content: Callable[[], bytes]) -> Callable[[Path], None]:
+            return lambda file: _write_whole(file, content())
+
+        writers: dict[str, Callable[[Path], None]] = {
+            name: writer(content) for name, content in self._writers(exclude).items()
+        }
+        writers["vocab"] = lambda folder: self.vocab.to_disk(folder, exclude=exclude)
+        util.to_disk(path, writers, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "MsvseNer":
+        """Load what `to_disk` saved.
+
+        path (Path): The folder.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (MsvseNer): This component.
+        RAISES (ValueError): If it is incomplete or damaged (MSVSE-E006).
+        """
+
+        def reader(load: Callable[[bytes], Any]) -> Callable[[Path], None]:
+            return lambda file: load(_read_whole(file))
+
+        readers: dict[str, Callable[[Path], None]] = {
+            name: reader(load) for name, load in self._readers(exclude).items()
+        }
+        readers["vocab"] = lambda folder: self.vocab.from_disk(folder, exclude=exclude)
+        util.from_disk(path, readers, exclude)
+        return self
+
+    def _writers(self, exclude: Iterable[str]) -> dict[str, Callable[[], bytes]]:
+        return {
+            "cfg": lambda: srsly.json_dumps(self.cfg).encode("utf8"),
+            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+            "model": self.model.to_bytes,
+            "vision": self._vision_to_bytes,
+        }
+
+    def _readers(self, exclude: Iterable[str]) -> dict[str, Callable[[bytes], Any]]:
+        return {
+            "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
+            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
+            "model": self._model_from_bytes,
+            "vision": self._vision_from_bytes,
+        }
+
+    def _model_from_bytes(self, data: bytes) -> None:
+        try:
+            self.model.from_bytes(data)
+        except ValueError as error:
+            if "MSVSE-" in str(error):
+                raise
+            raise ValueError(Errors.E006.format(reason=error)) from error
+
+    def _vision_to_bytes(self) -> bytes:
+        # Before initialisation the extractors have no weights to save.
+        if self.vision is None or get_shim(self.model).network is None:
+            return b""
+        return self.vision.to_bytes()
+
+    def _vision_from_bytes(self, data: bytes) -> None:
+        if self.vision is not None and data:
+            self.vision.from_bytes(data)
+            self.vision.to(str(get_torch_default_device()))
+
+    def __reduce__(self) -> tuple:
+        # Worker processes get all but the store, which is a handle of this process alone.
+        settings = {
+            "vision": self.vision,
+            "overwrite": self.overwrite,
+            "on_missing_image": self.on_missing_image,
+            "min_view_share": self.min_view_share,
+            "max_batch_tokens": self.max_batch_tokens,
+            "scorer": self.scorer,
+        }
+        state = {"cfg": self.cfg, "image_root": self.image_root}
+        return _restore, (self.vocab, self.model, self.name, settings, state)
+
+    def _require_network(self) -> Msvse:
+        network = get_shim(self.model).network
+        if network is None:
+            raise ValueError(Errors.E003.format(name=self.name))
+        return network
+
+    def _warn_once(self, topic: str, message: str) -> None:
+        if topic not in self._warned:
+            self._warned.add(topic)
+            warnings.warn(message, stacklevel=3)
+
+
+def _restore(
+    vocab: Vocab, model: MsvseModel, name: str, settings: dict[str, Any], state: dict[str, Any]
+) -> MsvseNer:
+    """Rebuild a pickled component."""
+    component = MsvseNer(vocab, model, name, **settings)
+    for attribute, value in state.items():
+        setattr(component, attribute, value)
+    return component
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half written."""
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def _read_whole(path: Path) -> bytes:
+    if not path.exists():
+        raise ValueError(Errors.E006.format(reason=f"'{path.name}' is missing"))
+    return path.read_bytes()
