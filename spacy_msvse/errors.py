@@ -85,18 +85,14 @@ class Errors:
     )
 
     E030 = "[MSVSE-E030] {path}:{line}: {reason}."
-    E031 = (
-        "[MSVSE-E031] Unknown format '{format}'. Choose one of: {formats}."
-    )
+    E031 = "[MSVSE-E031] Unknown format '{format}'. Choose one of: {formats}."
     E032 = "[MSVSE-E032] Label map entry '{entry}' is not of the form OLD=NEW."
     E033 = "[MSVSE-E033] '{path}' does not exist. Check the path."
     E034 = (
         "[MSVSE-E034] '{path}': malformed rows ({count}), so nothing was written; the first: "
         "{first}. Mend them, or pass --skip-bad-rows to leave them out."
     )
-    E035 = (
-        "[MSVSE-E035] `make_doc` cannot use {type} as its {argument}: {reason}. Give {expected}."
-    )
+    E035 = "[MSVSE-E035] `make_doc` cannot use {type} as its {argument}: {reason}. Give {expected}."
     E036 = (
         "[MSVSE-E036] The output '{path}' does not end in '.spacy', so spaCy's readers would pass "
         "it over. Rename it."
@@ -120,9 +116,7 @@ class Warnings:
         "[MSVSE-W003] Only {share:.2%} of the training posts carried the scale '{scale}' (less than "
         "{minimum:.2%}), so it is untrained and masked."
     )
-    W004 = (
-        "[MSVSE-W004] {count} of {total} training pictures cannot be read; the first: {first}"
-    )
+    W004 = "[MSVSE-W004] {count} of {total} training pictures cannot be read; the first: {first}"
     W005 = "[MSVSE-W005] {count} examples of this batch have no aligned gold entities and were skipped."
     W006 = (
         "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have "

@@ -16,7 +16,8 @@ SCALES = ("regions", "tags", "caption", "texts")
 class PictureFeatures:
     """What was seen in one picture. `None` stands for a scale that nothing has filled.
 
-    regions (np.ndarray): Region vectors, float32 of shape (R, D) with R >= 1; row 0 is the whole picture.
+    regions (np.ndarray): Region vectors, float32 of shape (R, D) with R >= 1; row 0 is the
+        whole picture.
     boxes (np.ndarray): float32 of shape (R, 4): x1, y1, x2, y2 of each region, relative to the
         picture's width and height; row 0 is (0, 0, 1, 1).
     region_labels (list): One word for each region, "" where the extractor names none.
@@ -42,8 +43,10 @@ class Extractor(Protocol):
     name them. An extractor is cheap to construct: weights come with `initialize` or `from_bytes`.
     """
 
-    #: The scales that this extractor can fill.
-    fills: tuple[str, ...]
+    @property
+    def fills(self) -> tuple[str, ...]:
+        """The scales that this extractor can fill."""
+        ...
 
     @property
     def fingerprint(self) -> str:

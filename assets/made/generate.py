@@ -1,0 +1,142 @@
+"""Write the made data set: three JSONL files and their pictures.
+
+    python assets/made/generate.py [--out assets/made] [--seed 0]
+
+The same seed and the same Pillow give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from backgrounds import BACKGROUNDS, TEXTURES
+from drawing import draw_subject, draw_texture
+from PIL import Image
+from posts import Post, marked_posts, other_posts
+from subjects import SPLITS, TEMPLATES
+
+JPEG_QUALITY = 66
+
+Row = dict[str, Any]
+
+
+def make_rows(split: str, seed: int) -> list[Row]:
+    """The split's rows in their final order, each naming the picture that goes with it."""
+    rng = Random(f"{seed} {split}")
+    rows = marked_rows(split, rng) + other_rows(split, rng)
+    rng.shuffle(rows)
+    for number, row in enumerate(rows):
+        row["meta"]["id"] = f"{split}-{number:04d}"
+        if row["meta"]["picture_template"] is not None:
+            row["image"] = f"{split}-{number:04d}.jpg"
+    return [in_order(row) for row in rows]
+
+
+def marked_rows(split: str, rng: Random) -> list[Row]:
+    """Rows that only their pictures tell apart: one text, one background, a subject per type."""
+    groups = marked_posts(split, rng)
+    backgrounds = cycle(BACKGROUNDS[split], len(groups), rng)
+    rows = []
+    templates = {
+        label: cycle(TEMPLATES[label, split], len(groups), rng)
+        for label in sorted({post.spans[0].label for post in groups[0]})
+    }
+    for number, group in enumerate(groups):
+        for post in group:
+            template = templates[post.spans[0].label][number]
+            rows.append(post_row(post, template, backgrounds[number]))
+    return rows
+
+
+def other_rows(split: str, rng: Random) -> list[Row]:
+    """Rows whose words decide: every second one with a picture that says nothing."""
+    posts = other_posts(split, rng)
+    rng.shuffle(posts)
+    textures = cycle(TEXTURES[split], len(posts), rng)
+    return [
+        post_row(post, textures[number] if number % 2 else None, None)
+        for number, post in enumerate(posts)
+    ]
+
+
+def cycle(table: dict[str, Any], count: int, rng: Random) -> list[str]:
+    """`count` names of a table in random order, each about equally often."""
+    names = sorted(table)
+    drawn = [names[number % len(names)] for number in range(count)]
+    rng.shuffle(drawn)
+    return drawn
+
+
+def post_row(post: Post, picture_template: str | None, background: str | None) -> Row:
+    """A post as a row, its number and its picture's file still to come."""
+    return {
+        "text": post.text,
+        "spans": [{"start": s.start, "end": s.end, "label": s.label} for s in post.spans],
+        "meta": {
+            "picture_decides": post.picture_decides,
+            "names": list(post.names),
+            "sentence": post.sentence,
+            "picture_template": picture_template,
+            "background": background,
+        },
+    }
+
+
+def in_order(row: Row) -> Row:
+    """The same row with its keys in a fixed order."""
+    return {key: row[key] for key in ("text", "image", "spans", "meta") if key in row}
+
+
+def draw_picture(row: Row, seed: int) -> Image.Image:
+    """The picture of a row that has one."""
+    meta = row["meta"]
+    split = meta["id"].split("-")[0]
+    rng = Random(f"{seed} picture {meta['id']}")
+    if not meta["picture_decides"]:
+        return draw_texture(split, meta["picture_template"], rng)
+    label = row["spans"][0]["label"]
+    return draw_subject(split, label, meta["picture_template"], meta["background"], rng)
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """The picture as a JPEG file's bytes."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def jsonl(rows: list[Row]) -> str:
+    """One JSON object a line."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write_data_set(out: Path, seed: int) -> None:
+    """Write every file of the data set, in place of those of an earlier run."""
+    pictures = out / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        for old in pictures.glob(f"{split}-*.jpg"):
+            old.unlink()
+        rows = make_rows(split, seed)
+        (out / f"{split}.jsonl").write_bytes(jsonl(rows).encode("utf-8"))
+        for row in rows:
+            if "image" in row:
+                (pictures / row["image"]).write_bytes(jpeg(draw_picture(row, seed)))
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Write the made data set.")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    write_data_set(arguments.out, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

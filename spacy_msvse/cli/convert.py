@@ -1,0 +1,157 @@
+"""`python -m spacy msvse convert`"""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wasabi import msg
+
+from ..corpus.convert import FORMATS, ConversionReport, convert
+from ..corpus.rows import BadRow, BadRowsError
+from ..errors import Errors
+from . import app
+
+Format = Enum("Format", {name: name for name in FORMATS}, type=str)  # type: ignore[misc]
+
+
+@app.command("convert")
+def convert_cli(
+    input_path: Annotated[
+        Path,
+        typer.Argument(help="File of posts", exists=True, dir_okay=False),
+    ],
+    output_path: Annotated[
+        Path,
+        typer.Argument(help="The .spacy file to write", dir_okay=False),
+    ],
+    format: Annotated[
+        Format,
+        typer.Option("--format", "-f", help="Format of the posts"),
+    ],
+    image_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--image-root",
+            "-i",
+            help="Folder of the pictures, to count those that are there",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    image_suffix: Annotated[
+        str,
+        typer.Option(
+            "--image-suffix",
+            help="What makes the id of a picture the name of its file (conll)",
+        ),
+    ] = ".jpg",
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            "--captions",
+            "-c",
+            help="Captions of pictures: lines '<picture> :<caption>', or JSON by picture",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    tags: Annotated[
+        Path | None,
+        typer.Option(
+            "--tags",
+            "-t",
+            help="Tags of pictures: JSON by picture, lists or sentences",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    label_map: Annotated[
+        list[str] | None,
+        typer.Option("--label-map", "-m", help="Label to rename, as OLD=NEW; may be repeated"),
+    ] = None,
+    language: Annotated[
+        str,
+        typer.Option("--lang", "-l", help="Language of the posts"),
+    ] = "en",
+    skip_bad_rows: Annotated[
+        bool,
+        typer.Option("--skip-bad-rows", "-s", help="Leave malformed rows out instead of giving up"),
+    ] = False,
+) -> None:
+    """Convert posts with pictures into a .spacy file, count them, and write the counts beside it.
+
+    Malformed rows are listed with file and line; unless they are to be skipped, nothing is
+    written then.
+    """
+    try:
+        report = convert(
+            input_path,
+            output_path,
+            format=format.value,
+            image_root=image_root,
+            image_suffix=image_suffix,
+            captions=captions,
+            tags=tags,
+            label_map=parse_label_map(label_map or []),
+            language=language,
+            skip_bad_rows=skip_bad_rows,
+            progress=sys.stderr.isatty(),
+        )
+    except BadRowsError as error:
+        print_bad_rows(error.bad_rows)
+        msg.fail(str(error), exits=1)
+    except (ValueError, ImportError) as error:  # spaCy's for a language that it does not know
+        msg.fail(str(error), exits=1)
+    print_bad_rows(report.bad_rows)
+    print_report(report)
+    msg.good(f"Wrote {output_path} and its counts to {output_path}.json")
+
+
+def parse_label_map(entries: list[str]) -> dict[str, str]:
+    """Read labels to rename.
+
+    entries (list[str]): Entries of the form OLD=NEW.
+    RETURNS (dict[str, str]): Old labels to new ones.
+    RAISES (ValueError): If an entry is of another form.
+    """
+    label_map = {}
+    for entry in entries:
+        old, _, new = entry.partition("=")
+        if not (old and new):
+            raise ValueError(Errors.E032.format(entry=entry))
+        label_map[old] = new
+    return label_map
+
+
+def print_bad_rows(bad_rows: list[BadRow]) -> None:
+    """Print each row that cannot be used to standard error.
+
+    bad_rows (list[BadRow]): The rows.
+    """
+    for row in bad_rows:
+        typer.echo(str(row), err=True)
+
+
+def print_report(report: ConversionReport) -> None:
+    """Print what a conversion counted as a table.
+
+    report (ConversionReport): The counts.
+    """
+    found = "not looked for" if report.pictures_found is None else report.pictures_found
+    rows: list[tuple[str, int | str]] = [
+        ("Posts", report.posts),
+        ("Tokens", report.tokens),
+        ("Entities", report.entities),
+        *((f"  {label}", count) for label, count in sorted(report.entities_per_label.items())),
+        ("Entities opened by a stray I-", report.stray_starts),
+        ("Posts without entity", report.posts_without_entity),
+        ("Posts with a picture", report.pictures_referenced),
+        ("Pictures found", found),
+        ("Posts with a caption", report.captions_used),
+        ("Posts with tags", report.tags_used),
+        ("Rows left out", len(report.bad_rows)),
+    ]
+    msg.divider(report.source)
+    msg.table(rows, aligns=("l", "r"))

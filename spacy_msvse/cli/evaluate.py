@@ -1,0 +1,103 @@
+"""`python -m spacy msvse evaluate`"""
+
+import sys
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import spacy
+import srsly
+import typer
+from spacy.cli._util import setup_gpu
+from spacy.util import fix_random_seed
+from tqdm import tqdm
+from wasabi import msg
+
+from ..corpus.reader import Corpus
+from ..evaluation.controls import CONTROLS
+from ..evaluation.scores import evaluate
+from . import app
+
+Control = Enum("Control", {name: name for name in CONTROLS}, type=str)  # type: ignore[misc]
+
+
+@app.command("evaluate")
+def evaluate_cli(
+    model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
+    data_path: Annotated[Path, typer.Argument(help="The .spacy file of gold posts", exists=True)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file to write the scores to")
+    ] = None,
+    image_root: Annotated[
+        Path | None,
+        typer.Option("--image-root", "-i", help="Folder of the pictures", exists=True),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", help="Feature store to read and fill", file_okay=False),
+    ] = None,
+    control: Annotated[
+        Control | None,
+        typer.Option("--control", help="Take the pictures away, or shuffle them over the posts"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the shuffle")] = 0,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+) -> None:
+    """Score a pipeline on posts with pictures.
+
+    Unlike `spacy evaluate`, this keeps the pictures; the controls tell what they are worth.
+    """
+    setup_gpu(gpu_id, silent=True)
+    fix_random_seed(seed)
+    nlp = spacy.load(model)
+    if features is not None:
+        set_feature_store(nlp, features)
+    examples = list(Corpus(data_path, image_root=image_root)(nlp))
+    progress = partial(tqdm, total=len(examples), unit="post", disable=not sys.stderr.isatty())
+    scores = evaluate(
+        nlp,
+        examples,
+        control=None if control is None else control.value,
+        seed=seed,
+        progress=progress,
+    )
+    scores["control"] = None if control is None else control.value
+    print_scores(scores)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        srsly.write_json(output, scores)
+        msg.good(f"Wrote {output}")
+
+
+def set_feature_store(nlp: spacy.Language, path: Path) -> None:
+    """Let every component that looks at pictures read a store and fill it.
+
+    nlp (Language): The pipeline.
+    path (Path): Folder of the store.
+    """
+    from ..vision.store import FeatureStore
+
+    store = FeatureStore(path)
+    for _, component in nlp.pipeline:
+        if hasattr(component, "feature_store"):
+            component.feature_store = store
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    """Print scores as a table, in per cent.
+
+    scores (dict): What `evaluate` returned.
+    """
+    rows = [_row("all", scores)]
+    rows += [_row(f"  {name}", values) for name, values in sorted(scores["ents_per_type"].items())]
+    rows += [_row(f"{name} ({s['posts']} posts)", s) for name, s in scores["slices"].items()]
+    header = ("", "P", "R", "F")
+    msg.divider(f"{scores['posts']} posts, control: {scores['control'] or 'none'}")
+    msg.table(rows, header=header, aligns=("l", "r", "r", "r"), divider=True)
+    msg.table([(view, srsly.json_dumps(counts)) for view, counts in scores["views"].items()])
+
+
+def _row(name: str, values: dict[str, Any]) -> tuple[str, str, str, str]:
+    p, r, f = (values.get(key, values.get("ents_" + key)) or 0.0 for key in "prf")
+    return name, f"{100 * p:.2f}", f"{100 * r:.2f}", f"{100 * f:.2f}"

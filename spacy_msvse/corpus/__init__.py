@@ -1,0 +1,1 @@
+"""Files of posts to Docs with pictures, and such Docs to training examples."""

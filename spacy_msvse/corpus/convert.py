@@ -1,0 +1,199 @@
+"""Convert files of posts into the `.spacy` files that pipelines are trained on."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import spacy
+import srsly
+from spacy.tokens import Doc, DocBin
+from tqdm import tqdm
+
+from ..errors import Errors
+from .conll import read_conll
+from .descriptions import find_description, read_captions, read_tags
+from .jsonl import read_jsonl
+from .posts import Post
+from .rows import BadRow, BadRowsError
+
+FORMATS = ("conll", "jsonl")
+
+
+@dataclass
+class ConversionReport:
+    """What a conversion read and counted.
+
+    Labelings of the same posts circulate under one name, and scores on different ones do not
+    compare: the hash of the source and the label map tell which one this is.
+
+    source (str): The name of the converted file.
+    source_sha256 (str): The SHA-256 hash of its bytes.
+    label_map (dict[str, str]): The labels that were renamed.
+    format (str): The format it was read in.
+    posts (int): Posts written.
+    tokens (int): Tokens written.
+    entities (int): Entities written.
+    entities_per_label (dict[str, int]): Entities by label.
+    posts_without_entity (int): Posts that hold no entity.
+    stray_starts (int): Entities that the source opens with `I-` where `B-` is due.
+    pictures_referenced (int): Posts that name or hold a picture.
+    pictures_found (int): Those whose picture is in the picture folder; None if it is not known.
+    captions_used (int): Posts that have a caption.
+    tags_used (int): Posts that have tags.
+    bad_rows (list[BadRow]): Rows that were left out.
+    """
+
+    source: str
+    source_sha256: str
+    label_map: dict[str, str]
+    format: str
+    posts: int = 0
+    tokens: int = 0
+    entities: int = 0
+    entities_per_label: Counter[str] = field(default_factory=Counter)
+    posts_without_entity: int = 0
+    stray_starts: int = 0
+    pictures_referenced: int = 0
+    pictures_found: int | None = None
+    captions_used: int = 0
+    tags_used: int = 0
+    bad_rows: list[BadRow] = field(default_factory=list)
+
+    def count(self, post: Post, doc: Doc, picture_found: bool | None) -> None:
+        """Count a post in.
+
+        post (Post): The post as it was read.
+        doc (Doc): The same as it is written.
+        picture_found (bool): Whether its picture is there; None if it was not looked for.
+        """
+        self.posts += 1
+        self.tokens += len(doc)
+        self.entities += len(doc.ents)
+        self.entities_per_label.update(ent.label_ for ent in doc.ents)
+        self.posts_without_entity += not doc.ents
+        self.stray_starts += post.stray_starts
+        self.pictures_referenced += doc._.image is not None
+        if picture_found is not None:
+            self.pictures_found = (self.pictures_found or 0) + picture_found
+        self.captions_used += doc._.image_caption is not None
+        self.tags_used += doc._.image_tags is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """RETURNS (dict): The report as JSON can hold it."""
+        rows = [f"{row.path.name}:{row.line}: {row.reason}" for row in self.bad_rows]
+        labels = dict(sorted(self.entities_per_label.items()))
+        return {**vars(self), "entities_per_label": labels, "bad_rows": rows}
+
+
+def convert(
+    input_path: str | Path,
+    output_path: str | Path,
+    *,
+    format: str,
+    image_root: str | Path | None = None,
+    image_suffix: str = ".jpg",
+    captions: str | Path | None = None,
+    tags: str | Path | None = None,
+    label_map: Mapping[str, str] | None = None,
+    language: str = "en",
+    skip_bad_rows: bool = False,
+    progress: bool = False,
+) -> ConversionReport:
+    """Convert a file of posts into a `.spacy` file, and write the report beside it.
+
+    Either both files are written whole or nothing is.
+
+    input_path (str / Path): The file of posts.
+    output_path (str / Path): The `.spacy` file to write; the report goes to the same name with
+        `.json` at its end.
+    format (str): "conll" or "jsonl".
+    image_root (str / Path): The folder of the pictures, to count those that are there. Paths stay
+        relative to it.
+    image_suffix (str): In CoNLL files, makes the name of a picture file out of its id.
+    captions (str / Path): A file with captions of the pictures.
+    tags (str / Path): A file with tags of the pictures.
+    label_map (Mapping[str, str]): Labels to rename.
+    language (str): The language whose tokenizer and stop words to use.
+    skip_bad_rows (bool): Whether to leave out rows that cannot be used, instead of giving up.
+    progress (bool): Whether to show a progress bar.
+    RETURNS (ConversionReport): What was read and counted.
+    RAISES (BadRowsError): If there are rows that cannot be used; it holds them all.
+    RAISES (ValueError): If a setting is wrong or a file does not exist.
+    """
+    input_path, output_path = Path(input_path), Path(output_path)
+    if format not in FORMATS:
+        raise ValueError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
+    if output_path.suffix != ".spacy":
+        raise ValueError(Errors.E036.format(path=output_path))
+    for path in (input_path, image_root, captions, tags):
+        if path is not None and not Path(path).exists():
+            raise ValueError(Errors.E033.format(path=path))
+
+    nlp = spacy.blank(language)
+    label_map = dict(label_map or {})
+    report = ConversionReport(input_path.name, _hash_file(input_path), label_map, format)
+    bad_rows = report.bad_rows
+    captions_by_picture = read_captions(Path(captions), bad_rows) if captions else {}
+    tags_by_picture = read_tags(Path(tags), nlp, bad_rows) if tags else {}
+
+    read = partial(read_conll, image_suffix=image_suffix) if format == "conll" else read_jsonl
+    doc_bin = DocBin(store_user_data=True)
+    posts = read(input_path, bad_rows)
+    for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
+        # What the row itself says about its picture goes before a file for all pictures.
+        post.caption = post.caption or find_description(captions_by_picture, post.image)
+        post.tags = post.tags or find_description(tags_by_picture, post.image)
+        try:
+            doc = post.to_doc(nlp, label_map)
+            picture_found = _find_picture(post, image_root)
+        except ValueError as error:
+            bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))
+            continue
+        doc_bin.add(doc)
+        report.count(post, doc, picture_found)
+
+    if bad_rows and not skip_bad_rows:
+        raise BadRowsError(input_path, bad_rows)
+    output_path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        _replace_when_done(output_path) as docs_file,
+        _replace_when_done(Path(f"{output_path}.json")) as report_file,
+    ):
+        doc_bin.to_disk(docs_file)
+        srsly.write_json(report_file, report.to_json())
+    return report
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file_:
+        while chunk := file_.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _find_picture(post: Post, image_root: str | Path | None) -> bool | None:
+    if image_root is None:
+        return None
+    if isinstance(post.image, str):
+        from ..vision.picture import resolve_picture_path
+
+        return resolve_picture_path(post.image, image_root).is_file()
+    return post.image is not None
+
+
+@contextmanager
+def _replace_when_done(path: Path) -> Iterator[Path]:
+    """Write to a file beside, which takes the other's place only once it is complete."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

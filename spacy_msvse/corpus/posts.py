@@ -1,0 +1,81 @@
+"""A post as a file describes it, and the one way from there to a Doc."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+
+from ..documents import make_doc
+
+
+@dataclass
+class Post:
+    """Text, its picture and its entities.
+
+    path (Path): The file that the post comes from.
+    line (int): The line it starts on.
+    text (str / list[str]): The text, or its words.
+    entities (list): Entities as (start, end, label), in characters of the text, or of the words
+        joined by blanks. None if the post is not annotated, which is not the same as no entities.
+    image (str / bytes): The picture's path or its encoded bytes.
+    tags (list[str]): What the picture shows, word by word.
+    caption (str): What the picture shows, as a sentence.
+    texts (dict[str, str]): Further texts about the picture, by name.
+    meta (dict): Free-form description of the post.
+    stray_starts (int): How many entities the file opens with `I-` where `B-` is due.
+    """
+
+    path: Path
+    line: int
+    text: str | list[str]
+    entities: list[tuple[int, int, str]] | None = None
+    image: str | bytes | None = None
+    tags: list[str] | None = None
+    caption: str | None = None
+    texts: dict[str, str] | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    stray_starts: int = 0
+
+    def to_doc(self, nlp: Language, label_map: Mapping[str, str] | None = None) -> Doc:
+        """Make the post into a Doc.
+
+        nlp (Language): Gives the tokenizer and the vocabulary.
+        label_map (Mapping[str, str]): Labels to rename.
+        RETURNS (Doc): The Doc, with the picture and the entities.
+        RAISES (ValueError): If the post has no tokens or an entity does not fit its text; says
+            which.
+        """
+        doc = make_doc(
+            nlp,
+            self.text,
+            self.image,
+            tags=self.tags,
+            caption=self.caption,
+            texts=self.texts,
+        )
+        if not len(doc):
+            raise ValueError("the post has no tokens")
+        if self.meta:
+            doc.user_data["meta"] = self.meta
+        if self.entities is not None:
+            doc.set_ents(self._make_spans(doc, label_map or {}))
+        return doc
+
+    def _make_spans(self, doc: Doc, label_map: Mapping[str, str]) -> list[Span]:
+        spans = []
+        for start, end, label in sorted(self.entities or ()):
+            if not 0 <= start < end <= len(doc.text):
+                raise ValueError(f"entity {start}-{end} lies outside the text")
+            span = doc.char_span(start, end, label=label_map.get(label, label))
+            if span is None:
+                surface = doc.text[start:end]
+                raise ValueError(f"entity {start}-{end} {surface!r} cuts through a token")
+            spans.append(span)
+        for left, right in pairwise(spans):
+            if right.start < left.end:
+                raise ValueError(f"entities {left.text!r} and {right.text!r} overlap")
+        return spans

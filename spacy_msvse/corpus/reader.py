@@ -1,0 +1,149 @@
+"""Training examples whose pictures are on both sides."""
+
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Corpus as DocBinCorpus
+from spacy.training import Example
+from spacy.training.corpus import FILE_TYPE, walk_corpus
+
+from ..errors import Errors, Warnings
+from ..extensions import get_picture_attributes, set_picture_attributes
+
+Augmenter = Callable[[Language, Example], Iterator[Example]]
+
+
+def create_corpus(
+    path: str | Path | None,
+    image_root: str | Path | None = None,
+    gold_preproc: bool = False,
+    max_length: int = 0,
+    limit: int = 0,
+    augmenter: Augmenter | None = None,
+    shuffle: bool = False,
+) -> "Corpus":
+    """Create a reader of `.spacy` files whose examples carry their pictures.
+
+    path (str / Path): The file or the folder to read.
+    image_root (str / Path): The folder that holds the pictures; nothing outside is read. Defaults
+        to None, which leaves the paths of pictures as they are.
+    gold_preproc (bool): Whether to use gold-standard sentences and tokens.
+    max_length (int): The length in tokens from which posts are split into sentences. Defaults to
+        0, no limit.
+    limit (int): How many posts to read. Defaults to 0, no limit.
+    augmenter (Callable): Makes further examples out of each.
+    shuffle (bool): Whether to shuffle the posts.
+    RETURNS (Corpus): The reader, to be called with a pipeline.
+    RAISES (ValueError): If there is no path.
+    """
+    if path is None:
+        raise ValueError(Errors.E037)
+    return Corpus(
+        path,
+        image_root=image_root,
+        gold_preproc=gold_preproc,
+        max_length=max_length,
+        limit=limit,
+        augmenter=augmenter,
+        shuffle=shuffle,
+    )
+
+
+class Corpus(DocBinCorpus):
+    """Read `.spacy` files like spaCy's reader of this name, and keep the pictures.
+
+    spaCy's own loses them on the predicted side, and on both sides when it splits or augments.
+
+    path (str / Path): The file or the folder to read.
+    image_root (str / Path): The folder that holds the pictures, or None.
+
+    The other settings are those of `spacy.training.Corpus`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        image_root: str | Path | None = None,
+        limit: int = 0,
+        gold_preproc: bool = False,
+        max_length: int = 0,
+        augmenter: Augmenter | None = None,
+        shuffle: bool = False,
+    ) -> None:
+        super().__init__(
+            path,
+            limit=limit,
+            gold_preproc=gold_preproc,
+            max_length=max_length,
+            augmenter=augmenter,
+            shuffle=shuffle,
+        )
+        self.image_root = image_root
+        self._warned_of_length = False
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """Yield the examples.
+
+        nlp (Language): The pipeline that will read them.
+        YIELDS (Example): The examples.
+        RAISES (ValueError): If the path of a picture leads out of `image_root`.
+        """
+        references = self._read_references(nlp)
+        if self.shuffle:
+            shuffled = list(references)
+            random.shuffle(shuffled)
+            references = iter(shuffled)
+        shortened = 0
+        for reference in references:
+            self._prepare_picture(reference)
+            picture = get_picture_attributes(reference)
+            parts = self._split(reference)
+            shortened += sum(map(len, parts)) < len(reference)
+            make_examples = (
+                self.make_examples_gold_preproc if self.gold_preproc else self.make_examples
+            )
+            for example in make_examples(nlp, parts):
+                for augmented in self.augmenter(nlp, example):
+                    set_picture_attributes(augmented.predicted, picture)
+                    set_picture_attributes(augmented.reference, picture)
+                    yield augmented
+        if shortened and not self._warned_of_length:
+            self._warned_of_length = True
+            warnings.warn(
+                Warnings.W006.format(count=shortened, path=self.path, max_length=self.max_length),
+                stacklevel=2,
+            )
+
+    def _read_references(self, nlp: Language) -> Iterator[Doc]:
+        references = self.read_docbin(nlp.vocab, walk_corpus(self.path, FILE_TYPE))
+        # `read_docbin` counts up to the limit again in every file after the first.
+        return islice(references, self.limit) if self.limit >= 1 else references
+
+    def _prepare_picture(self, reference: Doc) -> None:
+        # Msgpack gives lists back as tuples.
+        for name in ("image_tags", "image_regions"):
+            if isinstance(reference._.get(name), tuple):
+                reference._.set(name, list(reference._.get(name)))
+        if self.image_root is not None and isinstance(reference._.image, str):
+            from ..vision.picture import resolve_picture_path
+
+            path = resolve_picture_path(reference._.image, self.image_root)
+            reference._.image = str(path.absolute())
+
+    def _split(self, reference: Doc) -> list[Doc]:
+        """Split a post that is too long into those of its sentences that are not."""
+        if self.gold_preproc or self.max_length == 0 or len(reference) < self.max_length:
+            return [reference]
+        if not reference.has_annotation("SENT_START"):
+            return []
+        sentences = [sent.as_doc() for sent in reference.sents if len(sent) < self.max_length]
+        for sentence in sentences:
+            # Lost by `as_doc`; without it, words given as such would be tokenized anew.
+            sentence.has_unknown_spaces = reference.has_unknown_spaces
+        return sentences

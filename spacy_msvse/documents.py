@@ -1,0 +1,137 @@
+"""From text and a picture to a Doc."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from .errors import Errors
+from .extensions import set_picture_attributes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: What `make_doc` accepts as a picture.
+Picture = Union[str, Path, bytes, "Image", numpy.ndarray, None]
+
+#: The modes of a PIL image that a PNG file can hold; any other is turned into RGB.
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+
+
+def make_doc(
+    nlp: Language,
+    text_or_words: str | Sequence[str],
+    image: Picture = None,
+    *,
+    tags: list[str] | None = None,
+    caption: str | None = None,
+    texts: dict[str, str] | None = None,
+    regions: list[tuple[str, float, float, float, float, float]] | None = None,
+    features: Any = None,
+) -> Doc:
+    """Make a Doc that carries a picture. No component is run and no file is read.
+
+    nlp (Language): The pipeline whose tokenizer and vocabulary to use.
+    text_or_words (str / Sequence[str]): A text to tokenize, or words to take as they are.
+    image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, the bytes
+        of a picture file, or pixels, which are encoded as PNG. Defaults to None, no picture.
+    tags (list[str]): What the picture shows, word by word. Like all that follow, it is used in
+        place of an extractor's.
+    caption (str): What the picture shows, as a sentence.
+    texts (dict[str, str]): Further texts about the picture by name, e.g. {"ocr": ...}.
+    regions (list): Regions as (label, score, x1, y1, x2, y2), in relative coordinates.
+    features (numpy.ndarray / str): Region vectors, or their key in a feature store.
+    RETURNS (Doc): The Doc.
+    RAISES (TypeError): If the text or the picture is of a type that cannot be used.
+    RAISES (ValueError): If an array does not hold pixels.
+    """
+    values = {
+        "image": encode_picture(image),
+        "image_tags": tags,
+        "image_caption": caption,
+        "image_texts": texts,
+        "image_regions": regions,
+        "image_features": features,
+    }
+    given = {name: value for name, value in values.items() if value is not None}
+    return set_picture_attributes(_tokenize(nlp, text_or_words), given)
+
+
+def encode_picture(image: Picture) -> str | bytes | None:
+    """Bring a picture into the form in which a Doc holds it and a file can store it.
+
+    image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The picture.
+    RETURNS (str / bytes): A path, or the bytes of a picture file; None if there is no picture.
+    RAISES (TypeError): If the picture is of a type that cannot be used.
+    RAISES (ValueError): If an array does not hold pixels.
+    """
+    if image is None or isinstance(image, str | bytes):
+        return image
+    if isinstance(image, Path):
+        return str(image)
+    if isinstance(image, bytearray | memoryview):
+        return bytes(image)
+
+    from PIL import Image
+
+    if isinstance(image, numpy.ndarray):
+        return _encode_png(_read_pixels(image))
+    if isinstance(image, Image.Image):
+        return _encode_png(image)
+    raise TypeError(
+        Errors.E035.format(
+            type=type(image).__name__,
+            argument="image",
+            reason="it is not a picture",
+            expected="a path, the bytes of a picture file, a PIL image, an array of pixels or None",
+        )
+    )
+
+
+def _tokenize(nlp: Language, text_or_words: str | Sequence[str]) -> Doc:
+    if isinstance(text_or_words, str):
+        return nlp.make_doc(text_or_words)
+    is_list = isinstance(text_or_words, list | tuple)
+    if is_list and all(isinstance(word, str) for word in text_or_words):
+        # Without `spaces` the Doc knows that its blanks are made up, and its words stay whole.
+        return Doc(nlp.vocab, words=list(text_or_words))
+    raise TypeError(
+        Errors.E035.format(
+            type=type(text_or_words).__name__,
+            argument="text",
+            reason="it is neither text nor words",
+            expected="a string or a list of strings",
+        )
+    )
+
+
+def _read_pixels(array: numpy.ndarray) -> "Image":
+    from PIL import Image
+
+    has_pixels = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != numpy.uint8 or array.size == 0 or not has_pixels:
+        raise ValueError(
+            Errors.E035.format(
+                type=f"an array of shape {array.shape} and type {array.dtype}",
+                argument="image",
+                reason="it does not hold pixels",
+                expected="bytes (uint8) of shape (height, width) or (height, width, 1, 3 or 4)",
+            )
+        )
+    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)
+
+
+def _encode_png(image: "Image") -> bytes:
+    from PIL import ImageOps
+
+    # A camera's note on which side is up does not survive the change of format.
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode not in PNG_MODES:
+        upright = upright.convert("RGB")
+    buffer = io.BytesIO()
+    upright.save(buffer, format="PNG")
+    return buffer.getvalue()

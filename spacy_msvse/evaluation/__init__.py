@@ -1,0 +1,1 @@
+"""Scores, and the controls that any claim about pictures needs."""

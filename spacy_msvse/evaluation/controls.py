@@ -1,0 +1,81 @@
+"""Controls: does a score come from the pictures, or would it be there without them?"""
+
+import random
+from collections.abc import Sequence
+
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..extensions import PICTURE_ATTRIBUTES, get_picture_attributes, set_picture_attributes
+
+
+def no_picture(examples: Sequence[Example], seed: int = 0) -> None:
+    """Take the pictures, and all that is known of them, off the predicted side, in place.
+
+    examples (Sequence[Example]): The examples.
+    seed (int): Not used; all controls are called alike.
+    """
+    for example in examples:
+        _clear(example.predicted)
+
+
+def shuffled(examples: Sequence[Example], seed: int = 0) -> None:
+    """Give every post the picture of another, in place. No post gets one from a post that shares an
+    entity type with it, as far as the data allow; never its own.
+
+    examples (Sequence[Example]): The examples.
+    seed (int): Seed of the permutation.
+    """
+    with_picture = [eg for eg in examples if _visual(eg.predicted)]
+    types = [frozenset(ent.label_ for ent in eg.reference.ents) for eg in with_picture]
+    pictures = [_visual(eg.predicted) for eg in with_picture]
+    donors = disjoint_permutation(types, seed)
+    for example, donor in zip(with_picture, donors, strict=True):
+        _clear(example.predicted)
+        set_picture_attributes(example.predicted, pictures[donor])
+
+
+CONTROLS = {"no_picture": no_picture, "shuffled": shuffled}
+
+
+def disjoint_permutation(types: Sequence[frozenset[str]], seed: int) -> list[int]:
+    """A random permutation in which nobody meets itself or, if possible, a set that overlaps its own.
+
+    types (Sequence[frozenset]): A set for each item.
+    seed (int): Seed of the permutation.
+    RETURNS (list): For each item, the item that takes its place.
+    """
+    generator = random.Random(seed)
+    items = list(range(len(types)))
+    donors = items.copy()
+    generator.shuffle(donors)
+
+    def clash(item: int, donor: int) -> int:
+        """2 for meeting oneself, 1 for overlapping sets, 0 for neither."""
+        return 2 if item == donor else int(bool(types[item] & types[donor]))
+
+    for item in items:
+        if not clash(item, donors[item]):
+            continue
+        # Swap with whoever makes most of both sides better off.
+        others = [other for other in items if other != item]
+        generator.shuffle(others)
+
+        def gain(other: int, item: int = item) -> int:
+            before = clash(item, donors[item]) + clash(other, donors[other])
+            return before - clash(item, donors[other]) - clash(other, donors[item])
+
+        best = max(others, key=gain, default=item)
+        if best != item and gain(best) > 0:
+            donors[item], donors[best] = donors[best], donors[item]
+    return donors
+
+
+def _visual(doc: Doc) -> dict:
+    values = get_picture_attributes(doc)
+    return {name: value for name, value in values.items() if name in PICTURE_ATTRIBUTES}
+
+
+def _clear(doc: Doc) -> None:
+    for name in PICTURE_ATTRIBUTES:
+        doc._.set(name, None)

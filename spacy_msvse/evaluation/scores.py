@@ -1,0 +1,84 @@
+"""Entity scores over a corpus, overall, per type, and on the slices its posts are marked with."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from spacy.language import Language
+from spacy.scorer import get_ner_prf
+from spacy.training import Example
+
+from .controls import CONTROLS
+
+
+def evaluate(
+    nlp: Language,
+    examples: Iterable[Example],
+    *,
+    control: str | None = None,
+    seed: int = 0,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> dict[str, Any]:
+    """Score a pipeline by entity precision, recall and F1: an entity counts if its span and type
+    are right, which is conlleval's rule.
+
+    nlp (Language): The pipeline.
+    examples (Iterable[Example]): Examples whose predicted side carries the pictures.
+    control (str): "no_picture" or "shuffled" to change the pictures first.
+    seed (int): Seed of the control.
+    progress (Callable): Wraps the stream of Docs, such as tqdm.
+    RETURNS (dict): JSON-safe: "ents_p", "ents_r", "ents_f" and "ents_per_type" as fractions;
+        "posts"; "slices", the same for every boolean key of the posts' meta, over the posts where
+        it is true; "views", view to status to number of posts.
+    """
+    examples = list(examples)
+    if control is not None:
+        CONTROLS[control](examples, seed)
+    docs = nlp.pipe([example.predicted for example in examples])
+    scored = [
+        Example(doc, example.reference)
+        for doc, example in zip(progress(docs), examples, strict=True)
+    ]
+    scores = {"posts": len(scored), **entity_scores(scored)}
+    scores["slices"] = {
+        name: {"posts": len(posts), **entity_scores(posts)}
+        for name, posts in sorted(marked_slices(scored).items())
+    }
+    scores["views"] = view_counts(scored)
+    return scores
+
+
+def entity_scores(examples: Sequence[Example]) -> dict[str, Any]:
+    """Precision, recall and F1.
+
+    examples (Sequence[Example]): Annotated examples.
+    RETURNS (dict): "ents_p", "ents_r", "ents_f" and "ents_per_type", as fractions.
+    """
+    return get_ner_prf(examples)
+
+
+def marked_slices(examples: Iterable[Example]) -> dict[str, list[Example]]:
+    """Sort examples by the boolean keys of their meta that are true.
+
+    examples (Iterable[Example]): The examples.
+    RETURNS (dict): Key to examples.
+    """
+    slices: dict[str, list[Example]] = {}
+    for example in examples:
+        for name, value in (example.reference.user_data.get("meta") or {}).items():
+            if value is True:
+                slices.setdefault(name, []).append(example)
+    return slices
+
+
+def view_counts(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
+    """Count how many posts each view was used, absent, unreadable or masked for.
+
+    examples (Iterable[Example]): Annotated examples.
+    RETURNS (dict): View to status to number of posts.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for example in examples:
+        for view, status in (example.predicted._.image_status or {}).items():
+            counts.setdefault(view, Counter())[status] += 1
+    return {view: dict(counter) for view, counter in counts.items()}

@@ -1,0 +1,232 @@
+"""From pictures to features: one extractor a scale, each run once, around a store."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import srsly
+from PIL.Image import Image
+
+from ..errors import Errors
+from .features import SCALES, Extractor, PictureFeatures
+from .picture import picture_name
+from .run import ExtractionRun, in_batches
+from .store import FeatureStore
+
+
+class VisualExtractor:
+    """The extractors of a pipeline: one for each scale, or none.
+
+    Extractors that are equal count as one and run once for each picture. They run in the order of
+    `SCALES`, each knowing what those before it saw, so that a caption can be built from the tags.
+
+    regions (Extractor): What fills the regions, their boxes, labels and scores.
+    tags (Extractor): What fills the tags.
+    caption (Extractor): What fills the caption.
+    texts (Extractor): What fills the further texts.
+    shrink_to (int): Large JPEGs are decoded at a fraction of their size whose sides are still at
+        least so many pixels; None for full size. Other formats always have their full size.
+    RAISES (ValueError): If an extractor does not fill the scale it is named for (MSVSE-E010).
+    """
+
+    # The extractors are `Any` since the registry checks arguments with isinstance, which would
+    # read the `fingerprint` of an extractor that has no weights yet.
+    def __init__(
+        self,
+        regions: Any = None,
+        tags: Any = None,
+        caption: Any = None,
+        texts: Any = None,
+        shrink_to: int | None = 1024,
+    ) -> None:
+        named: tuple[Extractor | None, ...] = (regions, tags, caption, texts)
+        self.extractors: dict[str, Extractor] = {}
+        for scale, extractor in zip(SCALES, named, strict=True):
+            if extractor is None:
+                continue
+            if scale not in extractor.fills:
+                name, fills = type(extractor).__name__, ", ".join(extractor.fills)
+                raise ValueError(Errors.E010.format(extractor=name, fills=fills, scale=scale))
+            # An equal extractor that came before stands in for this one.
+            equals = [other for other in self.extractors.values() if other == extractor]
+            self.extractors[scale] = equals[0] if equals else extractor
+        self.shrink_to = shrink_to
+
+    @property
+    def distinct(self) -> dict[str, Extractor]:
+        """Each extractor once, by the first scale it fills, in the order in which they run."""
+        first: dict[int, str] = {}
+        for scale, extractor in self.extractors.items():
+            first.setdefault(id(extractor), scale)
+        return {scale: self.extractors[scale] for scale in first.values()}
+
+    @property
+    def region_dim(self) -> int:
+        """Width of a region vector; 0 if nothing fills the regions."""
+        return self.extractors["regions"].region_dim if "regions" in self.extractors else 0
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the fingerprints of all scales.
+
+        RAISES (ValueError): If an extractor has no weights yet (MSVSE-E012).
+        """
+        parts: dict[str, Any] = {s: e.fingerprint for s, e in self.extractors.items()}
+        parts["shrink_to"] = self.shrink_to
+        return hashlib.sha256(srsly.json_dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def initialize(self) -> None:
+        """Load the weights of every extractor from their sources.
+
+        RAISES (ValueError): If weights cannot be found (MSVSE-E011).
+        """
+        for extractor in self.distinct.values():
+            extractor.initialize()
+
+    def to(self, device: str) -> None:
+        """Compute on another device.
+
+        device (str): A torch device, passed to every extractor that has a method `to`.
+        """
+        for extractor in self.distinct.values():
+            if hasattr(extractor, "to"):
+                extractor.to(device)
+
+    def to_bytes(self) -> bytes:
+        """Save the weights and vocabularies.
+
+        RETURNS (bytes): A msgpack message: what each distinct extractor saved, by its first scale.
+        """
+        return srsly.msgpack_dumps(
+            {scale: extractor.to_bytes() for scale, extractor in self.distinct.items()}
+        )
+
+    def from_bytes(self, data: bytes) -> None:
+        """Restore what an extractor of the same settings has saved.
+
+        data (bytes): What `to_bytes` wrote.
+        RAISES (ValueError): If the message is damaged or lacks an extractor (MSVSE-E006).
+        """
+        try:
+            message = srsly.msgpack_loads(data)
+        except Exception as error:  # msgpack has many
+            raise ValueError(Errors.E006.format(reason=error)) from error
+        for scale, extractor in self.distinct.items():
+            if scale not in message:
+                reason = f"no extractor of the scale '{scale}'"
+                raise ValueError(Errors.E006.format(reason=reason))
+            extractor.from_bytes(message[scale])
+
+    def extract(self, pictures: Sequence[Image]) -> list[PictureFeatures]:
+        """Look at a batch of pictures.
+
+        pictures (Sequence[Image]): RGB pictures of any size.
+        RETURNS (list): Features; the scales that an extractor is named for are filled. Region
+            vectors have the precision of the store, 16 bits, stored or not.
+        """
+        seen = [PictureFeatures() for _ in pictures]
+        for extractor in self.distinct.values():
+            scales = [scale for scale, other in self.extractors.items() if other is extractor]
+            for known, new in zip(seen, extractor.extract(pictures, seen), strict=True):
+                _take(known, new, scales)
+        return seen
+
+    def extract_sources(
+        self,
+        sources: Iterable[str | bytes | None],
+        *,
+        image_root: str | Path | None = None,
+        store: FeatureStore | None = None,
+        batch_size: int = 16,
+    ) -> Iterator[tuple[PictureFeatures | None, str | None]]:
+        """Read, decode and look at pictures, as few as possible.
+
+        What the store holds is neither decoded nor looked at; what it lacks is added to it, unless
+        it is read-only. Equal pictures are looked at once: without a store to write to, the
+        features are remembered until the end of the call. At most `batch_size` decoded pictures
+        are held at once.
+
+        sources (Iterable): Paths or encoded bytes; None where there is no picture.
+        image_root (Path): The only folder to read from; None allows any path.
+        store (FeatureStore): Where features are looked up and kept.
+        batch_size (int): Pictures that are decoded and looked at together.
+        YIELDS (tuple): For each source the features, or None, and why a picture could not be read,
+            or None. One bad picture never ends the run.
+        """
+        run = ExtractionRun(self, image_root, store)
+        for batch in in_batches(sources, batch_size):
+            for outcome in run.process(batch):
+                yield outcome.features, outcome.problem
+
+
+@dataclass
+class ExtractionReport:
+    """What `fill_store` has done.
+
+    pictures (int): Pictures in the stream.
+    stored (int): Pictures that the store held already, also from earlier in the stream.
+    extracted (int): Pictures that were looked at and stored.
+    failed (list): Name and reason of each picture that could not be read.
+    """
+
+    pictures: int = 0
+    stored: int = 0
+    extracted: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def fill_store(
+    sources: Iterable[str | bytes | None],
+    extractor: VisualExtractor,
+    store: FeatureStore,
+    image_root: str | Path | None = None,
+    batch_size: int = 32,
+    progress: Callable[[int], object] | None = None,
+) -> ExtractionReport:
+    """Look at every picture of a stream that the store does not hold yet.
+
+    Killed and run again, it goes on after the last whole batch.
+
+    sources (Iterable): Paths or encoded bytes; None, where there is no picture, is passed over.
+    extractor (VisualExtractor): An extractor with its weights.
+    store (FeatureStore): A store to write to.
+    image_root (Path): The only folder to read from; None allows any path.
+    batch_size (int): Pictures that are decoded, looked at and stored together.
+    progress (Callable): Called after each batch with the number of sources in it.
+    RETURNS (ExtractionReport): Counts, and the pictures that could not be read.
+    """
+    report = ExtractionReport()
+    run = ExtractionRun(extractor, image_root, store)
+    for batch in in_batches(sources, batch_size):
+        for source, outcome in zip(batch, run.process(batch), strict=True):
+            if source is None:
+                continue
+            report.pictures += 1
+            if outcome.problem is not None:
+                report.failed.append((picture_name(source), outcome.problem))
+            elif outcome.fresh:
+                report.extracted += 1
+            else:
+                report.stored += 1
+        if progress is not None:
+            progress(len(batch))
+    return report
+
+
+def _take(known: PictureFeatures, new: PictureFeatures, scales: Sequence[str]) -> None:
+    """Copy the named scales of `new` to `known`."""
+    if "regions" in scales:
+        if new.regions is not None:
+            known.regions = new.regions.astype(np.float16).astype(np.float32)
+        known.boxes = new.boxes
+        known.region_labels = new.region_labels
+        known.region_scores = new.region_scores
+    if "tags" in scales:
+        known.tags = new.tags
+    if "caption" in scales:
+        known.caption = new.caption
+    if "texts" in scales:
+        known.texts = new.texts

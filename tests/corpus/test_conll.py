@@ -1,0 +1,132 @@
+import pytest
+
+from spacy_msvse.corpus.conll import read_conll
+
+
+@pytest.fixture
+def read(tmp_path, nlp):
+    """Write a text to a file and read it: posts, Docs, and bad rows as (line, reason)."""
+
+    def read(text, **settings):
+        path = tmp_path / "posts.txt"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode("utf8"))
+        bad_rows = []
+        posts = list(read_conll(path, bad_rows, **settings))
+        docs = [post.to_doc(nlp) for post in posts]
+        return posts, docs, [(row.line, row.reason) for row in bad_rows]
+
+    return read
+
+
+def get_entities(doc):
+    return [(ent.text, ent.label_) for ent in doc.ents]
+
+
+def test_a_post_has_its_words_its_picture_and_its_id(read):
+    (post,), (doc,), bad_rows = read("IMGID:7\nAda\tB-PER\nLovelace\tI-PER\nis\tO\n\n")
+    assert [token.text for token in doc] == ["Ada", "Lovelace", "is"]
+    assert get_entities(doc) == [("Ada Lovelace", "PER")]
+    assert doc._.image == "7.jpg"
+    assert doc.user_data["meta"] == {"id": "7"}
+    assert post.line == 1
+    assert not bad_rows
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n\n\n"])
+def test_the_last_post_needs_no_blank_line(read, end):
+    _, docs, bad_rows = read("IMGID:1\nAda\tB-PER\n\nIMGID:2\nBob\tB-PER" + end)
+    assert [doc._.image for doc in docs] == ["1.jpg", "2.jpg"]
+    assert not bad_rows
+
+
+def test_posts_need_no_blank_lines_between_them(read):
+    _, docs, _ = read("IMGID:1\nAda\tB-PER\nIMGID:2\nBob\tI-PER\n")
+    assert [get_entities(doc) for doc in docs] == [[("Ada", "PER")], [("Bob", "PER")]]
+
+
+def test_a_stray_inside_label_opens_an_entity(read):
+    rows = ["a\tI-PER", "b\tO", "c\tI-LOC", "d\tI-LOC", "e\tI-ORG", "f\tB-ORG", "g\tI-ORG"]
+    (post,), (doc,), _ = read("\n".join(rows))
+    expected = [("a", "PER"), ("c d", "LOC"), ("e", "ORG"), ("f g", "ORG")]
+    assert get_entities(doc) == expected
+    assert post.stray_starts == 3
+
+
+def test_an_entity_does_not_run_on_into_the_next_post(read):
+    posts, docs, _ = read("Ada\tB-PER\n\nBob\tI-PER\n")
+    assert [get_entities(doc) for doc in docs] == [[("Ada", "PER")], [("Bob", "PER")]]
+    assert posts[1].stray_starts == 1
+
+
+@pytest.mark.parametrize(
+    "token", ["\xa0", "\ufe0f", "\u200b", "\u200d", "\ufffd", "\x92", "\xad", "\x85", "\u2028", " "]
+)
+def test_invisible_tokens_are_kept(read, token):
+    (_,), (doc,), bad_rows = read(f"IMGID:1\n{token}\tO\nAda\tB-PER\n")
+    assert [token.text for token in doc] == [token, "Ada"]
+    assert get_entities(doc) == [("Ada", "PER")]
+    assert not bad_rows
+
+
+def test_windows_line_ends_are_taken_off(read):
+    _, docs, bad_rows = read("IMGID:1\r\nAda\tB-PER\r\n\r\nIMGID:2\r\nBob\tO\r\n")
+    assert [doc._.image for doc in docs] == ["1.jpg", "2.jpg"]
+    assert get_entities(docs[0]) == [("Ada", "PER")]
+    assert not bad_rows
+
+
+def test_a_byte_order_mark_is_taken_off(read):
+    _, (doc,), _ = read(b"\xef\xbb\xbfIMGID:1\nAda\tB-PER\n")
+    assert doc._.image == "1.jpg"
+
+
+@pytest.mark.parametrize("row", ["Ada B-PER", "Ada  B-PER", "Ada NNP x B-PER", "Ada\tB-X\tB-PER"])
+def test_the_token_is_the_first_column_and_the_label_the_last(read, row):
+    _, (doc,), _ = read(row)
+    assert get_entities(doc) == [("Ada", "PER")]
+
+
+def test_without_picture_lines_blank_lines_part_the_posts(read):
+    _, docs, bad_rows = read("-DOCSTART- -X- O O\n\nAda B-PER\n\n\nBob B-PER\n")
+    assert [doc.text.strip() for doc in docs] == ["Ada", "Bob"]
+    assert [doc._.image for doc in docs] == [None, None]
+    assert not bad_rows
+
+
+def test_text_after_a_blank_line_keeps_the_picture(read):
+    _, docs, bad_rows = read("IMGID:1\n\nAda\tO\n\nBob\tO\n")
+    assert [doc._.image for doc in docs] == ["1.jpg", "1.jpg"]
+    assert not bad_rows
+
+
+@pytest.mark.parametrize("name", ["1", "1.png"])
+def test_the_suffix_of_the_picture_is_a_setting(read, name):
+    _, (doc,), _ = read(f"IMGID:{name}\nAda\tO\n", image_suffix=".png")
+    assert doc._.image == "1.png"
+
+
+@pytest.mark.parametrize(
+    "row", ["Ada", "\tO", "Ada\tPER", "Ada\tB-", "Ada\tS-PER", "Ada\t", "WID:3"]
+)
+def test_a_malformed_row_is_reported_and_the_rest_of_its_post_kept(read, row):
+    _, (doc,), bad_rows = read(f"IMGID:1\n{row}\nBob\tB-PER\n")
+    assert get_entities(doc) == [("Bob", "PER")]
+    assert [line for line, _ in bad_rows] == [2]
+
+
+def test_a_row_in_another_encoding_is_reported(read):
+    _, (doc,), bad_rows = read(b"IMGID:1\nAda\tO\n" + "Zoë\tO\n".encode("latin1"))
+    assert doc.text.strip() == "Ada"
+    assert bad_rows == [(3, "the line is not in UTF-8")]
+
+
+def test_a_post_without_tokens_is_reported(read):
+    _, docs, bad_rows = read("IMGID:1\n\nIMGID:2\nAda\tO\n\nIMGID:3\n")
+    assert [doc._.image for doc in docs] == ["2.jpg"]
+    assert bad_rows == [(1, "the post has no tokens"), (6, "the post has no tokens")]
+
+
+def test_a_picture_line_without_a_name_is_reported(read):
+    _, (doc,), bad_rows = read("IMGID:\nAda\tO\n")
+    assert doc._.image is None
+    assert [line for line, _ in bad_rows] == [1]

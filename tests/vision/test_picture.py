@@ -1,0 +1,322 @@
+import hashlib
+import os
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from spacy_msvse.vision.picture import (
+    PictureError,
+    decode_picture,
+    open_picture,
+    picture_key,
+    probe_picture,
+    resolve_picture_path,
+)
+
+from .conftest import encode, photo
+
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+def near(colour, expected, tolerance=6):
+    return np.abs(np.subtract(colour, expected, dtype=int)).max() <= tolerance
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has next to no pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b""))
+
+
+# What people post
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
+def test_common_formats_decode_to_rgb(format):
+    picture = open_picture(encode(Image.new("RGB", (8, 6), RED), format))
+    assert (picture.mode, picture.size) == ("RGB", (8, 6))
+    assert near(picture.getpixel((3, 3)), RED)
+
+
+def test_exif_orientation_is_applied():
+    image = Image.new("RGB", (40, 20), BLUE)
+    image.paste(RED, (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    picture = open_picture(encode(image, "JPEG", exif=exif, quality=95))
+    assert picture.size == (20, 40)
+    assert near(picture.getpixel((10, 5)), RED)
+    assert near(picture.getpixel((10, 35)), BLUE)
+
+
+def test_alpha_lies_on_white():
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    image.putpixel((1, 0), (0, 0, 0, 0))
+    picture = open_picture(encode(image))
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [RED, WHITE]
+
+
+def test_grey_alpha_lies_on_white():
+    picture = open_picture(encode(Image.new("LA", (2, 2), (0, 0))))
+    assert picture.getpixel((0, 0)) == WHITE
+
+
+def test_palette_with_transparency_lies_on_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([0, 0, 0, *BLUE])
+    image.putpixel((1, 0), 1)
+    for format in ("PNG", "GIF"):
+        picture = open_picture(encode(image, format, transparency=0))
+        assert [picture.getpixel((x, 0)) for x in (0, 1)] == [WHITE, BLUE]
+
+
+def test_palette_without_transparency():
+    image = Image.new("P", (1, 1))
+    image.putpalette([*BLUE])
+    assert open_picture(encode(image)).getpixel((0, 0)) == BLUE
+
+
+def test_one_bit():
+    image = Image.new("1", (2, 1))
+    image.putpixel((1, 0), 1)
+    picture = open_picture(encode(image))
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(0, 0, 0), WHITE]
+
+
+def test_cmyk():
+    picture = open_picture(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
+    assert picture.mode == "RGB"
+    assert near(picture.getpixel((4, 4)), RED)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_not_clipped(format):
+    values = np.array([[0, 256, 32768, 65535]], dtype=np.uint16)
+    picture = open_picture(encode(Image.fromarray(values), format))
+    assert [picture.getpixel((x, 0))[0] for x in range(4)] == [0, 0, 127, 255]
+
+
+def test_sixteen_bits_in_mode_i_are_scaled_not_clipped():
+    values = np.array([[0, 32768, 65535]], dtype=np.int32)
+    picture = open_picture(encode(Image.fromarray(values), "TIFF"))
+    assert [picture.getpixel((x, 0))[0] for x in range(3)] == [0, 127, 255]
+
+
+@pytest.mark.parametrize(
+    "values", [np.array([[-1, 2**20]], dtype=np.int32), np.array([[0.5]], dtype=np.float32)]
+)
+def test_more_than_sixteen_bits_are_refused_by_name(values, tmp_path):
+    (tmp_path / "deep.tif").write_bytes(encode(Image.fromarray(values), "TIFF"))
+    with pytest.raises(PictureError, match=r"E020.*deep\.tif.*8 bits"):
+        open_picture("deep.tif", tmp_path)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_animation_gives_its_first_frame(format):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
+    data = encode(frames[0], format, save_all=True, append_images=frames[1:])
+    assert near(open_picture(data).getpixel((4, 4)), RED)
+
+
+def test_large_jpeg_can_shrink_while_decoding():
+    data = encode(Image.new("RGB", (800, 400), RED), "JPEG")
+    assert open_picture(data, shrink_to=100).size == (200, 100)
+    assert open_picture(data, shrink_to=300).size == (800, 400)
+    assert open_picture(data).size == (800, 400)
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"GIF89a" * 3, "cannot be read"),
+        (b"<html>not found</html>", "not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+        (encode(photo(size=(200, 200)), "JPEG")[:-2000], "truncated"),
+        (encode(photo(size=(200, 200)))[:500], "truncated"),
+        (encode(photo(size=(200, 200)), "WEBP")[:500], "cannot be read"),
+    ],
+    ids=["empty", "header only", "html", "postscript", "half a jpeg", "half a png", "half a webp"],
+)
+def test_unreadable_content_is_refused_by_name(data, reason, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(data)
+    with pytest.raises(PictureError, match=r"E020.*'bad\.jpg'.*" + reason):
+        open_picture("bad.jpg", tmp_path)
+    with pytest.raises(PictureError, match=f"E020.*'<bytes> of size {len(data)}'"):
+        open_picture(data)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on tags it passes over
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
+def test_damage_anywhere_is_decoded_or_refused(format):
+    data = encode(photo(size=(64, 64)), format)
+    random = np.random.default_rng(0)
+    for position in random.integers(0, len(data), 100):
+        flipped = data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
+        for damaged in (data[:position], flipped):
+            try:
+                assert open_picture(damaged).mode == "RGB"
+            except PictureError as error:
+                assert "E020" in str(error)  # noqa: PT017 - either outcome is right
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+def test_damaged_exif_does_not_cost_the_picture(exif):
+    assert open_picture(encode(photo(), "JPEG", exif=exif)).size == photo().size
+
+
+def test_messages_hold_no_memory_address():
+    with pytest.raises(PictureError) as caught:
+        open_picture(b"nothing")
+    assert "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing.jpg", ".", "nul\0.jpg", "x" * 5000])
+@pytest.mark.parametrize("read", [open_picture, probe_picture, picture_key])
+def test_what_is_no_file_is_refused(read, name, tmp_path):
+    with pytest.raises(PictureError, match="E020"):
+        read(name, tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_named_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PictureError, match="not a file"):
+        open_picture("pipe", tmp_path)
+
+
+# Limits
+
+
+def test_byte_limit_is_checked_before_decoding(tmp_path):
+    (tmp_path / "long.png").write_bytes(b"x" * 101)
+    for read in (open_picture, probe_picture):
+        with pytest.raises(PictureError, match="101 bytes, more than the limit of 100"):
+            read("long.png", tmp_path, max_bytes=100)
+
+
+def test_pixel_limit_is_checked_before_decoding(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    for read in (open_picture, probe_picture):
+        with pytest.raises(PictureError, match="9000 x 9000 pixels, more than the limit"):
+            read(png_header(9000, 9000))
+
+
+@pytest.mark.parametrize("size", [(9500, 9500), (40000, 40000)])
+def test_decompression_bomb_is_an_error_even_without_our_limit(size):
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        pytest.raises(PictureError, match="decompression bomb"),
+    ):
+        open_picture(png_header(*size), max_pixels=10**12)
+    assert not caught
+
+
+def test_pillow_settings_stay_as_they_are():
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    open_picture(encode(photo()))
+    with pytest.raises(PictureError):
+        open_picture(encode(photo())[:100])
+    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+def test_probe_reads_the_header_only():
+    data = encode(photo(size=(200, 200)), "JPEG")
+    probe_picture(data)
+    probe_picture(data[:-1000])
+    with pytest.raises(PictureError, match="not a picture"):
+        probe_picture(b"nothing")
+
+
+# The picture folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for path in (folder / "in.png", tmp_path / "out.png"):
+        path.write_bytes(encode(photo()))
+    return folder
+
+
+def test_pictures_inside_the_folder_are_read(root):
+    for name in ("in.png", "./in.png", "sub/../in.png", str(root / "in.png")):
+        assert resolve_picture_path(name, root) == (root / "in.png").resolve()
+    assert open_picture("in.png", str(root)).mode == "RGB"
+
+
+@pytest.mark.parametrize("name", ["../out.png", "sub/../../out.png", "/etc/passwd"])
+def test_nothing_outside_the_folder_is_read(root, name):
+    for read in (open_picture, probe_picture, picture_key):
+        with pytest.raises(ValueError, match="E021"):
+            read(name, root)
+
+
+def test_folder_whose_name_begins_alike_is_outside(root):
+    other = root.with_name("pictures2")
+    other.mkdir()
+    with pytest.raises(ValueError, match="E021"):
+        resolve_picture_path(str(other / "in.png"), root)
+
+
+def test_symlinks_do_not_lead_outside(root):
+    (root / "link.png").symlink_to(root.parent / "out.png")
+    (root / "folder").symlink_to(root.parent)
+    (root / "inside.png").symlink_to(root / "in.png")
+    for name in ("link.png", "folder/out.png"):
+        with pytest.raises(ValueError, match="E021"):
+            open_picture(name, root)
+    assert open_picture("inside.png", root).mode == "RGB"
+
+
+def test_symlink_loop_is_refused(root):
+    (root / "a.png").symlink_to(root / "b.png")
+    (root / "b.png").symlink_to(root / "a.png")
+    with pytest.raises(PictureError, match=r"a\.png"):
+        open_picture("a.png", root)
+
+
+def test_without_a_folder_any_path_is_read(root, monkeypatch):
+    monkeypatch.chdir(root)
+    for name in ("in.png", "../out.png", str(root.parent / "out.png")):
+        assert open_picture(name).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    "name", ["https://example.org/a.jpg", "FILE:///etc/passwd", "s3://b/a.png"]
+)
+@pytest.mark.parametrize("with_root", [True, False])
+def test_urls_are_refused(name, with_root, root):
+    with pytest.raises(ValueError, match="E022"):
+        open_picture(name, root if with_root else None)
+
+
+# Keys
+
+
+def test_key_is_the_hash_of_the_content(root):
+    data = (root / "in.png").read_bytes()
+    assert picture_key("in.png", root) == picture_key(data) == hashlib.sha256(data).hexdigest()
+
+
+def test_decode_picture_names_what_it_is_told():
+    with pytest.raises(PictureError, match="'holiday'"):
+        decode_picture(b"nothing", "holiday")
