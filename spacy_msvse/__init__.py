@@ -18,7 +18,7 @@ _HOMES = {"make_doc": "documents", "build_network": "network.msvse"}
 
 
 def __getattr__(name: str) -> Any:
-    # Looked up when first used: this module is imported by every entry point and by torch-free code.
+    # Looked up when first used: every entry point imports this module, and most need no torch.
     if name in _HOMES:
         from importlib import import_module
 

@@ -85,7 +85,7 @@ class MsvseNer(TrainablePipe):
         self.on_missing_image = on_missing_image
         self.min_view_share = min_view_share
         self.max_batch_tokens = max_batch_tokens
-        #: The only folder to read pictures from; None allows any path. Set at run time, never saved.
+        #: The only folder to read pictures from; None allows any path. Never saved.
         self.image_root: str | Path | None = None
         self.scorer = scorer
         self.feature_store: FeatureStore | None = None
@@ -245,8 +245,8 @@ class MsvseNer(TrainablePipe):
         return predictions
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:  # type: ignore[override]
-        """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and the
-        attributes `image_status`, `visual_entities` and what the extractors saw.
+        """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
+        the attributes `image_status`, `visual_entities` and what the extractors saw.
 
         docs (Iterable[Doc]): The Docs.
         predictions (Sequence[Prediction]): What `predict` returned for them.
@@ -278,7 +278,7 @@ class MsvseNer(TrainablePipe):
         doc.spans[SPANS_KEY] = group
 
     def _batches(self, docs: Sequence[Doc]) -> Iterator[list[int]]:
-        """Rows of Docs of similar length, at most `max_batch_tokens` with padding; no empty Docs."""
+        """Rows of Docs of similar length, `max_batch_tokens` at most; no empty Docs."""
         rows = [row for row, doc in enumerate(docs) if len(doc)]
         rows.sort(key=lambda row: len(docs[row]), reverse=True)
         while rows:
@@ -365,7 +365,7 @@ class MsvseNer(TrainablePipe):
             warnings.warn(Warnings.W002.format(problem=problem), stacklevel=2)
 
     def _survey(self, examples: Iterable[Example]) -> set[str]:
-        """Look at all training examples: which labels they have, and whether pictures can be read."""
+        """Look through the training examples: their labels, and whether pictures can be read."""
         labels: set[str] = set()
         reads_pictures = self.vision is not None and bool(network_config(self.model).views)
         referenced = visual = 0
@@ -469,19 +469,11 @@ class MsvseNer(TrainablePipe):
 
     def _readers(self, exclude: Iterable[str]) -> dict[str, Callable[[bytes], Any]]:
         return {
-            "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
+            "cfg": _checked(lambda data: self.cfg.update(srsly.json_loads(data))),
             "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-            "model": self._model_from_bytes,
-            "vision": self._vision_from_bytes,
+            "model": _checked(self.model.from_bytes),
+            "vision": _checked(self._vision_from_bytes),
         }
-
-    def _model_from_bytes(self, data: bytes) -> None:
-        try:
-            self.model.from_bytes(data)
-        except ValueError as error:
-            if "MSVSE-" in str(error):
-                raise
-            raise ValueError(Errors.E006.format(reason=error)) from error
 
     def _vision_to_bytes(self) -> bytes:
         # Before initialisation the extractors have no weights to save.
@@ -527,6 +519,20 @@ def _restore(
     for attribute, value in state.items():
         setattr(component, attribute, value)
     return component
+
+
+def _checked(load: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Say what is wrong with damaged data, whichever library stumbles over it."""
+
+    def load_checked(data: bytes) -> Any:
+        try:
+            return load(data)
+        except ValueError as error:
+            if "MSVSE-" in str(error):
+                raise
+            raise ValueError(Errors.E006.format(reason=error)) from error
+
+    return load_checked
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -107,13 +107,19 @@ def make_post(
 
 def _given_view(doc: Doc, view: str) -> Any:
     if view == REGIONS:
-        return doc._.image_features
+        return _given_vectors(doc)
     if view == "tags":
         tags = given(doc, "image_tags")
         return None if tags is None else ", ".join(tags)
     if view == "caption":
         return given(doc, "image_caption")
     return (given(doc, "image_texts") or {}).get(view)
+
+
+def _given_vectors(doc: Doc) -> Any:
+    """Region vectors of the user's own. A key in a store is not one: it names what was extracted."""
+    vectors = doc._.image_features
+    return None if isinstance(vectors, str) else vectors
 
 
 def _extracted_view(features: PictureFeatures, view: str) -> Any:
@@ -133,7 +139,7 @@ def _regions(
     if vectors.ndim != 2 or not len(vectors):
         raise ValueError(Errors.E014.format(given=f"shape {vectors.shape}"))
     whole = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
-    if doc._.image_features is None:
+    if _given_vectors(doc) is None:
         boxes = None if features is None else features.boxes
     else:
         regions = given(doc, "image_regions") or ()

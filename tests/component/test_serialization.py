@@ -1,0 +1,154 @@
+"""Saved pipelines: equal answers, no pickle, no package needed, no path of the machine."""
+
+import pickle
+import pickletools
+
+import pytest
+import spacy
+from spacy.tokens import DocBin
+
+from spacy_msvse import make_doc
+
+from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
+
+
+def answers(nlp) -> list:
+    """Labels and probabilities, to the last bit."""
+    docs = [make_doc(nlp, f"saw {n} today", image=picture(x)) for n in ("jordan",) for x in COLOURS]
+    return [
+        (entities(doc), [float(score) for score in doc.spans["msvse_ner"].attrs["scores"]])
+        for doc in nlp.pipe(docs)
+    ]
+
+
+def via_disk(nlp, tmp_path):
+    nlp.to_disk(tmp_path / "pipeline")
+    return spacy.load(tmp_path / "pipeline")
+
+
+def via_bytes(nlp, tmp_path):
+    return spacy.util.load_model_from_config(nlp.config).from_bytes(nlp.to_bytes())
+
+
+def via_pickle(nlp, tmp_path):
+    return pickle.loads(pickle.dumps(nlp))
+
+
+def via_source(nlp, tmp_path):
+    other = spacy.blank("en", vocab=nlp.vocab)
+    other.add_pipe("msvse_ner", source=nlp)
+    return other
+
+
+@pytest.mark.parametrize("via", [via_disk, via_bytes, via_pickle, via_source])
+def test_a_copy_answers_bit_by_bit_the_same(trained, tmp_path, via):
+    copy = via(trained, tmp_path)
+    assert answers(copy) == answers(trained)
+    assert copy.get_pipe("msvse_ner").labels == trained.get_pipe("msvse_ner").labels
+
+
+def test_a_loaded_pipeline_trains_on(trained, tmp_path):
+    nlp = via_disk(trained, tmp_path)
+    examples = ambiguous_examples(nlp)
+    optimizer = nlp.resume_training()
+    first = nlp.update(examples, sgd=optimizer)["msvse_ner"]
+    assert first < 1.0
+
+
+def test_a_loaded_pipeline_needs_neither_weight_package_nor_network(tmp_path, monkeypatch):
+    """The default pipeline, saved and loaded where the weight packages are not installed."""
+    from spacy.training import Example
+
+    nlp = spacy.blank("en")
+    nlp.add_pipe("msvse_ner")
+    doc = make_doc(nlp, "Saw Jordan today", image=picture("PER"))
+    nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})])
+    nlp.to_disk(tmp_path / "pipeline")
+    expected = nlp(doc.copy())
+
+    def not_installed(name, *args):
+        raise AssertionError(f"{name} was looked for")
+
+    monkeypatch.setattr("spacy_msvse.network.pretrained.find_spec", not_installed)
+    monkeypatch.setattr("spacy_msvse.vision.regions.find_spec", not_installed)
+    loaded = spacy.load(tmp_path / "pipeline")
+    actual = loaded(make_doc(loaded, "Saw Jordan today", image=picture("PER")))
+    assert actual._.visual_entities == expected._.visual_entities
+    assert actual._.image_status["regions"] == "used"
+
+
+def test_no_file_is_a_pickle_and_none_names_a_folder_of_this_machine(trained, tmp_path):
+    trained.get_pipe("msvse_ner").image_root = tmp_path
+    trained.to_disk(tmp_path / "pipeline")
+    trained.get_pipe("msvse_ner").image_root = None
+    encoder = trained.get_pipe("msvse_ner").model.attrs["encoder"]
+    for path in (tmp_path / "pipeline" / "msvse_ner").rglob("*"):
+        if path.is_file() and path.parent.name == "msvse_ner":
+            content = path.read_bytes()
+            assert b"torch._utils" not in content
+            assert str(tmp_path).encode() not in content
+            # The name the user gave the encoder is the only one that may be a path.
+            assert content.count(encoder.encode()) <= 1
+            with pytest.raises((ValueError, IndexError, EOFError)):
+                list(pickletools.genops(content))
+
+
+@pytest.mark.parametrize("name", ["model", "vision", "cfg"])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_half_written_pipeline_is_a_coded_error(trained, tmp_path, name, damage):
+    trained.to_disk(tmp_path)
+    file = tmp_path / "msvse_ner" / name
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(ValueError, match="MSVSE-E006"):
+        spacy.load(tmp_path)
+
+
+def test_saving_leaves_no_temporary_file(trained, tmp_path):
+    trained.to_disk(tmp_path)
+    assert {path.name for path in (tmp_path / "msvse_ner").iterdir()} == {"cfg", "model", "vision"}
+
+
+def test_an_untrained_pipeline_can_be_saved_and_loaded(nlp, tmp_path):
+    loaded = via_disk(nlp, tmp_path)
+    train(loaded, ambiguous_examples(loaded), steps=1)
+
+
+def test_annotated_docs_survive_docbin(trained):
+    docs = list(
+        trained.pipe([make_doc(trained, "saw jordan today", image=picture(x)) for x in COLOURS])
+    )
+    data = DocBin(store_user_data=True, docs=docs).to_bytes()
+    for doc, again in zip(docs, DocBin().from_bytes(data).get_docs(trained.vocab), strict=True):
+        assert entities(again) == entities(doc)
+        assert again.ents[0]._.confidence == doc.ents[0]._.confidence
+        assert list(again._.image_tags) == doc._.image_tags
+        assert again._.image == doc._.image
+        assert again._.image_status == doc._.image_status
+        assert again._.visual_entities == doc._.visual_entities
+
+
+def test_scores_survive_docbin_without_user_data(trained):
+    doc = trained(make_doc(trained, "saw jordan today", image=picture("LOC")))
+    data = DocBin(docs=[doc]).to_bytes()
+    (again,) = DocBin().from_bytes(data).get_docs(trained.vocab)
+    assert again.ents[0]._.confidence == doc.ents[0]._.confidence
+
+
+def test_from_bytes_goes_to_the_device_that_thinc_works_on(trained):
+    from thinc.api import get_torch_default_device
+
+    from spacy_msvse.component.model import get_shim
+
+    copy = via_bytes(trained, None)
+    assert get_shim(copy.get_pipe("msvse_ner").model).device == get_torch_default_device()
+
+
+def test_settings_of_the_tiny_pipeline_round_trip(encoder, tmp_path):
+    nlp = tiny_pipeline(encoder, overwrite=True, model={"joint_decoding_weight": 0.25})
+    train(nlp, ambiguous_examples(nlp), steps=1)
+    component = via_disk(nlp, tmp_path).get_pipe("msvse_ner")
+    assert component.overwrite
+    assert component.model.attrs["settings"]["joint_decoding_weight"] == 0.25
