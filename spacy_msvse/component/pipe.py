@@ -230,7 +230,7 @@ class MsvseNer(TrainablePipe):
         for view, share in masked.items():
             self._warn_once(
                 f"untrained {view}",
-                Warnings.W003.format(scale=view, share=share, minimum=self.min_view_share),
+                Warnings.W003.format(view=view, share=share, minimum=self.min_view_share),
             )
         predictions = [Prediction() for _ in docs]
         for rows in self._batches(docs):

@@ -117,7 +117,7 @@ def _given_view(doc: Doc, view: str) -> Any:
 
 
 def _given_vectors(doc: Doc) -> Any:
-    """Region vectors of the user's own. A key in a store is not one: it names what was extracted."""
+    """The user's own region vectors. A key in a store is none: it names what was extracted."""
     vectors = doc._.image_features
     return None if isinstance(vectors, str) else vectors
 

@@ -39,7 +39,7 @@ CONTROLS = {"no_picture": no_picture, "shuffled": shuffled}
 
 
 def disjoint_permutation(types: Sequence[frozenset[str]], seed: int) -> list[int]:
-    """A random permutation in which nobody meets itself or, if possible, a set that overlaps its own.
+    """A random permutation in which nobody meets itself or, if possible, a set like its own.
 
     types (Sequence[frozenset]): A set for each item.
     seed (int): Seed of the permutation.
