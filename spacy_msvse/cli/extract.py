@@ -68,7 +68,7 @@ def load_extractor(config_path: Path) -> VisualExtractor | None:
     """
     config = util.load_config(config_path)
     # Paths and other variables are of no matter here, so what is needed is resolved alone.
-    defaults = spacy.blank("xx").get_factory_meta("msvse_ner").default_config
+    defaults = spacy.blank("xx").get_factory_meta("msvse_ner").default_config or {}
     for component in config.get("components", {}).values():
         if component.get("factory") == "msvse_ner":
             vision = component.get("vision", defaults["vision"])

@@ -182,7 +182,7 @@ class MsvseNer(TrainablePipe):
         posts = self._read([example.predicted for example in examples])
         outputs, backprop = self.model.begin_update(posts)
         loss, total = self.get_loss(examples, outputs)
-        backprop(total)
+        backprop(total)  # type: ignore[arg-type]
         if sgd is not None:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -449,10 +449,10 @@ class MsvseNer(TrainablePipe):
         RAISES (ValueError): If it is incomplete or damaged (MSVSE-E006).
         """
 
-        def reader(load: Callable[[bytes], Any]) -> Callable[[Path], None]:
+        def reader(load: Callable[[bytes], Any]) -> Callable[[Path], Any]:
             return lambda file: load(_read_whole(file))
 
-        readers: dict[str, Callable[[Path], None]] = {
+        readers: dict[str, Callable[[Path], Any]] = {
             name: reader(load) for name, load in self._readers(exclude).items()
         }
         readers["vocab"] = lambda folder: self.vocab.from_disk(folder, exclude=exclude)

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import srsly
 import torch
@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
+from thinc.types import FloatsXd
 from torch import Tensor
 
 from ..errors import Errors
@@ -47,7 +48,7 @@ class NetworkShim(PyTorchShim):
         self._model = network.to(get_torch_default_device())
         self.tokenizer = tokenizer
 
-    def predict(self, inputs: MsvseInputs) -> MsvseOutputs:
+    def predict(self, inputs: MsvseInputs) -> MsvseOutputs:  # type: ignore[override]
         """Run the network without gradients, and leave it in evaluation mode."""
         self._model.eval()
         with torch.inference_mode():
@@ -69,10 +70,11 @@ class NetworkShim(PyTorchShim):
         for name, parameter in self._model.named_parameters():
             if parameter.grad is None:
                 continue
+            weights, gradient = torch2xp(parameter.data), torch2xp(parameter.grad)
             updated, _ = optimizer(
                 (self.id, name),
-                torch2xp(parameter.data),
-                torch2xp(parameter.grad),
+                cast(FloatsXd, weights),
+                cast(FloatsXd, gradient),
                 lr_scale=self.learning_rate_factor(name),
             )
             parameter.data = xp2torch(updated, device=parameter.device)

@@ -36,6 +36,9 @@ class Encoder(nn.Module):
     projection and take no position, so the positions of the text do not shift.
     """
 
+    # A Hugging Face model: what the families share is beyond the type checker.
+    model: Any
+
     def __init__(self, model: nn.Module) -> None:
         """Adopt a Hugging Face model.
 
@@ -52,9 +55,9 @@ class Encoder(nn.Module):
                 )
             )
         # A pooler would be dead weight: it is neither trained nor read.
-        if getattr(model, "pooler", None) is not None:
-            model.pooler = None
         self.model = model
+        if getattr(model, "pooler", None) is not None:
+            self.model.pooler = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Encoder":
@@ -75,29 +78,29 @@ class Encoder(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """The Hugging Face model configuration, in JSON types, without where it was loaded from."""
-        values: dict[str, Any] = self.model.config.to_dict()  # type: ignore[operator, union-attr]
+        values: dict[str, Any] = self.model.config.to_dict()
         values.pop("_name_or_path", None)
         return values
 
     @property
     def width(self) -> int:
         """Width of the hidden states."""
-        return self.model.config.hidden_size  # type: ignore[union-attr, return-value]
+        return self.model.config.hidden_size
 
     @property
     def num_layers(self) -> int:
         """Number of layers."""
-        return self.model.config.num_hidden_layers  # type: ignore[union-attr, return-value]
+        return self.model.config.num_hidden_layers
 
     @property
     def num_heads(self) -> int:
         """Number of attention heads."""
-        return self.model.config.num_attention_heads  # type: ignore[union-attr, return-value]
+        return self.model.config.num_attention_heads
 
     @property
     def max_length(self) -> int:
         """The most word pieces, special ones included, that the positions reach."""
-        config: Any = self.model.config
+        config = self.model.config
         # RoBERTa's family counts positions from its padding id on.
         offset = 0 if config.model_type in ("bert", "electra") else config.pad_token_id + 1
         return config.max_position_embeddings - offset
@@ -108,11 +111,10 @@ class Encoder(nn.Module):
         pieces (WordPieces): Of shape (B, N).
         RETURNS (Tensor): float of shape (B, N, d).
         """
-        model: Any = self.model
-        hidden = model.embeddings(input_ids=pieces.ids, token_type_ids=pieces.types)
+        hidden = self.model.embeddings(input_ids=pieces.ids, token_type_ids=pieces.types)
         # ELECTRA may embed in fewer dimensions than it encodes.
-        if hasattr(model, "embeddings_project"):
-            hidden = model.embeddings_project(hidden)
+        if hasattr(self.model, "embeddings_project"):
+            hidden = self.model.embeddings_project(hidden)
         return hidden
 
     def forward(
@@ -130,8 +132,8 @@ class Encoder(nn.Module):
         if prefixes is not None:
             mask = torch.cat([prefixes.mask, mask], dim=1)
         mask = mask[:, None, None, :]
-        layers = self.model.encoder.layer[:num_layers]  # type: ignore[union-attr, index]
-        for index, layer in enumerate(layers):  # type: ignore[arg-type]
+        layers = self.model.encoder.layer[:num_layers]
+        for index, layer in enumerate(layers):
             key, value = (
                 (None, None) if prefixes is None else (prefixes.keys[index], prefixes.values[index])
             )

@@ -1,0 +1,17 @@
+"""Fail if the main job's figures are not what the project promises."""
+
+import json
+import sys
+
+report = json.load(open(sys.argv[1]))
+promises = {
+    "F1 with pictures is at least 95": report["msvse"]["ents_f"] >= 95,
+    "it takes at most 8 minutes": report["seconds"] <= 480,
+    "it takes at most 4 GB": report["peak_mb"] <= 4096,
+}
+for control in ("text_only", "no_picture", "shuffled"):
+    held = report[control]["picture_decides_f"] < 50
+    promises[f"{control} stays under 50 where only the picture tells"] = held
+for promise, held in promises.items():
+    print("ok  " if held else "FAIL", promise)
+sys.exit(not all(promises.values()))
