@@ -2,8 +2,9 @@
 
 import json
 import sys
+from pathlib import Path
 
-report = json.load(open(sys.argv[1]))
+report = json.loads(Path(sys.argv[1]).read_text())
 promises = {
     "F1 with pictures is at least 95": report["msvse"]["ents_f"] >= 95,
     "it takes at most 8 minutes": report["seconds"] <= 480,

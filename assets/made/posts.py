@@ -394,11 +394,11 @@ def filled(
 
 def ornaments(rng: Random) -> tuple[str, str]:
     """What stands before and after a sentence; drawn without a look at what it says."""
-    front = rng.choice(["", "", "", "", f"RT @{handle(rng)}: ", f"@{handle(rng)} "])
+    front = rng.choice([""] * 6 + [f"RT @{handle(rng)}: ", f"@{handle(rng)} "])
     tail = rng.choice(["", "", " !", " ...", " <3", " :)"])
     for _ in range(rng.choice([0, 0, 1, 2])):
         tail += " " + rng.choice(HASHTAGS)
-    if rng.random() < 0.4:
+    if rng.random() < 0.15:
         tail += " https://t.co/" + letters(rng, 10)
     return front, tail
 

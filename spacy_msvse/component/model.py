@@ -130,12 +130,15 @@ def forward(
 
 
 def untrained_views(model: MsvseModel, minimum: float) -> dict[str, float]:
-    """The views that too few training posts carried.
+    """The views that too few training posts carried. Nothing is said of a network that has seen
+    too few posts to tell.
 
     model (Model): The model.
     minimum (float): The least share of posts.
     RETURNS (dict): View to its share.
     """
     network = get_shim(model).network
-    shares: Mapping[str, float] = {} if network is None else network.view_shares()
+    shares: Mapping[str, float] = {}
+    if network is not None and int(network.posts_seen) * minimum >= 1:
+        shares = network.view_shares()
     return {view: share for view, share in shares.items() if share < minimum}

@@ -1,0 +1,156 @@
+"""The commands, run as a user runs them but in this process."""
+
+import pytest
+import spacy
+import srsly
+from spacy.cli._util import app
+from spacy.tokens import DocBin
+from typer.testing import CliRunner
+
+import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
+
+from ..tiny import COLOURS, NAMES, ambiguous_examples, picture, save_encoder, tiny_pipeline, train
+
+CONFIG = """
+[nlp]
+lang = "en"
+pipeline = ["msvse_ner"]
+
+[components]
+
+[components.msvse_ner]
+factory = "msvse_ner"
+
+[components.msvse_ner.vision]
+@misc = "spacy-msvse.VisualExtractor.v1"
+
+[components.msvse_ner.vision.regions]
+@misc = "tests.MeanColour.v1"
+"""
+
+
+def run(*arguments, status: int = 0):
+    result = CliRunner().invoke(app, ["msvse", *map(str, arguments)])
+    assert result.exit_code == status, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Posts as JSONL with their pictures, converted."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "pictures").mkdir()
+    rows = []
+    for name in NAMES:
+        for label in COLOURS:
+            file = f"{name}-{label}.png"
+            (folder / "pictures" / file).write_bytes(picture(label, seed=3))
+            span = {"start": 4, "end": 4 + len(name), "label": label}
+            rows.append(
+                {
+                    "text": f"saw {name} today",
+                    "image": file,
+                    "spans": [span],
+                    "meta": {"picture_decides": True},
+                }
+            )
+    rows.append({"text": "saw amazon again", "spans": [{"start": 4, "end": 10, "label": "ORG"}]})
+    srsly.write_jsonl(folder / "posts.jsonl", rows)
+    run(
+        "convert",
+        folder / "posts.jsonl",
+        folder / "posts.spacy",
+        "--format",
+        "jsonl",
+        "--image-root",
+        folder / "pictures",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    spacy.util.fix_random_seed(0)
+    nlp = tiny_pipeline(save_encoder(folder / "encoder"))
+    train(nlp, ambiguous_examples(nlp, copies=2))
+    nlp.to_disk(folder / "pipeline")
+    return folder / "pipeline"
+
+
+def evaluate(model, data, *options):
+    output = data / "scores.json"
+    run(
+        "evaluate",
+        model,
+        data / "posts.spacy",
+        "--image-root",
+        data / "pictures",
+        "--output",
+        output,
+        *options,
+    )
+    return srsly.read_json(output)
+
+
+def test_evaluate_keeps_the_pictures(model, data):
+    scores = evaluate(model, data)
+    assert scores["slices"]["picture_decides"]["ents_f"] == 1.0
+    assert scores["slices"]["picture_decides"]["posts"] == 12
+    assert scores["posts"] == 13
+    assert scores["views"]["regions"] == {"used": 12, "absent": 1}
+    assert scores["control"] is None
+
+
+def test_without_pictures_the_type_is_a_guess(model, data):
+    scores = evaluate(model, data, "--control", "no_picture")
+    assert scores["slices"]["picture_decides"]["ents_f"] < 0.5
+    assert scores["views"]["regions"] == {"absent": 13}
+
+
+def test_with_the_pictures_of_others_every_type_is_wrong(model, data):
+    scores = evaluate(model, data, "--control", "shuffled")
+    assert scores["slices"]["picture_decides"]["ents_f"] == 0.0
+
+
+def test_evaluate_reads_and_fills_a_store(model, data, tmp_path):
+    store = tmp_path / "features"
+    first = evaluate(model, data, "--features", store)
+    second = evaluate(model, data, "--features", store)
+    assert first == second
+
+
+def test_stock_evaluate_drops_the_pictures_and_is_warned_about(model, data):
+    from spacy.cli.evaluate import evaluate as stock_evaluate
+
+    with pytest.warns(UserWarning, match="MSVSE-W001"):
+        scores = stock_evaluate(str(model), data / "posts.spacy", silent=True)
+    assert scores["ents_f"] < 0.6
+
+
+def test_extract_looks_at_every_picture_once(data, tmp_path):
+    config = tmp_path / "config.cfg"
+    config.write_text(CONFIG)
+    arguments = ("extract", data / "posts.spacy", tmp_path / "store", "--config", config)
+    arguments = (*arguments, "--image-root", data / "pictures")
+    # The made pictures are equal but for their colour, so three are looked at.
+    assert "12 pictures: 3 extracted, 9 stored already" in " ".join(run(*arguments).output.split())
+    assert "12 pictures: 0 extracted, 12 stored already" in " ".join(run(*arguments).output.split())
+
+
+def test_extract_of_a_config_without_pictures_is_refused(data, tmp_path):
+    config = tmp_path / "config.cfg"
+    config.write_text(CONFIG.split("[components.msvse_ner.vision]")[0] + "vision = null\n")
+    run(
+        "extract",
+        data / "posts.spacy",
+        tmp_path / "store",
+        "--config",
+        config,
+        status=1,
+    )
+
+
+def test_the_meta_of_a_post_reaches_the_doc(data):
+    docs = DocBin().from_disk(data / "posts.spacy").get_docs(spacy.blank("en").vocab)
+    assert [bool(doc.user_data.get("meta")) for doc in docs] == [True] * 12 + [False]

@@ -1,0 +1,49 @@
+"""Scores over posts and their slices."""
+
+import pytest
+import spacy
+from spacy.training import Example
+
+from spacy_msvse import make_doc
+from spacy_msvse.evaluation.scores import evaluate
+
+
+@pytest.fixture
+def pipeline():
+    """A pipeline that calls every "jordan" a person."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "jordan"}])
+    return nlp
+
+
+def post(nlp, label, **meta):
+    example = Example.from_dict(make_doc(nlp, "saw jordan"), {"entities": [(4, 10, label)]})
+    example.reference.user_data["meta"] = meta
+    return example
+
+
+def test_an_entity_counts_if_span_and_type_are_right(pipeline):
+    scores = evaluate(pipeline, [post(pipeline, "PER"), post(pipeline, "LOC")])
+    assert (scores["ents_p"], scores["ents_r"], scores["ents_f"]) == (0.5, 0.5, 0.5)
+    assert scores["ents_per_type"]["LOC"]["r"] == 0.0
+
+
+def test_slices_are_the_boolean_keys_of_meta_that_are_true(pipeline):
+    posts = [
+        post(pipeline, "PER", picture_decides=True, id="a"),
+        post(pipeline, "LOC", picture_decides=False),
+        post(pipeline, "LOC", hard=True, picture_decides=True),
+    ]
+    slices = evaluate(pipeline, posts)["slices"]
+    assert {name: s["posts"] for name, s in slices.items()} == {"hard": 1, "picture_decides": 2}
+    assert slices["picture_decides"]["ents_f"] == 0.5
+
+
+def test_scores_are_the_same_as_seqevals(pipeline):
+    """conlleval's rule, as the field's own library has it."""
+    seqeval = pytest.importorskip("seqeval.metrics")
+    labels = ["PER", "LOC", "PER", "ORG"]
+    scores = evaluate(pipeline, [post(pipeline, label) for label in labels])
+    gold = [["O", f"B-{label}"] for label in labels]
+    predicted = [["O", "B-PER"]] * 4
+    assert scores["ents_f"] == pytest.approx(seqeval.f1_score(gold, predicted))
