@@ -4,15 +4,15 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import typer
 from spacy import util
 from spacy.tokens import DocBin
 from spacy.util import registry
+from spacy.vocab import Vocab
 from tqdm import tqdm
 from wasabi import msg
 
-from ..extensions import register_extensions
+from ..component.factory import DEFAULT_CONFIG
 from ..vision.extract import VisualExtractor, fill_store
 from ..vision.store import FeatureStore
 from . import app
@@ -43,9 +43,7 @@ def extract_cli(
     if extractor is None:
         msg.fail(f"No component of {config_path} looks at pictures", exits=1)
     extractor.initialize()
-    register_extensions()
-    vocab = spacy.blank("xx").vocab
-    docs = list(DocBin().from_disk(data_path).get_docs(vocab))
+    docs = list(DocBin().from_disk(data_path).get_docs(Vocab()))
     sources = [doc._.image for doc in docs if doc._.image]
     with (
         FeatureStore(store_path) as store,
@@ -68,9 +66,8 @@ def load_extractor(config_path: Path) -> VisualExtractor | None:
     """
     config = util.load_config(config_path)
     # Paths and other variables are of no matter here, so what is needed is resolved alone.
-    defaults = spacy.blank("xx").get_factory_meta("msvse_ner").default_config or {}
     for component in config.get("components", {}).values():
         if component.get("factory") == "msvse_ner":
-            vision = component.get("vision", defaults["vision"])
+            vision = component.get("vision", DEFAULT_CONFIG["vision"])
             return None if vision is None else registry.resolve({"vision": vision})["vision"]
     return None

@@ -12,7 +12,7 @@ from .. import extensions  # noqa: F401  (registers the attributes)
 if TYPE_CHECKING:
     from .pipe import MsvseNer
 
-DEFAULT_CONFIG = """
+DEFAULT_CONFIG = Config().from_str("""
 [msvse_ner]
 overwrite = false
 on_missing_image = "warn"
@@ -62,13 +62,13 @@ stride = 96
 
 [msvse_ner.scorer]
 @scorers = "spacy.ner_scorer.v1"
-"""
+""")["msvse_ner"]
 
 
 @Language.factory(
     "msvse_ner",
     assigns=["doc.ents", "token.ent_iob", "token.ent_type", "doc.spans"],
-    default_config=Config().from_str(DEFAULT_CONFIG)["msvse_ner"],
+    default_config=DEFAULT_CONFIG,
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
 def make_msvse_ner(

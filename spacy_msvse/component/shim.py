@@ -28,7 +28,7 @@ class NetworkShim(PyTorchShim):
         """Set up a shim without a network; `set_network` or `from_bytes` brings it.
 
         learning_rate_factors (Mapping): Part of a parameter's name to the factor on its learning
-            rate. Where several parts fit, their factors multiply.
+            rate. Where several parts fit, their factors multiply; a factor of 0 freezes.
         """
         super().__init__(None)
         self.learning_rate_factors = dict(learning_rate_factors)
@@ -45,6 +45,8 @@ class NetworkShim(PyTorchShim):
         network (Msvse): The network.
         tokenizer (PreTrainedTokenizerFast): Its encoder's tokenizer.
         """
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(self.learning_rate_factor(name) > 0)
         self._model = network.to(get_torch_default_device())
         self.tokenizer = tokenizer
 
