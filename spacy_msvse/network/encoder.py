@@ -28,6 +28,14 @@ class Prefixes:
     values: Tensor
     mask: Tensor
 
+    def rows(self, index: Tensor) -> "Prefixes":
+        """The prefixes of some of the sequences.
+
+        index (Tensor): int64 of shape (B',).
+        RETURNS (Prefixes): For B' sequences.
+        """
+        return Prefixes(self.keys[:, index], self.values[:, index], self.mask[index])
+
 
 class Encoder(nn.Module):
     """A pretrained encoder whose layers accept prefixes.

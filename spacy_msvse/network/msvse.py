@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .config import REGIONS, NetworkConfig
 from .crf import Lattice, negative_log_likelihood
@@ -66,12 +67,7 @@ class Msvse(nn.Module):
             self._count_views(inputs)
         text = self.encoder(inputs.text)
         semantics = self._visual_semantics(inputs, text)
-        multimodal = text
-        if self.config.multimodal:
-            prefixes = None
-            if self.config.prefixes and semantics is not None:
-                prefixes = self.prefix(semantics)
-            multimodal = self.encoder(inputs.joint, prefixes)
+        multimodal = self._encode_jointly(inputs, text, semantics)
         text_lattice = None
         if self.config.multitask:
             text_lattice = self.text_decoder(gather_tokens(text, inputs), inputs.token_mask)
@@ -188,6 +184,26 @@ class Msvse(nn.Module):
             tuple(part.shape[1] for part in parts),
         )
         return self.interaction(views, text, inputs.text.mask)
+
+    def _encode_jointly(
+        self, inputs: MsvseInputs, text: Tensor, semantics: ViewFeatures | None
+    ) -> Tensor:
+        """The multimodal text representation: the text part of the joint encoding, (W, N, d)."""
+        prefixes = None
+        enriched = inputs.joint.mask.sum(dim=1) > inputs.text.mask.sum(dim=1)
+        if self.config.prefixes and semantics is not None:
+            prefixes = self.prefix(semantics)
+            enriched = enriched | prefixes.mask.any(dim=1)
+        # Where no view is present, the joint encoding is the text's own: it is not computed twice.
+        rows = enriched.nonzero().squeeze(1)
+        if not len(rows):
+            return text
+        joint = self.encoder(
+            inputs.joint.rows(rows), None if prefixes is None else prefixes.rows(rows)
+        )
+        joint = joint[:, : text.shape[1]]
+        joint = functional.pad(joint, (0, 0, 0, text.shape[1] - joint.shape[1]))
+        return text.index_copy(0, rows, joint)
 
     def _encode_view(self, pieces: WordPieces) -> tuple[Tensor, Tensor]:
         """Encode a textual view by the lower layers of the shared encoder, absent rows left out."""
