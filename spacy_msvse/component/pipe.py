@@ -1,7 +1,6 @@
 """The component: what spaCy calls to train, predict, annotate, score and save."""
 
 import multiprocessing
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,14 +23,12 @@ from ..extensions import SPANS_KEY
 from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
 from ..network.msvse import Msvse
 from ..vision.extract import VisualExtractor
-from ..vision.picture import PictureError, probe_picture
 from ..vision.store import FeatureStore
 from .batch import find_entities, make_targets
+from .files import checked, read_whole, write_whole
 from .model import MsvseModel, get_shim, network_config, untrained_views
-from .posts import Post, make_post, needs_picture, picture_source
-
-#: How many posts are read, and pictures held decoded, at once.
-READ_BATCH = 16
+from .posts import Post
+from .reading import POLICIES, read_posts, survey
 
 
 @dataclass
@@ -68,9 +65,8 @@ class MsvseNer(TrainablePipe):
 
         RAISES (ValueError): For an unknown `on_missing_image` (MSVSE-E007).
         """
-        policies = ("warn", "error", "ignore")
-        if on_missing_image not in policies:
-            expected = "one of " + ", ".join(policies)
+        if on_missing_image not in POLICIES:
+            expected = "one of " + ", ".join(POLICIES)
             raise ValueError(
                 Errors.E007.format(
                     setting="on_missing_image", value=on_missing_image, expected=expected
@@ -141,7 +137,8 @@ class MsvseNer(TrainablePipe):
             (MSVSE-E009).
         """
         validate_get_examples(get_examples, "MsvseNer.initialize")
-        found = self._survey(get_examples())
+        look = self.vision is not None and bool(network_config(self.model).views)
+        found = survey(get_examples(), look=look, image_root=self.image_root)
         for label in sorted(found) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
@@ -179,7 +176,9 @@ class MsvseNer(TrainablePipe):
             return losses
         self._require_network()
         set_dropout_rate(self.model, drop)
-        posts = self._read([example.predicted for example in examples])
+        # How many pictures cannot be read was said at initialisation, once and not in every epoch.
+        policy = "error" if self.on_missing_image == "error" else "ignore"
+        posts = self._read([example.predicted for example in examples], policy=policy)
         outputs, backprop = self.model.begin_update(posts)
         loss, total = self.get_loss(examples, outputs)
         backprop(total)  # type: ignore[arg-type]
@@ -234,7 +233,7 @@ class MsvseNer(TrainablePipe):
             )
         predictions = [Prediction() for _ in docs]
         for rows in self._batches(docs):
-            posts = self._read([docs[row] for row in rows], masked)
+            posts = self._read([docs[row] for row in rows], masked=masked)
             outputs = self.model.predict(posts)
             for row, prediction in zip(rows, self._decode(network, posts, outputs), strict=True):
                 predictions[row] = prediction
@@ -320,79 +319,18 @@ class MsvseNer(TrainablePipe):
 
     # Pictures
 
-    def _read(self, docs: Sequence[Doc], masked: Iterable[str] = ()) -> list[Post]:
-        """Gather what is known of each Doc's picture, extracting what is not."""
-        views = network_config(self.model).views
-        features: list[Any] = [None] * len(docs)
-        problems: list[str | None] = [None] * len(docs)
-        stored = {row: key for row, doc in enumerate(docs) if (key := self._store_key(doc))}
-        if self.vision is not None:
-            wanted = [v for v in views if v not in masked]
-            sources = [picture_source(d) if needs_picture(d, wanted) else None for d in docs]
-            outcomes = self.vision.extract_sources(
-                sources,
-                image_root=self.image_root,
-                store=self.feature_store,
-                batch_size=READ_BATCH,
-            )
-            for row, (found, problem) in enumerate(outcomes):
-                features[row], problems[row] = found, problem
-                if problem is not None:
-                    self._report(problem)
-        for row, key in stored.items():
-            features[row] = self._stored_features(key)
-        return [
-            make_post(doc, views, found, problem, masked)
-            for doc, found, problem in zip(docs, features, problems, strict=True)
-        ]
-
-    def _store_key(self, doc: Doc) -> str | None:
-        key = doc._.image_features
-        return key if isinstance(key, str) else None
-
-    def _stored_features(self, key: str) -> Any:
-        found = None
-        if self.feature_store is not None and self.vision is not None:
-            found = self.feature_store.get(key, self.vision.fingerprint)
-        if found is None:
-            raise ValueError(Errors.E014.format(given=f"the key '{key}', which no store holds"))
-        return found
-
-    def _report(self, problem: str) -> None:
-        if self.on_missing_image == "error":
-            raise PictureError(problem)
-        if self.on_missing_image == "warn":
-            warnings.warn(Warnings.W002.format(problem=problem), stacklevel=2)
-
-    def _survey(self, examples: Iterable[Example]) -> set[str]:
-        """Look through the training examples: their labels, and whether pictures can be read."""
-        labels: set[str] = set()
-        reads_pictures = self.vision is not None and bool(network_config(self.model).views)
-        referenced = visual = 0
-        problems: list[str] = []
-        for example in examples:
-            labels.update(entity.label_ for entity in example.reference.ents)
-            doc = example.predicted
-            visual += any(
-                doc._.get(name) is not None
-                for name in ("image_tags", "image_caption", "image_texts", "image_features")
-            )
-            source = picture_source(doc)
-            if source is None or not reads_pictures:
-                continue
-            referenced += 1
-            try:
-                probe_picture(source, self.image_root)
-            except ValueError as error:
-                problems.append(str(error))
-        if problems and len(problems) == referenced and not visual:
-            raise ValueError(Errors.E009.format(count=referenced, reason=problems[0]))
-        if problems:
-            warnings.warn(
-                Warnings.W004.format(count=len(problems), total=referenced, first=problems[0]),
-                stacklevel=2,
-            )
-        return labels
+    def _read(
+        self, docs: Sequence[Doc], *, masked: Iterable[str] = (), policy: str | None = None
+    ) -> list[Post]:
+        return read_posts(
+            docs,
+            network_config(self.model).views,
+            masked=masked,
+            vision=self.vision,
+            store=self.feature_store,
+            image_root=self.image_root,
+            policy=policy or self.on_missing_image,
+        )
 
     def _region_dim(self, get_examples: Callable[[], Iterable[Example]]) -> int:
         """Width of a region vector: the user's own, or else the extractor's."""
@@ -432,7 +370,7 @@ class MsvseNer(TrainablePipe):
         """
 
         def writer(content: Callable[[], bytes]) -> Callable[[Path], None]:
-            return lambda file: _write_whole(file, content())
+            return lambda file: write_whole(file, content())
 
         writers: dict[str, Callable[[Path], None]] = {
             name: writer(content) for name, content in self._writers(exclude).items()
@@ -450,7 +388,7 @@ class MsvseNer(TrainablePipe):
         """
 
         def reader(load: Callable[[bytes], Any]) -> Callable[[Path], Any]:
-            return lambda file: load(_read_whole(file))
+            return lambda file: load(read_whole(file))
 
         readers: dict[str, Callable[[Path], Any]] = {
             name: reader(load) for name, load in self._readers(exclude).items()
@@ -469,10 +407,10 @@ class MsvseNer(TrainablePipe):
 
     def _readers(self, exclude: Iterable[str]) -> dict[str, Callable[[bytes], Any]]:
         return {
-            "cfg": _checked(lambda data: self.cfg.update(srsly.json_loads(data))),
+            "cfg": checked(lambda data: self.cfg.update(srsly.json_loads(data))),
             "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-            "model": _checked(self.model.from_bytes),
-            "vision": _checked(self._vision_from_bytes),
+            "model": checked(self.model.from_bytes),
+            "vision": checked(self._vision_from_bytes),
         }
 
     def _vision_to_bytes(self) -> bytes:
@@ -519,30 +457,3 @@ def _restore(
     for attribute, value in state.items():
         setattr(component, attribute, value)
     return component
-
-
-def _checked(load: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Say what is wrong with damaged data, whichever library stumbles over it."""
-
-    def load_checked(data: bytes) -> Any:
-        try:
-            return load(data)
-        except ValueError as error:
-            if "MSVSE-" in str(error):
-                raise
-            raise ValueError(Errors.E006.format(reason=error)) from error
-
-    return load_checked
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half written."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-
-
-def _read_whole(path: Path) -> bytes:
-    if not path.exists():
-        raise ValueError(Errors.E006.format(reason=f"'{path.name}' is missing"))
-    return path.read_bytes()

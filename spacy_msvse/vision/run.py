@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from PIL.Image import Image
 
@@ -12,11 +12,23 @@ from .features import PictureFeatures
 from .picture import PictureError, decode_picture, picture_key, picture_name, read_picture
 from .store import FeatureStore
 
-if TYPE_CHECKING:
-    from .extract import VisualExtractor
-
 #: A path, encoded bytes, or None where there is no picture.
 Source = str | bytes | None
+
+
+class PictureModel(Protocol):
+    """What a run needs of a `VisualExtractor`."""
+
+    shrink_to: int | None
+
+    @property
+    def fingerprint(self) -> str:
+        """A name for the models and their settings."""
+        ...
+
+    def extract(self, pictures: Sequence[Image]) -> list[PictureFeatures]:
+        """Look at a batch of pictures."""
+        ...
 
 
 @dataclass
@@ -38,14 +50,14 @@ class Outcome:
 class ExtractionRun:
     """A pass that remembers what it has seen: in the store, or else until it ends.
 
-    extractor (VisualExtractor): What looks at the pictures.
+    extractor (PictureModel): What looks at the pictures.
     image_root (Path): The only folder to read from; None allows any path.
     store (FeatureStore): Where features are looked up and, unless it is read-only, kept.
     """
 
     def __init__(
         self,
-        extractor: "VisualExtractor",
+        extractor: PictureModel,
         image_root: str | Path | None,
         store: FeatureStore | None,
     ) -> None:

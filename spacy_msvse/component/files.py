@@ -1,0 +1,49 @@
+"""Files that are whole or not there, and damage that is called by its name."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import Errors
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half written.
+
+    path (Path): The file.
+    content (bytes): What to write.
+    """
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def read_whole(path: Path) -> bytes:
+    """Read a file of a saved pipeline.
+
+    path (Path): The file.
+    RETURNS (bytes): Its content.
+    RAISES (ValueError): If it is missing (MSVSE-E006).
+    """
+    if not path.exists():
+        raise ValueError(Errors.E006.format(reason=f"'{path.name}' is missing"))
+    return path.read_bytes()
+
+
+def checked(load: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Say that data are damaged, whichever library stumbles over them.
+
+    load (Callable): Takes bytes and raises some ValueError if they are damaged.
+    RETURNS (Callable): The same, but for the error (MSVSE-E006).
+    """
+
+    def load_checked(data: bytes) -> Any:
+        try:
+            return load(data)
+        except ValueError as error:
+            if "MSVSE-" in str(error):
+                raise
+            raise ValueError(Errors.E006.format(reason=error)) from error
+
+    return load_checked

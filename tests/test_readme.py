@@ -1,0 +1,65 @@
+"""The README and the project file say what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import srsly
+from weasel.util.config import load_project_config
+
+from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.extensions import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def table_rows(name: str) -> list[str]:
+    return [line for line in README.splitlines() if line.startswith("|") and f"`{name}`" in line]
+
+
+def flat_defaults() -> dict:
+    model = {k: v for k, v in DEFAULT_CONFIG["model"].items() if not k.startswith("@")}
+    rest = {k: v for k, v in DEFAULT_CONFIG.items() if k not in ("model", "scorer")}
+    return {**model, **rest}
+
+
+@pytest.mark.parametrize("name", sorted(flat_defaults()))
+def test_every_setting_is_explained_with_its_default(name):
+    rows = table_rows(name)
+    assert rows, f"{name} is not in a table of the README"
+    default = flat_defaults()[name]
+    if not isinstance(default, dict):
+        written = default if isinstance(default, str) else srsly.json_dumps(default)
+        assert written.replace('","', '", "') in " ".join(rows)
+
+
+@pytest.mark.parametrize("name", PICTURE_ATTRIBUTES + PREDICTED_ATTRIBUTES)
+def test_every_attribute_is_explained(name):
+    assert table_rows(f"doc._.{name}")
+
+
+@pytest.mark.parametrize("path", re.findall(r"(?:configs|assets|benchmarks)/[\w./-]*\w", README))
+def test_every_file_that_the_readme_names_is_there(path):
+    assert (ROOT / path).exists()
+
+
+def test_the_project_runs_what_it_lists():
+    config = load_project_config(ROOT)
+    commands = {command["name"] for command in config["commands"]}
+    for steps in config["workflows"].values():
+        assert set(steps) <= commands
+    assert {"all", "twitter2015", "twitter2017"} <= set(config["workflows"])
+
+
+def test_every_config_of_the_project_is_valid():
+    from spacy.util import load_config, load_model_from_config
+
+    for path in sorted((ROOT / "configs").glob("*.cfg")):
+        nlp = load_model_from_config(load_config(path), auto_fill=True)
+        assert nlp.pipe_names == ["msvse_ner"], path.name
+
+
+def test_no_asset_of_the_project_has_a_url():
+    """Nobody's posts or pictures are fetched: the user brings them."""
+    assert not any("url" in asset for asset in load_project_config(ROOT)["assets"])
