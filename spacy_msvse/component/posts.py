@@ -92,10 +92,12 @@ def make_post(
         value = _given_view(doc, view)
         if value is None and features is not None:
             value = _extracted_view(features, view)
-        if value is None or len(value) == 0:
-            post.status[view] = UNREADABLE if problem else ABSENT
-        elif view in masked:
+        nothing = value is None or len(value) == 0
+        # A masked view is not extracted for its own sake, so there may be nothing to mask yet.
+        if view in masked and (doc._.image or not nothing):
             post.status[view] = MASKED
+        elif nothing:
+            post.status[view] = UNREADABLE if problem else ABSENT
         elif view == REGIONS:
             post.status[view] = USED
             post.regions, post.boxes = _regions(doc, value, features)

@@ -72,6 +72,9 @@ def test_status_tells_absent_unreadable_and_masked_apart(nlp):
     masked = make_post(doc, VIEWS, seen(), masked=["regions"])
     assert masked.status["regions"] == "masked"
     assert masked.regions is None
+    assert make_post(doc, VIEWS, masked=["regions"]).status["regions"] == "absent"
+    doc._.image = "photo.jpg"
+    assert make_post(doc, VIEWS, masked=["regions"]).status["regions"] == "masked"
 
 
 def test_a_picture_that_is_no_path_and_no_bytes_is_a_coded_error(nlp):
