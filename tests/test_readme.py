@@ -60,6 +60,13 @@ def test_every_config_of_the_project_is_valid():
         assert nlp.pipe_names == ["msvse_ner"], path.name
 
 
+def test_no_step_depends_on_a_folder_of_pictures():
+    """Hashing thousands of pictures before every run is slow; the posts name their pictures."""
+    for command in load_project_config(ROOT)["commands"]:
+        for path in command.get("deps", []):
+            assert not any("pictures" in part or "images" in part for part in Path(path).parts)
+
+
 def test_no_asset_of_the_project_has_a_url():
     """Nobody's posts or pictures are fetched: the user brings them."""
     assert not any("url" in asset for asset in load_project_config(ROOT)["assets"])
