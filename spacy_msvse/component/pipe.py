@@ -264,7 +264,11 @@ class MsvseNer(TrainablePipe):
             doc._.visual_entities = prediction.visual_entities
 
     def _set_entities(self, doc: Doc, prediction: Prediction) -> None:
+        # What an earlier pass over the same Doc predicted is nobody's annotation to keep.
+        group = doc.spans.get(SPANS_KEY)
+        predicted = set() if group is None else {(s.start, s.end, s.label) for s in group}
         kept = [] if self.overwrite else list(doc.ents)
+        kept = [ent for ent in kept if (ent.start, ent.end, ent.label) not in predicted]
         taken = {token.i for span in kept for token in span}
         spans, scores = [], []
         for start, end, label, probability in prediction.entities:
