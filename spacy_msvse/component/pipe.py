@@ -139,7 +139,7 @@ class MsvseNer(TrainablePipe):
         validate_get_examples(get_examples, "MsvseNer.initialize")
         look = self.vision is not None and bool(network_config(self.model).views)
         found = survey(get_examples(), look=look, image_root=self.image_root)
-        for label in sorted(found) if labels is None else labels:
+        for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
             raise ValueError(Errors.E004.format(name=self.name))
@@ -148,7 +148,9 @@ class MsvseNer(TrainablePipe):
             self.vision.to(str(get_torch_default_device()))
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.model.attrs["types"] = list(self.labels)
-        self.model.attrs["region_dim"] = self._region_dim(get_examples)
+        extracted_dim = 0 if self.vision is None else self.vision.region_dim
+        # At least 1, since a pipeline without regions has a width of none.
+        self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
         self.model.initialize()
 
     def update(
@@ -335,15 +337,6 @@ class MsvseNer(TrainablePipe):
             image_root=self.image_root,
             policy=policy or self.on_missing_image,
         )
-
-    def _region_dim(self, get_examples: Callable[[], Iterable[Example]]) -> int:
-        """Width of a region vector: the user's own, or else the extractor's."""
-        if "regions" in self.model.attrs["settings"]["prefix_views"]:
-            for example in get_examples():
-                features = example.predicted._.image_features
-                if features is not None and not isinstance(features, str):
-                    return int(np.asarray(features).shape[-1])
-        return max(1, self.vision.region_dim if self.vision is not None else 1)
 
     # Saving and loading
 

@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
@@ -65,24 +67,39 @@ def read_posts(
     ]
 
 
+@dataclass
+class Survey:
+    """What a pass over the training examples found.
+
+    labels (set): The labels of all entities.
+    region_dim (int): Width of the users' own region vectors; None if there are none.
+    """
+
+    labels: set[str] = field(default_factory=set)
+    region_dim: int | None = None
+
+
 def survey(
     examples: Iterable[Example], *, look: bool, image_root: str | Path | None = None
-) -> set[str]:
-    """Look through training examples: their labels, and whether their pictures can be read.
+) -> Survey:
+    """Look through training examples, once: labels, features, whether pictures can be read.
 
     examples (Iterable[Example]): The examples.
     look (bool): Whether pictures matter at all.
     image_root (Path): The only folder to read pictures from; None allows any path.
-    RETURNS (set): The labels of all entities.
+    RETURNS (Survey): What was found.
     RAISES (ValueError): If pictures are referenced, but none can be read and no post carries
         tags, a caption or features either (MSVSE-E009).
     """
-    labels: set[str] = set()
+    found = Survey()
     referenced = described = 0
     problems: list[str] = []
     for example in examples:
-        labels.update(entity.label_ for entity in example.reference.ents)
+        found.labels.update(entity.label_ for entity in example.reference.ents)
         doc = example.predicted
+        features = doc._.image_features
+        if found.region_dim is None and features is not None and not isinstance(features, str):
+            found.region_dim = int(np.asarray(features).shape[-1])
         described += any(
             doc._.get(name) is not None
             for name in ("image_tags", "image_caption", "image_texts", "image_features")
@@ -100,7 +117,7 @@ def survey(
     if problems:
         message = Warnings.W004.format(count=len(problems), total=referenced, first=problems[0])
         warnings.warn(message, stacklevel=3)
-    return labels
+    return found
 
 
 def _stored_features(
