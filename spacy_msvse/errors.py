@@ -11,7 +11,7 @@ class Errors:
     )
     E002 = (
         "[MSVSE-E002] Encoder family '{model_type}' is not supported: prefixes enter the "
-        "self-attention of {supported} models. Choose one of these."
+        "self-attention of these: {supported}. Choose an encoder of one of them."
     )
     E003 = (
         "[MSVSE-E003] The network of '{name}' has no weights yet. Call `nlp.initialize()` or "
@@ -64,9 +64,9 @@ class Errors:
         "[MSVSE-E014] `doc._.image_features` must be an array of shape (regions, width) with at "
         "least one row, not {given}."
     )
-    E015 = (
-        "[MSVSE-E015] The tokenizer of '{name}' is not a fast tokenizer, so tokens cannot be "
-        "aligned to word pieces. Use an encoder that ships a tokenizer.json."
+    E016 = (
+        "[MSVSE-E016] Low-rank adapters need the package `peft`, which is not installed. "
+        "`pip install 'spacy-msvse[lora]'`, or set `lora` to null before training."
     )
     E017 = (
         "[MSVSE-E017] Gold label '{label}' is not one of the component's labels ({labels}). Add it "

@@ -38,6 +38,16 @@ visual_loss_weight = 0.1
 loss_divisor = 16.0
 joint_decoding_weight = 0.0
 max_view_words = 64
+lora = null
+gradient_checkpointing = false
+layer_decay = 1.0
+precision = "float32"
+
+[msvse_ner.model.tokenizer_config]
+
+[msvse_ner.model.transformer_config]
+
+[msvse_ner.model.grad_scaler_config]
 
 [msvse_ner.model.learning_rate_factors]
 encoder = 0.1

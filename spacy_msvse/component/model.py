@@ -36,6 +36,13 @@ def create_msvse_model(
     loss_divisor: float = 16.0,
     joint_decoding_weight: float = 0.0,
     max_view_words: int = 64,
+    tokenizer_config: dict[str, Any] | None = None,
+    transformer_config: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
+    gradient_checkpointing: bool = False,
+    layer_decay: float = 1.0,
+    precision: str = "float32",
+    grad_scaler_config: dict[str, Any] | None = None,
 ) -> MsvseModel:
     """Create the model, registered as `spacy-msvse.MSVSE.v1`. It has no network before it is
     initialised or loaded.
@@ -45,6 +52,12 @@ def create_msvse_model(
     learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
         on its learning rate.
     max_view_words (int): How many words of a textual view are read.
+    tokenizer_config (dict): Settings of the encoder's tokenizer, as in spacy-transformers.
+    transformer_config (dict): Settings of the encoder's configuration, likewise.
+    layer_decay (float): A further factor on the learning rate of every encoder layer below the
+        last.
+    precision (str): "float32", "bfloat16" or "float16": what the network computes in.
+    grad_scaler_config (dict): Settings of `torch.amp.GradScaler`, which "float16" needs.
     For all other settings see `NetworkConfig`.
     RETURNS (Model): A model from posts to the network's outputs; its backward pass takes the loss.
     RAISES (ValueError): For a setting out of range (MSVSE-E007).
@@ -65,16 +78,26 @@ def create_msvse_model(
         "visual_loss_weight": visual_loss_weight,
         "loss_divisor": loss_divisor,
         "joint_decoding_weight": joint_decoding_weight,
+        "lora": lora,
+        "gradient_checkpointing": gradient_checkpointing,
     }
     # Checked here, so that a wrong setting is refused when the pipeline is made.
     NetworkConfig.from_dict({"types": (), **settings})
+    shim = NetworkShim(
+        learning_rate_factors,
+        layer_decay=layer_decay,
+        precision=precision,
+        grad_scaler_config=grad_scaler_config,
+    )
     return Model(
         "msvse",
         forward,
         init=init,
-        shims=[NetworkShim(learning_rate_factors)],
+        shims=[shim],
         attrs={
             "encoder": encoder,
+            "tokenizer_config": tokenizer_config or {},
+            "transformer_config": transformer_config or {},
             "get_spans": get_spans,
             "settings": settings,
             "max_view_words": max_view_words,
@@ -105,7 +128,10 @@ def network_config(model: MsvseModel) -> NetworkConfig:
 
 def init(model: MsvseModel, X: Any = None, Y: Any = None) -> None:
     """Load the encoder and build the network for `attrs["types"]` and `attrs["region_dim"]`."""
-    encoder, tokenizer = load_pretrained(model.attrs["encoder"])
+    attrs = model.attrs
+    encoder, tokenizer = load_pretrained(
+        attrs["encoder"], attrs["tokenizer_config"], attrs["transformer_config"]
+    )
     network = build_network(network_config(model), encoder)
     get_shim(model).set_network(network, tokenizer)
 

@@ -1,10 +1,11 @@
-"""The network behind a Thinc model: training mode, optimiser hand-over, serialisation."""
+"""The network behind a Thinc model: training mode, precision, optimiser, serialisation."""
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import srsly
 import torch
@@ -12,27 +13,59 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
-from thinc.types import FloatsXd
 from torch import Tensor
 
 from ..errors import Errors
+from ..network.encoders.lora import LORA_PARAMETER
 from ..network.inputs import MsvseInputs, MsvseOutputs, to_device
 from ..network.msvse import Msvse, build_network
+from .optimizer import NetworkOptimizer
+
+#: What the network may compute in. The CRFs and the weights stay in full precision.
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 class NetworkShim(PyTorchShim):
-    """Thinc's PyTorch shim, with what it lacks: dropout that reaches the network, evaluation mode
-    after a prediction, learning-rate factors, and files that hold no pickle."""
+    """Thinc's PyTorch shim, with what it lacks: an optimiser that clips, decays and averages as one
+    expects, a loss that is scaled and unscaled once, bfloat16, evaluation mode after a prediction,
+    and files that hold no pickle."""
 
-    def __init__(self, learning_rate_factors: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        learning_rate_factors: Mapping[str, float] | None = None,
+        *,
+        layer_decay: float = 1.0,
+        precision: str = "float32",
+        grad_scaler_config: Mapping[str, Any] | None = None,
+    ) -> None:
         """Set up a shim without a network; `set_network` or `from_bytes` brings it.
 
         learning_rate_factors (Mapping): Part of a parameter's name to the factor on its learning
             rate. Where several parts fit, their factors multiply; a factor of 0 freezes.
+        layer_decay (float): A further factor for every encoder layer below the last.
+        precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
+        grad_scaler_config (Mapping): Settings of `torch.amp.GradScaler`, which float16 needs.
+        RAISES (ValueError): For an unknown precision (MSVSE-E007).
         """
+        if precision not in PRECISIONS:
+            expected = "one of " + ", ".join(PRECISIONS)
+            raise ValueError(
+                Errors.E007.format(setting="precision", value=precision, expected=expected)
+            )
         super().__init__(None)
-        self.learning_rate_factors = dict(learning_rate_factors)
+        self.learning_rate_factors = dict(learning_rate_factors or {})
+        self.layer_decay = layer_decay
+        self.precision = PRECISIONS[precision]
+        self.scaler: torch.amp.GradScaler | None = None
+        if self.precision == torch.float16:
+            device = get_torch_default_device().type
+            self.scaler = torch.amp.GradScaler(device, **(grad_scaler_config or {}))
         self.tokenizer: Any = None
+        self._optimizer: NetworkOptimizer | None = None
 
     @property
     def network(self) -> Msvse | None:
@@ -45,15 +78,26 @@ class NetworkShim(PyTorchShim):
         network (Msvse): The network.
         tokenizer (PreTrainedTokenizerFast): Its encoder's tokenizer.
         """
-        for name, parameter in network.named_parameters():
-            parameter.requires_grad_(self.learning_rate_factor(name) > 0)
         self._model = network.to(get_torch_default_device())
         self.tokenizer = tokenizer
+        self._optimizer = None
+        self.train_from_layer(0)
+
+    def train_from_layer(self, lowest: int) -> None:
+        """Freeze the encoder's layers below one, and thaw the others.
+
+        lowest (int): The number of the lowest layer that trains: 0 for all of them and the
+            embeddings, one more than there are for none.
+        """
+        depths = self._depths()
+        for name, factor in self.factors().items():
+            parameter = self._model.get_parameter(name)
+            parameter.requires_grad_(factor > 0 and depths.get(name, lowest) >= lowest)
 
     def predict(self, inputs: MsvseInputs) -> MsvseOutputs:  # type: ignore[override]
         """Run the network without gradients, and leave it in evaluation mode."""
         self._model.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             return self._model(to_device(inputs, self.device))
 
     def begin_update(  # type: ignore[override]
@@ -65,34 +109,77 @@ class NetworkShim(PyTorchShim):
         RETURNS (tuple): The outputs, and a callback that takes the loss and computes gradients.
         """
         self._model.train()
-        return self._model(to_device(inputs, self.device)), torch.autograd.backward
+        with self._autocast():
+            outputs = self._model(to_device(inputs, self.device))
+
+        def backprop(loss: Tensor) -> None:
+            # Scaled here and unscaled in the optimiser's step: once, however many batches add up.
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+
+        return outputs, backprop
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Hand every parameter and its gradient to the optimiser."""
-        for name, parameter in self._model.named_parameters():
-            if parameter.grad is None:
-                continue
-            weights, gradient = torch2xp(parameter.data), torch2xp(parameter.grad)
-            updated, _ = optimizer(
-                (self.id, name),
-                cast(FloatsXd, weights),
-                cast(FloatsXd, gradient),
-                lr_scale=self.learning_rate_factor(name),
-            )
-            parameter.data = xp2torch(updated, device=parameter.device)
-            parameter.grad.zero_()
+        """Update the network by the gradients that have added up.
 
-    def learning_rate_factor(self, name: str) -> float:
-        """The factor on a parameter's learning rate.
-
-        name (str): The parameter's name.
-        RETURNS (float): The factor.
+        optimizer (Optimizer): The optimiser of the config, whose settings are read at every step.
         """
-        factor = 1.0
-        for part, value in self.learning_rate_factors.items():
-            if part in name.split("."):
-                factor *= value
-        return factor
+        if self._optimizer is None or self._optimizer.settings is not optimizer:
+            parameters = dict(self._model.named_parameters())
+            self._optimizer = NetworkOptimizer(optimizer, parameters, self.factors())
+            if optimizer.averages is not None:
+                # Views of the same memory: what is averaged later is seen here too.
+                for name, average in self._optimizer.averages.items():
+                    optimizer.averages[(self.id, name)] = torch2xp(average)  # type: ignore[assignment]
+        self._optimizer.step(self.scaler)
+
+    @contextmanager
+    def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
+        """Use the averages of an optimiser for a while, as spaCy does to evaluate and to save.
+
+        params (Mapping): Shim id and parameter's name to its average.
+        """
+        kept = {}
+        if self._model is not None:
+            for name, parameter in self._model.named_parameters():
+                if (self.id, name) in params:
+                    kept[parameter] = parameter.data
+                    average = xp2torch(params[(self.id, name)], device=parameter.device)
+                    parameter.data = average
+        try:
+            yield
+        finally:
+            for parameter, weights in kept.items():
+                parameter.data = weights
+
+    def factors(self) -> dict[str, float]:
+        """The factor on the learning rate of every parameter, by name; 0 for what never trains."""
+        assert self.network is not None
+        depths = self._depths()
+        factors = {}
+        for name, _ in self.network.named_parameters():
+            parts = name.split(".")
+            factor = 1.0
+            for part, value in self.learning_rate_factors.items():
+                factor *= value if part in parts else 1.0
+            if name in depths:
+                factor *= self.layer_decay ** (self.network.encoder.num_layers - depths[name])
+                if self.network.config.lora is not None and LORA_PARAMETER not in name:
+                    factor = 0.0
+            factors[name] = factor
+        return factors
+
+    def _depths(self) -> dict[str, int]:
+        """The encoder layer that each of the encoder's parameters belongs to."""
+        assert self.network is not None
+        return {f"encoder.{name}": depth for name, depth in self.network.encoder.depths()}
+
+    def _autocast(self) -> torch.autocast:
+        reduced = self.precision != torch.float32
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=reduced)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An optimiser holds the generators of its schedules, and no copy of the network needs it.
+        return {**self.__dict__, "_optimizer": None}
 
     def to_bytes(self) -> bytes:
         """Write settings, tokenizer and weights; settings alone before there is a network."""

@@ -17,6 +17,10 @@ class NetworkConfig:
 
     types (tuple): Entity types, such as ("PER", "LOC").
     encoder (dict): A Hugging Face model configuration, `model_type` included.
+    lora (dict): Settings of `peft.LoraConfig`: low-rank adapters on the encoder, whose own weights
+        are frozen then. None trains the encoder itself.
+    gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass: less
+        memory, more time.
     region_dim (int): Width of a region vector.
     prefix_views (tuple): Views that become visual semantic features: classified and, with
         `prefixes`, turned into prefixes (Table 4).
@@ -43,6 +47,8 @@ class NetworkConfig:
 
     types: tuple[str, ...]
     encoder: Mapping[str, Any] = field(default_factory=dict)
+    lora: Mapping[str, Any] | None = None
+    gradient_checkpointing: bool = False
     region_dim: int = 2048
     prefix_views: tuple[str, ...] = (REGIONS, "tags", "caption")
     joint_views: tuple[str, ...] = ("caption",)

@@ -1,5 +1,6 @@
 """The multi-task label decoder: two CRFs, tied by the divergence of their marginals."""
 
+import torch
 from torch import Tensor, nn
 
 from .crf import BioCRF, Lattice
@@ -21,7 +22,10 @@ class LabelDecoder(nn.Module):
         mask (Tensor): bool of shape (P, T).
         RETURNS (Lattice): The scores.
         """
-        return self.crf.lattice(self.emissions(self.dropout(tokens)), mask)
+        # In half precision, scores summed over a post would lose what tells labellings apart.
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens = self.dropout(tokens.to(self.emissions.weight.dtype))
+            return self.crf.lattice(self.emissions(tokens), mask)
 
 
 def tie_loss(multimodal: Lattice, text: Lattice) -> Tensor:

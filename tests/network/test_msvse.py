@@ -121,7 +121,7 @@ def test_no_view_present_gives_no_nan_and_a_gate_of_zero():
     for name, parameter in network.named_parameters():
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
     semantics = network._visual_semantics(inputs, network.encoder(inputs.text))
-    assert not network.prefix._gate(semantics.mean(), semantics.present).any()
+    assert not network.fusion["prefix"]._gate(semantics.mean(), semantics.present).any()
 
 
 @pytest.mark.parametrize("name", sorted(ABLATIONS))

@@ -1,0 +1,103 @@
+"""The optimiser of `[training.optimizer]`, carried out by torch.
+
+Thinc would update one tensor after the other on one thread, clip each by its own norm and decay
+biases too. Here its settings stay the one place to look; torch does the arithmetic.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from thinc.api import Optimizer
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+#: Bounds how slowly averages follow the weights, as in Thinc.
+MAX_AVERAGE_DECAY = 0.9999
+
+
+class NetworkOptimizer:
+    """Updates a network by the settings of a Thinc optimiser: Adam, RAdam or SGD, the learning rate
+    and its schedule, L2, clipping, averages.
+
+    The norm of all gradients together is clipped. L2 leaves biases, normalisation and other vectors
+    alone. As in Thinc, `L2_is_weight_decay` takes it off the weights, scaled by the learning rate.
+    """
+
+    def __init__(
+        self,
+        settings: Optimizer,
+        parameters: Mapping[str, nn.Parameter],
+        factors: Mapping[str, float],
+    ) -> None:
+        """Set up the state of all parameters.
+
+        settings (Optimizer): Thinc's optimiser; its values are read at every step.
+        parameters (Mapping): Name to parameter.
+        factors (Mapping): Name to the factor on the parameter's learning rate; 0 leaves it out.
+        """
+        self.settings = settings
+        self.parameters = {name: p for name, p in parameters.items() if factors[name] > 0}
+        self.averages: dict[str, Tensor] = {}
+        if settings.averages is not None:
+            self.averages = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self._updates = 0
+        self._optimizer = self._make_optimizer(factors)
+
+    def step(self, scaler: torch.amp.GradScaler | None = None) -> None:
+        """Update the parameters by their gradients, and clear these.
+
+        scaler (GradScaler): What the loss was scaled by. It unscales once, however many backward
+            passes came before, and leaves out a step whose gradients overflowed.
+        """
+        if all(parameter.grad is None for parameter in self.parameters.values()):
+            return
+        self._updates += 1
+        if scaler is not None:
+            scaler.unscale_(self._optimizer)
+        if self.settings.grad_clip:
+            clip_grad_norm_(list(self.parameters.values()), self.settings.grad_clip)
+        self._read_settings()
+        if scaler is None:
+            self._optimizer.step()
+        else:
+            scaler.step(self._optimizer)
+            scaler.update()
+        self._optimizer.zero_grad(set_to_none=True)
+        if self.averages:
+            self._average()
+
+    def _make_optimizer(self, factors: Mapping[str, float]) -> torch.optim.Optimizer:
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            groups.setdefault((factors[name], parameter.ndim > 1), []).append(parameter)
+        settings: Any = [
+            {"params": group, "factor": factor, "decays": decays}
+            for (factor, decays), group in groups.items()
+        ]
+        decoupled = self.settings.L2_is_weight_decay
+        if self.settings.use_radam:
+            return torch.optim.RAdam(settings, decoupled_weight_decay=decoupled)
+        if self.settings.b1 == 0:
+            return torch.optim.SGD(settings, lr=0.0)
+        adam = torch.optim.AdamW if decoupled else torch.optim.Adam
+        devices = {parameter.device.type for parameter in self.parameters.values()}
+        return adam(settings, fused=devices <= {"cpu", "cuda"})
+
+    def _read_settings(self) -> None:
+        """Copy Thinc's settings, any of which may follow a schedule."""
+        settings = self.settings
+        for group in self._optimizer.param_groups:
+            group["lr"] = settings.learn_rate * group["factor"]
+            group["weight_decay"] = settings.L2 if group["decays"] else 0.0
+            if "betas" in group:
+                group["betas"] = (settings.b1, settings.b2)
+                # Torch adds epsilon after the correction of the second moment, Thinc before it.
+                group["eps"] = settings.eps / (1 - settings.b2**self._updates) ** 0.5
+
+    def _average(self) -> None:
+        decay = min((1 + self._updates) / (10 + self._updates), MAX_AVERAGE_DECAY)
+        average = get_ema_multi_avg_fn(decay)
+        with torch.no_grad():
+            average(list(self.averages.values()), list(self.parameters.values()), self._updates)

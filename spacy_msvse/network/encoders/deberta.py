@@ -1,0 +1,61 @@
+"""DeBERTa-v2 and v3: content and relative position attend to one another."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..inputs import WordPieces
+from .base import Encoder, PrefixAttention
+
+
+class DebertaV2Encoder(Encoder):
+    """DeBERTa-v2, DeBERTa-v3 and mDeBERTa."""
+
+    adapted = ("query_proj", "value_proj")
+
+    def embed(self, pieces: WordPieces) -> Tensor:
+        return self.model.embeddings(
+            input_ids=pieces.ids, token_type_ids=pieces.types, mask=pieces.mask
+        )
+
+    def share(self, hidden: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        encoder = self.model.encoder
+        return encoder.get_rel_pos(hidden), encoder.get_rel_embedding()
+
+    def attention_dropout(self, layer: Any) -> nn.Dropout:
+        return layer.attention.self.dropout
+
+    def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
+        attention = layer.attention.self
+        query = attend.split(attention.query_proj(hidden))
+        key = attend.split(attention.key_proj(hidden))
+        # Content-to-position and position-to-content each add a term to the scores' variance.
+        terms = 1 + sum(kind in attention.pos_att_type for kind in ("c2p", "p2c"))
+        bias = None
+        if attention.relative_attention:
+            positions, embeddings = shared
+            bias = attention.disentangled_attention_bias(
+                query.flatten(0, 1),
+                key.flatten(0, 1),
+                positions,
+                attention.pos_dropout(embeddings),
+                terms,
+            ).view(*query.shape[:3], -1)
+        context = attend(
+            query,
+            key,
+            attend.split(attention.value_proj(hidden)),
+            bias=bias,
+            scale=(query.shape[3] * terms) ** -0.5,
+        )
+        output = layer.attention.output(context, hidden)
+        output = layer.output(layer.intermediate(output), output)
+        convolution = self.model.encoder.conv
+        if convolution is not None and layer is self.layers[0]:
+            output = convolution(hidden, output, self._text_mask(attend, hidden))
+        return output
+
+    @staticmethod
+    def _text_mask(attend: PrefixAttention, hidden: Tensor) -> Tensor:
+        """int64 of shape (B, N), 0 on padding."""
+        return attend.mask[:, 0, 0, -hidden.shape[1] :].long()
