@@ -10,7 +10,7 @@ import spacy
 from PIL import Image
 from spacy.language import Language
 from spacy.training import Example
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import AutoConfig, AutoModel, BertTokenizerFast, BertweetTokenizer
 
 from spacy_msvse import make_doc
 from spacy_msvse.vision.features import PictureFeatures
@@ -21,25 +21,68 @@ COLOURS = {"PER": (220, 40, 40), "LOC": (40, 200, 60), "ORG": (50, 60, 220)}
 NAMES = ("jordan", "florence", "amazon", "phoenix")
 
 
-def save_encoder(folder: Path) -> str:
-    """Save a BERT of three layers and its fast tokenizer, both random, as transformers would."""
+#: What a family calls its sizes, where it is not BERT's name, and what else it needs.
+FAMILY_SETTINGS: dict[str, dict[str, Any]] = {
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+    },
+    "modernbert": {"local_attention": 8, "global_attn_every_n_layers": 2},
+}
+
+
+def save_encoder(folder: Path, family: str = "bert") -> str:
+    """Save an encoder of three layers and BERT's fast tokenizer, both random, as transformers
+    would."""
     characters = list("abcdefghijklmnopqrstuvwxyz0123456789.,!?#@:/")
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
-    vocabulary += ["##" + c for c in characters] + WORDS
+    vocabulary += ["##" + c for c in characters] + [w for w in WORDS if w not in characters]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
     BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(
         folder
     )
-    config = BertConfig(
+    config = AutoConfig.for_model(
+        family,
         vocab_size=len(vocabulary),
+        type_vocab_size=2,
         hidden_size=32,
         num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=64,
+        pad_token_id=0,
+        **FAMILY_SETTINGS.get(family, {}),
     )
-    BertModel(config).save_pretrained(folder)
+    AutoModel.from_config(config).save_pretrained(folder)
+    return str(folder)
+
+
+def save_bertweet(folder: Path) -> str:
+    """Save a RoBERTa with BERTweet's tokenizer, which exists only as a slow one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    characters = sorted({character for word in WORDS for character in word})
+    pieces = [c + "@@" for c in characters] + characters
+    (folder / "vocab.txt").write_text("".join(f"{piece} 1\n" for piece in pieces))
+    (folder / "bpe.codes").write_text("")
+    tokenizer = BertweetTokenizer(str(folder / "vocab.txt"), str(folder / "bpe.codes"))
+    tokenizer.save_pretrained(folder)
+    config = AutoConfig.for_model(
+        "roberta",
+        vocab_size=len(tokenizer),
+        type_vocab_size=1,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=66,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    AutoModel.from_config(config).save_pretrained(folder)
     return str(folder)
 
 

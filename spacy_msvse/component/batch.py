@@ -16,6 +16,7 @@ from ..network.config import NetworkConfig
 from ..network.crf import bio_labels
 from ..network.inputs import MsvseInputs, MsvseTargets, Regions, WordPieces
 from .posts import Post
+from .wordpieces import Encoding, encode_words
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 
@@ -30,13 +31,13 @@ class Window:
     post (int): Index of the post.
     start (int): Its first token.
     words (list): Its tokens' texts.
-    encoding (Any): Their word pieces, special ones included (`tokenizers.Encoding`).
+    encoding (Encoding): Their word pieces, special ones included.
     """
 
     post: int
     start: int
     words: list[str]
-    encoding: Any
+    encoding: Encoding
 
 
 class Collator:
@@ -53,7 +54,7 @@ class Collator:
     ) -> None:
         """Set up a collator.
 
-        tokenizer (PreTrainedTokenizerFast): The encoder's tokenizer.
+        tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
         get_spans (Callable): A span getter of spacy-transformers, for texts that are too long.
         config (NetworkConfig): Which views to prepare.
         max_length (int): The most word pieces the encoder takes.
@@ -85,20 +86,6 @@ class Collator:
             regions=self._regions(posts),
         )
 
-    def _encode(
-        self, words: list[list[str]], behind: list[list[str]] | None = None, **settings: Any
-    ) -> list[Any]:
-        """Word pieces of pre-tokenised texts (`tokenizers.Encoding`)."""
-        batch = self.tokenizer(
-            words,
-            behind,
-            is_split_into_words=True,
-            return_attention_mask=False,
-            verbose=False,
-            **settings,
-        )
-        return batch.encodings
-
     def _windows(self, docs: list[Doc]) -> list[Window]:
         """Windows of all posts; one that does not fit the encoder is halved until it does."""
         pending = [
@@ -124,9 +111,9 @@ class Collator:
             pending = too_long
         return windows
 
-    def _encode_words(self, texts: list[list[str]]) -> list[Any]:
+    def _encode_words(self, texts: list[list[str]]) -> list[Encoding]:
         """Word pieces in which every word has at least one: invisible characters become unknown."""
-        encodings = self._encode(texts)
+        encodings = encode_words(self.tokenizer, texts)
         for index, (words, encoding) in enumerate(zip(texts, encodings, strict=True)):
             seen = set(encoding.word_ids)
             if any(i not in seen for i in range(len(words))):
@@ -134,10 +121,10 @@ class Collator:
                 words[:] = [
                     word if i in seen else self.tokenizer.unk_token for i, word in enumerate(words)
                 ]
-                encodings[index] = self._encode([words])[0]
+                encodings[index] = encode_words(self.tokenizer, [words])[0]
         return encodings
 
-    def _join(self, windows: list[Window], posts: Sequence[Post]) -> list[Any]:
+    def _join(self, windows: list[Window], posts: Sequence[Post]) -> list[Encoding]:
         """The windows with the joint views behind them; a post without one keeps its plain text."""
         encodings = [window.encoding for window in windows]
         rows, words, behind = [], [], []
@@ -148,8 +135,12 @@ class Collator:
                 words.append(window.words)
                 behind.append(view)
         if rows:
-            joint = self._encode(
-                words, behind, truncation="only_second", max_length=self.max_length
+            joint = encode_words(
+                self.tokenizer,
+                words,
+                behind,
+                truncation="only_second",
+                max_length=self.max_length,
             )
             for row, encoding in zip(rows, joint, strict=True):
                 encodings[row] = encoding
@@ -172,12 +163,16 @@ class Collator:
         if not any(words):
             empty = torch.zeros(len(posts), 1, dtype=torch.long)
             return WordPieces(empty, empty.bool())
-        encodings = self._encode(
-            words, add_special_tokens=False, truncation=True, max_length=self.max_length
+        encodings = encode_words(
+            self.tokenizer,
+            words,
+            add_special_tokens=False,
+            truncation=True,
+            max_length=self.max_length,
         )
         return self._pad(encodings)
 
-    def _pad(self, encodings: Sequence[Any]) -> WordPieces:
+    def _pad(self, encodings: Sequence[Encoding]) -> WordPieces:
         ids = [np.asarray(encoding.ids, dtype="int64") for encoding in encodings]
         types = None
         if "token_type_ids" in self.tokenizer.model_input_names:

@@ -76,7 +76,7 @@ class NetworkShim(PyTorchShim):
         """Adopt a network.
 
         network (Msvse): The network.
-        tokenizer (PreTrainedTokenizerFast): Its encoder's tokenizer.
+        tokenizer (PreTrainedTokenizerBase): Its encoder's tokenizer.
         """
         self._model = network.to(get_torch_default_device())
         self.tokenizer = tokenizer
@@ -211,7 +211,7 @@ class NetworkShim(PyTorchShim):
 def tokenizer_to_files(tokenizer: Any) -> dict[str, bytes]:
     """Save a tokenizer in memory.
 
-    tokenizer (PreTrainedTokenizerFast): The tokenizer.
+    tokenizer (PreTrainedTokenizerBase): The tokenizer.
     RETURNS (dict): File name to content.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +223,7 @@ def tokenizer_from_files(files: Mapping[str, bytes]) -> Any:
     """Load the tokenizer that `tokenizer_to_files` saved.
 
     files (Mapping): File name to content.
-    RETURNS (PreTrainedTokenizerFast): The tokenizer.
+    RETURNS (PreTrainedTokenizerBase): The tokenizer.
     """
     from transformers import AutoTokenizer
 

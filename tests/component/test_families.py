@@ -1,0 +1,47 @@
+"""Every encoder family learns, through the prefixes, what only the picture tells."""
+
+import pytest
+import spacy
+
+from spacy_msvse import make_doc
+from spacy_msvse.network.encoders.families import FAMILIES
+
+from ..tiny import COLOURS, NAMES, ambiguous_examples, entities, picture, save_encoder, train
+from ..tiny import tiny_pipeline as make_pipeline
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def family_pipeline(request, tmp_path_factory):
+    """A pipeline of a family, from random weights, that has learned 40 posts by heart. Nothing but
+    prefixes brings the picture to the labels: no view is joined to the text."""
+    spacy.util.fix_random_seed(0)
+    encoder = save_encoder(tmp_path_factory.mktemp(request.param), request.param)
+    nlp = make_pipeline(encoder, model={"joint_views": []})
+    examples = ambiguous_examples(nlp, copies=4)[:40]
+    train(nlp, examples, steps=60, rate=5e-3)
+    return nlp, examples
+
+
+def test_it_learns_forty_posts_by_heart(family_pipeline):
+    nlp, examples = family_pipeline
+    assert nlp.evaluate(examples)["ents_f"] >= 0.99
+
+
+def test_it_answers_differently_when_pictures_are_swapped(family_pipeline):
+    nlp, _ = family_pipeline
+    for name in NAMES[:2]:
+        answers = {
+            label: entities(nlp(make_doc(nlp, f"saw {name} today", image=picture(label))))
+            for label in COLOURS
+        }
+        assert answers == {label: [(name, label)] for label in COLOURS}
+
+
+def test_it_is_saved_and_loaded_bit_by_bit(family_pipeline, tmp_path):
+    nlp, examples = family_pipeline
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    docs = [example.predicted for example in examples[:5]]
+    ours, theirs = (each.get_pipe("msvse_ner").predict(docs) for each in (nlp, loaded))
+    assert [p.entities for p in ours] == [p.entities for p in theirs]
+    assert [p.visual_entities for p in ours] == [p.visual_entities for p in theirs]
