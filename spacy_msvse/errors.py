@@ -105,6 +105,13 @@ class Errors:
         "`--paths.train train.spacy`."
     )
 
+    E040 = "[MSVSE-E040] Unknown {name} '{value}'. Choose from: {choices}."
+    E041 = "[MSVSE-E041] '{path}' exists already. Pass --force to overwrite it."
+    E042 = (
+        "[MSVSE-E042] '{path}' cannot be read as posts: {reason}. Give a .spacy file, as `python "
+        "-m spacy msvse convert` writes it, or a folder of such files."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

@@ -65,8 +65,10 @@ def encode_words(
             **settings,
         )
         return batch.encodings
-    pairs = zip(texts, behind or [None] * len(texts), strict=True)
-    return [_encode_slowly(tokenizer, words, second, settings) for words, second in pairs]
+    return [
+        _encode_slowly(tokenizer, words, None if behind is None else behind[row], settings)
+        for row, words in enumerate(texts)
+    ]
 
 
 def _encode_slowly(
