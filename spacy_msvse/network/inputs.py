@@ -135,16 +135,21 @@ class MsvseLoss:
 
 
 def to_device(batch: T, device: torch.device | str) -> T:
-    """Move every tensor of a (nested) dataclass, without waiting for the copies.
+    """Move every tensor of a (nested) dataclass, without waiting for the copies to a GPU.
 
     batch (Any): One of the dataclasses above.
     device (torch.device): Where to.
     RETURNS (Any): A dataclass of the same type.
     """
 
+    to_gpu = torch.device(device).type == "cuda"
+
     def move(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.to(device, non_blocking=True)
+            if to_gpu and value.device.type == "cpu":
+                # Only pinned memory is copied while the program goes on.
+                value = value.pin_memory()
+            return value.to(device, non_blocking=to_gpu)
         if isinstance(value, dict):
             return {key: move(item) for key, item in value.items()}
         if is_dataclass(value) and not isinstance(value, type):

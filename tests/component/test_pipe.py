@@ -359,18 +359,6 @@ def test_a_token_of_invisible_characters_is_predicted_like_any_other(trained):
     assert len(doc) == 3
 
 
-def test_a_long_post_and_a_short_one_in_one_batch(encoder):
-    get_spans = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 16, "stride": 8}
-    nlp = tiny_pipeline(encoder, model={"get_spans": get_spans})
-    train(nlp, ambiguous_examples(nlp, copies=2))
-    words = ["very", "nice"] * 400
-    words[300] = "jordan"
-    docs = [make_doc(nlp, words, image=picture("LOC")), make_doc(nlp, "jordan")]
-    long, short = nlp.pipe(docs)
-    assert len(long) == 800
-    assert len(short) == 1
-
-
 def test_spacy_resolves_the_scorer(trained):
     assert trained.get_pipe("msvse_ner").scorer is not None
     assert "ents_f" in spacy.blank("en").get_factory_meta("msvse_ner").default_score_weights
