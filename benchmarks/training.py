@@ -1,6 +1,6 @@
 """What training costs: the optimiser's step, and memory with and without gradient checkpointing.
 
-python benchmarks/training.py run OUTPUT.json   (Linux; some minutes, 24 GB)
+python benchmarks/training.py run OUTPUT.json   (Linux; ten minutes on two cores, 8 GB)
 """
 
 import json
@@ -18,7 +18,7 @@ import typer
 from wasabi import msg
 
 ROUNDS = 7
-CASES = ("post", "post-checkpointed", "long-predict", "long-train", "long-train-checkpointed")
+CASES = ("posts", "posts-checkpointed", "long-predict", "long-train-checkpointed")
 
 app = typer.Typer(add_completion=False)
 
@@ -161,7 +161,7 @@ def case(name: str) -> None:
     """Measure one case and print it as JSON."""
     bert_base = {"model_type": "bert"}
     checkpointing = name.endswith("checkpointed")
-    lengths = [96] * 16 if name.startswith("post") else [5000, 1]
+    lengths = [96] * 16 if name.startswith("posts") else [5000, 1]
     nlp, examples = make_pipeline(bert_base, checkpointing, *lengths)
     if name == "long-predict":
         docs = [example.predicted for example in examples]
