@@ -98,7 +98,7 @@ def measure_optimizers() -> dict[str, Any]:
                 seconds[name].append(time.perf_counter() - began)
     # Thinc decays biases too, so only what both treat alike is compared.
     matrices = [name for name, parameter in start.items() if parameter.ndim > 1]
-    difference = max(float((thinc[name] - ours[name]).abs().max()) for name in matrices)
+    difference = max(float((thinc[name] - ours[name]).detach().abs().max()) for name in matrices)
     return {
         "parameters": sum(parameter.numel() for parameter in start.values()),
         "largest_difference_to_thinc": difference,
