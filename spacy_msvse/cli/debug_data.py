@@ -54,7 +54,8 @@ def debug_data_cli(
     """Look through a corpus before training on it: entities, pictures, views, duplicates, leakage.
 
     Every picture is decoded. The exit status is 1 if there is something that training would end
-    with. Views and extractors are those of the default config.
+    with. Views and extractors are those of the default config; a view that a post does not bring
+    counts as carried if its picture can be read.
     """
     paths = [path for path in (train_path, dev_path, test_path) if path is not None]
     views, extracted = default_views()

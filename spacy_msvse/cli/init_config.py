@@ -126,20 +126,15 @@ def make_config(
     ):
         if value not in choices:
             raise ValueError(Errors.E040.format(name=name, value=value, choices=", ".join(choices)))
-    encoder = encoder or default_encoder(optimize, language)
     base, recipe = ((RECIPES / f"{name}.cfg").read_text("utf8") for name in ("base", optimize))
-    config = load_config_from_str(base, interpolate=False)
-    config["components"]["msvse_ner"].update(deepcopy(DEFAULT_CONFIG))
-    config = load_config_from_str(
-        config.to_str(interpolate=False),
-        overrides={
-            **dict_to_dot(Config().from_str(recipe, interpolate=False)),
-            "nlp.lang": language,
-            "components.msvse_ner.model.encoder": encoder,
-        },
-        interpolate=False,
-    )
+    config = combine(base, recipe)
+    config["nlp"]["lang"] = language
     component = config["components"]["msvse_ner"]
+    if encoder is None:
+        encoder = default_encoder(optimize, language)
+    else:  # It was chosen for its size: no recipe cuts it.
+        component["model"]["transformer_config"] = DEFAULT_CONFIG["model"]["transformer_config"]
+    component["model"]["encoder"] = encoder
     choose_views(component, scales)
     if component["vision"] is None:
         del config["paths"]["features"]
@@ -160,6 +155,22 @@ def make_config(
         "Any can be overridden when training, such as `--training.max_steps 100`."
     )
     return write_with_comments(filled, comments, header)
+
+
+def combine(base: str, recipe: str) -> Config:
+    """Put the default settings of the component into a config, and a recipe's over both.
+
+    base (str): The config that all recipes share.
+    recipe (str): The settings in which a recipe differs.
+    RETURNS (Config): The config, its variables kept, its settings in the order of the first two.
+    """
+    config = load_config_from_str(base, interpolate=False)
+    config["components"]["msvse_ner"].update(deepcopy(DEFAULT_CONFIG))
+    return load_config_from_str(
+        config.to_str(interpolate=False),
+        overrides=dict_to_dot(Config().from_str(recipe, interpolate=False)),
+        interpolate=False,
+    )
 
 
 def default_encoder(optimize: str, language: str) -> str:

@@ -77,7 +77,7 @@ class SplitAudit:
 
     posts (int): Posts.
     tokens (int): Tokens.
-    empty_posts (Finding): Posts without a token.
+    empty_posts (Finding): Posts without a word.
     labels (Counter): Entities by label.
     unannotated_posts (Finding): Posts in which no token says whether it is of an entity.
     partly_annotated_posts (Finding): Posts in which some tokens do not.
@@ -95,7 +95,8 @@ class SplitAudit:
     texts (Counter): Posts that bring each further text, by its name.
     region_widths (Counter): Posts that bring region vectors, by their width.
     bad_regions (Finding): Posts whose region vectors are no table of numbers, or an empty one.
-    views (Counter): Posts that carry each view: bring it, or have a picture to extract it from.
+    views (Counter): Posts that carry each view: bring it, or have a picture to extract it from, in
+        which an extractor may yet find nothing.
     repeated_texts (Finding): Posts whose text an earlier one has.
     shared_pictures (Finding): Posts whose picture an earlier one has, by content.
     repeated_posts (Finding): Posts whose text and picture an earlier one has.

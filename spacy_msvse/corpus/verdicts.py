@@ -61,9 +61,7 @@ def _judge_posts(name: str, split: SplitAudit, *, trained_on: bool) -> Iterator[
         meaning = "there is nothing to train on" if trained_on else "nothing can be scored"
         yield Verdict(FAIL if trained_on else WARN, "Posts", f"{name}: no posts: {meaning}")
     elif split.empty_posts.count:
-        yield _point_at(
-            WARN, "Posts", name, "empty posts, which are passed over", split.empty_posts
-        )
+        yield _point_at(WARN, "Posts", name, "empty posts", split.empty_posts)
     else:
         yield Verdict(GOOD, "Posts", f"{name}: {split.posts} posts, none empty")
 

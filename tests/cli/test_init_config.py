@@ -93,9 +93,14 @@ def test_the_recipes_differ_where_they_say(write):
         assert setting(config, "learning_rate_factors")["embeddings"] == 0.0
         assert config["training"]["max_steps"] < accuracy["training"]["max_steps"]
         assert config["training"]["patience"] < accuracy["training"]["patience"]
-    assert not setting(speed, "multitask")
+    assert setting(speed, "transformer_config") == {"num_hidden_layers": 4}
     assert not setting(speed, "joint_views")
     assert accuracy["system"]["gpu_allocator"] == "pytorch"
+
+
+def test_a_named_encoder_keeps_all_its_layers(write):
+    config = write(optimize="speed", encoder="some/encoder")
+    assert config["components"]["msvse_ner"]["model"]["transformer_config"] == {}
 
 
 def test_scales_choose_views_and_extractors(write):
