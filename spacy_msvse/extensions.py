@@ -18,6 +18,9 @@ PICTURE_ATTRIBUTES = (
     "image_features",
 )
 
+#: Those of them that tell something of the picture without looking at it.
+DESCRIBING_ATTRIBUTES = ("image_tags", "image_caption", "image_texts", "image_features")
+
 #: Attributes of a Doc that the component writes.
 PREDICTED_ATTRIBUTES = ("image_status", "image_extracted", "visual_entities")
 

@@ -21,7 +21,7 @@ COLOURS = {"PER": (220, 40, 40), "LOC": (40, 200, 60), "ORG": (50, 60, 220)}
 NAMES = ("jordan", "florence", "amazon", "phoenix")
 
 
-#: What a family calls its sizes, where it is not BERT's name, and what else it needs.
+#: What a family needs besides its sizes.
 FAMILY_SETTINGS: dict[str, dict[str, Any]] = {
     "deberta-v2": {
         "relative_attention": True,
@@ -46,20 +46,16 @@ def save_encoder(folder: Path, family: str = "bert") -> str:
     BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(
         folder
     )
-    config = AutoConfig.for_model(
+    return save_model(
+        folder,
         family,
         vocab_size=len(vocabulary),
         type_vocab_size=2,
-        hidden_size=32,
         num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=64,
         max_position_embeddings=64,
         pad_token_id=0,
         **FAMILY_SETTINGS.get(family, {}),
     )
-    AutoModel.from_config(config).save_pretrained(folder)
-    return str(folder)
 
 
 def save_bertweet(folder: Path) -> str:
@@ -71,17 +67,21 @@ def save_bertweet(folder: Path) -> str:
     (folder / "bpe.codes").write_text("")
     tokenizer = BertweetTokenizer(str(folder / "vocab.txt"), str(folder / "bpe.codes"))
     tokenizer.save_pretrained(folder)
-    config = AutoConfig.for_model(
+    return save_model(
+        folder,
         "roberta",
         vocab_size=len(tokenizer),
         type_vocab_size=1,
-        hidden_size=32,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
         max_position_embeddings=66,
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def save_model(folder: Path, family: str, **settings: Any) -> str:
+    """Save a narrow model of random weights into a folder that holds its tokenizer."""
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    config = AutoConfig.for_model(family, **sizes, **settings)
     AutoModel.from_config(config).save_pretrained(folder)
     return str(folder)
 

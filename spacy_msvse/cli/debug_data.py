@@ -19,6 +19,7 @@ from ..component.factory import DEFAULT_CONFIG
 from ..corpus.audit import Audit, SplitAudit, audit
 from ..corpus.verdicts import FAIL, GOOD, WARN, Verdict, judge
 from . import app
+from .init_config import VIEWS
 
 SPLITS = ("train", "dev", "test")
 
@@ -86,9 +87,8 @@ def default_views() -> tuple[list[str], list[str]]:
 
     RETURNS (tuple): The views, and those of them that extractors fill.
     """
-    model, vision = DEFAULT_CONFIG["model"], DEFAULT_CONFIG["vision"]
-    views = list(dict.fromkeys((*model["prefix_views"], *model["joint_views"])))
-    return views, [view for view in views if vision.get(view) is not None]
+    vision = DEFAULT_CONFIG["vision"]
+    return list(VIEWS), [view for view in VIEWS if vision.get(view) is not None]
 
 
 def to_json(found: Audit, verdicts: Iterable[Verdict]) -> dict[str, Any]:

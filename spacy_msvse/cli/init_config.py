@@ -24,11 +24,11 @@ RECIPES = Path(__file__).parent / "recipes"
 OPTIMIZE = ("accuracy", "speed", "cpu")
 
 #: What a pipeline can read besides the text, which it always reads.
-VIEWS = tuple(
-    dict.fromkeys(
-        (*DEFAULT_CONFIG["model"]["prefix_views"], *DEFAULT_CONFIG["model"]["joint_views"])
-    )
-)
+VIEWS = NetworkConfig(
+    types=(),
+    prefix_views=DEFAULT_CONFIG["model"]["prefix_views"],
+    joint_views=DEFAULT_CONFIG["model"]["joint_views"],
+).views
 SCALES = ("text", *VIEWS)
 
 Optimize = Enum("Optimize", {name: name for name in OPTIMIZE}, type=str)  # type: ignore[misc]

@@ -21,9 +21,11 @@ def create_gradual_unfreezing(steps_per_layer: int, component: str = "msvse_ner"
     """
 
     def before_update(nlp: Language, args: Mapping[str, Any]) -> None:
+        thawed, since = divmod(args["step"], steps_per_layer)
+        if since:
+            return
         shim = get_shim(nlp.get_pipe(component).model)  # type: ignore[attr-defined]
         assert shim.network is not None
-        thawed = args["step"] // steps_per_layer
         shim.train_from_layer(max(0, shim.network.encoder.num_layers + 1 - thawed))
 
     return before_update

@@ -10,6 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..errors import Errors, Warnings
+from ..extensions import DESCRIBING_ATTRIBUTES
 from ..vision.extract import VisualExtractor
 from ..vision.features import PictureFeatures
 from ..vision.picture import PictureError, probe_picture
@@ -100,10 +101,7 @@ def survey(
         features = doc._.image_features
         if found.region_dim is None and features is not None and not isinstance(features, str):
             found.region_dim = int(np.asarray(features).shape[-1])
-        described += any(
-            doc._.get(name) is not None
-            for name in ("image_tags", "image_caption", "image_texts", "image_features")
-        )
+        described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
         source = picture_source(doc)
         if source is None or not look:
             continue

@@ -14,7 +14,7 @@ from spacy.training.corpus import FILE_TYPE, walk_corpus
 from tqdm import tqdm
 
 from ..errors import Errors
-from ..extensions import get_picture_attributes
+from ..extensions import DESCRIBING_ATTRIBUTES, get_picture_attributes
 from ..network.config import REGIONS
 from ..vision.picture import (
     PictureError,
@@ -30,9 +30,6 @@ MAX_EXAMPLES = 5
 
 #: What posts may have in common.
 TEXT, PICTURE, BOTH = KINDS = ("text", "picture", "text and picture")
-
-#: Attributes that tell something of a picture without looking at it.
-DESCRIPTIONS = ("image_tags", "image_caption", "image_texts", "image_features")
 
 
 @dataclass
@@ -371,7 +368,7 @@ class _SplitAuditor:
 
     def _count_descriptions(self, values: Mapping[str, Any]) -> None:
         found = self.found
-        found.described += any(name in values for name in DESCRIPTIONS)
+        found.described += any(name in values for name in DESCRIBING_ATTRIBUTES)
         found.tags += bool(values.get("image_tags"))
         found.captions += bool(values.get("image_caption"))
         found.texts.update(name for name, text in values.get("image_texts", {}).items() if text)

@@ -6,8 +6,16 @@ import spacy
 from spacy_msvse import make_doc
 from spacy_msvse.network.encoders.families import FAMILIES
 
-from ..tiny import COLOURS, NAMES, ambiguous_examples, entities, picture, save_encoder, train
-from ..tiny import tiny_pipeline as make_pipeline
+from ..tiny import (
+    COLOURS,
+    NAMES,
+    ambiguous_examples,
+    entities,
+    picture,
+    save_encoder,
+    tiny_pipeline,
+    train,
+)
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
@@ -16,7 +24,7 @@ def family_pipeline(request, tmp_path_factory):
     prefixes brings the picture to the labels: no view is joined to the text."""
     spacy.util.fix_random_seed(0)
     encoder = save_encoder(tmp_path_factory.mktemp(request.param), request.param)
-    nlp = make_pipeline(encoder, model={"joint_views": []})
+    nlp = tiny_pipeline(encoder, model={"joint_views": []})
     examples = ambiguous_examples(nlp, copies=4)[:40]
     train(nlp, examples, steps=60, rate=5e-3)
     return nlp, examples

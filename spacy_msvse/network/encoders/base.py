@@ -55,6 +55,10 @@ class PrefixAttention:
         """Split states (B, N, d) into heads (B, H, N, d_h)."""
         return states.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
+    def project(self, hidden: Tensor, *projections: nn.Module) -> list[Tensor]:
+        """Project hidden states (B, N, d), and split each result into heads (B, H, N, d_h)."""
+        return [self.split(projection(hidden)) for projection in projections]
+
     def __call__(
         self,
         query: Tensor,

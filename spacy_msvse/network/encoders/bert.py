@@ -25,11 +25,7 @@ class BertEncoder(Encoder):
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         attention = layer.attention.self
-        context = attend(
-            attend.split(attention.query(hidden)),
-            attend.split(attention.key(hidden)),
-            attend.split(attention.value(hidden)),
-        )
+        context = attend(*attend.project(hidden, attention.query, attention.key, attention.value))
         return layer.feed_forward_chunk(layer.attention.output(context, hidden))
 
 

@@ -27,8 +27,9 @@ class DebertaV2Encoder(Encoder):
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         attention = layer.attention.self
-        query = attend.split(attention.query_proj(hidden))
-        key = attend.split(attention.key_proj(hidden))
+        query, key, value = attend.project(
+            hidden, attention.query_proj, attention.key_proj, attention.value_proj
+        )
         # Content-to-position and position-to-content each add a term to the scores' variance.
         terms = 1 + sum(kind in attention.pos_att_type for kind in ("c2p", "p2c"))
         bias = None
@@ -41,13 +42,7 @@ class DebertaV2Encoder(Encoder):
                 attention.pos_dropout(embeddings),
                 terms,
             ).view(*query.shape[:3], -1)
-        context = attend(
-            query,
-            key,
-            attend.split(attention.value_proj(hidden)),
-            bias=bias,
-            scale=(query.shape[3] * terms) ** -0.5,
-        )
+        context = attend(query, key, value, bias=bias, scale=(query.shape[3] * terms) ** -0.5)
         output = layer.attention.output(context, hidden)
         output = layer.output(layer.intermediate(output), output)
         convolution = self.model.encoder.conv

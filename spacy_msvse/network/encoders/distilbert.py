@@ -25,10 +25,6 @@ class DistilBertEncoder(Encoder):
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         attention = layer.attention
-        context = attend(
-            attend.split(attention.q_lin(hidden)),
-            attend.split(attention.k_lin(hidden)),
-            attend.split(attention.v_lin(hidden)),
-        )
+        context = attend(*attend.project(hidden, attention.q_lin, attention.k_lin, attention.v_lin))
         hidden = layer.sa_layer_norm(attention.out_lin(context) + hidden)
         return layer.output_layer_norm(layer.ffn(hidden) + hidden)

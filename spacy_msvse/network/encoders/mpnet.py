@@ -23,10 +23,7 @@ class MPNetEncoder(RobertaEncoder):
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         attention = layer.attention.attn
         context = attend(
-            attend.split(attention.q(hidden)),
-            attend.split(attention.k(hidden)),
-            attend.split(attention.v(hidden)),
-            bias=shared,
+            *attend.project(hidden, attention.q, attention.k, attention.v), bias=shared
         )
         context = layer.attention.dropout(attention.o(context))
         hidden = layer.attention.LayerNorm(context + hidden)
