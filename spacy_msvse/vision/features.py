@@ -41,6 +41,11 @@ class Extractor(Protocol):
 
     Two extractors of equal settings compare equal, so that one pass serves all the scales that
     name them. An extractor is cheap to construct: weights come with `initialize` or `from_bytes`.
+
+    Two more methods are used where an extractor has them. `to(device)` moves it to a torch device.
+    `prepare(picture)` does what needs no model, such as bringing the picture to the model's size:
+    it runs in several threads, while the model looks at other pictures, and `extract` then gets
+    what it returns in place of each picture, besides accepting pictures as they are.
     """
 
     @property
@@ -55,7 +60,10 @@ class Extractor(Protocol):
 
     @property
     def region_dim(self) -> int:
-        """Width of a region vector; 0 for an extractor that fills no regions."""
+        """Width of a region vector; 0 for an extractor that fills no regions.
+
+        RAISES (ValueError): If only the weights tell and there are none yet (MSVSE-E012).
+        """
         ...
 
     def initialize(self) -> None:
@@ -70,7 +78,7 @@ class Extractor(Protocol):
     ) -> list[PictureFeatures]:
         """Look at a batch of pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size.
+        pictures (Sequence[Image]): RGB pictures of any size, or what `prepare` made of them.
         known (Sequence[PictureFeatures]): What is known of each picture so far.
         RETURNS (list): New features; the scales in `fills` are set.
         """

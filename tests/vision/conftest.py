@@ -1,4 +1,5 @@
 import hashlib
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -60,6 +61,22 @@ class CountingExtractor:
 
     def from_bytes(self, data: bytes) -> None:
         self.restored = data
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """Saves a random model once: the name of a torchvision network or a kind of `models.py`."""
+    from .models import save_torchvision_model, save_vision_model
+
+    folder = tmp_path_factory.mktemp("models")
+
+    @cache
+    def save(name: str) -> str:
+        if name in ("clip", "siglip", "vit", "dinov2", "blip"):
+            return save_vision_model(folder / name, name)
+        return save_torchvision_model(folder / f"{name}.safetensors", name)
+
+    return save
 
 
 @pytest.fixture

@@ -1,0 +1,235 @@
+"""What extractors with a network share: settings, batches, device, fingerprint, saved state."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import srsly
+from PIL.Image import Image
+
+from ..errors import Errors
+from .features import PictureFeatures
+
+#: What a network may compute in. Half precision is for GPUs: most processors gain nothing by it.
+PRECISIONS = ("float32", "float16", "bfloat16")
+
+#: The weight files that can be read.
+WEIGHT_SUFFIXES = (".pth", ".safetensors")
+
+#: Settings that do not shape the features. The weights count by their content, not by their name.
+_SHAPELESS = ("weights", "batch_size")
+
+
+@dataclass
+class Loaded:
+    """What `initialize` and `from_bytes` bring, outside the settings and their equality.
+
+    network (Frozen): The network.
+    categories (list): The names of its classes; empty if it has none.
+    digest (str): A hash of all that was loaded and shapes the features.
+    device (str): Where the network computes.
+    """
+
+    network: Any = None
+    categories: list[str] = field(default_factory=list)
+    digest: str = ""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class NetworkExtractor(ABC):
+    """An extractor around a frozen network.
+
+    weights (str): Where `initialize` finds the weights.
+    batch_size (int): Pictures that pass through the network at once.
+    """
+
+    weights: str = ""
+    batch_size: int = 16
+    _loaded: Loaded = field(default_factory=Loaded, init=False, repr=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the weights and of the settings that shape the features.
+
+        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        """
+        self._network()
+        settings = [
+            getattr(self, setting.name)
+            for setting in fields(self)
+            if setting.compare and setting.name not in _SHAPELESS
+        ]
+        parts = [type(self).__name__, 1, *settings, self._loaded.digest]
+        return hashlib.sha256(srsly.json_dumps(parts).encode()).hexdigest()
+
+    def initialize(self) -> None:
+        """Load the weights from their source: a file, a folder, a package or a download.
+
+        RAISES (ValueError): If the weights cannot be found or read (MSVSE-E011).
+        """
+        try:
+            self._find()
+        except Exception as error:  # torch, safetensors, transformers and the hub each have many
+            if "MSVSE-" in str(error):
+                raise
+            reason = first_line(error)
+            raise ValueError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
+
+    def to(self, device: str) -> None:
+        """Compute on another device.
+
+        device (str): A torch device, such as "cpu" or "cuda:0"; kept for weights loaded later.
+        """
+        self._loaded.device = device
+        if self._loaded.network is not None:
+            self._loaded.network.to(device)
+
+    def prepare(self, picture: Image) -> Image:
+        """Bring a picture to the size that the network takes.
+
+        picture (Image): An RGB picture of any size.
+        RETURNS (Image): The resized picture; a copy if it has that size.
+        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        """
+        return self._network().fit(picture)
+
+    def extract(
+        self, pictures: Sequence[Image], known: Sequence[PictureFeatures]
+    ) -> list[PictureFeatures]:
+        """Look at a batch of pictures.
+
+        pictures (Sequence[Image]): RGB pictures of any size, or what `prepare` made of them.
+        known (Sequence[PictureFeatures]): Not looked at.
+        RETURNS (list): New features; the scales in `fills` are set.
+        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        """
+        network = self._network()
+        found = [PictureFeatures()] * len(pictures)
+        for rows in self._batches(pictures):
+            batch = [pictures[row] for row in rows]
+            for row, features in zip(rows, self._look(network, batch), strict=True):
+                found[row] = features
+        return found
+
+    def to_bytes(self) -> bytes:
+        """Save the weights and what belongs to them.
+
+        RETURNS (bytes): A msgpack message; the weights in it are safetensors.
+        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        """
+        return srsly.msgpack_dumps(self._pack(self._network()))
+
+    def from_bytes(self, data: bytes) -> None:
+        """Restore what `to_bytes` wrote, without a network and without the source of the weights.
+
+        data (bytes): What `to_bytes` wrote.
+        RAISES (ValueError): If the message is damaged (MSVSE-E006).
+        """
+        try:
+            self._unpack(srsly.msgpack_loads(data))
+        except Exception as error:  # msgpack, safetensors, torch and transformers have their own
+            if "MSVSE-" in str(error):
+                raise
+            raise ValueError(Errors.E006.format(reason=first_line(error))) from error
+
+    @abstractmethod
+    def _find(self) -> None:
+        """Load the weights from `self.weights`."""
+
+    @abstractmethod
+    def _look(self, network: Any, pictures: Sequence[Image]) -> Iterator[PictureFeatures]:
+        """Pass a batch through the network."""
+
+    def _load(self, weights: dict[str, Any], categories: list[str]) -> None:
+        """Build the network from its weights."""
+        raise NotImplementedError
+
+    def _pack(self, network: Any) -> dict[str, Any]:
+        from .weights import to_safetensors
+
+        weights = to_safetensors(network.network.state_dict())
+        return {"categories": self._loaded.categories, "weights": weights}
+
+    def _unpack(self, message: dict[str, Any]) -> None:
+        from safetensors.torch import load
+
+        self._load(load(message["weights"]), message["categories"])
+
+    def _batches(self, pictures: Sequence[Image]) -> Iterator[Sequence[int]]:
+        """The rows of the pictures that pass through the network together."""
+        for start in range(0, len(pictures), self.batch_size):
+            yield range(start, min(start + self.batch_size, len(pictures)))
+
+    def _adopt(self, network: Any, digest: str, categories: Sequence[str] = ()) -> None:
+        self._loaded.digest = digest
+        self._loaded.categories = list(categories)
+        self._loaded.network = network.to(self._loaded.device)
+
+    def _network(self) -> Any:
+        if self._loaded.network is None:
+            raise ValueError(Errors.E012.format(extractor=self.weights))
+        return self._loaded.network
+
+    def _require_at_least(self, least: float, *settings: str) -> None:
+        for setting in settings:
+            self._require(setting, getattr(self, setting) >= least, f"at least {least}")
+
+    def _require_probability(self, setting: str) -> None:
+        self._require(setting, 0 <= getattr(self, setting) <= 1, "between 0 and 1")
+
+    def _require_one_of(self, setting: str, choices: Sequence[str]) -> None:
+        self._require(setting, getattr(self, setting) in choices, f"one of {', '.join(choices)}")
+
+    def _require(self, setting: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(
+                Errors.E023.format(
+                    setting=setting,
+                    extractor=type(self).__name__,
+                    value=getattr(self, setting),
+                    expected=expected,
+                )
+            )
+
+
+def likeliest(
+    probabilities: np.ndarray, names: Sequence[str], most: int, least: float
+) -> list[str]:
+    """Name the likeliest classes.
+
+    probabilities (np.ndarray): One for each class.
+    names (Sequence[str]): The classes. Two may share a name: ImageNet has two cranes.
+    most (int): How many names there are at most.
+    least (float): The least probability.
+    RETURNS (list): Names, the likeliest first.
+    """
+    best = np.argsort(-probabilities, kind="stable")[:most]
+    return list(dict.fromkeys(names[row] for row in best if probabilities[row] >= least))
+
+
+def grid_boxes(grid: int) -> np.ndarray:
+    """The boxes of the whole picture and of the cells of a grid over it.
+
+    grid (int): Cells along each side.
+    RETURNS (np.ndarray): Relative boxes, row by row: float32 of shape (1 + grid * grid, 4).
+    """
+    edges = np.linspace(0, 1, grid + 1)
+    cells = [
+        (edges[column], edges[row], edges[column + 1], edges[row + 1])
+        for row in range(grid)
+        for column in range(grid)
+    ]
+    return np.array([(0, 0, 1, 1), *cells], dtype=np.float32)
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, without the pages that some libraries add.
+
+    error (Exception): The error.
+    RETURNS (str): One line.
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

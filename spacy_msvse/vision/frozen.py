@@ -1,0 +1,137 @@
+"""Networks that never change, and pixels for them. Imports torch, so import it late."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image, Resampling
+from torch import Tensor, nn
+
+
+class Frozen(nn.Module):
+    """A network without gradients, dropout and updates of its statistics.
+
+    network (nn.Module): The network; its weights become float32.
+    precision (str): What to compute in, see `PRECISIONS`. The weights stay as they are.
+    """
+
+    def __init__(self, network: nn.Module, precision: str = "float32") -> None:
+        super().__init__()
+        self.network: Any = network.float()
+        self.precision = precision
+        self.requires_grad_(False)
+        self.train(False)
+        # Weights that lie in a file lie askew in memory, and sums then come out another way.
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.data = tensor.data.clone()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.parameters()).device
+
+    def train(self, mode: bool = True) -> "Frozen":
+        """Stay in evaluation mode, whatever mode a surrounding module is put into."""
+        return super().train(False)
+
+    def fit(self, picture: Image) -> Image:
+        """Bring a picture to the size that the network takes.
+
+        picture (Image): An RGB picture of any size.
+        RETURNS (Image): The resized picture; a copy if it has that size.
+        """
+        raise NotImplementedError
+
+    def forward(self, *inputs: Any) -> Any:
+        """Call `compute` without gradients and in the chosen precision."""
+        precision = getattr(torch, self.precision)
+        half = precision != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, precision, enabled=half):
+            return self.compute(*inputs)
+
+    def compute(self, *inputs: Any) -> Any:
+        """What the network does with a batch."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """The pixels that a network was trained on.
+
+    side (int): Width and height.
+    mean (tuple): What is taken from each channel of an 8-bit picture.
+    std (tuple): What each channel is then divided by.
+    resampling (Resampling): How a picture is resized.
+    """
+
+    side: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resampling: Resampling = Resampling.BICUBIC
+
+
+class FrozenSquare(Frozen):
+    """A frozen network that looks at squares. Pictures are squeezed, so that nothing is cut off.
+
+    network (nn.Module): The network.
+    pixels (PixelFormat): What it was trained on.
+    precision (str): One of `PRECISIONS`.
+    """
+
+    def __init__(self, network: nn.Module, pixels: PixelFormat, precision: str = "float32") -> None:
+        super().__init__(network, precision)
+        self.pixels = pixels
+
+    def fit(self, picture: Image) -> Image:
+        """Squeeze a picture into a square.
+
+        picture (Image): An RGB picture of any size.
+        RETURNS (Image): The square; a copy if the picture is one already.
+        """
+        return picture.resize((self.pixels.side, self.pixels.side), self.pixels.resampling)
+
+    def to_pixels(self, pictures: Sequence[Image]) -> Tensor:
+        """Squeeze and normalise pictures.
+
+        pictures (Sequence[Image]): RGB pictures of any size.
+        RETURNS (Tensor): float32 of shape (B, 3, side, side), on the device of the network.
+        """
+        squares = np.stack([np.asarray(self.fit(picture)) for picture in pictures])
+        pixels = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2).float()
+        mean, std = (
+            pixels.new_tensor(values)[:, None, None]
+            for values in (self.pixels.mean, self.pixels.std)
+        )
+        return (pixels - mean) / std
+
+
+def without_weights(build: Callable[..., nn.Module], *arguments: Any, **settings: Any) -> Any:
+    """Build a network that waits for its weights: no time for random ones, no step of the seed.
+
+    build (Callable): Returns the network when called with the further arguments.
+    RETURNS (nn.Module): A network on torch's meta device.
+    """
+    with torch.device("meta"):
+        return build(*arguments, **settings)
+
+
+def pool_grid(features: Tensor, grid: int) -> Tensor:
+    """Mean vectors of the cells of a grid over a feature map.
+
+    Unlike in adaptive pooling, whose windows overlap where the grid does not divide the map, the
+    cells tile the picture as their boxes say.
+
+    features (Tensor): float32 of shape (B, D, S, S).
+    grid (int): Cells along each side; 0 for none.
+    RETURNS (Tensor): float32 of shape (B, grid * grid, D), row by row.
+    """
+    batch, width, side, _ = features.shape
+    if grid == 0:
+        return features.new_zeros(batch, 0, width)
+    # How much of each row (or column) of the map lies in each row of the grid.
+    pieces = torch.eye(side, device=features.device).repeat_interleave(grid, dim=0)
+    shares = pieces.reshape(grid, side, side).mean(dim=1)
+    cells = torch.einsum("ry,bdyx,cx->brcd", shares, features, shares)
+    return cells.flatten(1, 2)

@@ -1,0 +1,101 @@
+"""State dicts: where they come from, as bytes, and as a hash. Imports torch, so import it late."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import srsly
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ..errors import Errors
+from .base import WEIGHT_SUFFIXES
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict without running any code that the file may hold.
+
+    path (Path): A .pth or .safetensors file.
+    RETURNS (dict): Tensors by name.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tensor]:
+    """Read a state dict from a file, or from torchvision by name. This may download.
+
+    architecture (str): A model of torchvision.
+    weights (str): A .pth or .safetensors file, or what torchvision calls the weights, such as
+        "DEFAULT" for the best or "IMAGENET1K_V2".
+    RETURNS (dict): Tensors by name.
+    RAISES (ValueError): If there are no such weights (MSVSE-E011).
+    """
+    from torchvision.models import get_model_weights
+
+    if weights.endswith(WEIGHT_SUFFIXES) and Path(weights).is_file():
+        return read_weights(Path(weights))
+    known = get_model_weights(architecture)
+    if weights not in known.__members__:
+        reason = (
+            f"there is no such file, and torchvision's {architecture} has "
+            f"{', '.join(known.__members__)}"
+        )
+        raise ValueError(Errors.E011.format(extractor=weights, reason=reason))
+    return known[weights].get_state_dict(check_hash=True, weights_only=True)
+
+
+def torchvision_categories(architecture: str) -> list[str]:
+    """The classes that torchvision's own weights were trained for.
+
+    architecture (str): A model of torchvision.
+    RETURNS (list): Their names in the order of the classes.
+    """
+    from torchvision.models import get_model_weights
+
+    return list(get_model_weights(architecture).DEFAULT.meta["categories"])
+
+
+def name_classes(
+    weights: str, count: int, given: Sequence[str] | None, usual: Sequence[str]
+) -> list[str]:
+    """Names for the classes of a network.
+
+    weights (str): The weights, for the message.
+    count (int): How many classes the weights hold.
+    given (Sequence[str]): The user's names; None stands for the usual ones.
+    usual (Sequence[str]): The names that torchvision's own weights have.
+    RETURNS (list): `count` names.
+    RAISES (ValueError): If there are more or fewer (MSVSE-E050).
+    """
+    names = list(usual if given is None else given)
+    if len(names) != count:
+        raise ValueError(Errors.E050.format(weights=weights, count=count, names=len(names)))
+    return names
+
+
+def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
+    """Write a state dict in memory.
+
+    state (Mapping): Tensors by name, on any device.
+    RETURNS (bytes): The content of a safetensors file.
+    """
+    return save({name: tensor.contiguous() for name, tensor in state.items()})
+
+
+def state_digest(state: Mapping[str, Tensor], *others: object) -> str:
+    """Hash a state dict and what belongs to it.
+
+    state (Mapping): Tensors by name.
+    others (object): What JSON can hold.
+    RETURNS (str): SHA-256 in hex.
+    """
+    digest = hashlib.sha256()
+    for other in others:
+        digest.update(srsly.json_dumps(other).encode())
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,353 @@
+"""What every extractor with a network promises, from small random weights."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import srsly
+import torch
+from PIL import Image
+
+from spacy_msvse.vision.base import NetworkExtractor
+from spacy_msvse.vision.captions import TransformersCaption
+from spacy_msvse.vision.detectors import TorchvisionDetector
+from spacy_msvse.vision.encoders import TransformersEncoder
+from spacy_msvse.vision.grids import TorchvisionBackbone
+from spacy_msvse.vision.zero_shot import ZeroShotTags
+
+from .conftest import photo
+from .models import CLASSES, save_torchvision_model, save_vision_model
+
+#: As people post them, and as they do not.
+SIZES = [(64, 64), (100, 60), (100, 60), (1, 1), (900, 1), (30, 200)]
+
+
+@dataclass
+class Case:
+    """An extractor's class, the settings that make it small, and what else it may be set to."""
+
+    kind: Callable[..., NetworkExtractor]
+    save: Callable[[Path, int], str]
+    settings: dict[str, Any]
+    other: list[dict[str, Any]]
+    wrong: list[dict[str, Any]] = field(default_factory=list)
+
+
+def torchvision_case(kind, architecture, **rest):
+    def save(folder, seed):
+        return save_torchvision_model(folder / f"{seed}.safetensors", architecture, seed)
+
+    return Case(kind, save, **rest)
+
+
+def transformers_case(kind, model, **rest):
+    return Case(
+        kind, lambda folder, seed: save_vision_model(folder / str(seed), model, seed), **rest
+    )
+
+
+MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"
+CASES = {
+    "detector": torchvision_case(
+        TorchvisionDetector,
+        MOBILE,
+        settings={"architecture": MOBILE, "classes": CLASSES, "min_size": 64, "min_score": 0.25},
+        other=[{"max_regions": 2}, {"min_score": 0.5}, {"tags": 1}, {"min_size": 96}],
+        wrong=[
+            {"architecture": "ssd300_vgg16"},
+            {"max_regions": -1},
+            {"min_score": 2},
+            {"tags": -1},
+            {"min_size": 8},
+        ],
+    ),
+    "backbone": torchvision_case(
+        TorchvisionBackbone,
+        "resnet18",
+        settings={"architecture": "resnet18", "classes": CLASSES, "side": 64, "grid": 2},
+        other=[{"grid": 1}, {"side": 96}, {"tags": 1}, {"min_tag_score": 0.1}],
+        wrong=[
+            {"architecture": "vit_b_16"},
+            {"side": 8},
+            {"grid": -1},
+            {"tags": -1},
+            {"min_tag_score": -0.1},
+        ],
+    ),
+    "encoder": transformers_case(
+        TransformersEncoder,
+        "clip",
+        settings={"grid": 2},
+        other=[{"grid": 0}],
+        wrong=[{"grid": -1}],
+    ),
+    "zero_shot": transformers_case(
+        ZeroShotTags,
+        "clip",
+        settings={"labels": CLASSES, "min_score": 0.1},
+        other=[{"top_k": 1}, {"min_score": 0.5}],
+        wrong=[{"labels": ()}, {"top_k": 0}, {"min_score": 7}, {"prompt": "a photo"}],
+    ),
+    "caption": transformers_case(
+        TransformersCaption,
+        "blip",
+        settings={"max_length": 6, "beams": 2},
+        other=[{"max_length": 3}, {"beams": 1}],
+        wrong=[{"max_length": 0}, {"beams": 0}],
+    ),
+}
+
+
+@dataclass
+class Made:
+    """An extractor that is initialised, its case, and where its weights lie."""
+
+    case: Case
+    folder: Path
+    extractor: NetworkExtractor
+
+    @cached_property
+    def data(self) -> bytes:
+        return self.extractor.to_bytes()
+
+    def other(self, **settings: Any) -> NetworkExtractor:
+        """The same, unloaded, with other settings."""
+        return self.case.kind(**{"weights": "elsewhere", **self.case.settings, **settings})
+
+    def restored(self, **settings: Any) -> NetworkExtractor:
+        extractor = self.other(**settings)
+        extractor.from_bytes(self.data)
+        return extractor
+
+    def initialised(self, source: str, **settings: Any) -> NetworkExtractor:
+        extractor = self.other(weights=source, **settings)
+        extractor.initialize()
+        return extractor
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def made(request, tmp_path_factory) -> Made:
+    case, folder = CASES[request.param], tmp_path_factory.mktemp(request.param)
+    extractor = case.kind(weights=case.save(folder, 0), **case.settings)
+    extractor.initialize()
+    return Made(case, folder, extractor)
+
+
+def see(extractor, pictures=None):
+    return extractor.extract(pictures or posted(), [])
+
+
+def posted() -> list[Image.Image]:
+    return [photo(seed, size) for seed, size in enumerate(SIZES)]
+
+
+def assert_equal(first, second, tolerance=0.0):
+    for one, other in zip(first, second, strict=True):
+        assert (one.tags, one.caption, one.region_labels) == (
+            other.tags,
+            other.caption,
+            other.region_labels,
+        )
+        for name in ("regions", "boxes", "region_scores"):
+            a, b = getattr(one, name), getattr(other, name)
+            assert (a is None) == (b is None)
+            if a is not None:
+                scale = max(1.0, float(np.abs(a).max()))
+                assert np.allclose(a, b, rtol=0, atol=tolerance * scale)
+
+
+# Features
+
+
+def test_pictures_of_any_size_fill_the_scales(made):
+    for features in see(made.extractor):
+        for scale in ("regions", "tags", "caption"):
+            assert (getattr(features, scale) is not None) == (scale in made.extractor.fills)
+        if features.regions is not None:
+            assert features.regions.shape == (len(features.boxes), made.extractor.region_dim)
+            assert features.regions.dtype == features.boxes.dtype == np.float32
+            assert np.isfinite(features.regions).all()
+            assert features.boxes[0].tolist() == [0, 0, 1, 1]
+            assert (features.boxes >= 0).all()
+            assert (features.boxes <= 1).all()
+
+
+def test_what_is_seen_depends_on_the_picture(made):
+    seen = see(made.extractor)
+    if "regions" in made.extractor.fills:
+        assert not np.allclose(seen[0].regions[0], seen[1].regions[0])
+    else:
+        assert len({(tuple(features.tags or ()), features.caption) for features in seen}) > 1
+
+
+def test_a_batch_equals_one_by_one(made):
+    together = see(made.extractor)
+    alone = [features for picture in posted() for features in see(made.extractor, [picture])]
+    assert_equal(together, alone, tolerance=1e-4)
+    assert_equal(together, see(made.restored(batch_size=2)), tolerance=1e-4)
+
+
+def test_no_pictures_no_features(made):
+    assert made.extractor.extract([], []) == []
+
+
+def test_prepared_pictures_are_seen_as_they_would_be(made):
+    prepared = [made.extractor.prepare(picture) for picture in posted()]
+    assert_equal(see(made.extractor, prepared), see(made.extractor))
+
+
+def test_half_precision_gives_nearly_the_same(made):
+    half = made.restored(precision="float16")
+    assert half.fingerprint != made.extractor.fingerprint
+    (exact,), (rough,) = see(made.extractor, [photo(0)]), see(half, [photo(0)])
+    for scale in made.extractor.fills:
+        assert type(getattr(rough, scale)) is type(getattr(exact, scale))
+    if exact.regions is not None:
+        first, second = exact.regions[0], rough.regions[0]
+        assert second.dtype == np.float32
+        assert not np.array_equal(first, second)
+        assert first @ second > 0.99 * np.linalg.norm(first) * np.linalg.norm(second)
+
+
+def test_network_stays_frozen_when_put_into_train_mode(made):
+    network = made.extractor._loaded.network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    expected = see(made.extractor)
+    torch.nn.ModuleList([network]).train()
+    assert_equal(see(made.extractor), expected)
+    assert not any(module.training for module in network.modules())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+# Saved state
+
+
+def test_saved_extractor_sees_exactly_the_same(made):
+    other = made.restored()
+    assert other.fingerprint == made.extractor.fingerprint
+    assert_equal(see(other), see(made.extractor))
+
+
+def test_saved_again_it_is_the_same(made):
+    assert made.restored().to_bytes() == made.data
+
+
+def test_restoring_needs_no_network_and_no_source(made, monkeypatch):
+    def refuse(*args):
+        raise AssertionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("transformers.utils.hub._is_offline_mode", False)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert made.restored().fingerprint == made.extractor.fingerprint
+
+
+def test_loading_leaves_the_random_seed_alone(made):
+    data = made.data
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    made.other().from_bytes(data)
+    made.initialised(made.extractor.weights)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_state_is_no_pickle_and_names_no_folder(made):
+    data = made.data
+    assert str(made.folder).encode() not in data
+    pieces = list(leaves(srsly.msgpack_loads(data)))
+    assert any(piece[8:9] == b"{" for piece in pieces)  # the header of safetensors
+    for piece in pieces:
+        assert not piece.startswith((b"\x80", b"PK"))  # a pickle, torch's archive of pickles
+
+
+def leaves(message):
+    for value in message.values():
+        if isinstance(value, dict):
+            yield from leaves(value)
+        elif isinstance(value, bytes):
+            yield value
+
+
+@pytest.mark.parametrize("damage", [lambda d: b"", lambda d: d[:-10], lambda d: b"\x80" + d])
+def test_damaged_state_is_refused(made, damage):
+    with pytest.raises(ValueError, match="E006"):
+        made.other().from_bytes(damage(made.data))
+
+
+# Fingerprints
+
+
+def test_fingerprint_follows_what_shapes_the_features(made):
+    names = {made.extractor.fingerprint}
+    for settings in made.case.other:
+        other = made.other(**settings)
+        object.__setattr__(other, "_loaded", made.extractor._loaded)
+        names.add(other.fingerprint)
+    assert len(names) == 1 + len(made.case.other)
+    assert made.restored(batch_size=3).fingerprint == made.extractor.fingerprint
+
+
+def test_fingerprint_follows_the_weights_not_their_place(made, tmp_path):
+    moved = made.initialised(made.case.save(tmp_path, 0))
+    other = made.initialised(made.case.save(tmp_path, 1))
+    assert moved.fingerprint == made.extractor.fingerprint
+    assert other.fingerprint != made.extractor.fingerprint
+
+
+# Settings and sources
+
+
+def test_equal_settings_are_equal_whatever_is_loaded(made):
+    unloaded = made.other(weights=made.extractor.weights)
+    assert unloaded == made.extractor
+    assert hash(unloaded) == hash(made.extractor)
+    assert made.other() != made.extractor
+
+
+def test_construction_loads_nothing(made):
+    extractor = made.other()
+    for use in (lambda: see(extractor), extractor.to_bytes, lambda: extractor.fingerprint):
+        with pytest.raises(ValueError, match="E012"):
+            use()
+
+
+def test_settings_out_of_range_are_refused(made):
+    for setting in (*made.case.wrong, {"batch_size": 0}, {"precision": "int8"}):
+        with pytest.raises(ValueError, match=f"E023.*{next(iter(setting))}"):
+            made.other(**setting)
+
+
+@pytest.mark.parametrize("source", ["no/such/folder", "no-such-name", "missing.pth"])
+def test_missing_weights_are_an_error_that_names_them(made, source):
+    with pytest.raises(ValueError, match=f"E011.*{source}"):
+        made.other(weights=source).initialize()
+
+
+def test_a_device_is_kept_for_weights_that_come_later(made):
+    extractor = made.other()
+    extractor.to("meta")
+    extractor.from_bytes(made.data)
+    assert extractor._loaded.network.device.type == "meta"
+
+
+# A pipeline's config
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_registry_can_build_it(name):
+    from spacy import registry
+
+    case = CASES[name]
+    settings = {n: list(v) if isinstance(v, tuple) else v for n, v in case.settings.items()}
+    block = {"@misc": f"spacy-msvse.{case.kind.__name__}.v1", "weights": "x", **settings}
+    extractor = registry.resolve({"extractor": block})["extractor"]
+    assert extractor == case.kind(weights="x", **case.settings)
