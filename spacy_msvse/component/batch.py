@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import Errors
 from ..network.config import NetworkConfig
 from ..network.crf import bio_labels
-from ..network.inputs import MsvseInputs, MsvseTargets, Regions, WordPieces
+from ..network.inputs import MsvseInputs, MsvseTargets, Pictures, Regions, WordPieces
 from .posts import Post
 from .wordpieces import Encoding, encode_words
 
@@ -84,6 +84,7 @@ class Collator:
             token_mask=pad([np.ones(len(post.doc), dtype=bool) for post in posts], False),
             views={view: self._view(view, posts) for view in self.config.textual_views},
             regions=self._regions(posts),
+            pictures=self._pictures(posts),
         )
 
     def _windows(self, docs: list[Doc]) -> list[Window]:
@@ -181,22 +182,26 @@ class Collator:
         return WordPieces(pad(ids, self.tokenizer.pad_token_id), mask, types)
 
     def _regions(self, posts: Sequence[Post]) -> Regions | None:
-        present = [post.regions is not None for post in posts]
-        if not any(present):
+        if all(post.boxes is None for post in posts):
             return None
         width = self.config.region_dim
         vectors, boxes = [], []
         for post in posts:
-            if post.regions is None:
-                vectors.append(np.zeros((0, width), dtype="float32"))
-                boxes.append(np.zeros((0, 4), dtype="float32"))
-                continue
-            if post.regions.shape[1] != width:
+            boxes.append(np.zeros((0, 4)) if post.boxes is None else post.boxes)
+            if post.regions is None:  # absent, or made of the pixels later
+                vectors.append(np.zeros((len(boxes[-1]), width)))
+            elif post.regions.shape[1] == width:
+                vectors.append(post.regions)
+            else:
                 raise ValueError(Errors.E013.format(given=post.regions.shape[1], expected=width))
-            vectors.append(post.regions)
-            boxes.append(np.asarray(post.boxes, dtype="float32"))
         mask = pad([np.ones(len(rows), dtype=bool) for rows in vectors], False)
-        return Regions(pad(vectors, 0.0), pad(boxes, 0.0), mask)
+        return Regions(pad(vectors, 0.0).float(), pad(boxes, 0.0).float(), mask)
+
+    def _pictures(self, posts: Sequence[Post]) -> Pictures | None:
+        pixels = {row: post.pixels for row, post in enumerate(posts) if post.pixels is not None}
+        if not pixels:
+            return None
+        return Pictures(torch.from_numpy(np.stack(list(pixels.values()))), torch.tensor([*pixels]))
 
 
 def align(

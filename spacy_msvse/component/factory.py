@@ -51,6 +51,7 @@ precision = "float32"
 
 [msvse_ner.model.learning_rate_factors]
 encoder = 0.1
+backbone = 0.1
 crf = 5.0
 
 [msvse_ner.model.get_spans]

@@ -132,8 +132,9 @@ def init(model: MsvseModel, X: Any = None, Y: Any = None) -> None:
     encoder, tokenizer = load_pretrained(
         attrs["encoder"], attrs["tokenizer_config"], attrs["transformer_config"]
     )
-    network = build_network(network_config(model), encoder)
-    get_shim(model).set_network(network, tokenizer)
+    shim = get_shim(model)
+    network = build_network(network_config(model), encoder, shim.backbone)
+    shim.set_network(network, tokenizer)
 
 
 def forward(

@@ -145,7 +145,7 @@ class MsvseNer(TrainablePipe):
             raise ValueError(Errors.E004.format(name=self.name))
         if self.vision is not None:
             self.vision.initialize()
-            self.vision.to(str(get_torch_default_device()))
+            self._adopt_vision()
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.model.attrs["types"] = list(self.labels)
         extracted_dim = 0 if self.vision is None else self.vision.region_dim
@@ -406,8 +406,9 @@ class MsvseNer(TrainablePipe):
         return {
             "cfg": checked(lambda data: self.cfg.update(srsly.json_loads(data))),
             "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-            "model": checked(self.model.from_bytes),
+            # Before the model, which takes a backbone from it.
             "vision": checked(self._vision_from_bytes),
+            "model": checked(self.model.from_bytes),
         }
 
     def _vision_to_bytes(self) -> bytes:
@@ -419,7 +420,13 @@ class MsvseNer(TrainablePipe):
     def _vision_from_bytes(self, data: bytes) -> None:
         if self.vision is not None and data:
             self.vision.from_bytes(data)
-            self.vision.to(str(get_torch_default_device()))
+            self._adopt_vision()
+
+    def _adopt_vision(self) -> None:
+        """Put the extractors where the network is, and the one that trains into it."""
+        assert self.vision is not None
+        self.vision.to(str(get_torch_default_device()))
+        get_shim(self.model).backbone = self.vision.make_backbone()
 
     def __reduce__(self) -> tuple:
         # Worker processes get all but the store, which is a handle of this process alone.

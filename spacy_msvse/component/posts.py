@@ -21,6 +21,8 @@ class Post:
     doc (Doc): The text.
     regions (np.ndarray): float32 of shape (R, D), or None.
     boxes (np.ndarray): float32 of shape (R, 4), relative to the picture, or None.
+    pixels (np.ndarray): uint8 of shape (H, W, 3), for a network that makes the regions of them, or
+        None.
     texts (dict): The textual views that are present, by name.
     status (dict): View name to "used", "absent", "unreadable" or "masked".
     extracted (dict): Attribute name to value, for what an extractor saw and the user did not set.
@@ -30,6 +32,7 @@ class Post:
     doc: Doc
     regions: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    pixels: np.ndarray | None = None
     texts: dict[str, str] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     extracted: dict[str, Any] = field(default_factory=dict)
@@ -98,6 +101,9 @@ def make_post(
             post.status[view] = MASKED
         elif nothing:
             post.status[view] = UNREADABLE if problem else ABSENT
+        elif features is not None and value is features.pixels:
+            post.status[view] = USED
+            post.pixels, post.boxes = features.pixels, features.boxes
         elif view == REGIONS:
             post.status[view] = USED
             post.regions, post.boxes = _regions(doc, value, features)
@@ -126,7 +132,7 @@ def _given_vectors(doc: Doc) -> Any:
 
 def _extracted_view(features: PictureFeatures, view: str) -> Any:
     if view == REGIONS:
-        return features.regions
+        return features.regions if features.pixels is None else features.pixels
     if view == "tags":
         return ", ".join(features.tags or ())
     if view == "caption":

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import Errors
 from ..network.encoders.lora import LORA_PARAMETER
@@ -65,6 +65,8 @@ class NetworkShim(PyTorchShim):
             device = get_torch_default_device().type
             self.scaler = torch.amp.GradScaler(device, **(grad_scaler_config or {}))
         self.tokenizer: Any = None
+        #: What makes the regions and trains with the network; its extractor owns and saves it.
+        self.backbone: nn.Module | None = None
         self._optimizer: NetworkOptimizer | None = None
 
     @property
@@ -155,9 +157,17 @@ class NetworkShim(PyTorchShim):
         """The factor on the learning rate of every parameter, by name; 0 for what never trains."""
         assert self.network is not None
         depths = self._depths()
+        # Weights of a BatchNorm belong to its statistics, and those of a backbone stand still.
+        normalised = {
+            f"{owner}.{name}"
+            for owner, module in self.network.named_modules()
+            if isinstance(module, nn.BatchNorm2d)
+            for name, _ in module.named_parameters()
+        }
         factors = {}
         for name, _ in self.network.named_parameters():
-            parts = name.split(".")
+            # What a backbone calls its own parts concerns nobody: CLIP has an `encoder` too.
+            parts = ["backbone"] if name.startswith("backbone.") else name.split(".")
             factor = 1.0
             for part, value in self.learning_rate_factors.items():
                 factor *= value if part in parts else 1.0
@@ -165,7 +175,7 @@ class NetworkShim(PyTorchShim):
                 factor *= self.layer_decay ** (self.network.encoder.num_layers - depths[name])
                 if self.network.config.lora is not None and LORA_PARAMETER not in name:
                     factor = 0.0
-            factors[name] = factor
+            factors[name] = 0.0 if name in normalised else factor
         return factors
 
     def _depths(self) -> dict[str, int]:
@@ -187,7 +197,11 @@ class NetworkShim(PyTorchShim):
         if self.network is not None:
             message["config"] = json.dumps(self.network.config.to_dict())
             message["tokenizer"] = tokenizer_to_files(self.tokenizer)
-            state = {name: t.contiguous() for name, t in self.network.state_dict().items()}
+            state = {
+                name: tensor.contiguous()
+                for name, tensor in self.network.state_dict().items()
+                if not name.startswith("backbone.")
+            }
             message["weights"] = save_tensors(state)
         return srsly.msgpack_dumps(message)
 
@@ -202,6 +216,7 @@ class NetworkShim(PyTorchShim):
         try:
             network = build_network(json.loads(message["config"]))
             network.load_state_dict(load_tensors(message["weights"]))
+            network.backbone = self.backbone
         except (SafetensorError, RuntimeError, KeyError) as error:
             raise ValueError(Errors.E006.format(reason=error)) from error
         self.set_network(network.eval(), tokenizer_from_files(message["tokenizer"]))

@@ -1,7 +1,7 @@
 """What goes into the network and what comes out, as dataclasses of tensors.
 
 Letters for sizes: P posts, T tokens, W windows of text (a long post has several), N word pieces,
-R regions, D region width, S views, K labels, Y entity types.
+Q pictures, R regions, D region width, S views, K labels, Y entity types.
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -55,6 +55,19 @@ class Regions:
 
 
 @dataclass
+class Pictures:
+    """Pictures whose regions are made by a backbone that trains with the network.
+
+    pixels (Tensor): uint8 of shape (Q, H, W, 3).
+    post (Tensor): int64 of shape (Q,): the post that each belongs to. It has as many regions as the
+        backbone makes; their vectors in `Regions` are overwritten.
+    """
+
+    pixels: Tensor
+    post: Tensor
+
+
+@dataclass
 class MsvseInputs:
     """A batch of posts.
 
@@ -70,6 +83,7 @@ class MsvseInputs:
     views (dict): View name to its word pieces without special ones, of shape (P, N); an absent
         view is a row without True in its mask.
     regions (Regions): Region vectors; None if no post of the batch has any.
+    pictures (Pictures): For a network with a backbone; None if no post needs it.
     """
 
     text: WordPieces
@@ -80,6 +94,7 @@ class MsvseInputs:
     token_mask: Tensor
     views: dict[str, WordPieces] = field(default_factory=dict)
     regions: Regions | None = None
+    pictures: Pictures | None = None
 
 
 @dataclass

@@ -15,7 +15,15 @@ from .encoders.base import Encoder
 from .encoders.families import build_encoder
 from .encoders.lora import add_lora
 from .fusion import Interaction, RegionProjection, ViewFeatures
-from .inputs import MsvseInputs, MsvseLoss, MsvseOutputs, MsvseTargets, WordPieces
+from .inputs import (
+    MsvseInputs,
+    MsvseLoss,
+    MsvseOutputs,
+    MsvseTargets,
+    Pictures,
+    Regions,
+    WordPieces,
+)
 from .prefix import PrefixGenerator
 from .visual_classifier import VisualEntityClassifier, visual_loss
 
@@ -29,15 +37,20 @@ class Msvse(nn.Module):
     posts_seen: Tensor
     view_posts_seen: Tensor
 
-    def __init__(self, config: NetworkConfig, encoder: Encoder) -> None:
+    def __init__(
+        self, config: NetworkConfig, encoder: Encoder, backbone: nn.Module | None = None
+    ) -> None:
         """Put the parts together.
 
         config (NetworkConfig): The settings.
         encoder (Encoder): The encoder that text, tags and caption share.
+        backbone (nn.Module): Makes region vectors (Q, R, D) of pixels (Q, H, W, 3) and is trained
+            with the rest; None for a network whose regions are all given.
         """
         super().__init__()
         self.config = config
         self.encoder = encoder
+        self.backbone = backbone
         self.encoder.gradient_checkpointing = config.gradient_checkpointing
         if config.lora is not None:
             add_lora(self.encoder, config.lora)
@@ -71,6 +84,8 @@ class Msvse(nn.Module):
         """
         if self.training:
             self._count_views(inputs)
+        if inputs.pictures is not None:
+            inputs = replace(inputs, regions=self._look(inputs.regions, inputs.pictures))
         text = self.encoder(inputs.text)
         semantics = self._visual_semantics(inputs, text)
         multimodal = self._encode_jointly(inputs, text, semantics)
@@ -169,6 +184,14 @@ class Msvse(nn.Module):
             if mask is not None:
                 self.view_posts_seen[index] += mask.any(dim=1).sum()
 
+    def _look(self, regions: Regions | None, pictures: Pictures) -> Regions:
+        """The regions, with the vectors that the backbone makes of the pictures."""
+        assert regions is not None
+        assert self.backbone is not None
+        seen = self.backbone(pictures.pixels).to(regions.vectors.dtype)
+        seen = functional.pad(seen, (0, 0, 0, regions.vectors.shape[1] - seen.shape[1]))
+        return replace(regions, vectors=regions.vectors.index_copy(0, pictures.post, seen))
+
     def _visual_semantics(self, inputs: MsvseInputs, text: Tensor) -> ViewFeatures | None:
         """Multi-scale visual semantic features of each window, or None if there are no views."""
         if "interaction" not in self.fusion:
@@ -258,13 +281,16 @@ def gather_tokens(hidden: Tensor, inputs: MsvseInputs) -> Tensor:
 
 
 def build_network(
-    config: NetworkConfig | Mapping[str, Any], encoder: Encoder | None = None
+    config: NetworkConfig | Mapping[str, Any],
+    encoder: Encoder | None = None,
+    backbone: nn.Module | None = None,
 ) -> Msvse:
     """Build a network.
 
     config (NetworkConfig or Mapping): The settings; a mapping is read by `NetworkConfig.from_dict`.
     encoder (Encoder): The text encoder. Without one, an encoder with random weights is built from
         the settings' `encoder`.
+    backbone (nn.Module): What makes regions of pictures and is trained, see `Msvse`.
     RETURNS (Msvse): The network, a `torch.nn.Module`.
     RAISES (ValueError): For settings out of range (MSVSE-E007) or an encoder family that is not
         supported (MSVSE-E002).
@@ -275,4 +301,4 @@ def build_network(
         encoder = build_encoder(config.encoder)
     else:
         config = replace(config, encoder=encoder.config)
-    return Msvse(config, encoder)
+    return Msvse(config, encoder, backbone)

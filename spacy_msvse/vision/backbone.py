@@ -25,6 +25,10 @@ class FrozenEfficientNetLite0(FrozenSquare):
         super().__init__(network.to(memory_format=torch.channels_last), PIXELS)
         self.grid = grid
 
+    def regions(self, pixels: Tensor) -> Tensor:
+        """The region vectors of `compute`."""
+        return self.compute(pixels)[0]
+
     def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Compute region vectors and class probabilities.
 

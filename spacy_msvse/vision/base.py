@@ -57,7 +57,7 @@ class NetworkExtractor(ABC):
 
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
-        self._network()
+        _ = self.network  # raises if there are no weights
         settings = [
             getattr(self, setting.name)
             for setting in fields(self)
@@ -95,7 +95,7 @@ class NetworkExtractor(ABC):
         RETURNS (Image): The resized picture; a copy if it has that size.
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
-        return self._network().fit(picture)
+        return self.network.fit(picture)
 
     def extract(
         self, pictures: Sequence[Image], known: Sequence[PictureFeatures]
@@ -107,7 +107,7 @@ class NetworkExtractor(ABC):
         RETURNS (list): New features; the scales in `fills` are set.
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
-        network = self._network()
+        network = self.network
         found = [PictureFeatures()] * len(pictures)
         for rows in self._batches(pictures):
             batch = [pictures[row] for row in rows]
@@ -121,7 +121,7 @@ class NetworkExtractor(ABC):
         RETURNS (bytes): A msgpack message; the weights in it are safetensors.
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
-        return srsly.msgpack_dumps(self._pack(self._network()))
+        return srsly.msgpack_dumps(self._pack(self.network))
 
     def from_bytes(self, data: bytes) -> None:
         """Restore what `to_bytes` wrote, without a network and without the source of the weights.
@@ -169,7 +169,12 @@ class NetworkExtractor(ABC):
         self._loaded.categories = list(categories)
         self._loaded.network = network.to(self._loaded.device)
 
-    def _network(self) -> Any:
+    @property
+    def network(self) -> Any:
+        """The network.
+
+        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        """
         if self._loaded.network is None:
             raise ValueError(Errors.E012.format(extractor=self.weights))
         return self._loaded.network

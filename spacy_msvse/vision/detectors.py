@@ -100,7 +100,7 @@ class TorchvisionDetector(NetworkExtractor):
         # The edge of a padded picture looks another way, so padding must not depend on neighbours.
         alike: dict[tuple[int, int], list[int]] = {}
         for row, picture in enumerate(pictures):
-            alike.setdefault(self._network().padded_size(picture.size), []).append(row)
+            alike.setdefault(self.network.padded_size(picture.size), []).append(row)
         for rows in alike.values():
             for start in range(0, len(rows), self.batch_size):
                 yield rows[start : start + self.batch_size]

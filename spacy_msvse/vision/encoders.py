@@ -50,7 +50,7 @@ class TransformersEncoder(PretrainedExtractor):
 
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
-        return self._network().width
+        return self.network.width
 
     def _open(self, source: str, saved: Mapping[str, Any]) -> "EncoderNetwork":
         return EncoderNetwork(*load_vision_tower(source), self.grid, self.precision)
@@ -78,6 +78,10 @@ class EncoderNetwork(PretrainedNetwork):
         # Convolutional encoders have a width for each stage.
         width = getattr(tower.config, "hidden_size", None) or tower.config.hidden_sizes[-1]
         self.width: int = width
+
+    def regions(self, pixels: Tensor) -> Tensor:
+        """What `compute` returns."""
+        return self.compute(pixels)
 
     def compute(self, pixels: Tensor) -> Tensor:  # type: ignore[override]
         """Compute region vectors.

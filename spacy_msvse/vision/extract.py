@@ -78,6 +78,16 @@ class VisualExtractor:
         parts["shrink_to"] = self.shrink_to
         return hashlib.sha256(srsly.json_dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def make_backbone(self) -> Any:
+        """What makes the regions if it is trained with the pipeline, see `TrainableBackbone`.
+
+        RETURNS (nn.Module): A module that shares the weights of that extractor; None if the
+            extractor of the regions is not to be trained.
+        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        """
+        regions: Any = self.extractors.get("regions")
+        return regions.make_module() if hasattr(regions, "make_module") else None
+
     def initialize(self) -> None:
         """Load the weights of every extractor from their sources.
 
@@ -224,6 +234,7 @@ def _take(known: PictureFeatures, new: PictureFeatures, scales: Sequence[str]) -
         known.boxes = new.boxes
         known.region_labels = new.region_labels
         known.region_scores = new.region_scores
+        known.pixels = new.pixels
     if "tags" in scales:
         known.tags = new.tags
     if "caption" in scales:

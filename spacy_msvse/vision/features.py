@@ -25,6 +25,8 @@ class PictureFeatures:
     tags (list): Words for what is seen, best first.
     caption (str): A sentence that describes the picture.
     texts (dict): Further textual views by name, such as {"ocr": "..."}.
+    pixels (np.ndarray): uint8 of shape (H, W, 3): the picture as a backbone wants it that is
+        trained and makes the regions anew at every step.
     """
 
     regions: np.ndarray | None = None
@@ -34,6 +36,7 @@ class PictureFeatures:
     tags: list[str] | None = None
     caption: str | None = None
     texts: dict[str, str] = field(default_factory=dict)
+    pixels: np.ndarray | None = None
 
 
 class Extractor(Protocol):

@@ -99,12 +99,28 @@ class FrozenSquare(Frozen):
         RETURNS (Tensor): float32 of shape (B, 3, side, side), on the device of the network.
         """
         squares = np.stack([np.asarray(self.fit(picture)) for picture in pictures])
-        pixels = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2).float()
+        return self.normalise(torch.from_numpy(squares).to(self.device))
+
+    def normalise(self, squares: Tensor) -> Tensor:
+        """Bring pixels to the range that the network was trained on.
+
+        squares (Tensor): uint8 of shape (B, side, side, 3).
+        RETURNS (Tensor): float32 of shape (B, 3, side, side).
+        """
+        pixels = squares.permute(0, 3, 1, 2).float()
         mean, std = (
             pixels.new_tensor(values)[:, None, None]
             for values in (self.pixels.mean, self.pixels.std)
         )
         return (pixels - mean) / std
+
+    def regions(self, pixels: Tensor) -> Tensor:
+        """Compute region vectors, with gradients where the weights have them.
+
+        pixels (Tensor): float32 of shape (B, 3, side, side).
+        RETURNS (Tensor): Region vectors (B, R, D).
+        """
+        raise NotImplementedError
 
 
 def without_weights(build: Callable[..., nn.Module], *arguments: Any, **settings: Any) -> Any:

@@ -90,7 +90,7 @@ class TorchvisionBackbone(NetworkExtractor):
 
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
-        return self._network().width
+        return self.network.width
 
     def _find(self) -> None:
         weights = find_torchvision_weights(self.architecture, self.weights)
@@ -140,6 +140,10 @@ class GridNetwork(FrozenSquare):
         network.load_state_dict(weights, assign=True)
         super().__init__(network, PixelFormat(side, _MEAN, _STD, Resampling.BILINEAR), precision)
         self.grid = grid
+
+    def regions(self, pixels: Tensor) -> Tensor:
+        """The region vectors of `compute`."""
+        return self.compute(pixels)[0]
 
     def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Compute region vectors and class probabilities.
