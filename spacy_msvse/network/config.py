@@ -32,6 +32,9 @@ class NetworkConfig:
     multitask (bool): Decode the plain text features with a second, tied CRF (Table 2).
     view_layers (int): Layers of the shared encoder that textual views pass before the interaction;
         0 takes its embeddings. Reconstructed.
+    shared_depth (float): The share of the encoder's layers, from the lowest, that text and joint
+        encoding have in common. There the text sees neither prefixes nor joint views, so that the
+        layers run once for both. 0, the paper's, encodes twice.
     prefix_length (int): Prefix slots for each view. Reconstructed.
     prefix_width (int): Bottleneck width between visual semantic features and prefixes.
         Reconstructed, and fitted to the parameter count of Table 7.
@@ -58,6 +61,7 @@ class NetworkConfig:
     visual_classifier: bool = True
     multitask: bool = True
     view_layers: int = 0
+    shared_depth: float = 0.0
     prefix_length: int = 4
     prefix_width: int = 256
     dropout: float = 0.1
@@ -79,6 +83,7 @@ class NetworkConfig:
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("text_loss_weight", "tie_loss_weight", "visual_loss_weight", "view_layers"):
             self._require(getattr(self, name) >= 0, name, "at least 0")
+        self._require(0 <= self.shared_depth < 1, "shared_depth", "at least 0 and below 1")
         self._require(0 <= self.joint_decoding_weight <= 1, "joint_decoding_weight", "in [0, 1]")
         self._require(
             self.joint_decoding_weight == 0 or self.multitask,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import Errors
 from .config import REGIONS, NetworkConfig
 from .crf import Lattice, negative_log_likelihood
 from .decoder import LabelDecoder, tie_loss
@@ -46,11 +47,21 @@ class Msvse(nn.Module):
         encoder (Encoder): The encoder that text, tags and caption share.
         backbone (nn.Module): Makes region vectors (Q, R, D) of pixels (Q, H, W, 3) and is trained
             with the rest; None for a network whose regions are all given.
+        RAISES (ValueError): If layers are to be shared in an encoder that convolves (MSVSE-E007).
         """
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.backbone = backbone
+        if config.shared_depth and encoder.convolves:
+            expected = (
+                "0 for an encoder with a convolution, which would let the text see the caption"
+            )
+            raise ValueError(
+                Errors.E007.format(
+                    setting="shared_depth", value=config.shared_depth, expected=expected
+                )
+            )
         self.encoder.gradient_checkpointing = config.gradient_checkpointing
         if config.lora is not None:
             add_lora(self.encoder, config.lora)
@@ -66,7 +77,10 @@ class Msvse(nn.Module):
                 self.visual_classifier = VisualEntityClassifier(width, num_types)
             if config.prefixes:
                 self.fusion["prefix"] = PrefixGenerator(
-                    width, encoder.num_layers, config.prefix_length, config.prefix_width
+                    width,
+                    encoder.num_layers - self.shared_layers,
+                    config.prefix_length,
+                    config.prefix_width,
                 )
         self.multimodal_decoder = LabelDecoder(width, num_types, config.dropout)
         if config.multitask:
@@ -75,6 +89,11 @@ class Msvse(nn.Module):
         # trained one when the network has been loaded again.
         self.register_buffer("posts_seen", torch.zeros((), dtype=torch.long))
         self.register_buffer("view_posts_seen", torch.zeros(len(config.views), dtype=torch.long))
+
+    @property
+    def shared_layers(self) -> int:
+        """The lowest encoder layers, which run once for the text and the joint encoding."""
+        return int(self.config.shared_depth * self.encoder.num_layers)
 
     def forward(self, inputs: MsvseInputs) -> MsvseOutputs:
         """Read a batch of posts.
@@ -86,9 +105,14 @@ class Msvse(nn.Module):
             self._count_views(inputs)
         if inputs.pictures is not None:
             inputs = replace(inputs, regions=self._look(inputs.regions, inputs.pictures))
-        text = self.encoder(inputs.text)
+        lower = self._encode_lower_layers(inputs)
+        text = self.encoder.finish(
+            self.encoder.run(
+                lower[:, : inputs.text.mask.shape[1]], inputs.text.mask, start=self.shared_layers
+            )
+        )
         semantics = self._visual_semantics(inputs, text)
-        multimodal = self._encode_jointly(inputs, text, semantics)
+        multimodal = self._encode_jointly(inputs, lower, text, semantics)
         text_lattice = None
         if self.config.multitask:
             text_lattice = self.text_decoder(gather_tokens(text, inputs), inputs.token_mask)
@@ -214,8 +238,16 @@ class Msvse(nn.Module):
         )
         return self.fusion["interaction"](views, text, inputs.text.mask)
 
+    def _encode_lower_layers(self, inputs: MsvseInputs) -> Tensor:
+        """What text and joint encoding have in common, (W, N', d): embeddings and shared layers."""
+        hidden = self.encoder.embed(inputs.joint)
+        # The text must not see what stands behind it, or it would no longer be the text alone.
+        before = functional.pad(inputs.text.mask, (0, hidden.shape[1] - inputs.text.mask.shape[1]))
+        sees = torch.where(before.unsqueeze(2), before.unsqueeze(1), inputs.joint.mask.unsqueeze(1))
+        return self.encoder.run(hidden, sees, stop=self.shared_layers)
+
     def _encode_jointly(
-        self, inputs: MsvseInputs, text: Tensor, semantics: ViewFeatures | None
+        self, inputs: MsvseInputs, lower: Tensor, text: Tensor, semantics: ViewFeatures | None
     ) -> Tensor:
         """The multimodal text representation: the text part of the joint encoding, (W, N, d)."""
         prefixes = None
@@ -227,10 +259,14 @@ class Msvse(nn.Module):
         rows = enriched.nonzero().squeeze(1)
         if not len(rows):
             return text
-        joint = self.encoder(
-            inputs.joint.rows(rows), None if prefixes is None else prefixes.rows(rows)
+        mask = inputs.joint.rows(rows).mask
+        joint = self.encoder.run(
+            lower[rows, : mask.shape[1]],
+            mask,
+            None if prefixes is None else prefixes.rows(rows),
+            start=self.shared_layers,
         )
-        joint = joint[:, : text.shape[1]]
+        joint = self.encoder.finish(joint)[:, : text.shape[1]]
         joint = functional.pad(joint, (0, 0, 0, text.shape[1] - joint.shape[1]))
         return text.index_copy(0, rows, joint)
 

@@ -4,10 +4,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
+from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.encoders.base import Encoder, PrefixAttention, Prefixes
 from spacy_msvse.network.encoders.families import FAMILIES, build_encoder, make_encoder
 from spacy_msvse.network.encoders.lora import LORA_PARAMETER, add_lora
 from spacy_msvse.network.inputs import WordPieces
+from spacy_msvse.network.msvse import Msvse
 
 SIZES = {
     "vocab_size": 50,
@@ -164,6 +166,21 @@ def test_padding_changes_nothing(encoder):
     row = torch.tensor([1])
     alone = encoder(pieces.rows(row), prefixes.rows(row))
     torch.testing.assert_close(alone[0], encoder(pieces, prefixes)[1, :4], atol=1e-5, rtol=0)
+
+
+def test_layers_may_be_run_in_parts_and_word_pieces_hidden_from_others(variant, encoder):
+    """What the text must not see changes nothing of it, in no layer."""
+    if encoder.convolves:
+        with pytest.raises(ValueError, match="MSVSE-E007"):
+            Msvse(NetworkConfig(types=("PER",), shared_depth=0.5), encoder)
+        return
+    pieces = make_pieces()
+    first = torch.tensor([[True] * 5 + [False] * 4, [True] * 3 + [False] * 6])
+    sees = torch.where(first.unsqueeze(2), first.unsqueeze(1), pieces.mask.unsqueeze(1))
+    hidden = encoder.run(encoder.embed(pieces), sees, stop=2)
+    alone = encoder(WordPieces(pieces.ids[:, :5], first[:, :5], pieces.types[:, :5]))
+    apart = encoder.finish(encoder.run(hidden[:, :5], first[:, :5], start=2))
+    torch.testing.assert_close(apart[first[:, :5]], alone[first[:, :5]], atol=1e-5, rtol=0)
 
 
 def test_gradient_checkpointing_gives_equal_gradients(encoder):

@@ -26,6 +26,7 @@ ABLATIONS = {
     "prefix regions + caption": {"prefix_views": ["regions", "caption"]},
     "tags only": {"prefix_views": ["tags"], "joint_views": ["tags"]},
     "encoded views": {"view_layers": 2},
+    "shared layers": {"shared_depth": 0.67},
     "text only": {
         "prefix_views": [],
         "joint_views": [],
@@ -35,8 +36,9 @@ ABLATIONS = {
 }
 
 
-def test_all_views_absent_equals_the_plain_encoder():
-    network = tiny_network()
+@pytest.mark.parametrize("shared_depth", [0.0, 0.67])
+def test_all_views_absent_equals_the_plain_encoder(shared_depth):
+    network = tiny_network(shared_depth=shared_depth)
     inputs = make_inputs([5, 3], [0, 0], [0, 0], [0, 0])
     outputs = network(inputs)
     plain = network.multimodal_decoder(
@@ -49,10 +51,10 @@ def test_all_views_absent_equals_the_plain_encoder():
     assert not outputs.visual_mask.any()
 
 
-@pytest.mark.parametrize("view_layers", [0, 2])
-def test_a_post_in_a_mixed_batch_equals_that_post_alone(view_layers):
+@pytest.mark.parametrize("settings", [{}, {"view_layers": 2}, {"shared_depth": 0.67}])
+def test_a_post_in_a_mixed_batch_equals_that_post_alone(settings):
     """Whatever is absent for one post contributes nothing, though its neighbours have it."""
-    network = tiny_network(view_layers=view_layers)
+    network = tiny_network(**settings)
     lengths, regions, tags, caption = [5, 3, 7, 4], [4, 0, 2, 3], [3, 0, 0, 2], [6, 0, 0, 0]
     inputs = make_inputs(lengths, regions, tags, caption)
     together = network(inputs)
@@ -146,7 +148,34 @@ def test_encoder_is_shared_by_text_tags_and_caption(inputs):
     seen = []
     network.encoder.model.embeddings.register_forward_hook(lambda *_: seen.append(1))
     network(inputs)
-    assert len(seen) == 4, "text, tags, caption and the joint pass read one embedding table"
+    assert len(seen) == 3, "tags, caption, and text with caption read one embedding table"
+
+
+@pytest.mark.parametrize(
+    ("depth", "runs"), [(0.0, [2, 2, 2]), (0.34, [1, 2, 2]), (0.67, [1, 1, 2])]
+)
+def test_shared_layers_run_once_for_text_and_joint_encoding(inputs, depth, runs):
+    network = tiny_network(shared_depth=depth)
+    seen = [0] * network.encoder.num_layers
+    for number, layer in enumerate(network.encoder.layers):
+
+        def count(*_, number=number):
+            seen[number] += 1
+
+        layer.attention.self.query.register_forward_hook(count)
+    network(inputs)
+    assert seen == runs
+    assert network.fusion["prefix"].num_layers == sum(run == 2 for run in runs)
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.67])
+def test_the_text_features_do_not_know_the_picture(inputs, depth):
+    """Text and caption share layers, but the text is blind to what stands behind it."""
+    network = tiny_network(shared_depth=depth)
+    plain = network.text_decoder(
+        gather_tokens(network.encoder(inputs.text), inputs), inputs.token_mask
+    )
+    torch.testing.assert_close(network(inputs).text.emissions, plain.emissions, atol=1e-5, rtol=0)
 
 
 def test_paper_configuration_has_the_parameters_of_table_7():
@@ -264,6 +293,7 @@ def test_dropout_reaches_the_network():
         {"colour": "red"},
         {"joint_views": ["regions"]},
         {"prefix_length": 0},
+        {"shared_depth": 1.0},
         {"joint_decoding_weight": 1.5},
         {"joint_decoding_weight": 0.5, "multitask": False},
         {"prefix_views": ["tags", "tags"]},

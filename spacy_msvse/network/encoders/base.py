@@ -14,9 +14,9 @@ from ..inputs import WordPieces
 
 @dataclass
 class Prefixes:
-    """Keys and values that every layer's self-attention sees before the text's own.
+    """Keys and values that a layer's self-attention sees before the text's own.
 
-    keys (Tensor): float of shape (L, B, M, d): L layers, M slots, encoder width d.
+    keys (Tensor): float of shape (L, B, M, d): L layers that see them, M slots, encoder width d.
     values (Tensor): float of shape (L, B, M, d).
     mask (Tensor): bool of shape (B, M), False on the slots of absent views.
     """
@@ -39,7 +39,8 @@ class PrefixAttention:
     """The self-attention of one layer: softmax(Q [K_prefix; K]^T / sqrt(d_h)) [V_prefix; V].
 
     num_heads (int): Number of heads.
-    mask (Tensor): bool of shape (B, 1, 1, M + N), False on padding and on slots of absent views.
+    mask (Tensor): bool of shape (B, 1, 1 or N, M + N), False on padding, on slots of absent views
+        and on what a word piece must not see.
     prefix_key (Tensor): float of shape (B, M, d), already projected; None for no prefix.
     prefix_value (Tensor): float of shape (B, M, d), likewise.
     dropout (float): Probability of dropping an attention weight.
@@ -151,6 +152,11 @@ class Encoder(nn.Module):
         return self.model.config.max_position_embeddings
 
     @property
+    def convolves(self) -> bool:
+        """Whether word pieces reach their neighbours otherwise than by attention."""
+        return False
+
+    @property
     def layers(self) -> nn.ModuleList:
         """The layers, from the lowest."""
         return self.model.encoder.layer
@@ -213,15 +219,37 @@ class Encoder(nn.Module):
         RETURNS (Tensor): float of shape (B, N, d).
         """
         hidden = self.embed(pieces)
-        layers = self.layers[:num_layers]
-        if not len(layers):
+        if num_layers == 0:
             return hidden
-        mask = pieces.mask
+        return self.finish(self.run(hidden, pieces.mask, prefixes, stop=num_layers))
+
+    def run(
+        self,
+        hidden: Tensor,
+        mask: Tensor,
+        prefixes: Prefixes | None = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Tensor:
+        """Run some of the layers.
+
+        hidden (Tensor): float of shape (B, N, d): the embeddings, or what the layer before the
+            first of them returned.
+        mask (Tensor): bool of shape (B, N), False on padding; or of shape (B, N, N), True where a
+            word piece (second dimension) sees another (third).
+        prefixes (Prefixes): What each of these layers sees beside the word pieces.
+        start (int): The first layer.
+        stop (int): The layer after the last; None for the top.
+        RETURNS (Tensor): float of shape (B, N, d).
+        """
+        mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]
         if prefixes is not None:
-            mask = torch.cat([prefixes.mask, mask], dim=1)
+            seen = prefixes.mask[:, None, None, :].expand(-1, -1, mask.shape[2], -1)
+            mask = torch.cat([seen, mask], dim=3)
         shared = self.share(hidden)
-        for index, layer in enumerate(layers):
-            attend = PrefixAttention(self.num_heads, mask[:, None, None, :])
+        for index, layer in enumerate(self.layers[start:stop]):
+            attend = PrefixAttention(self.num_heads, mask)
             if prefixes is not None:
                 attend.prefix_key, attend.prefix_value = (
                     prefixes.keys[index],
@@ -235,4 +263,4 @@ class Encoder(nn.Module):
                 )
             else:
                 hidden = self.run_layer(layer, hidden, attend, shared)
-        return self.finish(hidden)
+        return hidden

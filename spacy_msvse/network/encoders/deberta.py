@@ -13,6 +13,10 @@ class DebertaV2Encoder(Encoder):
 
     adapted = ("query_proj", "value_proj")
 
+    @property
+    def convolves(self) -> bool:
+        return self.model.encoder.conv is not None
+
     def embed(self, pieces: WordPieces) -> Tensor:
         return self.model.embeddings(
             input_ids=pieces.ids, token_type_ids=pieces.types, mask=pieces.mask
