@@ -1,7 +1,7 @@
 """Named entity recognition for text with a picture, as a spaCy component.
 
 nlp.add_pipe("msvse_ner") adds the component; `make_doc` makes a Doc that carries a picture;
-`build_network` builds the network alone, in plain PyTorch.
+`render` shows Docs with their pictures; `build_network` builds the network alone, in plain PyTorch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from .about import __version__
 
 if TYPE_CHECKING:
+    from .display.render import render
     from .documents import make_doc
     from .network.msvse import build_network
 
-__all__ = ["__version__", "build_network", "make_doc"]
+__all__ = ["__version__", "build_network", "make_doc", "render"]
 
-_HOMES = {"make_doc": "documents", "build_network": "network.msvse"}
+_HOMES = {"make_doc": "documents", "build_network": "network.msvse", "render": "display.render"}
 
 
 def __getattr__(name: str) -> Any:

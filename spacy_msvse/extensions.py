@@ -8,6 +8,8 @@ from typing import Any
 
 from spacy.tokens import Doc, Span
 
+from .errors import Errors
+
 #: Attributes of a Doc that describe its picture: these travel with a post through a corpus.
 PICTURE_ATTRIBUTES = (
     "image",
@@ -60,6 +62,19 @@ def get_confidence(span: Span) -> float | None:
         if (other.start, other.end, other.label) == (span.start, span.end, span.label):
             return float(score)
     return None
+
+
+def picture_source(doc: Doc) -> str | bytes | None:
+    """The picture of a Doc.
+
+    doc (Doc): The Doc.
+    RETURNS (str or bytes): A path or encoded bytes, None without a picture.
+    RAISES (ValueError): If something else was assigned (MSVSE-E008).
+    """
+    image = doc._.image
+    if image is None or isinstance(image, str | bytes):
+        return image or None
+    raise ValueError(Errors.E008.format(type=type(image).__name__))
 
 
 def get_picture_attributes(doc: Doc) -> dict[str, Any]:

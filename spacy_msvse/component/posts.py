@@ -49,19 +49,6 @@ def given(doc: Doc, name: str) -> Any:
     return None if name in (doc._.image_extracted or ()) else doc._.get(name)
 
 
-def picture_source(doc: Doc) -> str | bytes | None:
-    """The picture of a Doc.
-
-    doc (Doc): The Doc.
-    RETURNS (str or bytes): A path or encoded bytes, None without a picture.
-    RAISES (ValueError): If something else was assigned (MSVSE-E008).
-    """
-    image = doc._.image
-    if image is None or isinstance(image, str | bytes):
-        return image or None
-    raise ValueError(Errors.E008.format(type=type(image).__name__))
-
-
 def needs_picture(doc: Doc, views: Iterable[str]) -> bool:
     """Whether a view has to be extracted from the picture because the user did not give it.
 

@@ -10,12 +10,12 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..errors import Errors, Warnings
-from ..extensions import DESCRIBING_ATTRIBUTES
+from ..extensions import DESCRIBING_ATTRIBUTES, picture_source
 from ..vision.extract import VisualExtractor
 from ..vision.features import PictureFeatures
 from ..vision.picture import PictureError, probe_picture
 from ..vision.store import FeatureStore
-from .posts import Post, make_post, needs_picture, picture_source
+from .posts import Post, make_post, needs_picture
 
 #: What may be done about a picture that cannot be read.
 POLICIES = ("warn", "error", "ignore")

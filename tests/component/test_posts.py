@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.posts import make_post, needs_picture, picture_source
+from spacy_msvse.component.posts import make_post, needs_picture
+from spacy_msvse.extensions import picture_source
 from spacy_msvse.vision.features import PictureFeatures
 
 VIEWS = ("regions", "tags", "caption", "ocr")

@@ -1,0 +1,1 @@
+"""Posts, their pictures and their entities as HTML, beside displaCy."""

@@ -1,0 +1,120 @@
+"""What a page shows of one post, taken from its Doc."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePath
+
+from spacy.tokens import Doc, Span
+
+from ..errors import Errors
+from ..extensions import picture_source
+from ..vision.picture import PictureError, open_picture
+from .look import Look
+
+#: The longer side of a picture on the page, in pixels.
+PICTURE_SIDE = 800
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture as the page shows it, or why it does not.
+
+    name (str): The name of the file, without its folder; "" for a picture given as bytes.
+    uri (str): The pixels, encoded anew, as a `data:` URI.
+    width (int): Width in pixels.
+    height (int): Height in pixels.
+    problem (str): Why the picture cannot be read.
+    """
+
+    name: str
+    uri: str = ""
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ShownRegion:
+    """A region; its box is in per cent of the picture's width and height."""
+
+    label: str
+    score: float
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """A post as the page shows it.
+
+    doc (Doc): The post, for what is shown as it stands.
+    pieces (list): The text in pieces, each with its entity or None.
+    picture (ShownPicture): The picture; None if the post has none.
+    regions (list): The regions that have a label.
+    unnamed (int): How many regions have none, such as the cells of a grid.
+    """
+
+    doc: Doc
+    pieces: list[tuple[str, Span | None]]
+    picture: ShownPicture | None
+    regions: list[ShownRegion]
+    unnamed: int
+
+
+def make_card(doc: Doc, look: Look, image_root: str | Path | None = None) -> Card:
+    """Gather what a page shows of a post.
+
+    doc (Doc): The post.
+    look (Look): Tells which entities are highlighted.
+    image_root (Path): The only folder to read pictures from; None allows any path.
+    RETURNS (Card): The card.
+    RAISES (TypeError): If it is not a Doc (MSVSE-E070).
+    RAISES (ValueError): If a region is malformed (MSVSE-E071), or what was assigned as the picture
+        is none (MSVSE-E008). A picture that cannot be read is no error.
+    """
+    if not isinstance(doc, Doc):
+        raise TypeError(Errors.E070.format(type=type(doc).__name__))
+    regions = [_show_region(region) for region in doc._.image_regions or ()]
+    named = [region for region in regions if region.label]
+    picture = _show_picture(picture_source(doc), image_root)
+    return Card(doc, _cut(doc, look), picture, named, len(regions) - len(named))
+
+
+def _cut(doc: Doc, look: Look) -> list[tuple[str, Span | None]]:
+    """The text at the borders of its entities."""
+    pieces: list[tuple[str, Span | None]] = []
+    end = 0
+    for entity in doc.ents:
+        if look.shows(entity.label_):
+            pieces.append((doc.text[end : entity.start_char], None))
+            pieces.append((entity.text, entity))
+            end = entity.end_char
+    return [*pieces, (doc.text[end:], None)]
+
+
+def _show_picture(source: str | bytes | None, image_root: str | Path | None) -> ShownPicture | None:
+    if source is None:
+        return None
+    name = PurePath(source).name if isinstance(source, str) else ""
+    try:
+        image = open_picture(source, image_root, shrink_to=PICTURE_SIDE)
+    except PictureError as error:
+        return ShownPicture(name, problem=str(error))
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    stream = BytesIO()
+    image.save(stream, "JPEG", quality=85)
+    uri = "data:image/jpeg;base64," + b64encode(stream.getvalue()).decode("ascii")
+    return ShownPicture(name, uri, *image.size)
+
+
+def _show_region(region: object) -> ShownRegion:
+    try:
+        label, score, *corners = region  # type: ignore[misc]
+        left, top, right, bottom = (100 * min(max(float(corner), 0.0), 1.0) for corner in corners)
+        shown = (left, top, max(right - left, 0.0), max(bottom - top, 0.0))
+        return ShownRegion(str(label or ""), float(score), *shown)
+    except (TypeError, ValueError) as error:
+        raise ValueError(Errors.E071.format(region=region)) from error
