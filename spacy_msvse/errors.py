@@ -124,8 +124,8 @@ class Errors:
 
     E070 = "[MSVSE-E070] `render` shows Docs, not {type}. Give a Doc, or several of them."
     E071 = (
-        "[MSVSE-E071] {region!r} is not a region. `doc._.image_regions` must hold tuples of (label, "
-        "score, x1, y1, x2, y2), with the corners relative to the picture's width and height."
+        "[MSVSE-E071] {region!r} is not a region. `doc._.image_regions` must hold tuples of "
+        "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
     )
 
 
