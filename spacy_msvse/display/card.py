@@ -104,6 +104,7 @@ def _show_picture(source: str | bytes | None, image_root: str | Path | None) -> 
     except PictureError as error:
         return ShownPicture(name, problem=str(error))
     image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    image.info.clear()  # Pillow would write a JPEG's comment again
     stream = BytesIO()
     image.save(stream, "JPEG", quality=85)
     uri = "data:image/jpeg;base64," + b64encode(stream.getvalue()).decode("ascii")
@@ -113,7 +114,7 @@ def _show_picture(source: str | bytes | None, image_root: str | Path | None) -> 
 def _show_region(region: object) -> ShownRegion:
     try:
         label, score, *corners = region  # type: ignore[misc]
-        left, top, right, bottom = (100 * min(max(float(corner), 0.0), 1.0) for corner in corners)
+        left, top, right, bottom = (100 * min(1.0, max(0.0, float(corner))) for corner in corners)
         shown = (left, top, max(right - left, 0.0), max(bottom - top, 0.0))
         return ShownRegion(str(label or ""), float(score), *shown)
     except (TypeError, ValueError) as error:

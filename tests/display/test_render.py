@@ -1,0 +1,307 @@
+"""Posts with pictures as HTML: complete, safe, and alone in the page."""
+
+import base64
+import io
+import re
+import sys
+import types
+
+import numpy as np
+import pytest
+import srsly
+from PIL import Image
+from spacy.tokens import Doc, DocBin
+
+import spacy_msvse
+from spacy_msvse import make_doc, render
+from spacy_msvse.display.render import stream
+
+from .posts import HOSTILE, Markup, annotate, full_post, hostile_post, jpeg
+
+
+def words(html: str) -> str:
+    """What is read, blanks and line breaks as one blank."""
+    return " ".join(Markup(html).text.split())
+
+
+def shown_picture(html: str) -> Image.Image:
+    (image,) = Markup(html).all("img")
+    header, _, data = image["src"].partition(",")
+    assert header == "data:image/jpeg;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_all_that_is_known_of_a_post_is_shown(nlp):
+    text = words(render(full_post(nlp)))
+    for part in (
+        "Jordan PER 92% visits Amman LOC 71%",
+        "Regions extracted",
+        "Region 1 person 93%",
+        "street 50%",
+        "caption a person in a street",
+        "tags extracted person street",
+        "ocr WELCOME TO AMMAN",
+        "regions used PER 88% LOC 25%",
+        "caption masked –",
+    ):
+        assert part in text, part
+
+
+def test_the_picture_is_described_by_its_caption_or_its_tags(nlp):
+    doc = full_post(nlp)
+    assert Markup(render(doc)).all("img")[0]["alt"] == "a person in a street"
+    doc._.image_caption = ""
+    assert Markup(render(doc)).all("img")[0]["alt"] == "Picture: person, street"
+    doc._.image_tags = None
+    assert Markup(render(doc)).all("img")[0]["alt"] == "Picture without a caption"
+
+
+def test_boxes_lie_where_the_regions_are_and_link_to_their_list_and_back(nlp):
+    markup = Markup(render(full_post(nlp)))
+    boxes = [link for link in markup.all("a") if "style" in link]
+    assert boxes[0]["style"] == "left: 10.00%; top: 20.00%; width: 40.00%; height: 80.00%"
+    identifiers = markup.attributes("id")
+    assert len(identifiers) == len(set(identifiers))
+    for link in markup.all("a"):
+        assert link["href"].removeprefix("#") in identifiers
+
+
+def test_regions_without_a_label_are_counted_and_not_drawn(nlp):
+    doc = full_post(nlp)
+    doc._.image_regions = [("", 0.0, 0, 0, 1, 1), ("", 0.0, 0, 0, 0.5, 0.5)]
+    html = render(doc)
+    assert "2 without a label, not drawn" in words(html)
+    assert not Markup(html).all("a")
+
+
+@pytest.mark.parametrize("corner", [float("nan"), float("inf"), -3.0, 7.0, np.float32(0.5)])
+def test_corners_are_kept_inside_the_picture(nlp, corner):
+    doc = full_post(nlp)
+    doc._.image_regions = [("x", 0.5, corner, 0.0, corner, 1.0)]
+    style = next(link["style"] for link in Markup(render(doc)).all("a") if "style" in link)
+    assert all(0 <= float(number) <= 100 for number in re.findall(r"[-\w.]+(?=%)", style))
+
+
+@pytest.mark.parametrize("region", [("x", 0.5), ("x", 0.5, "0; color: red", 0, 1, 1), 3])
+def test_a_malformed_region_is_a_coded_error(nlp, region):
+    doc = full_post(nlp)
+    doc._.image_regions = [region]
+    with pytest.raises(ValueError, match="MSVSE-E071"):
+        render(doc)
+
+
+def test_only_docs_are_shown(nlp):
+    with pytest.raises(TypeError, match="MSVSE-E070"):
+        render(["a text"])
+
+
+# Safety
+
+
+@pytest.mark.parametrize("page", [True, False])
+def test_hostile_text_stays_text(nlp, tmp_path, page):
+    path = tmp_path / "\"><svg onload=alert(1)>'.jpg"
+    path.write_bytes(jpeg())
+    docs = [hostile_post(nlp), hostile_post(nlp, image=str(path)), hostile_post(nlp, image="<b>")]
+    html = render(docs, page=page)
+    markup = Markup(html)
+    assert {tag for tag, _ in markup.tags} <= {
+        *("html", "head", "meta", "title", "style", "body", "main", "div", "article", "span", "a"),
+        *("h1", "h2", "h3", "p", "mark", "figure", "img", "figcaption", "strong", "small"),
+        *("ol", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td"),
+    }
+    assert not [name for _, attrs in markup.tags for name in attrs if name.startswith("on")]
+    # Word, label, tag, region and the rest are all there, as they were.
+    assert markup.text.count(HOSTILE) >= 3 * 9
+    assert "49" not in markup.text
+
+
+def test_nothing_is_loaded_and_no_link_leads_out(nlp):
+    doc = full_post(nlp)
+    doc._.image = "https://example.org/picture.jpg"
+    html = render([full_post(nlp), doc], page=True)
+    markup = Markup(html)
+    assert all(link["href"].startswith("#") for link in markup.all("a"))
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in markup.all("img"))
+    assert not re.search(r"url\(|@import", html)
+    assert "is a URL. Nothing is fetched" in markup.text
+    policy = next(m["content"] for m in markup.all("meta") if "http-equiv" in m)
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "script" not in policy
+
+
+def test_the_picture_is_encoded_anew_at_display_size_without_what_the_camera_noted(nlp):
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET PLACE"
+    data = jpeg((2000, 1000), exif=exif, comment=b"SECRET COMMENT")
+    picture = shown_picture(render(make_doc(nlp, "hello", image=data)))
+    assert picture.size == (800, 400)
+    assert not picture.getexif()
+    assert "comment" not in picture.info
+
+
+def test_only_the_name_of_the_file_is_shown_not_its_folder(nlp, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(jpeg())
+    html = render(make_doc(nlp, "hello", image=str(tmp_path / "photo.jpg")))
+    assert "photo.jpg" in words(html)
+    assert str(tmp_path) not in html
+
+
+def test_pictures_outside_image_root_are_not_read(nlp, tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(jpeg())
+    doc = make_doc(nlp, "hello", image="../secret.jpg")
+    html = render(doc, image_root=tmp_path / "inside")
+    assert "MSVSE-E021" in words(html)
+    assert not Markup(html).all("img")
+
+
+@pytest.mark.parametrize("image", [b"", None])
+def test_a_post_without_picture_says_so(nlp, image):
+    assert "This post has no picture." in words(render(make_doc(nlp, "hello", image=image)))
+
+
+@pytest.mark.parametrize("image", [b"no picture", jpeg()[:200], "missing.jpg"])
+def test_a_picture_that_cannot_be_read_says_why(nlp, image):
+    doc = full_post(nlp)
+    doc._.image = image
+    html = render(doc)
+    assert "The picture cannot be shown. [MSVSE-E020]" in words(html)
+    # The regions are listed all the same, without a link to a box that is not there.
+    assert "person 93%" in words(html)
+    assert not Markup(html).all("a")
+
+
+# Text and entities
+
+
+def test_entities_stand_where_they_are_in_texts_with_emoji_and_odd_blanks(nlp):
+    doc = make_doc(nlp, "🚀👩🏽\u200d🚀  Eileen \n Collins\u00a0🇯🇴\n\nAmman ")
+    start = next(token.i for token in doc if token.text == "Eileen")
+    end = next(token.i for token in doc if token.text == "Collins") + 1
+    amman = next(token.i for token in doc if token.text == "Amman")
+    # The second one begins with the line breaks before it.
+    annotate(doc, [(start, end, "PER", 0.5), (amman - 1, amman + 1, "LOC", 0.5)])
+    html = render(doc)
+    text = re.search(r'<p class="text"[^>]*>(.*?)</p>', html, re.DOTALL).group(1)
+    marked = re.findall(r"<mark[^>]*>([^<]*)<span", text)
+    assert marked == [ent.text for ent in doc.ents]
+    assert Markup(re.sub(r"<span.*?</span>", "", text)).text == doc.text
+
+
+def test_words_given_as_such_are_shown_joined_by_blanks(nlp):
+    doc = annotate(make_doc(nlp, ["go", "#NYC", "!"]), [(1, 2, "LOC", 0.5)])
+    assert "go #NYC LOC 50% !" in words(render(doc))
+
+
+def test_entities_that_the_component_did_not_predict_have_no_confidence(nlp):
+    doc = make_doc(nlp, "saw Jordan")
+    doc.ents = [doc.char_span(4, 10, label="PER")]
+    assert "Jordan PER</span>" in re.sub(r'<span class="label"> ', " ", render(doc))
+
+
+def test_displacys_options_choose_labels_and_colours(nlp):
+    options = {"ents": ["PER"], "colors": {"PER": "#000080"}}
+    html = render(full_post(nlp), options=options)
+    assert [mark["style"] for mark in Markup(html).all("mark")] == [
+        "background: #000080; color: #fff"
+    ]
+    assert "Amman" in words(html)
+    assert "LOC" not in words(html)
+
+
+@pytest.mark.parametrize(
+    ("background", "ink"),
+    [("#a5d8ff", "#000"), ("navy", "#fff"), ("linear-gradient(90deg, #aa9cfc, #fc9ce7)", "#000")],
+)
+def test_text_can_be_read_on_any_colour(nlp, background, ink):
+    html = render(full_post(nlp), options={"colors": {"per": background}})
+    assert Markup(html).all("mark")[0]["style"] == f"background: {background}; color: {ink}"
+
+
+# Page, fragment, notebook
+
+
+def test_a_fragment_styles_nothing_but_itself(nlp):
+    html = render(full_post(nlp))
+    markup = Markup(html)
+    assert markup.tags[0] == ("div", {"class": "spacy-msvse"})
+    assert not {"html", "head", "body", "main", "h1"} & {tag for tag, _ in markup.tags}
+    # Every rule is nested in one for our class.
+    assert re.match(r"\s*\.spacy-msvse \{", markup.css)
+    depths = np.cumsum([(c == "{") - (c == "}") for c in markup.css.strip()])
+    assert (depths[30:-1] > 0).all()
+
+
+def test_fragments_in_one_page_share_no_name(nlp):
+    html = render(full_post(nlp)) + render(full_post(nlp))
+    names = Markup(html).attributes("id")
+    assert len(names) == len(set(names))
+
+
+def test_a_page_is_the_same_whenever_it_is_made(nlp):
+    assert render(full_post(nlp), page=True) == render(full_post(nlp), page=True)
+
+
+def test_the_page_has_a_light_and_a_dark_look(nlp):
+    html = render(full_post(nlp), page=True)
+    assert '<meta name="color-scheme" content="light dark">' in html
+    assert "@media (prefers-color-scheme: dark)" in html
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
+
+
+def test_a_page_without_posts_says_so():
+    assert "There are no posts to show." in words(render([], page=True))
+
+
+def test_the_language_is_told_where_it_is_known(nlp):
+    assert '<p class="text" dir="auto" lang="en">' in render(make_doc(nlp, "hello"))
+    assert '<p class="text" dir="auto">' in render(Doc(spacy_vocab(), words=["hello"]))
+
+
+def spacy_vocab():
+    from spacy.vocab import Vocab
+
+    return Vocab()
+
+
+def test_docs_that_went_through_a_file_look_the_same(nlp):
+    doc = full_post(nlp)
+    docs = DocBin(store_user_data=True, docs=[doc]).to_bytes()
+    (again,) = DocBin().from_bytes(docs).get_docs(nlp.vocab)
+    assert render(again, page=True) == render(doc, page=True)
+
+
+def test_the_html_is_text_that_json_can_hold(nlp):
+    html = render([full_post(nlp), hostile_post(nlp)])
+    assert srsly.json_loads(srsly.json_dumps({"html": html}))["html"] == html
+
+
+def test_posts_are_rendered_as_they_come(nlp):
+    asked = []
+
+    def docs():
+        for number in range(3):
+            asked.append(number)
+            yield make_doc(nlp, f"post number {number}")
+
+    for piece in stream(docs(), page=True):
+        if "post number 0" in piece:
+            break
+    assert asked == [0]
+
+
+def test_a_notebook_displays_the_fragment(nlp, monkeypatch):
+    displayed = []
+    module = types.ModuleType("IPython.display")
+    module.HTML, module.display = str, displayed.append
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    assert render(full_post(nlp), page=True, jupyter=True) is None
+    assert displayed[0].startswith('<div class="tex2jax_ignore"><div class="spacy-msvse">')
+    assert "<body" not in displayed[0]
+
+
+def test_render_is_a_public_name():
+    assert spacy_msvse.render is render
+    assert "render" in spacy_msvse.__all__
