@@ -4,6 +4,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePath
+from typing import Any
 
 from spacy.tokens import Doc, Span
 
@@ -111,9 +112,9 @@ def _show_picture(source: str | bytes | None, image_root: str | Path | None) -> 
     return ShownPicture(name, uri, *image.size)
 
 
-def _show_region(region: object) -> ShownRegion:
+def _show_region(region: Any) -> ShownRegion:
     try:
-        label, score, *corners = region  # type: ignore[misc]
+        label, score, *corners = region
         left, top, right, bottom = (100 * min(1.0, max(0.0, float(corner))) for corner in corners)
         shown = (left, top, max(right - left, 0.0), max(bottom - top, 0.0))
         return ShownRegion(str(label or ""), float(score), *shown)

@@ -22,7 +22,7 @@ class Look(EntityRenderer):
         """
         return self.ents is None or label.upper() in self.ents
 
-    def style(self, label: str) -> str:
+    def css(self, label: str) -> str:
         """The colours of a type.
 
         label (str): The type.

@@ -1,0 +1,70 @@
+"""`python -m spacy msvse render`: posts in, one page out."""
+
+import spacy
+import srsly
+from spacy.cli._util import app
+from spacy.training import Example
+from typer.testing import CliRunner
+
+import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
+from spacy_msvse import make_doc
+
+from ..tiny import picture, save_encoder, tiny_pipeline
+
+ROWS = [
+    {"text": "saw jordan", "image": "a.png", "spans": [{"start": 4, "end": 10, "label": "PER"}]},
+    {"text": "saw amazon", "image": "../outside.png"},
+    {"text": "a cut", "spans": [{"start": 0, "end": 3, "label": "PER"}]},
+    {"words": ["go", "#NYC"], "spans": [{"start": 3, "end": 7, "label": "LOC"}]},
+]
+
+
+def render(tmp_path, model, *options, status: int = 0) -> tuple[str, str]:
+    """The page and what was printed."""
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(picture("PER"))
+    (tmp_path / "outside.png").write_bytes(picture("ORG"))
+    srsly.write_jsonl(folder / "posts.jsonl", ROWS)
+    arguments = ["msvse", "render", str(model), str(folder / "posts.jsonl")]
+    output = tmp_path / "out" / "page.html"
+    result = CliRunner().invoke(app, [*arguments, str(output), *options])
+    assert result.exit_code == status, result.output
+    assert [path.name for path in output.parent.iterdir()] == ["page.html"]
+    return output.read_text(encoding="utf-8"), " ".join(result.output.split())
+
+
+def test_without_a_pipeline_the_entities_of_the_file_are_shown(tmp_path):
+    html, _ = render(tmp_path, "-")
+    assert html.count("<article") == 3
+    assert html.count("<mark") == 2
+    assert html.count("data:image/jpeg;base64,") == 1
+
+
+def test_rows_that_cannot_be_used_are_named_and_the_others_shown(tmp_path):
+    _, printed = render(tmp_path, "-")
+    assert "posts.jsonl:3: entity 0-3 'a c' cuts through a token" in printed
+    assert "1 rows cannot be used and were left out" in printed
+
+
+def test_pictures_are_read_from_the_folder_of_the_posts_alone(tmp_path):
+    html, _ = render(tmp_path, "-")
+    assert "[MSVSE-E021]" in html
+
+
+def test_another_folder_of_pictures_can_be_named(tmp_path):
+    html, _ = render(tmp_path, "-", "--image-root", str(tmp_path))
+    assert "a.png&#39; cannot be read" in html
+
+
+def test_a_pipeline_reads_the_pictures_and_its_entities_take_the_files_place(tmp_path):
+    spacy.util.fix_random_seed(0)
+    nlp = tiny_pipeline(save_encoder(tmp_path / "encoder"), on_missing_image="ignore")
+    doc = make_doc(nlp, "saw jordan", image=picture("PER"))
+    nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "ORG")]})])
+    nlp.to_disk(tmp_path / "pipeline")
+    html, _ = render(tmp_path, tmp_path / "pipeline")
+    assert "<td>used</td>" in html
+    # Unlike the file, the pipeline knows one type.
+    assert "PER" not in html
+    assert "LOC" not in html

@@ -1,0 +1,146 @@
+"""What only a browser can show. `pytest -m browser` runs these alone; without one, skipped."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spacy_msvse import make_doc, render
+
+from .posts import full_post, hostile_post, jpeg
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
+
+pytestmark = pytest.mark.browser
+
+PHONE, DESK = 390, 1200
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as driver:
+        path = shutil.which("chromium") or driver.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("needs a Chromium: install it, or run `playwright install chromium`")
+        # In a container, Chromium's own sandbox cannot be set up.
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def happened() -> list[str]:
+    """Requests, messages on the console, errors and dialogs."""
+    return []
+
+
+@pytest.fixture
+def show(chromium, tmp_path, happened):
+    """Opens a page; it must ask for no file but its own, say nothing and open no dialog."""
+    pages = []
+
+    def open_(html: str, scheme: str = "light", width: int = DESK):
+        path = tmp_path / f"{len(pages)}.html"
+        path.write_text(html, encoding="utf-8")
+        page = chromium.new_page(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        pages.append(page)
+        page.on("console", lambda message: happened.append(message.text))
+        page.on("pageerror", lambda error: happened.append(str(error)))
+        page.on("dialog", lambda dialog: (happened.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: happened.append(request.url))
+        page.goto(path.as_uri())
+        happened[:] = [
+            event for event in happened if event != path.as_uri() and not event.startswith("data:")
+        ]
+        return page
+
+    yield open_
+    for page in pages:
+        page.close()
+    assert not happened
+
+
+@pytest.fixture(scope="module")
+def docs(nlp):
+    missing = make_doc(nlp, "a post without", image="missing.jpg")
+    return [full_post(nlp), make_doc(nlp, "a post without"), missing]
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(show, docs, nlp, scheme, width):
+    page = show(render([*docs, hostile_post(nlp)], page=True), scheme, width)
+    results = axe.Axe().run(page).response["violations"]
+    assert [(found["id"], found["nodes"][0]["html"]) for found in results] == []
+
+
+def test_the_dark_page_is_dark(show, docs):
+    color = "getComputedStyle(document.body).backgroundColor"
+    html = render(docs, page=True)
+    assert show(html, "light").evaluate(color) == "rgb(243, 244, 247)"
+    assert show(html, "dark").evaluate(color) == "rgb(18, 22, 28)"
+
+
+@pytest.mark.parametrize("width", [320, PHONE, DESK])
+def test_the_page_never_scrolls_sideways(show, docs, nlp, width):
+    page = show(render([*docs, hostile_post(nlp)], page=True), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_hostile_text_does_nothing(show, nlp, tmp_path):
+    path = tmp_path / "\"><svg onload=alert(1)>'.jpg"
+    path.write_bytes(jpeg())
+    docs = [hostile_post(nlp), hostile_post(nlp, image=str(path))]
+    page = show(render(docs, page=True))
+    assert page.title() == "Posts with their pictures"
+    assert page.locator("script, svg, [onerror], [onload]").count() == 0
+    # In a page of someone else, without our policy, markup must be harmless all the same.
+    page = show(f"<!DOCTYPE html><title>a blog</title>{render(docs)}")
+    assert page.title() == "a blog"
+    assert page.locator("script, svg, [onerror], [onload]").count() == 0
+
+
+def test_scripts_and_requests_are_forbidden_even_if_one_gets_in(show, docs, happened):
+    inside = "<script>document.title = 'run'</script><img src='other.png' alt=''>"
+    page = show(render(docs, page=True).replace("</main>", inside + "</main>"))
+    assert page.title() == "Posts with their pictures"
+    assert len(happened) == 2
+    assert all("violates the following Content Security Policy" in event for event in happened)
+    happened.clear()
+
+
+def test_the_keyboard_reaches_the_regions_and_comes_back(show, docs):
+    page = show(render(docs, page=True))
+    page.keyboard.press("Tab")
+    focused = "document.activeElement"
+    assert page.evaluate(f"{focused}.textContent.trim()") == "Region 1 person 93%"
+    assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    assert page.locator(":target").inner_text() == "person 93%"
+    page.keyboard.press("Tab")
+    assert page.evaluate(f"{focused}.innerText") == "person"
+    page.keyboard.press("Enter")
+    assert page.locator(":target").text_content().strip() == "Region 1 person 93%"
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_boxes_lie_on_the_picture(show, docs, width):
+    page = show(render(docs, page=True), width=width)
+    picture = page.locator("img").first.bounding_box()
+    box = page.locator(".box").first.bounding_box()
+    assert box["x"] == pytest.approx(picture["x"] + 0.1 * picture["width"], abs=1)
+    assert box["y"] == pytest.approx(picture["y"] + 0.2 * picture["height"], abs=1)
+    assert box["width"] == pytest.approx(0.4 * picture["width"], abs=1)
+    assert box["height"] == pytest.approx(0.8 * picture["height"], abs=1)
+
+
+def test_a_fragment_leaves_the_page_around_it_as_it_is(show, docs):
+    around = "<!DOCTYPE html><html lang='en'><title>x</title><h2>Mine</h2><a href='#'>link</a>"
+    look = (
+        "[...document.querySelectorAll('h2, a')].slice(0, 2).map("
+        "element => [getComputedStyle(element).font, getComputedStyle(element).color])"
+    )
+    assert show(around + render(docs)).evaluate(look) == show(around).evaluate(look)
