@@ -79,7 +79,7 @@ class Markup(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag in ("li", "td", "th"):
+        if tag == "li":
             self.text += "\n"
 
     def handle_data(self, data):

@@ -41,8 +41,8 @@ def test_all_that_is_known_of_a_post_is_shown(nlp):
         "caption a person in a street",
         "tags extracted person street",
         "ocr WELCOME TO AMMAN",
-        "regions used PER 88% LOC 25%",
-        "caption masked nothing",
+        "regions used speaks of PER 88% LOC 25%",
+        "caption masked",
     ):
         assert part in text, part
 
@@ -108,7 +108,7 @@ def test_hostile_text_stays_text(nlp, tmp_path, page):
     assert {tag for tag, _ in markup.tags} <= {
         *("html", "head", "meta", "title", "style", "body", "main", "div", "article", "span", "a"),
         *("h1", "h2", "h3", "p", "mark", "figure", "img", "figcaption", "strong", "small"),
-        *("ol", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td"),
+        *("ol", "ul", "li", "dl", "dt", "dd"),
     }
     assert not [name for _, attrs in markup.tags for name in attrs if name.startswith("on")]
     # Word, label, tag, region and the rest are all there, as they were.
