@@ -79,12 +79,21 @@ class Errors:
         "set `image_root` to a folder that holds it."
     )
     E022 = (
-        "[MSVSE-E022] Picture '{name}' is a URL. Nothing is fetched; download it first and give "
-        "the path or its bytes."
+        "[MSVSE-E022] Picture '{name}' is a URL. None is fetched unless you pass `fetch`, and then "
+        "only http and https. Download it first and give the path or its bytes."
     )
     E023 = (
         "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but "
         "must be {expected}. Correct it in [components.msvse_ner.vision]."
+    )
+    E024 = (
+        "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "
+        "is not installed. `pip install 'spacy-msvse[ocr]'`, or set `texts` to null in "
+        "[components.msvse_ner.vision]."
+    )
+    E025 = (
+        "[MSVSE-E025] The installed rapidocr {version} lacks its model '{model}', and nothing is "
+        "downloaded. Install its wheel again, with `pip install --force-reinstall rapidocr`."
     )
 
     E030 = "[MSVSE-E030] {path}:{line}: {reason}."
@@ -120,6 +129,10 @@ class Errors:
     E051 = (
         "[MSVSE-E051] The labels or the prompt of '{extractor}' are not those that were saved. "
         "Restore them in [components.msvse_ner.vision], or call `initialize` again."
+    )
+    E056 = (
+        "[MSVSE-E056] Picture '{name}' cannot be fetched: {reason}. Check the URL, or download it "
+        "and give the path or its bytes."
     )
 
     E070 = "[MSVSE-E070] `render` shows Docs, not {type}. Give a Doc, or several of them."

@@ -1,17 +1,18 @@
 """Encoded pictures to RGB, within limits and folder, or an error that names the picture."""
 
 import hashlib
+import math
 import os
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import SEEK_SET, BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..errors import Errors
 
@@ -21,10 +22,34 @@ MAX_BYTES = 64 * 2**20
 #: Width times height that a picture may have.
 MAX_PIXELS = 64 * 2**20
 
-#: What people post. Pillow's other formats are old, rare, or (EPS) start a further program.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
+#: What people post. Pillow's other formats are old, rare, slow (JPEG 2000), or (EPS) start a
+#: further program.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
+
+#: What turns a URL into the encoded bytes of a picture, or raises any error. It is called with http
+#: and https URLs alone, and has to have a time limit of its own.
+Fetcher = Callable[[str], bytes]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# A fetcher that knows "file://", as urllib's does, must not become a way around `image_root`.
+_WEB_URL = re.compile(r"https?://", re.IGNORECASE)
+
+# A header has some kilobytes, or megabytes where a camera adds a second picture. Pillow walks
+# through it in Python, so that one made of a million pieces would take minutes and gigabytes.
+_HEADER_READS = 10_000
+_HEADER_BYTES = 16 * 2**20
+#: A TIFF's header lists where its strips are, and Pillow makes of each byte of it a hundred. What
+#: else is large in it, a profile for print, has about half a megabyte.
+_TIFF_HEADER_BYTES = 3 * 2**18
+#: Reads that a whole picture may take: a PNG of 64 MiB takes some 30,000.
+_READS = 100_000
+#: Pixels, over all scans of a JPEG, that may be gone through. A scan may have less than 20 bytes.
+_SCANNED_PIXELS = 24 * MAX_PIXELS
+#: Bytes of EXIF that are looked at. A JPEG can hold no more in one piece.
+_EXIF_BYTES = 2**16
+#: Characters of a name that messages show.
+_SHOWN = 200
+_BITS, _MEANING_OF_ZERO, _ZERO_IS_WHITE = 258, 262, 0  # tags and a value of TIFF
 _SIXTEEN_BIT_WHITE = 65535
 
 
@@ -40,17 +65,18 @@ def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
     RETURNS (Path): The path, its links followed if there is an `image_root`.
     RAISES (PictureError): If the path leaves `image_root` (MSVSE-E021) or is a URL (MSVSE-E022).
     """
+    shown = picture_name(name)
     if _URL.match(name):
-        raise PictureError(Errors.E022.format(name=name))
+        raise PictureError(Errors.E022.format(name=shown))
     if image_root is None:
         return Path(name)
     try:
         root = Path(image_root).resolve()
         path = (root / name).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
-        raise PictureError(Errors.E020.format(name=name, reason=_reason(error))) from error
+        raise PictureError(Errors.E020.format(name=shown, reason=_reason(error))) from error
     if not path.is_relative_to(root):
-        raise PictureError(Errors.E021.format(name=name, root=image_root))
+        raise PictureError(Errors.E021.format(name=shown, root=image_root))
     return path
 
 
@@ -58,23 +84,33 @@ def picture_name(source: str | bytes) -> str:
     """Name a picture in messages.
 
     source (str): A path, or the encoded bytes.
-    RETURNS (str): The path, or the number of bytes.
+    RETURNS (str): The path, cut if it is very long and escaped if it cannot be printed, or the
+        number of bytes.
     """
-    return source if isinstance(source, str) else f"<bytes> of size {len(source)}"
+    if isinstance(source, bytes):
+        return f"<bytes> of size {len(source)}"
+    shown = source if len(source) <= _SHOWN else f"{source[:_SHOWN]}..."
+    return shown if shown.isprintable() else shown.encode("unicode_escape").decode()
 
 
 def read_picture(
-    source: str | bytes, image_root: str | Path | None = None, *, max_bytes: int = MAX_BYTES
+    source: str | bytes,
+    image_root: str | Path | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+    fetch: Fetcher | None = None,
 ) -> bytes:
     """Read a picture's encoded content.
 
-    source (str): A path, or the encoded bytes.
+    source (str): A path, the encoded bytes, or with a `fetch` a URL.
     image_root (Path): The only folder to read from; None allows any path.
     max_bytes (int): Limit on the encoded size, in bytes.
+    fetch (Fetcher): What fetches http and https URLs; None refuses them.
     RETURNS (bytes): The encoded content, not yet known to be a picture.
-    RAISES (PictureError): If there is nothing to read or too much of it.
+    RAISES (PictureError): If there is nothing to read or too much of it, or if the fetcher fails
+        (MSVSE-E056).
     """
-    with _open_stream(source, image_root, max_bytes) as stream:
+    with _open_stream(source, image_root, max_bytes, fetch) as stream:
         return stream.read(max_bytes)
 
 
@@ -91,14 +127,21 @@ def decode_picture(
     name (str): How messages call the picture.
     max_pixels (int): Limit on width times height, checked before any pixel is decoded.
     shrink_to (int): Decode a JPEG at the smallest size of 1/1, 1/2, 1/4 or 1/8 that leaves both
-        sides at least so many pixels, which is several times faster; None for full size.
+        sides at least so many pixels, which is several times faster. Then reduce any picture by
+        the largest whole number that leaves it at least as many pixels as a square of this side,
+        so that it has less than four times as many. None for full size.
     RETURNS (Image): The picture, of mode RGB.
-    RAISES (PictureError): If the content cannot be decoded or is too large (MSVSE-E020).
+    RAISES (PictureError): If the content cannot be decoded, is too large or would take a decoder
+        minutes (MSVSE-E020).
     """
     with _open_image(BytesIO(data), name, max_pixels) as image:
+        _check_effort(image, data)
         if shrink_to is not None:
             image.draft(None, (shrink_to, shrink_to))
-        return _to_rgb(ImageOps.exif_transpose(image))
+        picture = _to_rgb(image)
+        factor = 1 if shrink_to is None else math.isqrt(math.prod(picture.size)) // shrink_to
+        # A copy at least, free of the file and of what its decoder keeps.
+        return _upright(picture.reduce(max(1, factor)), image)
 
 
 def open_picture(
@@ -108,18 +151,20 @@ def open_picture(
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
     shrink_to: int | None = None,
+    fetch: Fetcher | None = None,
 ) -> Image.Image:
     """Read and decode a picture. See `read_picture` and `decode_picture`.
 
-    source (str): A path, or the encoded bytes.
+    source (str): A path, the encoded bytes, or with a `fetch` a URL.
     image_root (Path): The only folder to read from; None allows any path.
     max_bytes (int): Limit on the encoded size, in bytes.
     max_pixels (int): Limit on width times height.
-    shrink_to (int): Least side to which a large JPEG may be shrunk while decoding, in pixels.
+    shrink_to (int): Side of a square to whose number of pixels a picture may be shrunk.
+    fetch (Fetcher): What fetches http and https URLs; None refuses them.
     RETURNS (Image): The picture, of mode RGB.
     RAISES (PictureError): If the picture cannot or must not be read.
     """
-    data = read_picture(source, image_root, max_bytes=max_bytes)
+    data = read_picture(source, image_root, max_bytes=max_bytes, fetch=fetch)
     return decode_picture(data, picture_name(source), max_pixels=max_pixels, shrink_to=shrink_to)
 
 
@@ -129,19 +174,21 @@ def probe_picture(
     *,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
+    fetch: Fetcher | None = None,
 ) -> None:
     """Check that a picture is there, has a picture's header and keeps the limits.
 
     Reads no more than the header, so that a picture damaged further on passes.
 
-    source (str): A path, or the encoded bytes.
+    source (str): A path, the encoded bytes, or with a `fetch` a URL.
     image_root (Path): The only folder to read from; None allows any path.
     max_bytes (int): Limit on the encoded size, in bytes.
     max_pixels (int): Limit on width times height.
+    fetch (Fetcher): What fetches http and https URLs; None refuses them.
     RAISES (PictureError): What `open_picture` would raise.
     """
     with (
-        _open_stream(source, image_root, max_bytes) as stream,
+        _open_stream(source, image_root, max_bytes, fetch) as stream,
         _open_image(stream, picture_name(source), max_pixels),
     ):
         pass
@@ -160,10 +207,12 @@ def picture_key(source: str | bytes, image_root: str | Path | None = None) -> st
 
 @contextmanager
 def _open_stream(
-    source: str | bytes, image_root: str | Path | None, max_bytes: int
+    source: str | bytes, image_root: str | Path | None, max_bytes: int, fetch: Fetcher | None
 ) -> Iterator[BinaryIO]:
     """The encoded content, known to be neither empty nor larger than allowed."""
     name = picture_name(source)
+    if isinstance(source, str) and fetch is not None and _WEB_URL.match(source):
+        source = _fetch(source, fetch)
     stream: BinaryIO
     if isinstance(source, bytes):
         size = len(source)
@@ -171,9 +220,9 @@ def _open_stream(
     else:
         path = resolve_picture_path(source, image_root)
         try:
-            if path.exists() and not path.is_file():  # opening a named pipe would wait forever
+            if path.exists() and not path.is_file():  # opening some devices does something
                 raise OSError("it is not a file")
-            stream = path.open("rb")
+            stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - closed below
         except (OSError, ValueError) as error:
             raise PictureError(Errors.E020.format(name=name, reason=_reason(error))) from error
         size = os.fstat(stream.fileno()).st_size
@@ -186,13 +235,33 @@ def _open_stream(
         yield stream
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting, should a named pipe have taken the place of a file."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has neither
+
+
+def _fetch(url: str, fetch: Fetcher) -> bytes:
+    name = picture_name(url)
+    try:
+        data = fetch(url)
+    except Exception as error:  # fetchers are anybody's
+        raise PictureError(Errors.E056.format(name=name, reason=_reason(error))) from error
+    if not isinstance(data, bytes):
+        reason = f"`fetch` returned a {type(data).__name__}, not bytes"
+        raise PictureError(Errors.E056.format(name=name, reason=reason))
+    return data
+
+
 @contextmanager
-def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.Image]:
+def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """The undecoded picture; whatever Pillow raises inside the block becomes a `PictureError`."""
+    metered = _Metered(stream)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that Pillow passes over
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(stream, formats=_known_formats()) as image:
+            with Image.open(cast(BinaryIO, metered), formats=_known_formats()) as image:
+                metered.in_header = False
                 if image.width * image.height > max_pixels:
                     raise ValueError(
                         f"it has {image.width} x {image.height} pixels, more than the limit "
@@ -200,7 +269,66 @@ def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.
                     )
                 yield image
     except Exception as error:  # on damaged files Pillow raises nearly anything
-        raise PictureError(Errors.E020.format(name=name, reason=_reason(error))) from error
+        reason = metered.problem or _reason(error)
+        raise PictureError(Errors.E020.format(name=name, reason=reason)) from error
+
+
+class _Metered(BufferedIOBase):
+    """A stream that ends the work of a decoder which reads a header, or in pieces, without end.
+
+    stream (BinaryIO): The encoded content.
+    in_header (bool): Whether the header is being read.
+    problem (str): Why reading was ended, since Pillow turns some errors into others.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.in_header = True
+        self.problem: str | None = None
+        self._stream = stream
+        self._reads = self._bytes = 0
+        self._header_bytes = _HEADER_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        # Formats that have no header to walk through are read whole, with no size given.
+        if self.in_header and size is not None and size > 0:
+            self._bytes += size
+            if self._bytes > self._header_bytes or self._reads > _HEADER_READS:
+                self._stop("its header is too large")
+        if self._reads > _READS:
+            self._stop("it is made of too many pieces")
+        data = self._stream.read(-1 if size is None else size)
+        if self._reads == 1 and data.startswith((b"II", b"MM")):
+            self._header_bytes = _TIFF_HEADER_BYTES
+        return data
+
+    def _stop(self, problem: str) -> None:
+        self.problem = problem
+        raise OSError(problem)
+
+    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Refuse a picture whose decoder can be kept busy for minutes by a file of legal size."""
+    for decoder, *_ in image.tile:
+        # Those that Pillow has in Python are for rare variants of BMP and PPM.
+        if decoder in Image.DECODERS:
+            raise ValueError(f"its encoding, {decoder}, is too slow; save it as PNG or JPEG")
+        if decoder == "jpeg":
+            scans = data.count(b"\xff\xda")
+            if scans * image.width * image.height > _SCANNED_PIXELS:
+                raise ValueError(f"it has {scans} scans, too many for its size")
 
 
 def _known_formats() -> list[str]:
@@ -215,18 +343,36 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _to_eight_bits(image).convert("RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits, where Pillow's own `convert` would clip it."""
-    values = np.asarray(image).astype(np.int64)
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_BITS, (16,))[0] not in (16, 32):
+        raise ValueError(f"its grey has {tags[_BITS][0]} bits; save it with 8 bits a channel")
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > _SIXTEEN_BIT_WHITE:
         raise ValueError("its pixels have more than 16 bits; save it with 8 bits a channel")
-    return Image.fromarray((values * 255 // _SIXTEEN_BIT_WHITE).astype(np.uint8))
+    grey = (values // (_SIXTEEN_BIT_WHITE // 255)).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        grey[values == transparent] = 255
+    return Image.fromarray(~grey if tags.get(_MEANING_OF_ZERO) == _ZERO_IS_WHITE else grey)
+
+
+def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
+    """Turn a picture as the EXIF of its source says, as far as that can be read."""
+    picture.info.clear()  # what Pillow copied may be damaged, or large
+    if len(source.info.get("exif", b"")) <= _EXIF_BYTES:
+        with suppress(Exception):  # damaged EXIF need not cost the picture
+            orientation = source.getexif().get(ExifTags.Base.Orientation)
+            picture.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(picture)
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@ import os
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from spacy_msvse.vision.picture import (
     open_picture,
     picture_key,
     probe_picture,
+    read_picture,
     resolve_picture_path,
 )
 
 from .conftest import encode, photo
+from .hostile import bombs, chunk, png
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -28,14 +31,7 @@ def near(colour, expected, tolerance=6):
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and has next to no pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b""))
+    return png(chunk(b"IDAT", zlib.compress(b"")), size=(width, height))
 
 
 # What people post
@@ -48,15 +44,32 @@ def test_common_formats_decode_to_rgb(format):
     assert near(picture.getpixel((3, 3)), RED)
 
 
-def test_exif_orientation_is_applied():
-    image = Image.new("RGB", (40, 20), BLUE)
-    image.paste(RED, (0, 0, 20, 20))
+# Where the upper left corner goes, by orientation; from 5 on, width and height change places.
+CORNERS = {1: "left top", 2: "right top", 3: "right bottom", 4: "left bottom"}
+CORNERS |= {5: "left top", 6: "right top", 7: "right bottom", 8: "left bottom"}
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", CORNERS)
+def test_exif_orientation_is_applied(format, orientation):
+    image = Image.new("RGB", (48, 32), BLUE)
+    image.paste(RED, (0, 0, 24, 16))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise
-    picture = open_picture(encode(image, "JPEG", exif=exif, quality=95))
-    assert picture.size == (20, 40)
-    assert near(picture.getpixel((10, 5)), RED)
-    assert near(picture.getpixel((10, 35)), BLUE)
+    exif[0x0112] = orientation
+    picture = open_picture(encode(image, format, exif=exif, quality=95))
+    assert picture.size == ((48, 32) if orientation < 5 else (32, 48))
+    for corner in set(CORNERS.values()):
+        x = 4 if "left" in corner else picture.width - 5
+        y = 4 if "top" in corner else picture.height - 5
+        colour = RED if corner == CORNERS[orientation] else BLUE
+        assert near(picture.getpixel((x, y)), colour, 12)
+
+
+def test_orientation_outlives_damage_to_other_tags():
+    tags = [(0x010F, 2, 9999, 0xFFFF), (0x0112, 3, 1, 6), (0x9C9B, 99, 9, 9), (0xFDE8, 5, 1, 9)]
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags))
+    exif += b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    assert open_picture(encode(photo(), "JPEG", exif=exif)).size == photo().size[::-1]
 
 
 def test_alpha_lies_on_white():
@@ -121,6 +134,61 @@ def test_more_than_sixteen_bits_are_refused_by_name(values, tmp_path):
         open_picture("deep.tif", tmp_path)
 
 
+@pytest.mark.parametrize("transparent", [0, 65535])
+def test_sixteen_bits_with_a_transparent_shade_lie_on_white(transparent):
+    values = np.array([[0, 32768, 65535]], dtype=np.uint16)
+    data = encode(Image.fromarray(values))
+    at = data.index(b"IDAT") - 4
+    data = data[:at] + chunk(b"tRNS", struct.pack(">H", transparent)) + data[at:]
+    white = [255 if value == transparent else value // 257 for value in values[0]]
+    assert [open_picture(data).getpixel((x, 0))[0] for x in range(3)] == white
+
+
+def tiff_with(data: bytes, tag: int, value: int) -> bytes:
+    """Change a tag of a TIFF that Pillow has written."""
+    start = struct.unpack_from("<I", data, 4)[0] + 2
+    for at in range(start, len(data), 12):
+        if struct.unpack_from("<H", data, at)[0] == tag:
+            return data[: at + 8] + struct.pack("<H", value) + data[at + 10 :]
+    raise AssertionError(f"no tag {tag}")
+
+
+def test_sixteen_bits_whose_zero_is_white():
+    values = np.array([[0, 32768, 65535]], dtype=np.uint16)
+    picture = open_picture(tiff_with(encode(Image.fromarray(values), "TIFF"), 262, 0))
+    assert [picture.getpixel((x, 0))[0] for x in range(3)] == [255, 128, 0]
+
+
+def test_twelve_bits_are_refused_rather_than_shown_dark():
+    values = np.array([[0, 2048, 4095]], dtype=np.uint16)
+    with pytest.raises(PictureError, match="12 bits"):
+        open_picture(tiff_with(encode(Image.fromarray(values), "TIFF"), 258, 12))
+
+
+def test_sixteen_bits_of_colour():
+    row = chunk(b"IDAT", zlib.compress(b"\0" + struct.pack(">6H", 65535, 0, 0, 0, 0, 65535)))
+    picture = open_picture(png(row, size=(2, 1), bits=16))
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [RED, BLUE]
+
+
+def test_first_frame_smaller_than_the_animation_lies_on_white():
+    data = encode(Image.new("P", (2, 2)), "GIF", transparency=1)
+    larger = data[:6] + struct.pack("<HH", 4, 2) + data[10:]
+    picture = open_picture(larger)
+    assert picture.size == (4, 2)
+    assert [picture.getpixel((x, 0)) for x in (0, 3)] == [(0, 0, 0), WHITE]
+
+
+def test_palette_with_alpha_lies_on_white():
+    picture = open_picture(encode(Image.new("PA", (2, 2)), "TIFF"))
+    assert picture.getpixel((0, 0)) == WHITE
+
+
+def test_half_transparent_is_mixed_with_white():
+    picture = open_picture(encode(Image.new("RGBA", (1, 1), (255, 0, 0, 128))))
+    assert near(picture.getpixel((0, 0)), (255, 127, 127), 1)
+
+
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
 def test_animation_gives_its_first_frame(format):
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
@@ -133,6 +201,24 @@ def test_large_jpeg_can_shrink_while_decoding():
     assert open_picture(data, shrink_to=100).size == (200, 100)
     assert open_picture(data, shrink_to=300).size == (800, 400)
     assert open_picture(data).size == (800, 400)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("size", [(800, 400), (3000, 20), (250, 90), (99, 99), (1, 30000)])
+def test_no_picture_keeps_more_than_four_times_the_pixels_asked_for(format, size):
+    data = encode(Image.new("RGB", size, RED), format) if max(size) < 16000 else None
+    picture = open_picture(data or encode(Image.new("RGB", size, RED)), shrink_to=100)
+    pixels = picture.width * picture.height
+    assert min(100 * 100, size[0] * size[1]) <= pixels < 4 * 100 * 100
+    assert near(picture.getpixel((0, picture.height - 1)), RED)
+
+
+def test_a_picture_carries_nothing_of_its_file():
+    exif = Image.Exif()
+    exif[0x010F] = "camera"
+    picture = open_picture(encode(photo(), "PNG", exif=exif, icc_profile=b"profile"))
+    assert type(picture) is Image.Image
+    assert picture.info == {}
 
 
 # What cannot be read
@@ -159,7 +245,6 @@ def test_unreadable_content_is_refused_by_name(data, reason, tmp_path):
         open_picture(data)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on tags it passes over
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
 def test_damage_anywhere_is_decoded_or_refused(format):
     data = encode(photo(size=(64, 64)), format)
@@ -173,10 +258,22 @@ def test_damage_anywhere_is_decoded_or_refused(format):
                 assert "E020" in str(error)  # noqa: PT017 - either outcome is right
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
 def test_damaged_exif_does_not_cost_the_picture(exif):
     assert open_picture(encode(photo(), "JPEG", exif=exif)).size == photo().size
+
+
+@pytest.mark.parametrize("format", ["DDS", "EPS", "ICO", "JPEG2000", "PCX", "PDF", "SGI", "TGA"])
+def test_other_formats_of_pillow_are_not_even_tried(format):
+    data = encode(Image.new("RGB", (16, 16)), format)
+    with pytest.raises(PictureError, match="not a picture of a known format"):
+        open_picture(data)
+
+
+def test_pillow_warns_nobody():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_picture(encode(photo(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff"))
 
 
 def test_messages_hold_no_memory_address():
@@ -199,7 +296,69 @@ def test_named_pipe_is_refused_instead_of_waited_for(tmp_path):
         open_picture("pipe", tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_named_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(Path, "is_file", lambda path: True)  # as it was a moment ago
+    with pytest.raises(PictureError, match="empty"):
+        open_picture("pipe", tmp_path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no such device here")
+def test_device_is_refused():
+    with pytest.raises(PictureError, match="not a file"):
+        open_picture("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb.jpg", r"'a\nb.jpg'"),
+        ("\x1b[2J.jpg", r"'\x1b[2J.jpg'"),
+        ("\udcff.jpg", r"'\udcff.jpg'"),
+        ("é.jpg", "'é.jpg'"),
+        ("x" * 9999, f"'{'x' * 200}...'"),
+    ],
+)
+def test_messages_show_names_that_can_be_printed(name, shown, tmp_path):
+    with pytest.raises(PictureError) as caught:
+        open_picture(name, tmp_path)
+    assert shown in str(caught.value)
+    assert str(caught.value).encode()
+
+
 # Limits
+
+
+BOMBS = {
+    "chunks.png": "header is too large",
+    "texts.png": "header is too large",
+    "fill.jpg": "header is too large",
+    "markers.jpg": "header is too large",
+    "segments.jpg": "header is too large",
+    "blocks.gif": "header is too large",
+    "comments.gif": "header is too large",
+    "strips.tif": "header is too large",
+    "pieces.png": "too many pieces",
+    "scans.jpg": "1006 scans, too many for its size",
+    "runs.bmp": "bmp_rle, is too slow",
+    "numbers.ppm": "ppm_plain, is too slow",
+    "maximum.ppm": "ppm, is too slow",
+}
+
+
+def test_decoders_are_not_kept_busy_for_minutes():
+    made = {name: data for name, data, _ in bombs() if name in BOMBS}
+    assert made.keys() == BOMBS.keys()
+    for name, data in made.items():
+        with pytest.raises(PictureError, match=BOMBS[name]):
+            decode_picture(data, name)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0, "quality": 100}])
+def test_large_jpegs_of_any_encoder_have_few_enough_scans(options):
+    data = encode(Image.new("RGB", (8000, 8000)), "JPEG", **options)
+    assert open_picture(data, shrink_to=1024).size == (2000, 2000)
 
 
 def test_byte_limit_is_checked_before_decoding(tmp_path):
@@ -307,6 +466,76 @@ def test_without_a_folder_any_path_is_read(root, monkeypatch):
 def test_urls_are_refused(name, with_root, root):
     with pytest.raises(ValueError, match="E022"):
         open_picture(name, root if with_root else None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["C:\\pictures\\in.png", "..\\out.png", "\\\\server\\share\\in.png", "~/in.png", "*.png"],
+)
+def test_foreign_ways_to_write_a_path_lead_nowhere(root, name):
+    with pytest.raises(PictureError, match=r"E02[01]"):
+        open_picture(name, root)
+
+
+def test_folder_may_be_a_link_itself(root):
+    link = root.with_name("link")
+    link.symlink_to(root)
+    assert open_picture("in.png", link).mode == "RGB"
+
+
+# URLs
+
+
+URL = "https://example.org/a.png"
+
+
+@pytest.mark.parametrize("url", [URL, "HTTP://example.org/a.png"])
+def test_urls_go_to_the_fetcher_that_was_passed(url, root):
+    asked = []
+
+    def fetch(given):
+        asked.append(given)
+        return encode(photo())
+
+    assert open_picture(url, root, fetch=fetch).size == photo().size
+    assert read_picture(url, root, fetch=fetch) == encode(photo())
+    probe_picture(url, root, fetch=fetch)
+    assert asked == [url] * 3
+
+
+@pytest.mark.parametrize(
+    "name", ["file:///etc/passwd", "local_file:///etc/passwd", "ftp://b/a.png", "s3://b/a.png"]
+)
+def test_fetcher_is_asked_for_nothing_but_the_web(name, root):
+    with pytest.raises(PictureError, match=r"E02[02]"):
+        open_picture(name, root, fetch=lambda url: pytest.fail("fetched"))
+
+
+def test_fetcher_does_not_see_paths_and_bytes(root):
+    def fetch(url):
+        raise AssertionError(url)
+
+    assert open_picture("in.png", root, fetch=fetch).mode == "RGB"
+    assert open_picture(encode(photo()), root, fetch=fetch).mode == "RGB"
+
+
+def test_what_is_fetched_keeps_the_limits():
+    with pytest.raises(PictureError, match="101 bytes, more than the limit of 100"):
+        open_picture(URL, fetch=lambda url: bytes(101), max_bytes=100)
+    with pytest.raises(PictureError, match="9000 x 9000 pixels"):
+        open_picture(URL, fetch=lambda url: png_header(9000, 9000))
+    with pytest.raises(PictureError, match="empty"):
+        open_picture(URL, fetch=lambda url: b"")
+
+
+def test_failing_fetcher_costs_no_more_than_the_picture():
+    def fetch(url):
+        raise TimeoutError("no answer")
+
+    with pytest.raises(PictureError, match=r"E056.*example\.org/a\.png.*no answer"):
+        open_picture(URL, fetch=fetch)
+    with pytest.raises(PictureError, match=r"E056.*returned a str, not bytes"):
+        open_picture(URL, fetch=lambda url: "page")
 
 
 # Keys

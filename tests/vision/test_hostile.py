@@ -1,0 +1,102 @@
+"""Whatever file is thrown at us: no crash, no hang, no flood, and each one refused by name."""
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from .hostile import DECODED, EITHER, LARGE, REFUSED, damaged, make_hostile_files
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="named pipes, sockets and resource usage are those of Unix"
+)
+
+#: Seconds that one file may take.
+PATIENCE = 5
+
+#: Bytes that memory may grow by: one picture at a time is at full size, and WebP, the worst, then
+#: has 4 bytes a pixel in each of 5 places (a canvas, the one before, the frame, Pillow's copy, the
+#: picture on white). All others of a batch are shrunk: 32 of 16 MiB at most. With the largest legal
+#: picture, of 2**26 pixels, this is less than 1.8 GiB.
+MEMORY = 5 * 4 * LARGE**2 + 32 * 16 * 2**20
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory) -> dict:
+    """What a fresh process, whose memory is its own, says of all files."""
+    folder = tmp_path_factory.mktemp("hostile")
+    files = make_hostile_files(folder)
+    names = json.dumps([file.name for file in files])
+    command = [sys.executable, "-m", "tests.vision.hostile", str(folder)]
+    done = subprocess.run(command, input=names, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for file, row in zip(files, found["files"], strict=True):
+        row |= {"name": file.name, "expected": file.expected}
+    shutil.rmtree(folder)
+    return found
+
+
+def of(outcome: dict, expected: str) -> list[dict]:
+    return [file for file in outcome["files"] if file["expected"] == expected]
+
+
+def test_there_are_files_of_every_kind(outcome):
+    assert len(outcome["files"]) >= 200
+    assert len({file["name"] for file in outcome["files"]}) == len(outcome["files"])
+    assert all(len(of(outcome, expected)) >= 50 for expected in (REFUSED, DECODED, EITHER))
+
+
+def test_no_file_takes_long(outcome):
+    slow = {file["name"]: file["seconds"] for file in outcome["files"]}
+    assert {name: seconds for name, seconds in slow.items() if seconds > PATIENCE} == {}
+
+
+def test_memory_stays_within_bounds(outcome):
+    assert outcome["grown"] < MEMORY
+
+
+def test_what_is_no_picture_is_refused(outcome):
+    assert [file["name"] for file in of(outcome, REFUSED) if file["reason"] is None] == []
+
+
+def test_what_is_a_picture_is_decoded(outcome):
+    assert [file for file in of(outcome, DECODED) if file["reason"] is not None] == []
+
+
+def test_each_refused_file_is_named_with_a_reason(outcome):
+    for file in outcome["files"]:
+        if file["reason"] is not None:
+            assert re.match(r"\[MSVSE-E02[012]\] Picture '.+' .*\S", file["reason"])
+            assert file["shown"] in file["reason"]
+            assert file["reason"].isprintable()
+            assert len(file["reason"]) < 700
+
+
+def test_batches_and_single_files_tell_the_same(outcome):
+    refused = [file for file in outcome["files"] if file["reason"] is not None]
+    assert outcome["failed"] == [[file["shown"], file["reason"]] for file in refused]
+    assert outcome["pictures"] == len(outcome["files"])
+
+
+def test_posts_with_hostile_pictures_are_read(outcome):
+    for file, (status, problem, size) in zip(outcome["files"], outcome["posts"], strict=True):
+        assert status == ("used" if file["reason"] is None else "unreadable")
+        assert problem == file["reason"]
+        assert (size is None) == (file["reason"] is not None)
+
+
+def test_decoded_pictures_are_of_legal_size(outcome):
+    for _, _, size in outcome["posts"]:
+        if size is not None:
+            width, height = map(int, re.fullmatch(r"(\d+) wide, (\d+) high", size).groups())
+            assert 0 < width * height < 4 * 1024**2
+
+
+def test_same_seed_gives_the_same_files():
+    first, same, other = (list(damaged(random.Random(seed))) for seed in (1, 1, 2))
+    assert first == same != other
