@@ -23,6 +23,7 @@ from ..extensions import SPANS_KEY
 from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
 from ..network.msvse import Msvse
 from ..vision.extract import VisualExtractor
+from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
 from .batch import find_entities, make_targets
 from .files import checked, read_whole, write_whole
@@ -83,6 +84,9 @@ class MsvseNer(TrainablePipe):
         self.max_batch_tokens = max_batch_tokens
         #: The only folder to read pictures from; None allows any path. Never saved.
         self.image_root: str | Path | None = None
+        #: What fetches pictures whose path is a URL; None fetches none. Never saved, but passed on
+        #: to worker processes, so that with `n_process` it must be picklable.
+        self.fetch: Fetcher | None = None
         self.scorer = scorer
         self.feature_store: FeatureStore | None = None
         self._warned: set[str] = set()
@@ -138,7 +142,7 @@ class MsvseNer(TrainablePipe):
         """
         validate_get_examples(get_examples, "MsvseNer.initialize")
         look = self.vision is not None and bool(network_config(self.model).views)
-        found = survey(get_examples(), look=look, image_root=self.image_root)
+        found = survey(get_examples(), look=look, image_root=self.image_root, fetch=self.fetch)
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
@@ -438,7 +442,7 @@ class MsvseNer(TrainablePipe):
             "max_batch_tokens": self.max_batch_tokens,
             "scorer": self.scorer,
         }
-        state = {"cfg": self.cfg, "image_root": self.image_root}
+        state = {"cfg": self.cfg, "image_root": self.image_root, "fetch": self.fetch}
         return _restore, (self.vocab, self.model, self.name, settings, state)
 
     def _require_network(self) -> Msvse:

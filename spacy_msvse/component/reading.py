@@ -13,7 +13,7 @@ from ..errors import Errors, Warnings
 from ..extensions import DESCRIBING_ATTRIBUTES, picture_source
 from ..vision.extract import VisualExtractor
 from ..vision.features import PictureFeatures
-from ..vision.picture import PictureError, probe_picture
+from ..vision.picture import Fetcher, PictureError, probe_picture
 from ..vision.store import FeatureStore
 from .posts import Post, make_post, needs_picture
 
@@ -81,13 +81,18 @@ class Survey:
 
 
 def survey(
-    examples: Iterable[Example], *, look: bool, image_root: str | Path | None = None
+    examples: Iterable[Example],
+    *,
+    look: bool,
+    image_root: str | Path | None = None,
+    fetch: Fetcher | None = None,
 ) -> Survey:
     """Look through training examples, once: labels, features, whether pictures can be read.
 
     examples (Iterable[Example]): The examples.
     look (bool): Whether pictures matter at all.
     image_root (Path): The only folder to read pictures from; None allows any path.
+    fetch (Fetcher): What fetches http and https URLs; None refuses them.
     RETURNS (Survey): What was found.
     RAISES (ValueError): If pictures are referenced, but none can be read and no post carries
         tags, a caption or features either (MSVSE-E009).
@@ -107,7 +112,7 @@ def survey(
             continue
         referenced += 1
         try:
-            probe_picture(source, image_root)
+            probe_picture(source, image_root, fetch=fetch)
         except PictureError as error:
             problems.append(str(error))
     if problems and len(problems) == referenced and not described:

@@ -39,8 +39,33 @@ class Loaded:
     device: str = "cpu"
 
 
+class CheckedSettings:
+    """Settings that refuse a value out of range, by name (MSVSE-E023)."""
+
+    def _require_at_least(self, least: float, *settings: str) -> None:
+        for setting in settings:
+            self._require(setting, getattr(self, setting) >= least, f"at least {least}")
+
+    def _require_probability(self, setting: str) -> None:
+        self._require(setting, 0 <= getattr(self, setting) <= 1, "between 0 and 1")
+
+    def _require_one_of(self, setting: str, choices: Sequence[str]) -> None:
+        self._require(setting, getattr(self, setting) in choices, f"one of {', '.join(choices)}")
+
+    def _require(self, setting: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(
+                Errors.E023.format(
+                    setting=setting,
+                    extractor=type(self).__name__,
+                    value=getattr(self, setting),
+                    expected=expected,
+                )
+            )
+
+
 @dataclass(frozen=True)
-class NetworkExtractor(ABC):
+class NetworkExtractor(CheckedSettings, ABC):
     """An extractor around a frozen network.
 
     weights (str): Where `initialize` finds the weights.
@@ -178,27 +203,6 @@ class NetworkExtractor(ABC):
         if self._loaded.network is None:
             raise ValueError(Errors.E012.format(extractor=self.weights))
         return self._loaded.network
-
-    def _require_at_least(self, least: float, *settings: str) -> None:
-        for setting in settings:
-            self._require(setting, getattr(self, setting) >= least, f"at least {least}")
-
-    def _require_probability(self, setting: str) -> None:
-        self._require(setting, 0 <= getattr(self, setting) <= 1, "between 0 and 1")
-
-    def _require_one_of(self, setting: str, choices: Sequence[str]) -> None:
-        self._require(setting, getattr(self, setting) in choices, f"one of {', '.join(choices)}")
-
-    def _require(self, setting: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(
-                Errors.E023.format(
-                    setting=setting,
-                    extractor=type(self).__name__,
-                    value=getattr(self, setting),
-                    expected=expected,
-                )
-            )
 
 
 def likeliest(

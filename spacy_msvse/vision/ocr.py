@@ -7,13 +7,14 @@ from functools import cache
 from importlib.metadata import files, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import srsly
 from PIL.Image import Image
 
 from ..errors import Errors
+from .base import CheckedSettings
 from .features import PictureFeatures
 
 _PACKAGES = ("rapidocr", "onnxruntime")
@@ -26,7 +27,7 @@ _GREATEST_RATIO = 4
 
 
 @dataclass(frozen=True)
-class RapidOcr:
+class RapidOcr(CheckedSettings):
     """An extractor of the text in a picture, as `texts["ocr"]`.
 
     The models lie in RapidOCR's wheel: nothing is downloaded, and nothing is saved with the
@@ -46,10 +47,8 @@ class RapidOcr:
     region_dim = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_score <= 1:
-            self._refuse("min_score", "between 0 and 1")
-        if self.max_characters < 1:
-            self._refuse("max_characters", "at least 1")
+        self._require_probability("min_score")
+        self._require_at_least(1, "max_characters")
 
     @property
     def fingerprint(self) -> str:
@@ -118,16 +117,6 @@ class RapidOcr:
             if found.scores[row] >= self.min_score
         ]
         return " ".join(lines)[: self.max_characters].rstrip()
-
-    def _refuse(self, setting: str, expected: str) -> NoReturn:
-        raise ValueError(
-            Errors.E023.format(
-                setting=setting,
-                extractor=type(self).__name__,
-                value=getattr(self, setting),
-                expected=expected,
-            )
-        )
 
 
 @cache

@@ -4,12 +4,11 @@ import hashlib
 import math
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import SEEK_SET, BufferedIOBase, BytesIO
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -34,15 +33,14 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # A fetcher that knows "file://", as urllib's does, must not become a way around `image_root`.
 _WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
-# A header has some kilobytes, or megabytes where a camera adds a second picture. Pillow walks
-# through it in Python, so that one made of a million pieces would take minutes and gigabytes.
-_HEADER_READS = 10_000
-_HEADER_BYTES = 16 * 2**20
-#: A TIFF's header lists where its strips are, and Pillow makes of each byte of it a hundred. What
-#: else is large in it, a profile for print, has about half a megabyte.
-_TIFF_HEADER_BYTES = 3 * 2**18
-#: Reads that a whole picture may take: a PNG of 64 MiB takes some 30,000.
+# Decoders that Pillow has in C are quick, but it walks through headers in Python: the limits below
+# end what could take minutes and gigabytes in a file of legal size.
+#: Reads that a picture may take: a PNG of 64 MiB takes some 30,000.
 _READS = 100_000
+#: Bytes that a header may have. Some editors write megabytes of history into it.
+_HEADER_BYTES = 16 * 2**20
+#: The same for TIFF, whose header lists where the strips are: each byte of it becomes a hundred.
+_TIFF_HEADER_BYTES = 3 * 2**18
 #: Pixels, over all scans of a JPEG, that may be gone through. A scan may have less than 20 bytes.
 _SCANNED_PIXELS = 24 * MAX_PIXELS
 #: Bytes of EXIF that are looked at. A JPEG can hold no more in one piece.
@@ -220,9 +218,9 @@ def _open_stream(
     else:
         path = resolve_picture_path(source, image_root)
         try:
-            if path.exists() and not path.is_file():  # opening some devices does something
+            if path.exists() and not path.is_file():  # opening a named pipe would wait forever
                 raise OSError("it is not a file")
-            stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - closed below
+            stream = path.open("rb")
         except (OSError, ValueError) as error:
             raise PictureError(Errors.E020.format(name=name, reason=_reason(error))) from error
         size = os.fstat(stream.fileno()).st_size
@@ -233,11 +231,6 @@ def _open_stream(
             reason = f"it has {size} bytes, more than the limit of {max_bytes}"
             raise PictureError(Errors.E020.format(name=name, reason=reason))
         yield stream
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting, should a named pipe have taken the place of a file."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has neither
 
 
 def _fetch(url: str, fetch: Fetcher) -> bytes:
@@ -257,66 +250,52 @@ def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[ImageF
     """The undecoded picture; whatever Pillow raises inside the block becomes a `PictureError`."""
     metered = _Metered(stream)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tags that Pillow passes over
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(cast(BinaryIO, metered), formats=_known_formats()) as image:
-                metered.in_header = False
-                if image.width * image.height > max_pixels:
-                    raise ValueError(
-                        f"it has {image.width} x {image.height} pixels, more than the limit "
-                        f"of {max_pixels}"
-                    )
-                yield image
+        with Image.open(cast(BinaryIO, metered), formats=_known_formats()) as image:
+            metered.in_header = False
+            if image.width * image.height > max_pixels:
+                raise ValueError(
+                    f"it has {image.width} x {image.height} pixels, more than the limit of "
+                    f"{max_pixels}"
+                )
+            yield image
     except Exception as error:  # on damaged files Pillow raises nearly anything
         reason = metered.problem or _reason(error)
         raise PictureError(Errors.E020.format(name=name, reason=reason)) from error
 
 
-class _Metered(BufferedIOBase):
-    """A stream that ends the work of a decoder which reads a header, or in pieces, without end.
+class _Metered:
+    """A stream that stops a decoder which reads a large header, or without end in small pieces.
 
     stream (BinaryIO): The encoded content.
     in_header (bool): Whether the header is being read.
-    problem (str): Why reading was ended, since Pillow turns some errors into others.
+    problem (str): Why reading was stopped, since Pillow turns some errors into others.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self.in_header = True
         self.problem: str | None = None
         self._stream = stream
-        self._reads = self._bytes = 0
-        self._header_bytes = _HEADER_BYTES
+        self._reads = self._header_bytes = 0
+        self._most_header_bytes = _HEADER_BYTES
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
         self._reads += 1
-        # Formats that have no header to walk through are read whole, with no size given.
-        if self.in_header and size is not None and size > 0:
-            self._bytes += size
-            if self._bytes > self._header_bytes or self._reads > _HEADER_READS:
-                self._stop("its header is too large")
-        if self._reads > _READS:
-            self._stop("it is made of too many pieces")
-        data = self._stream.read(-1 if size is None else size)
         if self._reads == 1 and data.startswith((b"II", b"MM")):
-            self._header_bytes = _TIFF_HEADER_BYTES
+            self._most_header_bytes = _TIFF_HEADER_BYTES
+        # Formats without a header to walk through are read whole, with no size given.
+        if self.in_header and size > 0:
+            self._header_bytes += len(data)
+            if self._header_bytes > self._most_header_bytes:
+                self.problem = "its header is too large"
+        if self._reads > _READS:
+            self.problem = "it is made of too many pieces"
+        if self.problem is not None:
+            raise OSError(self.problem)
         return data
 
-    def _stop(self, problem: str) -> None:
-        self.problem = problem
-        raise OSError(problem)
-
-    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -353,16 +332,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits, where Pillow's own `convert` would clip it."""
     tags = getattr(image, "tag_v2", {})
-    if tags.get(_BITS, (16,))[0] not in (16, 32):
-        raise ValueError(f"its grey has {tags[_BITS][0]} bits; save it with 8 bits a channel")
+    if tags.get(_BITS, (16,))[0] not in (16, 32) or tags.get(_MEANING_OF_ZERO) == _ZERO_IS_WHITE:
+        raise ValueError("its shades of grey are stored in a rare way; save it with 8 bits")
     values = np.asarray(image)
     if values.min() < 0 or values.max() > _SIXTEEN_BIT_WHITE:
         raise ValueError("its pixels have more than 16 bits; save it with 8 bits a channel")
     grey = (values // (_SIXTEEN_BIT_WHITE // 255)).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if transparent is not None:
-        grey[values == transparent] = 255
-    return Image.fromarray(~grey if tags.get(_MEANING_OF_ZERO) == _ZERO_IS_WHITE else grey)
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey)
 
 
 def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
