@@ -231,6 +231,18 @@ def test_nothing_outside_the_image_root_is_read(encoder, tmp_path):
         assert ask(nlp, name)._.image_status["regions"] == status
 
 
+def test_initialisation_looks_for_urls_with_the_fetcher_alone(encoder):
+    nlp = tiny_pipeline(encoder)
+    doc = make_doc(nlp, "saw jordan today", image="https://example.org/a.png")
+    examples = [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})]
+    with pytest.raises(ValueError, match=r"E009.*E022"):
+        nlp.initialize(lambda: examples)
+    asked = []
+    nlp.get_pipe("msvse_ner").fetch = lambda url: asked.append(url) or picture("PER")
+    nlp.initialize(lambda: examples)
+    assert asked == ["https://example.org/a.png"]
+
+
 def test_untrained_views_are_masked_with_one_warning(encoder):
     """A view that too few training posts carried contributes nothing at prediction."""
     nlp = tiny_pipeline(encoder, min_view_share=0.5)

@@ -93,6 +93,19 @@ def test_no_file_is_a_pickle_and_none_names_a_folder_of_this_machine(trained, tm
                 list(pickletools.genops(content))
 
 
+def fetch_nothing(url: str) -> bytes:
+    raise TimeoutError(url)
+
+
+def test_a_fetcher_goes_to_worker_processes_and_into_no_saved_pipeline(trained, tmp_path):
+    before = trained.to_bytes()
+    trained.get_pipe("msvse_ner").fetch = fetch_nothing
+    assert via_pickle(trained, tmp_path).get_pipe("msvse_ner").fetch is fetch_nothing
+    assert trained.to_bytes() == before
+    assert via_disk(trained, tmp_path).get_pipe("msvse_ner").fetch is None
+    trained.get_pipe("msvse_ner").fetch = None
+
+
 @pytest.mark.parametrize("name", ["model", "vision", "cfg"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_a_half_written_pipeline_is_a_coded_error(trained, tmp_path, name, damage):
