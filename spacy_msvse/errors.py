@@ -159,6 +159,11 @@ class Warnings:
         "[MSVSE-W004] {count} of {total} training pictures cannot be read. The first problem: "
         "{first}"
     )
+    W005 = (
+        "[MSVSE-W005] Texts are read in pictures ([components.{name}.vision.texts]), but the "
+        "network is told of none. Add 'ocr' to `prefix_views` in [components.{name}.model], or set "
+        "`texts` to null."
+    )
     W006 = (
         "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have "
         "no sentence boundaries to split them short enough, so some of their text is left out. "

@@ -29,7 +29,9 @@ VIEWS = NetworkConfig(
     prefix_views=DEFAULT_CONFIG["model"]["prefix_views"],
     joint_views=DEFAULT_CONFIG["model"]["joint_views"],
 ).views
-SCALES = ("text", *VIEWS)
+#: The text in a picture, which is read where it is asked for.
+OCR = "ocr"
+SCALES = ("text", *VIEWS, OCR)
 
 Optimize = Enum("Optimize", {name: name for name in OPTIMIZE}, type=str)  # type: ignore[misc]
 
@@ -105,7 +107,7 @@ def init_config_cli(
 def make_config(
     *,
     encoder: str | None = None,
-    scales: Collection[str] = SCALES,
+    scales: Collection[str] = VIEWS,
     optimize: str = "cpu",
     language: str = "en",
 ) -> str:
@@ -194,6 +196,9 @@ def choose_views(component: dict[str, Any], scales: Collection[str]) -> None:
     model = component["model"]
     for name in ("prefix_views", "joint_views"):
         model[name] = [view for view in model[name] if view in scales]
+    if OCR in scales:
+        model["prefix_views"].append(OCR)
+        component["vision"]["texts"] = {"@misc": "spacy-msvse.RapidOcr.v1"}
     if not model["prefix_views"] and not model["joint_views"]:
         # Nothing to tell apart from the text: one CRF, and no one looks at a picture.
         model.update(visual_classifier=False, multitask=False)
@@ -202,8 +207,8 @@ def choose_views(component: dict[str, Any], scales: Collection[str]) -> None:
     needed = set(scales)
     if "caption" in needed:
         needed.add("tags")  # the default caption is built from them
-    for scale, extractor in component["vision"].items():
-        if isinstance(extractor, dict) and scale not in needed:
+    for scale in component["vision"]:
+        if scale in VIEWS and scale not in needed:
             # Not left out, or it would be filled with the default.
             component["vision"][scale] = None
 

@@ -23,6 +23,7 @@ from ..extensions import SPANS_KEY
 from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
 from ..network.msvse import Msvse
 from ..vision.extract import VisualExtractor
+from ..vision.features import SCALES
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
 from .batch import find_entities, make_targets
@@ -141,13 +142,16 @@ class MsvseNer(TrainablePipe):
             (MSVSE-E009).
         """
         validate_get_examples(get_examples, "MsvseNer.initialize")
-        look = self.vision is not None and bool(network_config(self.model).views)
+        views = network_config(self.model).views
+        look = self.vision is not None and bool(views)
         found = survey(get_examples(), look=look, image_root=self.image_root, fetch=self.fetch)
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
             raise ValueError(Errors.E004.format(name=self.name))
         if self.vision is not None:
+            if "texts" in self.vision.extractors and set(views) <= set(SCALES):
+                warnings.warn(Warnings.W005.format(name=self.name), stacklevel=2)
             self.vision.initialize()
             self._adopt_vision()
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)

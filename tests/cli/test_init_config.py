@@ -119,6 +119,15 @@ def test_scales_choose_views_and_extractors(write):
     assert caption["vision"]["regions"] is None
 
 
+def test_text_in_the_picture_is_read_where_it_is_asked_for(write):
+    component = write(scales=["tags", "ocr"])["components"]["msvse_ner"]
+    assert component["model"]["prefix_views"] == ["tags", "ocr"]
+    assert component["vision"]["texts"]["@misc"] == "spacy-msvse.RapidOcr.v1"
+    component = write()["components"]["msvse_ner"]
+    assert "ocr" not in component["model"]["prefix_views"]
+    assert component["vision"]["texts"] is None
+
+
 def test_the_text_alone_needs_no_picture_and_one_crf(write):
     config = write(scales=["text"])
     component = config["components"]["msvse_ner"]

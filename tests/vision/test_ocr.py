@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import spacy
 from PIL import Image, ImageDraw, ImageFont
 from spacy.training import Example
 
@@ -200,17 +201,15 @@ def test_what_is_saved_is_empty_and_reads_the_same():
 
 
 def test_registry_knows_it():
-    from spacy import registry
-
     config = {"ocr": {"@misc": "spacy-msvse.RapidOcr.v1", "min_score": 0.5}}
-    assert registry.resolve(config)["ocr"] == RapidOcr(min_score=0.5)
+    assert spacy.registry.resolve(config)["ocr"] == RapidOcr(min_score=0.5)
 
 
 SIGNS = {"PER": "visit", "LOC": "today", "ORG": "nice"}
 
 
 def test_text_in_the_picture_reaches_the_network(tmp_path):
-    """Posts of one text, whose type stands in the picture and nowhere else."""
+    """Posts of one text, whose type stands in the picture alone; what the user tells wins."""
     nlp = tiny_pipeline(
         save_encoder(tmp_path / "encoder"),
         model={"prefix_views": ["ocr"], "joint_views": []},
@@ -235,8 +234,25 @@ def test_text_in_the_picture_reaches_the_network(tmp_path):
         assert doc._.image_status == {"ocr": "used"}
         assert entities(doc) == [("jordan", label)]
 
-    nlp.to_disk(tmp_path / "pipeline")
-    import spacy
+    told = make_doc(nlp, "saw jordan again", image=pictures["PER"], texts={"ocr": SIGNS["LOC"]})
+    assert entities(nlp(told)) == [("jordan", "LOC")]
+    assert told._.image_texts == {"ocr": SIGNS["LOC"]}
 
+    nlp.to_disk(tmp_path / "pipeline")
     restored = spacy.load(tmp_path / "pipeline")
     assert entities(restored(post("LOC"))) == [("jordan", "LOC")]
+
+
+def test_texts_that_no_view_reads_are_warned_of(tmp_path):
+    vision = {
+        "@misc": "spacy-msvse.VisualExtractor.v1",
+        "texts": {"@misc": "spacy-msvse.RapidOcr.v1"},
+    }
+    nlp = tiny_pipeline(
+        save_encoder(tmp_path / "encoder"),
+        model={"prefix_views": ["tags"], "joint_views": []},
+        vision=vision,
+    )
+    doc = make_doc(nlp, "saw jordan again", tags=["red"])
+    with pytest.warns(UserWarning, match=r"MSVSE-W005.*vision\.texts.*prefix_views"):
+        nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})])
