@@ -19,6 +19,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from spacy_msvse.component.reading import read_posts
+from spacy_msvse.vision.extract import VisualExtractor, fill_store
+from spacy_msvse.vision.picture import picture_name
+from spacy_msvse.vision.store import FeatureStore
 
 from .conftest import CountingExtractor, encode, photo
 
@@ -27,8 +34,8 @@ REFUSED, DECODED, EITHER = "refused", "decoded", "refused or decoded"
 #: Seconds after which the run gives up on a file.
 PATIENCE = 60
 
-#: Side of a square that is legal, but takes a while and much memory: 41 million pixels.
-LARGE = 6400
+#: Side of a square that is legal, but takes a while and much memory: 16 million pixels.
+LARGE = 4000
 
 MEGABYTE = 2**20
 
@@ -342,15 +349,7 @@ def run(folder: Path, names: list[str]) -> dict:
         if it was; what a second run says, with files in batches; what `read_posts` says; and the
         bytes that memory has grown by.
     """
-    import spacy
-
-    from spacy_msvse import make_doc
-    from spacy_msvse.component.reading import read_posts
-    from spacy_msvse.vision.extract import VisualExtractor, fill_store
-    from spacy_msvse.vision.picture import picture_name
-    from spacy_msvse.vision.store import FeatureStore
-
-    root, nlp = folder / "root", spacy.blank("en")
+    root, vocab = folder / "root", Vocab()
     visual = VisualExtractor(regions=CountingExtractor(), tags=CountingExtractor())
     before = peak()
 
@@ -366,7 +365,9 @@ def run(folder: Path, names: list[str]) -> dict:
     faulthandler.dump_traceback_later(10 * PATIENCE, exit=True)
     with FeatureStore(folder / "in-batches") as store:
         report = fill_store(names, visual, store, root)
-        docs = [make_doc(nlp, "look", image=name) for name in names]
+        docs = [Doc(vocab, words=["look"]) for _ in names]
+        for doc, name in zip(docs, names, strict=True):
+            doc._.image = name
         posts = read_posts(
             docs, ("tags",), vision=visual, store=store, image_root=root, policy="ignore"
         )
