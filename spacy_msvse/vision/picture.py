@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
 from ..errors import Errors
 
@@ -21,8 +22,8 @@ MAX_BYTES = 64 * 2**20
 #: Width times height that a picture may have.
 MAX_PIXELS = 64 * 2**20
 
-#: What people post. Pillow's other formats are old, rare, slow (JPEG 2000), or (EPS) start a
-#: further program.
+#: What people post. Pillow's other formats are old or rare, and two are worse: EPS starts a
+#: further program; JPEG 2000 may take 10 seconds within the limits, thrice the slowest of these.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 
 #: What turns a URL into the encoded bytes of a picture, or raises any error. It is called with http
@@ -47,7 +48,7 @@ _SCANNED_PIXELS = 24 * MAX_PIXELS
 _EXIF_BYTES = 2**16
 #: Characters of a name that messages show.
 _SHOWN = 200
-_BITS, _MEANING_OF_ZERO, _ZERO_IS_WHITE = 258, 262, 0  # tags and a value of TIFF
+_ZERO_IS_WHITE = 0  # in TIFF
 _SIXTEEN_BIT_WHITE = 65535
 
 
@@ -332,8 +333,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits, where Pillow's own `convert` would clip it."""
     tags = getattr(image, "tag_v2", {})
-    if tags.get(_BITS, (16,))[0] not in (16, 32) or tags.get(_MEANING_OF_ZERO) == _ZERO_IS_WHITE:
-        raise ValueError("its shades of grey are stored in a rare way; save it with 8 bits")
+    bits, zero = tags.get(BITSPERSAMPLE, (16,)), tags.get(PHOTOMETRIC_INTERPRETATION)
+    if bits not in [(16,), (32,)] or zero == _ZERO_IS_WHITE:
+        raise ValueError("its grey is stored in a rare way; save it with 8 bits a channel")
     values = np.asarray(image)
     if values.min() < 0 or values.max() > _SIXTEEN_BIT_WHITE:
         raise ValueError("its pixels have more than 16 bits; save it with 8 bits a channel")

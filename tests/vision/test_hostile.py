@@ -25,6 +25,24 @@ PATIENCE = 5
 MEMORY = 5 * 4 * LARGE**2 + 32 * 16 * 2**20
 
 
+#: What would keep a decoder busy for minutes, and why it does not come to that.
+BOMBS = {
+    "chunks.png": "too many pieces",
+    "texts.png": "too many pieces",
+    "pieces.png": "too many pieces",
+    "fill.jpg": "too many pieces",
+    "markers.jpg": "too many pieces",
+    "blocks.gif": "too many pieces",
+    "comments.gif": "too many pieces",
+    "segments.jpg": "header is too large",
+    "strips.tif": "header is too large",
+    "scans.jpg": "1006 scans, too many for its size",
+    "runs.bmp": "bmp_rle, is too slow",
+    "numbers.ppm": "ppm_plain, is too slow",
+    "maximum.ppm": "ppm, is too slow",
+}
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> dict:
     """What a fresh process, whose memory is its own, says of all files."""
@@ -62,6 +80,11 @@ def test_memory_stays_within_bounds(outcome):
 
 def test_what_is_no_picture_is_refused(outcome):
     assert [file["name"] for file in of(outcome, REFUSED) if file["reason"] is None] == []
+
+
+def test_decoders_are_not_kept_busy_for_minutes(outcome):
+    reasons = {file["name"]: file["reason"] for file in outcome["files"]}
+    assert {name for name, why in BOMBS.items() if why not in reasons[name]} == set()
 
 
 def test_what_is_a_picture_is_decoded(outcome):

