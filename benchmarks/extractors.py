@@ -1,0 +1,154 @@
+"""How many pictures a second each extractor looks at, and how large it is: the README's table.
+
+python benchmarks/extractors.py OUTPUT.json   (ten minutes on one core, 6 GB)
+
+The networks have the sizes of the published ones and random weights, which take as long.
+"""
+
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from wasabi import msg
+
+ROUNDS = 3
+PHOTO = (640, 480)
+
+
+def main(output: Annotated[Path, typer.Argument(help="JSON file to write")]) -> None:
+    """Measure every extractor in turn, on one thread; write a file and print a table."""
+    torch.set_num_threads(1)
+    rows = []
+    for name, count, make in cases():
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            rows.append({"extractor": name, **measure(make(Path(folder)), count)})
+        print(json.dumps(rows[-1]), file=sys.stderr)
+    report = {"platform": platform.platform(), "torch": torch.__version__, "extractors": rows}
+    output.write_text(json.dumps(report, indent=2))
+    table = [
+        (row["extractor"], f"{row['pictures_per_second']:.2f}", f"{row['mb']:.0f}") for row in rows
+    ]
+    msg.table(table, header=("extractor", "pictures/s", "MB"), divider=True)
+
+
+def cases() -> Iterator[tuple[str, int, Callable[[Path], Any]]]:
+    """Name, number of pictures in a batch, and what makes the extractor in a folder."""
+    from spacy_msvse.vision.ocr import RapidOcr
+    from spacy_msvse.vision.regions import EfficientNetLite0
+
+    yield "EfficientNetLite0", 16, lambda folder: EfficientNetLite0()
+    yield "RapidOcr", 8, lambda folder: RapidOcr()
+    for architecture in ("resnet50", "resnet152"):
+        yield architecture, 16, lambda folder, name=architecture: make_backbone(folder, name)
+    for architecture, count in (
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", 8),
+        ("fasterrcnn_resnet50_fpn_v2", 2),
+    ):
+        yield architecture, count, lambda folder, name=architecture: make_detector(folder, name)
+    for name in ("CLIP ViT-B/32", "DINOv2-small", "SigLIP-base"):
+        yield name, 16, lambda folder, name=name: make_encoder(folder, name)
+    yield "BLIP-base", 4, make_captioner
+
+
+def measure(extractor: Any, count: int) -> dict[str, float]:
+    """Pictures a second of processor time, the median of some rounds, and the size in MB."""
+    generator = np.random.default_rng(0)
+    pictures = []
+    for _ in range(count):
+        noise = Image.fromarray(generator.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        pictures.append(noise.resize(PHOTO, Image.Resampling.BICUBIC))
+    extractor.initialize()
+    extractor.extract(pictures[:1], [])
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        extractor.extract(pictures, [])
+        seconds.append(time.process_time() - began)
+    network = getattr(extractor, "network", None)
+    tensors = [] if network is None else [*network.parameters(), *network.buffers()]
+    return {
+        "pictures_per_second": count / statistics.median(seconds),
+        "mb": sum(tensor.nbytes for tensor in tensors) / 1e6,
+    }
+
+
+def make_backbone(folder: Path, architecture: str) -> Any:
+    """A classifier of torchvision."""
+    from spacy_msvse.vision.grids import TorchvisionBackbone
+
+    return TorchvisionBackbone(save_torchvision(folder, architecture), architecture=architecture)
+
+
+def make_detector(folder: Path, architecture: str) -> Any:
+    """A detector of torchvision. Random weights detect as much at every threshold."""
+    from spacy_msvse.vision.detectors import TorchvisionDetector
+
+    weights = save_torchvision(folder, architecture, weights_backbone=None)
+    return TorchvisionDetector(weights, architecture=architecture, min_score=0.0)
+
+
+def save_torchvision(folder: Path, architecture: str, **settings: Any) -> str:
+    """Save random weights."""
+    from safetensors.torch import save_file
+    from torchvision.models import get_model
+
+    network = get_model(architecture, weights=None, **settings)
+    path = folder / "weights.safetensors"
+    save_file({name: t.contiguous() for name, t in network.state_dict().items()}, path)
+    return str(path)
+
+
+def make_encoder(folder: Path, name: str) -> Any:
+    """A vision encoder of transformers, on 224 x 224 pixels."""
+    import transformers
+
+    from spacy_msvse.vision.encoders import TransformersEncoder
+
+    square = {"height": 224, "width": 224}
+    if name.startswith("CLIP"):
+        config: Any = transformers.CLIPVisionConfig(patch_size=32)
+        model: Any = transformers.CLIPVisionModel(config)
+        processor: Any = transformers.CLIPImageProcessor()
+    elif name.startswith("DINOv2"):
+        config = transformers.Dinov2Config(
+            hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14
+        )
+        model = transformers.Dinov2Model(config)
+        processor = transformers.BitImageProcessor(crop_size=square)
+    else:
+        model = transformers.SiglipVisionModel(transformers.SiglipVisionConfig(image_size=224))
+        processor = transformers.SiglipImageProcessor(size=square)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return TransformersEncoder(str(folder))
+
+
+def make_captioner(folder: Path) -> Any:
+    """BLIP, with a vocabulary that means nothing and never an end: the longest captions."""
+    import transformers
+
+    from spacy_msvse.vision.captions import TransformersCaption
+
+    model = transformers.BlipForConditionalGeneration(transformers.BlipConfig())
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(folder)
+    transformers.BlipImageProcessor().save_pretrained(folder)
+    words = [f"w{number}" for number in range(model.config.text_config.vocab_size - 1)]
+    (folder / "vocab.txt").write_text("\n".join(["[UNK]", *words]))
+    tokenizer = transformers.BertTokenizerFast(vocab_file=str(folder / "vocab.txt"))
+    tokenizer.save_pretrained(folder)
+    return TransformersCaption(str(folder))
+
+
+if __name__ == "__main__":
+    typer.run(main)
