@@ -122,6 +122,28 @@ class Errors:
         "Restore them in [components.msvse_ner.vision], or call `initialize` again."
     )
 
+    E060 = (
+        "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
+        "copy, or delete it and extract the pictures again."
+    )
+    E061 = "[MSVSE-E061] The extractor failed on picture '{name}': {reason}."
+    E062 = (
+        "[MSVSE-E062] The feature store '{path}' holds nothing of an extractor whose fingerprint "
+        "begins with '{fingerprint}'. `python -m spacy msvse store info` lists those it knows."
+    )
+    E063 = (
+        "[MSVSE-E063] The feature store '{path}' is in use, so its data cannot be replaced. Wait "
+        "for the processes that have it open, or end them, and try again."
+    )
+    E064 = (
+        "[MSVSE-E064] Nothing of the feature store '{path}' would be left. Check the data and "
+        "`--image-root`; if nothing is to be kept, delete the folder."
+    )
+    E065 = (
+        "[MSVSE-E065] The feature store '{path}' cannot be opened, read or written: {reason}. What "
+        "it holds is whole. Check its disk, make room if it is full, and run again to go on."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

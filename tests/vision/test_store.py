@@ -2,13 +2,15 @@ import multiprocessing
 import os
 import pickle
 import signal
+from dataclasses import asdict
 
 import lmdb
 import numpy as np
 import pytest
+import srsly
 
 from spacy_msvse.vision.features import PictureFeatures
-from spacy_msvse.vision.store import FeatureStore
+from spacy_msvse.vision.store import FeatureStore, pack, unpack
 
 KEY, OTHER_KEY, EXTRACTOR = "a" * 64, "b" * 64, "e" * 64
 
@@ -18,12 +20,22 @@ def features(seed: int = 0) -> PictureFeatures:
     return PictureFeatures(
         regions=random.random((17, 1280), dtype=np.float32),
         boxes=random.random((17, 4), dtype=np.float32),
-        region_labels=["", "cup"],
-        region_scores=[0.0, 0.5],
+        region_labels=["", *["cup"] * 16],
+        region_scores=[0.0, *[0.5] * 16],
         tags=["cup", "tray"],
         caption="a picture of cup and tray",
         texts={"ocr": "Grüße 😀"},
     )
+
+
+def put_raw(store: FeatureStore, record: bytes) -> None:
+    """Put a record that the store would not write."""
+    path = store.path
+    store.close()
+    environment = lmdb.open(str(path), map_size=2**30)
+    with environment.begin(write=True) as transaction:
+        transaction.put(f"{EXTRACTOR}:{KEY}".encode(), bytes(record))
+    environment.close()
 
 
 def test_what_is_put_is_got(tmp_path):
@@ -60,6 +72,68 @@ def test_got_arrays_may_be_written_to(tmp_path):
         found = store.get(KEY, EXTRACTOR)
     found.regions[0] = 0
     found.boxes[0] = 0
+
+
+def test_record_can_be_told_without_reading_it(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put(KEY, EXTRACTOR, features())
+        assert store.holds(KEY, EXTRACTOR)
+        assert not store.holds(OTHER_KEY, EXTRACTOR)
+        assert not store.holds(KEY, EXTRACTOR[:-1])
+        assert store.knows(EXTRACTOR)
+        assert not store.knows(EXTRACTOR[:-1])
+        assert not store.knows("f" * 64)
+
+
+def test_all_records_can_be_gone_through(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
+        found = [(fingerprint, key, unpack(record)) for fingerprint, key, record in store.scan()]
+    assert [row[:2] for row in found] == [(EXTRACTOR, KEY), (EXTRACTOR, OTHER_KEY)]
+    assert found[0][2].tags == ["cup", "tray"]
+
+
+@pytest.mark.parametrize("place", [0, 4, 8, 100, -1])
+def test_damaged_record_is_a_miss_and_can_be_put_again(tmp_path, place):
+    with FeatureStore(tmp_path) as store:
+        record = bytearray(pack(features()))
+        record[place] ^= 1
+        put_raw(store, record)
+        assert store.get(KEY, EXTRACTOR) is None
+        store.put(KEY, EXTRACTOR, features())
+        assert store.get(KEY, EXTRACTOR) is not None
+
+
+def test_record_of_the_time_before_checksums_is_read(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        put_raw(store, srsly.msgpack_dumps(asdict(PictureFeatures(tags=["cup"]))))
+        assert store.get(KEY, EXTRACTOR).tags == ["cup"]
+
+
+def test_file_that_is_cut_short_is_refused_instead_of_ending_the_process(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put(KEY, EXTRACTOR, features())
+    os.truncate(tmp_path / "data.mdb", (tmp_path / "data.mdb").stat().st_size - 4096)
+    with pytest.raises(ValueError, match=r"E060.*has \d+ bytes instead of \d+"):
+        FeatureStore(tmp_path, readonly=True)
+
+
+def test_file_that_is_no_store_is_refused(tmp_path):
+    (tmp_path / "data.mdb").write_bytes(b"no store" * 2000)
+    with pytest.raises(ValueError, match="E060"):
+        FeatureStore(tmp_path)
+
+
+def test_file_is_never_shorter_than_lmdb_says(tmp_path):
+    """Whatever is put again, larger or smaller: a store that is whole must not be refused."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        with FeatureStore(tmp_path) as store:
+            keys = random.integers(0, 30, 20)
+            store.put_many(
+                (f"{key:064}", EXTRACTOR, PictureFeatures(caption="x" * random.integers(20_000)))
+                for key in keys
+            )
 
 
 def test_other_picture_or_extractor_is_a_miss(tmp_path):
