@@ -131,17 +131,13 @@ class Errors:
         "[MSVSE-E062] The feature store '{path}' holds nothing of an extractor whose fingerprint "
         "begins with '{fingerprint}'. `python -m spacy msvse store info` lists those it knows."
     )
-    E063 = (
-        "[MSVSE-E063] The feature store '{path}' is in use, so its data cannot be replaced. Wait "
-        "for the processes that have it open, or end them, and try again."
-    )
     E064 = (
         "[MSVSE-E064] Nothing of the feature store '{path}' would be left. Check the data and "
         "`--image-root`; if nothing is to be kept, delete the folder."
     )
     E065 = (
-        "[MSVSE-E065] The feature store '{path}' cannot be opened, read or written: {reason}. What "
-        "it holds is whole. Check its disk, make room if it is full, and run again to go on."
+        "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. What it "
+        "holds is whole. Check its permissions and the room on its disk, and run again to go on."
     )
 
 

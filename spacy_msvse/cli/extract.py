@@ -2,21 +2,19 @@
 
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import srsly
+import spacy
 import typer
 from spacy import util
-from spacy.tokens import DocBin
 from spacy.util import registry
-from spacy.vocab import Vocab
 from tqdm import tqdm
 from wasabi import msg
 
 from ..component.factory import DEFAULT_CONFIG
 from ..component.posts import picture_source
+from ..corpus.audit import read_docs
 from ..vision.extract import VisualExtractor
 from ..vision.fill import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore
@@ -26,7 +24,7 @@ from . import app
 @app.command("extract")
 def extract_cli(
     data_path: Annotated[
-        Path, typer.Argument(help="The .spacy file of posts", exists=True, dir_okay=False)
+        Path, typer.Argument(help="The .spacy file of posts, or a folder of such", exists=True)
     ],
     store_path: Annotated[
         Path, typer.Argument(help="Folder of the feature store", file_okay=False)
@@ -38,10 +36,6 @@ def extract_cli(
     image_root: Annotated[
         Path | None,
         typer.Option("--image-root", "-i", help="Folder of the pictures", exists=True),
-    ] = None,
-    report_path: Annotated[
-        Path | None,
-        typer.Option("--report", "-r", help="JSON file to write counts and failures to"),
     ] = None,
     workers: Annotated[
         int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=1)
@@ -75,8 +69,6 @@ def extract_cli(
     except ValueError as error:
         msg.fail(str(error), exits=1)
     print_report(report, time.perf_counter() - start)
-    if report_path is not None:
-        write_report(report_path, report)
 
 
 def load_extractor(config_path: Path) -> VisualExtractor:
@@ -99,12 +91,12 @@ def load_extractor(config_path: Path) -> VisualExtractor:
 def read_sources(data_path: Path) -> list[str | bytes]:
     """Read what pictures a corpus refers to.
 
-    data_path (Path): The .spacy file of posts.
+    data_path (Path): The .spacy file of posts, or a folder of such.
     RETURNS (list): Paths and encoded bytes, in the order of the posts that have a picture.
-    RAISES (ValueError): If something else was assigned (MSVSE-E008).
+    RAISES (ValueError): If there are no posts to read (MSVSE-E042), or something else than a
+        picture was assigned (MSVSE-E008).
     """
-    docs = DocBin().from_disk(data_path).get_docs(Vocab())
-    sources = (picture_source(doc) for doc in docs)
+    sources = (picture_source(doc) for doc in read_docs(data_path, spacy.blank("xx")))
     return [source for source in sources if source is not None]
 
 
@@ -120,14 +112,3 @@ def print_report(report: ExtractionReport, seconds: float) -> None:
         f"{report.pictures} pictures: {report.extracted} extracted, {report.stored} stored "
         f"already, {len(report.failed)} unreadable; {report.pictures / seconds:.1f} pictures/s"
     )
-
-
-def write_report(path: Path, report: ExtractionReport) -> None:
-    """Write counts and failures.
-
-    path (Path): The JSON file.
-    report (ExtractionReport): What was done.
-    """
-    failed = [{"picture": name, "reason": reason} for name, reason in report.failed]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_json(path, {**asdict(report), "failed": failed})

@@ -6,14 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import spacy
 import srsly
 import typer
-from spacy.tokens import DocBin
-from spacy.vocab import Vocab
-from tqdm import tqdm
 from wasabi import msg
 
 from ..component.posts import picture_source
+from ..corpus.audit import read_docs
 from ..errors import Errors
 from ..vision.picture import PictureError, picture_key
 from ..vision.store import FeatureStore
@@ -91,9 +90,8 @@ def prune_cli(
         typer.Option(
             "--data",
             "-d",
-            help="The .spacy file whose pictures to keep; may be repeated",
+            help="The .spacy file, or a folder of such, whose pictures to keep; may be repeated",
             exists=True,
-            dir_okay=False,
         ),
     ] = None,
     image_root: Annotated[
@@ -106,7 +104,7 @@ def prune_cli(
     """Drop records and give their space back.
 
     Damaged records always go. With --keep or --config those of all other extractors go too; with
-    --data those of all other pictures. The store must not be in use, and is whole at any moment.
+    --data those of all other pictures. While others use the store its file stays as large as it is.
     """
     try:
         kept = known_fingerprints(store_path, fingerprints or [], config_path)
@@ -128,6 +126,8 @@ def prune_cli(
     if report.size_after is not None:
         before, after = format_size(report.size_before), format_size(report.size_after)
         msg.text(f"{before} before, {after} now")
+    elif not dry_run:
+        msg.warn("Others use the store, so the space is left to further records")
 
 
 def known_fingerprints(
@@ -150,7 +150,7 @@ def known_fingerprints(
     if not wanted:
         return None
     with FeatureStore(store_path, readonly=True) as store:
-        known = {counts.fingerprint for counts in summarize(store).extractors}
+        known = {fingerprint for _, fingerprint, _ in store.scan()}
     found = set()
     for prefix in wanted:
         matching = {fingerprint for fingerprint in known if fingerprint.startswith(prefix)}
@@ -163,17 +163,15 @@ def known_fingerprints(
 def picture_keys(data_paths: Iterable[Path], image_root: Path | None) -> set[str]:
     """Read the pictures of posts, as far as they can be read, and name them by their content.
 
-    data_paths (Iterable[Path]): The .spacy files.
+    data_paths (Iterable[Path]): The .spacy files, or folders of such.
     image_root (Path): Folder of the pictures.
     RETURNS (set): Keys of pictures, also those by which posts name features in a store.
-    RAISES (ValueError): If something else than a picture was assigned (MSVSE-E008).
+    RAISES (ValueError): If there are no posts to read (MSVSE-E042), or something else than a
+        picture was assigned (MSVSE-E008).
     """
     keys = set()
-    unreadable = []
     for path in data_paths:
-        docs = DocBin().from_disk(path)
-        posts = docs.get_docs(Vocab())
-        for doc in tqdm(posts, total=len(docs), unit=" posts", disable=not sys.stderr.isatty()):
+        for doc in read_docs(path, spacy.blank("xx"), progress=sys.stderr.isatty()):
             if isinstance(doc._.image_features, str):
                 keys.add(doc._.image_features)
             source = picture_source(doc)
@@ -181,9 +179,7 @@ def picture_keys(data_paths: Iterable[Path], image_root: Path | None) -> set[str
                 if source is not None:
                     keys.add(picture_key(source, image_root))
             except PictureError as error:
-                unreadable.append(str(error))
-    for problem in unreadable:
-        typer.echo(problem, err=True)
+                typer.echo(str(error), err=True)
     return keys
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
-from typing import IO, Any
-from weakref import WeakValueDictionary
+from typing import Any
+from weakref import WeakValueDictionary, finalize
 from zlib import crc32
 
 import lmdb
@@ -32,12 +32,8 @@ MAX_READERS = 1024
 #: The file that LMDB keeps all records in.
 DATA_FILE = "data.mdb"
 
-#: Whoever has the folder open shares a lock of this file; whoever replaces the data has it alone.
-USERS_FILE = "users.lock"
-
-#: Before each record: a mark and the checksum of what follows.
-_HEADER = Struct(">4sI")
-_MARK = b"MSV1"
+#: Before each record: the checksum of what follows.
+_CHECKSUM = Struct(">I")
 
 #: LMDB describes itself in the first pages of a file.
 _META_PAGES = 2
@@ -50,8 +46,8 @@ _DAMAGE = (
     lmdb.VersionMismatchError,
 )
 
-#: What LMDB raises where the operating system does not let it go on.
-_REFUSALS = (lmdb.Error, lmdb.DiskError, lmdb.MapFullError)
+#: LMDB lets a process open a folder once, so its stores share; by process and folder.
+_environments: WeakValueDictionary[tuple[int, Path], lmdb.Environment] = WeakValueDictionary()
 
 
 class FeatureStore:
@@ -59,17 +55,20 @@ class FeatureStore:
 
     Every write is one LMDB transaction: whole or not at all, also when the process is killed.
     Many processes may read while one writes; several that write take turns. A store may be used
-    after a fork and may be pickled; each process opens the folder for itself.
+    after a fork and may be pickled; each process opens the folder for itself. A record that the
+    disk has damaged counts as absent.
 
     path (Path): A folder; created unless `readonly`.
-    readonly (bool): Never write. `put` and `put_many` then raise `lmdb.ReadonlyError`.
-    RAISES (ValueError): If there is no store to read (MSVSE-E033) or it is damaged (MSVSE-E060).
+    readonly (bool): Never write. To try is an error (MSVSE-E065).
+    RAISES (ValueError): If there is no store to read (MSVSE-E033), it is damaged beyond single
+        records (MSVSE-E060) or cannot be opened (MSVSE-E065). The last two may also be raised
+        whenever the store is used.
     """
 
     def __init__(self, path: str | Path, readonly: bool = False) -> None:
         self.path = Path(path)
         self.readonly = readonly
-        self._folder: _OpenFolder | None = None
+        self._environment: lmdb.Environment | None = None
         self._process = 0
         if not readonly:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -82,37 +81,35 @@ class FeatureStore:
 
         key (str): The picture, see `picture_key`.
         fingerprint (str): The extractor, see `Extractor.fingerprint`.
-        RETURNS (PictureFeatures): The features; None if they are not stored, or damaged.
-        RAISES (ValueError): If the store is damaged beyond single records (MSVSE-E060).
+        RETURNS (PictureFeatures): The features; None if they are not stored.
         """
         with self._transaction() as transaction:
-            data = transaction.get(record_key(key, fingerprint))
-        if data is None:
-            return None
-        try:
-            return unpack(data)
-        except ValueError:
-            return None
+            record = transaction.get(_record_name(key, fingerprint))
+            if record is None:
+                return None
+            try:
+                return unpack(record)
+            except ValueError:
+                return None
 
     def holds(self, key: str, fingerprint: str) -> bool:
-        """Whether there is a record of a picture, without reading it.
+        """Whether there is a sound record of a picture, without decoding it.
 
         key (str): The picture, see `picture_key`.
         fingerprint (str): The extractor, see `Extractor.fingerprint`.
         RETURNS (bool): True if so.
-        RAISES (ValueError): If the store is damaged beyond single records (MSVSE-E060).
         """
         with self._transaction() as transaction:
-            return transaction.cursor().set_key(record_key(key, fingerprint))
+            record = transaction.get(_record_name(key, fingerprint))
+            return record is not None and _is_sound(record)
 
     def knows(self, fingerprint: str) -> bool:
         """Whether there is a record of an extractor.
 
         fingerprint (str): The extractor, see `Extractor.fingerprint`.
         RETURNS (bool): True if so.
-        RAISES (ValueError): If the store is damaged beyond single records (MSVSE-E060).
         """
-        start = record_key("", fingerprint)
+        start = _record_name("", fingerprint)
         with self._transaction() as transaction:
             cursor = transaction.cursor()
             return cursor.set_range(start) and bytes(cursor.key()).startswith(start)
@@ -123,7 +120,6 @@ class FeatureStore:
         key (str): The picture, see `picture_key`.
         fingerprint (str): The extractor, see `Extractor.fingerprint`.
         features (PictureFeatures): The features; regions are stored with 16 bits.
-        RAISES (ValueError): If the store cannot be written (MSVSE-E065).
         """
         self.put_many([(key, fingerprint, features)])
 
@@ -131,34 +127,36 @@ class FeatureStore:
         """Store many features in one transaction.
 
         items (Iterable): What `put` takes: key, fingerprint and features of each picture.
-        RAISES (ValueError): If the store cannot be written, mostly for want of space
-            (MSVSE-E065).
         """
-        # Each key once, since LMDB leaves a hole in the file where a new record is replaced.
-        records = {
-            record_key(key, fingerprint): pack(features) for key, fingerprint, features in items
-        }
-        with self._transaction(write=not self.readonly) as transaction:
-            for key, record in records.items():
-                transaction.put(key, record)
+        with self._transaction(write=True) as transaction:
+            for key, fingerprint, features in items:
+                transaction.put(_record_name(key, fingerprint), pack(features))
+
+    def drop(self, names: Iterable[tuple[str, str]]) -> None:
+        """Delete records in one transaction. Their space waits for others: see `compact`.
+
+        names (Iterable): Key and fingerprint of each.
+        """
+        with self._transaction(write=True) as transaction:
+            for key, fingerprint in names:
+                transaction.delete(_record_name(key, fingerprint))
 
     def scan(self) -> Iterator[tuple[str, str, memoryview]]:
-        """Go through all records as they lie on disk, those of one extractor together.
+        """Go through all records, those of one extractor together.
 
-        YIELDS (tuple): Fingerprint, key of the picture, and the record, see `unpack`, which is
-            read from disk when it is looked at and gone with the next.
-        RAISES (ValueError): If the store is damaged beyond single records (MSVSE-E060).
+        YIELDS (tuple): Key, fingerprint, and what `pack` made, which is gone with the next.
         """
-        with coded_errors(self.path):
-            yield from scan(self._open())
+        with self._transaction() as transaction:
+            for name, record in transaction.cursor():
+                fingerprint, _, key = bytes(name).decode(errors="replace").rpartition(":")
+                yield key, fingerprint, memoryview(record)
 
-    def page_sizes(self) -> tuple[int, int]:
+    def sizes(self) -> tuple[int, int]:
         """How much of the disk the store takes.
 
-        RETURNS (tuple): Bytes of the file, and those of them that hold no record and wait for one.
+        RETURNS (tuple): Bytes of the file, and those of them that wait for further records.
         """
-        environment = self._open()
-        stat = environment.stat()
+        stat = self._open().stat()
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         size = (self.path / DATA_FILE).stat().st_size
         return size, max(0, size - (pages + _META_PAGES) * stat["psize"])
@@ -168,7 +166,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Let go of the folder. The store opens it again when it is used again."""
-        self._folder = None
+        self._environment = None
 
     def __enter__(self) -> "FeatureStore":
         return self
@@ -186,159 +184,81 @@ class FeatureStore:
 
     @contextmanager
     def _transaction(self, write: bool = False) -> Iterator[lmdb.Transaction]:
-        with coded_errors(self.path), self._open().begin(write=write) as transaction:
-            yield transaction
+        environment = self._open()
+        with _coded_errors(self.path):
+            if write and self.readonly:
+                raise lmdb.ReadonlyError("the store was opened to be read")
+            with environment.begin(write=write, buffers=True) as transaction:
+                yield transaction
+            missing = _missing_bytes(environment, self.path) if write else 0
+        if missing:  # LMDB leaves out pages at the end that it has taken and not used
+            with (self.path / DATA_FILE).open("ab") as file:
+                file.write(bytes(missing))
 
     def _open(self) -> lmdb.Environment:
         """The environment of this process: one inherited through a fork must not be used."""
-        if self._folder is None or self._process != os.getpid():
+        if self._environment is None or self._process != os.getpid():
             self._process = os.getpid()
-            self._folder = _open_folder(self.path.resolve())
-        return self._folder.environment
+            self._environment = _shared_environment(self.path.resolve())
+        return self._environment
 
 
-class _OpenFolder:
-    """A folder as this process has it open, until the last store lets go of it."""
+def compact(path: Path) -> bool:
+    """Give back the space that waits for records, unless others have the store open.
 
-    def __init__(self, path: Path) -> None:
-        # Stores that share a folder may differ in `readonly`, so the folder decides.
-        writable = os.access(path, os.W_OK)
-        self.lock = lock_folder(path)
-        self.environment = open_environment(path, readonly=not writable, lock=writable)
-        self.environment.reader_check()  # frees the slots of readers that were killed
+    Killed at any moment, the store is as it was or as it should be.
 
-
-#: LMDB lets a process open a folder once, so its stores share; by process and folder.
-_folders: WeakValueDictionary[tuple[int, Path], _OpenFolder] = WeakValueDictionary()
-
-
-def _open_folder(path: Path) -> _OpenFolder:
-    for (process, _), inherited in list(_folders.items()):
-        if process != os.getpid():
-            inherited.environment.close()  # closes this process's copy; the parent keeps its own
-    key = os.getpid(), path
-    folder = _folders.get(key)
-    if folder is None:
-        folder = _folders[key] = _OpenFolder(path)
-    return folder
-
-
-def open_environment(path: Path, **options: Any) -> lmdb.Environment:
-    """Open the LMDB environment of a folder.
-
-    path (Path): The folder.
-    options: What `lmdb.open` takes besides.
-    RETURNS (Environment): The environment.
-    RAISES (ValueError): If the data are not LMDB's or have been cut short (MSVSE-E060).
+    path (Path): Folder of the store.
+    RETURNS (bool): Whether the space was given back.
+    RAISES (ValueError): If the store is damaged (MSVSE-E060) or cannot be written (MSVSE-E065).
     """
-    with coded_errors(path):
-        environment = lmdb.open(
-            str(path),
-            map_size=MAP_SIZE,
-            max_readers=MAX_READERS,
-            readahead=False,  # pictures are looked up in no order
-            **options,
-        )
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    size = (path / DATA_FILE).stat().st_size
-    if size < needed:  # to read what is missing would end the process
-        environment.close()
-        reason = f"{DATA_FILE} has {size} bytes instead of {needed}"
-        raise ValueError(Errors.E060.format(path=path, reason=reason))
-    return environment
-
-
-def lock_folder(path: Path, alone: bool = False) -> IO[bytes] | None:
-    """Keep the data of a folder from being replaced, or others from using them meanwhile.
-
-    path (Path): The folder.
-    alone (bool): Lock out all others instead of sharing the lock with them.
-    RETURNS (IO): A file that holds the lock until it is closed, which the end of the process does
-        too; None where there is nothing to lock.
-    RAISES (BlockingIOError): If `alone` and another store has the folder open.
-    """
-    if fcntl is None:
-        return None
-    file = path / USERS_FILE
+    copy = path / "compact.mdb"
     try:
-        stream = file.open("ab" if os.access(path, os.W_OK) else "rb")
-    except FileNotFoundError:  # a folder that may only be read and never was written to by us
-        return None
+        lock = _lock_folder(path, alone=True)
+    except BlockingIOError:
+        return False
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-    except OSError:
-        stream.close()
-        raise
-    return stream
-
-
-@contextmanager
-def coded_errors(path: Path) -> Iterator[None]:
-    """Raise what LMDB says of damage and of the operating system's refusals as our own errors.
-
-    path (Path): The folder in use.
-    RAISES (ValueError): If the store is damaged (MSVSE-E060) or its disk fails it (MSVSE-E065).
-    """
-    try:
-        yield
-    except _DAMAGE as error:
-        raise ValueError(Errors.E060.format(path=path, reason=error)) from error
-    except lmdb.Error as error:
-        if type(error) not in _REFUSALS:
-            raise
-        raise ValueError(Errors.E065.format(path=path, reason=error)) from error
-
-
-def scan(environment: lmdb.Environment) -> Iterator[tuple[str, str, memoryview]]:
-    """Go through all records of an environment. See `FeatureStore.scan`.
-
-    environment (Environment): The environment.
-    YIELDS (tuple): Fingerprint, key of the picture, and the record.
-    """
-    with environment.begin(buffers=True) as transaction:
-        for name, record in transaction.cursor():
-            fingerprint, _, key = bytes(name).decode(errors="backslashreplace").rpartition(":")
-            yield fingerprint, key, record
-
-
-def record_key(key: str, fingerprint: str) -> bytes:
-    """Name a record. The extractor comes first: all it has seen then lies together.
-
-    key (str): The picture, see `picture_key`.
-    fingerprint (str): The extractor, see `Extractor.fingerprint`.
-    RETURNS (bytes): What LMDB knows the record by.
-    """
-    return f"{fingerprint}:{key}".encode()
+        with (
+            _coded_errors(path),
+            _open_environment(path) as environment,
+            copy.open("wb") as stream,
+        ):
+            environment.copyfd(stream.fileno(), compact=True)
+            os.fsync(stream.fileno())
+        os.replace(copy, path / DATA_FILE)
+    except PermissionError:  # Windows, where an open file cannot be replaced
+        return False
+    finally:
+        copy.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+    return True
 
 
 def pack(features: PictureFeatures) -> bytes:
     """Make features into a record.
 
     features (PictureFeatures): The features; regions keep 16 bits.
-    RETURNS (bytes): A msgpack message behind a mark and a checksum.
+    RETURNS (bytes): A checksum and a msgpack message.
     """
     values = asdict(features)
     if features.regions is not None:
         values["regions"] = features.regions.astype(np.float16)
     message = srsly.msgpack_dumps(values)
-    return _HEADER.pack(_MARK, crc32(message)) + message
+    return _CHECKSUM.pack(crc32(message)) + message
 
 
 def unpack(record: bytes | memoryview) -> PictureFeatures:
     """Make a record into features.
 
-    record (bytes): What `pack` made. Records of the time before checksums have no header.
+    record (bytes): What `pack` made.
     RETURNS (PictureFeatures): The features, whose arrays may be written to.
     RAISES (ValueError): If the record is damaged; says how.
     """
-    message = memoryview(record)
-    if message[: len(_MARK)] == _MARK:
-        _, checksum = _HEADER.unpack_from(message)
-        message = message[_HEADER.size :]
-        if crc32(message) != checksum:
-            raise ValueError("its checksum is wrong")
+    if not _is_sound(record):
+        raise ValueError("its checksum is wrong")
     try:
-        features = PictureFeatures(**srsly.msgpack_loads(message))
+        features = PictureFeatures(**srsly.msgpack_loads(memoryview(record)[_CHECKSUM.size :]))
     except Exception as error:  # msgpack has many
         raise ValueError(f"it cannot be decoded ({error})") from error
     # Copies, since msgpack's arrays are views of the message and cannot be written to.
@@ -347,3 +267,89 @@ def unpack(record: bytes | memoryview) -> PictureFeatures:
     if features.boxes is not None:
         features.boxes = features.boxes.copy()
     return features
+
+
+def _is_sound(record: bytes | memoryview) -> bool:
+    message = memoryview(record)[_CHECKSUM.size :]
+    return record[: _CHECKSUM.size] == _CHECKSUM.pack(crc32(message))
+
+
+def _record_name(key: str, fingerprint: str) -> bytes:
+    """The extractor first: all it has seen then lies together."""
+    return f"{fingerprint}:{key}".encode()
+
+
+def _shared_environment(path: Path) -> lmdb.Environment:
+    for (process, _), inherited in list(_environments.items()):
+        if process != os.getpid():
+            inherited.close()  # closes this process's copy; the parent keeps its own
+    key = os.getpid(), path
+    environment = _environments.get(key)
+    if environment is None:
+        lock = _lock_folder(path)
+        try:
+            environment = _open_environment(path)
+        except ValueError:
+            if lock is not None:
+                os.close(lock)
+            raise
+        if lock is not None:
+            finalize(environment, os.close, lock)
+        environment.reader_check()  # frees the slots of readers that were killed
+        _environments[key] = environment
+    return environment
+
+
+def _open_environment(path: Path) -> lmdb.Environment:
+    # Stores that share an environment may differ in `readonly`, so the folder decides.
+    writable = os.access(path, os.W_OK)
+    with _coded_errors(path):
+        environment = lmdb.open(
+            str(path),
+            map_size=MAP_SIZE,
+            max_readers=MAX_READERS,
+            readonly=not writable,
+            lock=writable,
+            readahead=False,  # pictures are looked up in no order
+        )
+    missing = _missing_bytes(environment, path)
+    if missing:  # to read them would end the process
+        environment.close()
+        raise ValueError(
+            Errors.E060.format(path=path, reason=f"its end is missing: {missing} bytes")
+        )
+    return environment
+
+
+def _missing_bytes(environment: lmdb.Environment, path: Path) -> int:
+    """By how much the file is shorter than LMDB's pages."""
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    return max(0, needed - (path / DATA_FILE).stat().st_size)
+
+
+def _lock_folder(path: Path, alone: bool = False) -> int | None:
+    """Keep the data of a folder from being replaced or, `alone`, others from using them.
+
+    RETURNS (int): A descriptor that holds the lock until it is closed; None where there is no need.
+    RAISES (BlockingIOError): If `alone` and others use the folder.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def _coded_errors(path: Path) -> Iterator[None]:
+    """Raise what LMDB says of damage and of the operating system's refusals as our own errors."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ValueError(Errors.E060.format(path=path, reason=error)) from error
+    except lmdb.Error as error:
+        raise ValueError(Errors.E065.format(path=path, reason=error)) from error
