@@ -8,7 +8,9 @@ from typing import Annotated
 import spacy
 import typer
 from spacy import util
+from spacy.cli._util import setup_gpu
 from spacy.util import registry
+from thinc.api import get_torch_default_device
 from tqdm import tqdm
 from wasabi import msg
 
@@ -50,8 +52,8 @@ def extract_cli(
     try:
         extractor = load_extractor(config_path)
         extractor.initialize()
-        if gpu_id >= 0:
-            extractor.to(f"cuda:{gpu_id}")
+        setup_gpu(gpu_id, silent=True)
+        extractor.to(str(get_torch_default_device()))
         sources = read_sources(data_path)
         start = time.perf_counter()
         with (

@@ -58,7 +58,7 @@ def names(*seeds: int) -> list[str]:
 
 
 def content(store: FeatureStore) -> dict:
-    return {(name, key): bytes(record) for name, key, record in store.scan()}
+    return {(key, name): bytes(record) for key, name, record in store.scan()}
 
 
 @pytest.mark.parametrize("workers", [1, 3])

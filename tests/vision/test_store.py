@@ -2,12 +2,10 @@ import multiprocessing
 import os
 import pickle
 import signal
-from dataclasses import asdict
 
 import lmdb
 import numpy as np
 import pytest
-import srsly
 
 from spacy_msvse.vision.features import PictureFeatures
 from spacy_msvse.vision.store import FeatureStore, pack, unpack
@@ -88,33 +86,28 @@ def test_record_can_be_told_without_reading_it(tmp_path):
 def test_all_records_can_be_gone_through(tmp_path):
     with FeatureStore(tmp_path) as store:
         store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
-        found = [(fingerprint, key, unpack(record)) for fingerprint, key, record in store.scan()]
-    assert [row[:2] for row in found] == [(EXTRACTOR, KEY), (EXTRACTOR, OTHER_KEY)]
+        found = [(key, fingerprint, unpack(record)) for key, fingerprint, record in store.scan()]
+    assert [row[:2] for row in found] == [(KEY, EXTRACTOR), (OTHER_KEY, EXTRACTOR)]
     assert found[0][2].tags == ["cup", "tray"]
 
 
-@pytest.mark.parametrize("place", [0, 4, 8, 100, -1])
+@pytest.mark.parametrize("place", [0, 4, 100, -1])
 def test_damaged_record_is_a_miss_and_can_be_put_again(tmp_path, place):
     with FeatureStore(tmp_path) as store:
         record = bytearray(pack(features()))
         record[place] ^= 1
         put_raw(store, record)
         assert store.get(KEY, EXTRACTOR) is None
+        assert not store.holds(KEY, EXTRACTOR)
         store.put(KEY, EXTRACTOR, features())
         assert store.get(KEY, EXTRACTOR) is not None
-
-
-def test_record_of_the_time_before_checksums_is_read(tmp_path):
-    with FeatureStore(tmp_path) as store:
-        put_raw(store, srsly.msgpack_dumps(asdict(PictureFeatures(tags=["cup"]))))
-        assert store.get(KEY, EXTRACTOR).tags == ["cup"]
 
 
 def test_file_that_is_cut_short_is_refused_instead_of_ending_the_process(tmp_path):
     with FeatureStore(tmp_path) as store:
         store.put(KEY, EXTRACTOR, features())
     os.truncate(tmp_path / "data.mdb", (tmp_path / "data.mdb").stat().st_size - 4096)
-    with pytest.raises(ValueError, match=r"E060.*has \d+ bytes instead of \d+"):
+    with pytest.raises(ValueError, match=r"E060.*its end is missing: 4096 bytes"):
         FeatureStore(tmp_path, readonly=True)
 
 
@@ -125,15 +118,26 @@ def test_file_that_is_no_store_is_refused(tmp_path):
 
 
 def test_file_is_never_shorter_than_lmdb_says(tmp_path):
-    """Whatever is put again, larger or smaller: a store that is whole must not be refused."""
+    """Whatever is put and dropped: a store that is whole must not be refused."""
     random = np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(40):
         with FeatureStore(tmp_path) as store:
-            keys = random.integers(0, 30, 20)
+            keys = [f"{key:064}" for key in random.integers(0, 40, 20)]
+            if random.random() < 0.3:
+                store.drop((key, EXTRACTOR) for key in keys)
+                continue
             store.put_many(
-                (f"{key:064}", EXTRACTOR, PictureFeatures(caption="x" * random.integers(20_000)))
+                (key, EXTRACTOR, PictureFeatures(caption="x" * random.integers(20_000)))
                 for key in keys
             )
+
+
+def test_dropped_records_are_gone(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
+        store.drop([(KEY, EXTRACTOR), ("c" * 64, EXTRACTOR)])
+        assert store.get(KEY, EXTRACTOR) is None
+        assert len(store) == 1
 
 
 def test_other_picture_or_extractor_is_a_miss(tmp_path):
@@ -166,7 +170,7 @@ def test_readonly_store_refuses_to_write(tmp_path):
     FeatureStore(tmp_path).close()
     with (
         FeatureStore(tmp_path, readonly=True) as store,
-        pytest.raises(lmdb.ReadonlyError),
+        pytest.raises(ValueError, match="E065"),
     ):
         store.put(KEY, EXTRACTOR, features())
 
