@@ -1,9 +1,10 @@
 """Measure `extract` on made photos: speed beside the bare backbone, memory, a second run, kills.
 
-python benchmarks/extract.py metrics/extract.json   writes metrics/extract.md too
+python benchmarks/extract.py metrics/extract.json   (a quarter of an hour on two cores)
 
-Rates are compared within rounds of one process, which look at the same pictures by turns, so that
-what else the machine does weighs on both.
+The bare backbone is a plain loop in one thread: read, decode and resize a batch with Pillow, pass
+it through the network. It and `extract` look at the same pictures by turns, in one process and
+with as many torch threads (OMP_NUM_THREADS), so that what else the machine does weighs on both.
 """
 
 import os
@@ -52,6 +53,9 @@ SIDE = 224
 BATCH = 16
 KILLS = 3
 
+#: Short sides as shares of the long one.
+SHAPES = (1, 3 / 4, 2 / 3, 9 / 16)
+
 #: Mean and standard deviation of 8-bit channels, and how the networks are fed.
 LITE = (127.0, 128.0, Image.Resampling.BICUBIC)
 IMAGENET = (
@@ -92,31 +96,30 @@ def main(
 
 
 def make_pictures(folder: Path, photos: int, files: int, seed: int) -> list[Path]:
-    """Make JPEGs of about 1000 x 750 pixels with detail at all scales, as photos have.
+    """Make JPEGs of mixed sizes.
 
     photos (int): Different photos.
     files (int): Files; beyond the photos they are copies with comments, which changes their key.
     """
     folder.mkdir()
-    paths = []
-    encoded: list[bytes] = []
-    for number in tqdm(range(files), unit=" pictures", desc="made"):
-        path = folder / f"{number}.jpg"
+    paths = [folder / f"{number}.jpg" for number in range(files)]
+    for number, path in enumerate(tqdm(paths, unit=" pictures", desc="made")):
         if number < photos:
             make_photo(np.random.default_rng([seed, number])).save(path, quality=90)
-            encoded.append(path.read_bytes())
         else:
+            encoded = paths[number % photos].read_bytes()
             comment = f"copy {number}".encode()
-            start, rest = encoded[number % photos][:2], encoded[number % photos][2:]
             length = (len(comment) + 2).to_bytes(2, "big")
-            path.write_bytes(start + b"\xff\xfe" + length + comment + rest)
-        paths.append(path)
+            path.write_bytes(encoded[:2] + b"\xff\xfe" + length + comment + encoded[2:])
     return paths
 
 
 def make_photo(generator: np.random.Generator) -> Image.Image:
-    """A sum of smooth noises, each finer and fainter than the one before."""
-    size = int(generator.integers(900, 1101)), int(generator.integers(680, 821))
+    """A sum of smooth noises, each finer and fainter than the one before, as photos are."""
+    long = int(generator.integers(500, 1601))
+    size = (long, round(long * generator.choice(SHAPES)))
+    if generator.random() < 0.5:
+        size = size[::-1]
     pixels = np.zeros((size[1], size[0], 3), dtype=np.float32)
     for cells, weight in ((4, 8), (16, 4), (64, 2), (256, 1)):
         noise = generator.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
@@ -226,7 +229,8 @@ def measure_kills(folder: Path, pictures: int, seed: int) -> dict[str, Any]:
             while len(store) < moment and run.poll() is None:
                 time.sleep(0.01)
             run.kill()
-            run.wait()
+            if run.wait() == 0:
+                sys.exit("The command ended before it could be killed")
             killed_at.append(len(store))
         subprocess.run(extract_command(folder, "few", "killed"), check=True)
         with FeatureStore(folder / "few") as undisturbed:
@@ -236,7 +240,7 @@ def measure_kills(folder: Path, pictures: int, seed: int) -> dict[str, Any]:
 
 def read_content(store: FeatureStore) -> dict[tuple[str, str], bytes]:
     """All records, as they are on disk."""
-    return {(fingerprint, key): bytes(record) for fingerprint, key, record in store.scan()}
+    return {(fingerprint, key): bytes(record) for key, fingerprint, record in store.scan()}
 
 
 def write_posts(path: Path, pictures: list[Path]) -> None:
