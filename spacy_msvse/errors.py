@@ -126,7 +126,10 @@ class Errors:
         "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
         "copy, or delete it and extract the pictures again."
     )
-    E061 = "[MSVSE-E061] The extractor failed on picture '{name}': {reason}."
+    E061 = (
+        "[MSVSE-E061] The extractor failed on picture '{name}': {reason}. Replace the picture, or "
+        "the extractor in [components.msvse_ner.vision]."
+    )
     E062 = (
         "[MSVSE-E062] The feature store '{path}' holds nothing of an extractor whose fingerprint "
         "begins with '{fingerprint}'. `python -m spacy msvse store info` lists those it knows."

@@ -52,7 +52,7 @@ def info_cli(store_path: StorePath, as_json: AsJson = False) -> None:
 def verify_cli(store_path: StorePath, as_json: AsJson = False) -> None:
     """Read every record. Those that are damaged are named, and the exit status is then 1.
 
-    `store prune` drops them, and `extract` then looks at their pictures again.
+    `extract` looks at their pictures again, and `store prune` drops them.
     """
     try:
         with FeatureStore(store_path, readonly=True) as store:
@@ -69,7 +69,7 @@ def verify_cli(store_path: StorePath, as_json: AsJson = False) -> None:
         if not damaged:
             msg.good(f"{records} records, all sound")
         else:
-            msg.fail(f"{len(damaged)} of {records} records are damaged: see `store prune`")
+            msg.fail(f"{len(damaged)} of {records} records are damaged: run `extract` again")
     if damaged:
         raise typer.Exit(1)
 
@@ -204,7 +204,8 @@ def print_summary(summary: StoreSummary) -> None:
         for counts in summary.extractors
     ]
     header = ("Extractor", "Pictures", "Size", "Fills", "Width")
-    msg.table(rows, header=header, aligns=("l", "r", "r", "l", "r"), divider=True)
+    aligns = ("l", "r", "r", "l", "r")
+    msg.table(rows, header=header, aligns=aligns, divider=True, max_col=64)
 
 
 def format_size(size: int) -> str:

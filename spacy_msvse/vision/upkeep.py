@@ -14,6 +14,9 @@ from ..errors import Errors
 from .features import SCALES, PictureFeatures
 from .store import DATA_FILE, FeatureStore, compact, unpack
 
+#: Records of an extractor that are decoded to say what it fills: not every picture has a caption.
+_DESCRIBED_BY = 16
+
 
 @dataclass
 class ExtractorRecords:
@@ -22,8 +25,8 @@ class ExtractorRecords:
     fingerprint (str): The extractor.
     pictures (int): Pictures it has looked at.
     size (int): Bytes of its records.
-    scales (list): The scales that its first sound record fills.
-    region_dim (int): Width of a region vector in it; None without regions.
+    scales (list): The scales that its first records fill.
+    region_dim (int): Width of a region vector in them; None without regions.
     """
 
     fingerprint: str
@@ -95,14 +98,14 @@ def summarize(store: FeatureStore) -> StoreSummary:
         counts = extractors.setdefault(fingerprint, ExtractorRecords(fingerprint))
         counts.pictures += 1
         counts.size += len(record)
-        features = None if counts.scales else _unpack_sound(record)
+        features = _unpack_sound(record) if counts.pictures <= _DESCRIBED_BY else None
         if features is not None:
-            counts.scales = [
-                scale
-                for scale in SCALES
-                if getattr(features, scale) is not None and (features.texts or scale != "texts")
-            ]
-            counts.region_dim = None if features.regions is None else features.regions.shape[-1]
+            filled = {scale for scale in SCALES if getattr(features, scale) is not None}
+            if not features.texts:
+                filled.remove("texts")
+            counts.scales = [scale for scale in SCALES if scale in filled.union(counts.scales)]
+            if features.regions is not None:
+                counts.region_dim = features.regions.shape[-1]
     size, free = store.sizes()
     return StoreSummary(str(store.path), size, free, len(store), list(extractors.values()))
 

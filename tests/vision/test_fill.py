@@ -99,6 +99,16 @@ def test_what_is_stored_is_neither_decoded_nor_looked_at(counting, root, store, 
     assert report == ExtractionReport(pictures=5, stored=5)
 
 
+def test_damaged_record_is_made_anew(counting, root, store, monkeypatch):
+    visual = VisualExtractor(tags=counting)
+    with monkeypatch.context() as patch:
+        patch.setattr("spacy_msvse.vision.store.pack", lambda features: b"no features")
+        fill_store(names(0), visual, store, root)
+    for stored in (0, 1):
+        report = fill_store(names(0), visual, store, root)
+        assert report == ExtractionReport(pictures=1, stored=stored, extracted=1 - stored)
+
+
 def test_changed_extractor_looks_again(counting, root, store):
     other = CountingExtractor("other")
     for extractor in (counting, other):
@@ -175,9 +185,9 @@ def test_picture_that_the_extractor_fails_on_holds_up_no_other(root, store):
     visual = VisualExtractor(tags=PickyExtractor())
     report = fill_store(["0.png", "wide.png", "1.png"], visual, store, root)
     assert (report.extracted, len(store)) == (2, 2)
-    assert report.failed == [
-        ("wide.png", "[MSVSE-E061] The extractor failed on picture 'wide.png': too wide.")
-    ]
+    ((name, reason),) = report.failed
+    assert name == "wide.png"
+    assert "E061] The extractor failed on picture 'wide.png': too wide." in reason
     # Alone with its like, when all others are stored.
     assert fill_store(["0.png", "wide.png"], visual, store, root).failed == report.failed
 
