@@ -111,8 +111,8 @@ def prune_cli(
         keys = None if not data_paths else picture_keys(data_paths, image_root)
         report = prune(
             store_path,
-            lambda fingerprint, key: (
-                (kept is None or fingerprint in kept) and (keys is None or key in keys)
+            lambda key, fingerprint: (
+                (keys is None or key in keys) and (kept is None or fingerprint in kept)
             ),
             dry_run=dry_run,
         )

@@ -338,7 +338,7 @@ def _lock_folder(path: Path, alone: bool = False) -> int | None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-    except BlockingIOError:
+    except OSError:
         os.close(descriptor)
         raise
     return descriptor

@@ -58,13 +58,13 @@ class StoreSummary:
 class DamagedRecord:
     """A record that cannot be used.
 
-    fingerprint (str): Its extractor.
     key (str): Its picture.
+    fingerprint (str): Its extractor.
     reason (str): What is wrong with it.
     """
 
-    fingerprint: str
     key: str
+    fingerprint: str
     reason: str
 
 
@@ -133,7 +133,7 @@ def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = Fa
     Others may use the store meanwhile; the space is then left to further records.
 
     path (Path): Folder of the store.
-    keep (Callable): Whether to keep a record, by fingerprint and key of the picture.
+    keep (Callable): Whether to keep a record, by key and fingerprint.
     dry_run (bool): Only count.
     RETURNS (PruneReport): The counts.
     RAISES (ValueError): If there is no store (MSVSE-E033), it is damaged beyond single records
@@ -144,7 +144,7 @@ def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = Fa
     with FeatureStore(path, readonly=True) as store:
         report.size_before, _ = store.sizes()
         for key, fingerprint, record in store.scan():
-            if not keep(fingerprint, key):
+            if not keep(key, fingerprint):
                 report.dropped += 1
             elif _unpack_sound(record) is None:
                 report.damaged += 1
@@ -171,7 +171,7 @@ def _find_damage(path: str | Path) -> list[DamagedRecord]:
             try:
                 unpack(record)
             except ValueError as error:
-                damaged.append(DamagedRecord(fingerprint, key, str(error)))
+                damaged.append(DamagedRecord(key, fingerprint, str(error)))
     return damaged
 
 

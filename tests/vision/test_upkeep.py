@@ -54,11 +54,11 @@ def content(path) -> set[tuple[str, str]]:
         return {(fingerprint, name) for name, fingerprint, _ in store.scan()}
 
 
-def everything(fingerprint: str, name: str) -> bool:
+def everything(name: str, fingerprint: str) -> bool:
     return True
 
 
-def only_one(fingerprint: str, name: str) -> bool:
+def only_one(name: str, fingerprint: str) -> bool:
     return fingerprint == ONE
 
 
@@ -157,7 +157,7 @@ def test_damage_beyond_records_is_told_and_ends_nothing_here(path, field, value,
 
 def test_pruning_drops_records_and_gives_their_space_back(path):
     before = (path / "data.mdb").stat().st_size
-    report = prune(path, lambda fingerprint, name: fingerprint == TWO)
+    report = prune(path, lambda name, fingerprint: fingerprint == TWO)
     assert (report.kept, report.dropped, report.damaged) == (10, 20, 0)
     assert report.size_before == before
     assert report.size_after == (path / "data.mdb").stat().st_size < before / 10
@@ -170,7 +170,7 @@ def test_pruning_drops_records_and_gives_their_space_back(path):
 
 
 def test_pruning_by_picture(path):
-    prune(path, lambda fingerprint, name: name < key(5))
+    prune(path, lambda name, fingerprint: name < key(5))
     assert content(path) == {(name, key(number)) for name in (ONE, TWO) for number in range(5)}
 
 
@@ -202,7 +202,7 @@ def test_dry_run_counts_and_changes_nothing(path):
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_store_is_not_emptied_by_mistake(path, dry_run):
     with pytest.raises(ValueError, match="E064"):
-        prune(path, lambda fingerprint, name: False, dry_run=dry_run)
+        prune(path, lambda name, fingerprint: False, dry_run=dry_run)
     assert len(content(path)) == 30
 
 
@@ -245,7 +245,7 @@ def test_killed_while_space_is_given_back_the_store_is_whole(path, step, monkeyp
     child = os.fork()
     if child == 0:
         monkeypatch.setattr(os, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        prune(path, lambda fingerprint, name: fingerprint == TWO)
+        prune(path, lambda name, fingerprint: fingerprint == TWO)
     os.waitpid(child, 0)
     assert (path / "compact.mdb").is_file()
     assert content(path) == {(TWO, key(number)) for number in range(10)}
