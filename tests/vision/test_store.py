@@ -237,17 +237,22 @@ def test_forked_child_may_write_and_open_the_folder_anew(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_writer_killed_within_a_transaction_leaves_the_store_whole(tmp_path):
+@pytest.mark.parametrize("method", ["put_many", "drop"])
+def test_writer_killed_within_a_transaction_leaves_the_store_whole(tmp_path, method):
     def items():
-        yield OTHER_KEY, EXTRACTOR, features()
+        yield (OTHER_KEY, EXTRACTOR, features()) if method == "put_many" else (KEY, EXTRACTOR)
         os.kill(os.getpid(), signal.SIGKILL)
 
     with FeatureStore(tmp_path) as store:
         store.put(KEY, EXTRACTOR, features())
         child = os.fork()
         if child == 0:
-            store.put_many(items())
+            try:
+                getattr(store, method)(items())
+            finally:
+                os._exit(1)
         os.waitpid(child, 0)
         assert len(store) == 1
         store.put(OTHER_KEY, EXTRACTOR, features())
+        assert store.get(KEY, EXTRACTOR) is not None
         assert store.get(OTHER_KEY, EXTRACTOR) is not None
