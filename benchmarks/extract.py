@@ -56,7 +56,7 @@ KILLS = 3
 #: Short sides as shares of the long one.
 SHAPES = (1, 3 / 4, 2 / 3, 9 / 16)
 
-#: Mean and standard deviation of 8-bit channels, and how the networks are fed.
+#: How the networks are fed: mean and standard deviation of 8-bit channels, and resampling.
 LITE = (127.0, 128.0, Image.Resampling.BICUBIC)
 IMAGENET = (
     255 * np.array([0.485, 0.456, 0.406]),
@@ -154,9 +154,6 @@ def make_resnet(folder: Path) -> tuple[Extractor, Callable[[list[str]], None]]:
 @torch.inference_mode()
 def look_bare(network: Any, mean: Any, std: Any, resampling: Any, paths: list[str]) -> None:
     """Open, decode, resize, batch, and run the network: what anybody would write."""
-    memory_format = (
-        torch.channels_last if isinstance(network, EfficientNet) else torch.contiguous_format
-    )
     mean, std = (
         torch.as_tensor(value, dtype=torch.float32).view(-1, 1, 1) for value in (mean, std)
     )
@@ -166,7 +163,7 @@ def look_bare(network: Any, mean: Any, std: Any, resampling: Any, paths: list[st
             for path in paths[start : start + BATCH]
         ]
         pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float()
-        network(((pixels - mean) / std).contiguous(memory_format=memory_format))
+        network((pixels - mean) / std)
 
 
 def measure_speed(
