@@ -141,6 +141,27 @@ class Errors:
         "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
     )
 
+    E060 = (
+        "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
+        "copy, or delete it and extract the pictures again."
+    )
+    E061 = (
+        "[MSVSE-E061] The extractor failed on picture '{name}': {reason}. Replace the picture, or "
+        "the extractor in [components.msvse_ner.vision]."
+    )
+    E062 = (
+        "[MSVSE-E062] The feature store '{path}' holds nothing of an extractor whose fingerprint "
+        "begins with '{fingerprint}'. `python -m spacy msvse store info` lists those it knows."
+    )
+    E064 = (
+        "[MSVSE-E064] Nothing of the feature store '{path}' would be left. Check the data and "
+        "`--image-root`; if nothing is to be kept, delete the folder."
+    )
+    E065 = (
+        "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. What it "
+        "holds is whole. Check its permissions and the room on its disk, and run again to go on."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

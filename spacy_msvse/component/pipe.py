@@ -343,6 +343,7 @@ class MsvseNer(TrainablePipe):
             vision=self.vision,
             store=self.feature_store,
             image_root=self.image_root,
+            fetch=self.fetch,
             policy=policy or self.on_missing_image,
         )
 

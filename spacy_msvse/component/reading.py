@@ -32,6 +32,7 @@ def read_posts(
     vision: VisualExtractor | None = None,
     store: FeatureStore | None = None,
     image_root: str | Path | None = None,
+    fetch: Fetcher | None = None,
     policy: str = "warn",
 ) -> list[Post]:
     """Gather what is known of each Doc's picture, extracting what nobody has told.
@@ -42,6 +43,7 @@ def read_posts(
     vision (VisualExtractor): What looks at pictures; None looks at none.
     store (FeatureStore): Where features are looked up and kept.
     image_root (Path): The only folder to read pictures from; None allows any path.
+    fetch (Fetcher): What fetches http and https URLs; None refuses them.
     policy (str): One of `POLICIES`.
     RETURNS (list): A post for each Doc.
     RAISES (ValueError): For an unreadable picture if the policy is "error" (MSVSE-E020), or a key
@@ -53,7 +55,7 @@ def read_posts(
         wanted = [view for view in views if view not in masked]
         sources = [picture_source(doc) if needs_picture(doc, wanted) else None for doc in docs]
         outcomes = vision.extract_sources(
-            sources, image_root=image_root, store=store, batch_size=BATCH_SIZE
+            sources, image_root=image_root, store=store, fetch=fetch, batch_size=BATCH_SIZE
         )
         for row, (found, problem) in enumerate(outcomes):
             features[row], problems[row] = found, problem

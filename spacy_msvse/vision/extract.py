@@ -1,8 +1,7 @@
 """From pictures to features: one extractor a scale, each run once, around a store."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,12 @@ from PIL.Image import Image
 
 from ..errors import Errors
 from .features import SCALES, Extractor, PictureFeatures
-from .picture import picture_name
+from .picture import Fetcher
 from .run import ExtractionRun, in_batches
 from .store import FeatureStore
+
+#: Pictures that are looked at together unless an extractor asks for another number.
+BATCH_SIZE = 16
 
 
 class VisualExtractor:
@@ -27,8 +29,8 @@ class VisualExtractor:
     tags (Extractor): What fills the tags.
     caption (Extractor): What fills the caption.
     texts (Extractor): What fills the further texts.
-    shrink_to (int): Large JPEGs are decoded at a fraction of their size whose sides are still at
-        least so many pixels; None for full size. Other formats always have their full size.
+    shrink_to (int): Side of a square to whose number of pixels large pictures are shrunk while
+        they are decoded, see `decode_picture`; None for full size.
     RAISES (ValueError): If an extractor does not fill the scale it is named for (MSVSE-E010).
     """
 
@@ -67,6 +69,12 @@ class VisualExtractor:
     def region_dim(self) -> int:
         """Width of a region vector; 0 if nothing fills the regions."""
         return self.extractors["regions"].region_dim if "regions" in self.extractors else 0
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures to look at together: the largest `batch_size` of an extractor that has one."""
+        sizes = (getattr(extractor, "batch_size", 0) for extractor in self.extractors.values())
+        return max(sizes, default=0) or BATCH_SIZE
 
     @property
     def fingerprint(self) -> str:
@@ -130,6 +138,15 @@ class VisualExtractor:
                 raise ValueError(Errors.E006.format(reason=reason))
             extractor.from_bytes(message[scale])
 
+    def prepare(self, picture: Image) -> dict[str, Any]:
+        """Make of a picture what each extractor wants of it, in any thread.
+
+        picture (Image): An RGB picture of any size.
+        RETURNS (dict): By the first scale that a distinct extractor fills, what its `prepare`
+            made; the picture itself if it has none or fails, since `extract` will then say why.
+        """
+        return {scale: _prepare(extractor, picture) for scale, extractor in self.distinct.items()}
+
     def extract(self, pictures: Sequence[Image]) -> list[PictureFeatures]:
         """Look at a batch of pictures.
 
@@ -137,9 +154,18 @@ class VisualExtractor:
         RETURNS (list): Features; the scales that an extractor is named for are filled. Region
             vectors have the precision of the store, 16 bits, stored or not.
         """
-        seen = [PictureFeatures() for _ in pictures]
-        for extractor in self.distinct.values():
-            scales = [scale for scale, other in self.extractors.items() if other is extractor]
+        return self.extract_prepared([self.prepare(picture) for picture in pictures])
+
+    def extract_prepared(self, prepared: Sequence[Mapping[str, Any]]) -> list[PictureFeatures]:
+        """Look at a batch of pictures that are prepared.
+
+        prepared (Sequence): What `prepare` made of each picture.
+        RETURNS (list): What `extract` would return.
+        """
+        seen = [PictureFeatures() for _ in prepared]
+        for scale, extractor in self.distinct.items():
+            scales = [name for name, other in self.extractors.items() if other is extractor]
+            pictures = [one[scale] for one in prepared]
             for known, new in zip(seen, extractor.extract(pictures, seen), strict=True):
                 _take(known, new, scales)
         return seen
@@ -150,80 +176,39 @@ class VisualExtractor:
         *,
         image_root: str | Path | None = None,
         store: FeatureStore | None = None,
-        batch_size: int = 16,
+        fetch: Fetcher | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> Iterator[tuple[PictureFeatures | None, str | None]]:
         """Read, decode and look at pictures, as few as possible.
 
         What the store holds is neither decoded nor looked at; what it lacks is added to it, unless
         it is read-only. Equal pictures are looked at once: without a store to write to, the
-        features are remembered until the end of the call. At most `batch_size` decoded pictures
+        features are remembered until the end of the call. At most `batch_size` prepared pictures
         are held at once.
 
         sources (Iterable): Paths or encoded bytes; None where there is no picture.
         image_root (Path): The only folder to read from; None allows any path.
         store (FeatureStore): Where features are looked up and kept.
+        fetch (Fetcher): What fetches http and https URLs; None refuses them.
         batch_size (int): Pictures that are decoded and looked at together.
-        YIELDS (tuple): For each source the features, or None, and why a picture could not be read,
-            or None. One bad picture never ends the run.
+        YIELDS (tuple): For each source the features, or None, and why a picture could not be read
+            or looked at, or None. One bad picture never ends the run.
+        RAISES (Exception): What an extractor raises on every picture of a batch, unless the store
+            shows that it has worked.
         """
-        run = ExtractionRun(self, image_root, store)
+        run = ExtractionRun(self, image_root, store, fetch)
         for batch in in_batches(sources, batch_size):
             for outcome in run.process(batch):
                 yield outcome.features, outcome.problem
 
 
-@dataclass
-class ExtractionReport:
-    """What `fill_store` has done.
-
-    pictures (int): Pictures in the stream.
-    stored (int): Pictures that the store held already, also from earlier in the stream.
-    extracted (int): Pictures that were looked at and stored.
-    failed (list): Name and reason of each picture that could not be read.
-    """
-
-    pictures: int = 0
-    stored: int = 0
-    extracted: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-
-
-def fill_store(
-    sources: Iterable[str | bytes | None],
-    extractor: VisualExtractor,
-    store: FeatureStore,
-    image_root: str | Path | None = None,
-    batch_size: int = 32,
-    progress: Callable[[int], object] | None = None,
-) -> ExtractionReport:
-    """Look at every picture of a stream that the store does not hold yet.
-
-    Killed and run again, it goes on after the last whole batch.
-
-    sources (Iterable): Paths or encoded bytes; None, where there is no picture, is passed over.
-    extractor (VisualExtractor): An extractor with its weights.
-    store (FeatureStore): A store to write to.
-    image_root (Path): The only folder to read from; None allows any path.
-    batch_size (int): Pictures that are decoded, looked at and stored together.
-    progress (Callable): Called after each batch with the number of sources in it.
-    RETURNS (ExtractionReport): Counts, and the pictures that could not be read.
-    """
-    report = ExtractionReport()
-    run = ExtractionRun(extractor, image_root, store)
-    for batch in in_batches(sources, batch_size):
-        for source, outcome in zip(batch, run.process(batch), strict=True):
-            if source is None:
-                continue
-            report.pictures += 1
-            if outcome.problem is not None:
-                report.failed.append((picture_name(source), outcome.problem))
-            elif outcome.fresh:
-                report.extracted += 1
-            else:
-                report.stored += 1
-        if progress is not None:
-            progress(len(batch))
-    return report
+def _prepare(extractor: Any, picture: Image) -> Any:
+    if not hasattr(extractor, "prepare"):
+        return picture
+    try:
+        return extractor.prepare(picture)
+    except Exception:  # extractors may be anybody's
+        return picture
 
 
 def _take(known: PictureFeatures, new: PictureFeatures, scales: Sequence[str]) -> None:

@@ -34,12 +34,18 @@ class TagCaption:
     def initialize(self) -> None:
         """Nothing to load."""
 
+    def prepare(self, picture: Image) -> None:
+        """Want nothing of a picture, so that nobody has to hold it.
+
+        picture (Image): Not looked at.
+        """
+
     def extract(
-        self, pictures: Sequence[Image], known: Sequence[PictureFeatures]
+        self, pictures: Sequence[Image | None], known: Sequence[PictureFeatures]
     ) -> list[PictureFeatures]:
         """Build a caption for each picture.
 
-        pictures (Sequence[Image]): Not looked at.
+        pictures (Sequence): Not looked at.
         known (Sequence[PictureFeatures]): Features that hold the tags.
         RETURNS (list): Features with a caption; None where there are no tags.
         """

@@ -231,6 +231,20 @@ def test_nothing_outside_the_image_root_is_read(encoder, tmp_path):
         assert ask(nlp, name)._.image_status["regions"] == status
 
 
+def test_a_url_is_fetched_by_the_users_fetcher_alone(trained):
+    component = trained.get_pipe("msvse_ner")
+    url = "https://example.org/1.png"
+    with pytest.warns(UserWarning, match="MSVSE-E022"):
+        assert ask(trained, url)._.image_status["regions"] == "unreadable"
+    component.fetch = {url: picture("LOC")}.__getitem__
+    try:
+        assert entities(ask(trained, url)) == [("jordan", "LOC")]
+        with pytest.warns(UserWarning, match="MSVSE-E056"):
+            ask(trained, "https://example.org/2.png")
+    finally:
+        component.fetch = None
+
+
 def test_initialisation_looks_for_urls_with_the_fetcher_alone(encoder):
     nlp = tiny_pipeline(encoder)
     doc = make_doc(nlp, "saw jordan today", image="https://example.org/a.png")

@@ -63,6 +63,18 @@ class CountingExtractor:
         self.restored = data
 
 
+class PickyExtractor(CountingExtractor):
+    """Fails on pictures that are much wider than high."""
+
+    def prepare(self, picture):
+        if picture.width > 4 * picture.height:
+            raise RuntimeError("too wide")
+        return picture
+
+    def extract(self, pictures, known):
+        return super().extract([self.prepare(picture) for picture in pictures], known)
+
+
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory):
     """Saves a random model once: the name of a torchvision network or a kind of `models.py`."""

@@ -6,12 +6,13 @@ import pytest
 from PIL import Image
 
 from spacy_msvse.vision import run as run_module
-from spacy_msvse.vision.extract import ExtractionReport, VisualExtractor, fill_store
+from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.features import PictureFeatures
+from spacy_msvse.vision.fill import fill_store
 from spacy_msvse.vision.store import FeatureStore
 from spacy_msvse.vision.words import TagCaption
 
-from .conftest import CountingExtractor, encode, photo
+from .conftest import CountingExtractor, PickyExtractor, encode, photo
 
 
 class Reader:
@@ -45,6 +46,13 @@ def root(tmp_path):
         (folder / f"{seed}.png").write_bytes(encode(photo(seed)))
     (folder / "bad.png").write_bytes(encode(photo(9))[:60])
     return folder
+
+
+@pytest.fixture
+def picky(root):
+    """Fails on one picture of the folder."""
+    (root / "wide.png").write_bytes(encode(photo(9, size=(64, 8))))
+    return VisualExtractor(tags=PickyExtractor())
 
 
 @pytest.fixture
@@ -215,7 +223,7 @@ def test_stored_picture_is_neither_decoded_nor_looked_at(visual, root, store, mo
         raise AssertionError("decoded")
 
     monkeypatch.setattr(run_module, "decode_picture", fail)
-    monkeypatch.setattr(visual, "extract", fail)
+    monkeypatch.setattr(visual, "extract_prepared", fail)
     stored = list(visual.extract_sources(sources, image_root=root, store=store))
     for (before, _), (after, problem) in zip(fresh, stored, strict=True):
         assert problem is None
@@ -250,8 +258,8 @@ def test_readonly_store_is_read_and_left_alone(visual, counting, root, store):
 
 def test_no_more_pictures_are_decoded_than_a_batch_holds(visual, root, monkeypatch):
     sizes = []
-    extract = visual.extract
-    monkeypatch.setattr(visual, "extract", lambda p: sizes.append(len(p)) or extract(p))
+    extract = visual.extract_prepared
+    monkeypatch.setattr(visual, "extract_prepared", lambda p: sizes.append(len(p)) or extract(p))
     stream = visual.extract_sources(
         (f"{seed}.png" for seed in range(5)), image_root=root, batch_size=2
     )
@@ -269,26 +277,45 @@ def test_large_jpegs_are_shrunk_while_decoding(counting):
         assert features.tags == tags
 
 
-# Filling a store
+# Preparing and failing
 
 
-def test_fill_store_counts_what_it_did(visual, root, store):
-    sources = ["0.png", None, "1.png", "0.png", "bad.png", "2.png"]
-    done = []
-    report = fill_store(iter(sources), visual, store, root, batch_size=2, progress=done.append)
-    assert (report.pictures, report.stored, report.extracted) == (5, 1, 3)
-    ((name, reason),) = report.failed
-    assert name == "bad.png"
-    assert "E020" in reason
-    assert done == [2, 2, 2]
-    assert len(store) == 3
+def test_extractor_gets_what_it_prepared(visual, counting, root, monkeypatch):
+    counting.prepare = lambda picture: picture.resize((8, 4))
+    for features in (
+        visual.extract([photo()])[0],
+        next(visual.extract_sources([encode(photo())]))[0],
+    ):
+        assert features.tags == ["8 wide", "4 high"]
 
 
-def test_fill_store_goes_on_where_it_was(visual, counting, root, store):
-    fill_store(["0.png", "1.png"], visual, store, root)
-    report = fill_store([f"{seed}.png" for seed in range(5)], visual, store, root)
-    assert report == ExtractionReport(pictures=5, stored=2, extracted=3)
-    assert counting.looked_at == 5
+def test_preparing_changes_no_features(efficientnet):
+    picture = photo(size=(300, 200))
+    (given,) = efficientnet.extract([picture], [PictureFeatures()])
+    (prepared,) = efficientnet.extract([efficientnet.prepare(picture)], [PictureFeatures()])
+    assert np.array_equal(given.regions, prepared.regions)
+
+
+def test_caption_of_tags_holds_no_picture():
+    assert VisualExtractor(caption=TagCaption()).prepare(photo()) == {"caption": None}
+
+
+def test_picture_that_the_extractor_fails_on_is_a_problem_of_its_own(visual, root, picky):
+    found = list(picky.extract_sources(["0.png", "wide.png", "1.png"], image_root=root))
+    assert [features is not None for features, _ in found] == [True, False, True]
+    assert "E061] The extractor failed on picture 'wide.png': too wide." in found[1][1]
+
+
+def test_extractor_that_fails_on_all_pictures_says_so_itself(picky, root):
+    with pytest.raises(RuntimeError, match="too wide"):
+        list(picky.extract_sources(["wide.png"], image_root=root))
+
+
+def test_extractor_that_the_store_has_seen_at_work_may_fail_on_all(picky, root, store):
+    list(picky.extract_sources(["0.png"], image_root=root, store=store))
+    ((features, problem),) = picky.extract_sources(["wide.png"], image_root=root, store=store)
+    assert features is None
+    assert "E061" in problem
 
 
 def test_offline_extractors_end_to_end(efficientnet, root, store):
@@ -304,7 +331,9 @@ def test_offline_extractors_end_to_end(efficientnet, root, store):
 # Imports
 
 
-@pytest.mark.parametrize("module", ["features", "picture", "words", "regions", "store", "extract"])
+@pytest.mark.parametrize(
+    "module", ["features", "picture", "words", "regions", "store", "extract", "fill", "upkeep"]
+)
 def test_import_brings_neither_spacy_nor_torch(module):
     code = (
         f"import sys, spacy_msvse.vision.{module}; "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spacy_msvse.vision.features import PictureFeatures
-from spacy_msvse.vision.store import FeatureStore
+from spacy_msvse.vision.store import FeatureStore, pack, unpack
 
 KEY, OTHER_KEY, EXTRACTOR = "a" * 64, "b" * 64, "e" * 64
 
@@ -18,12 +18,22 @@ def features(seed: int = 0) -> PictureFeatures:
     return PictureFeatures(
         regions=random.random((17, 1280), dtype=np.float32),
         boxes=random.random((17, 4), dtype=np.float32),
-        region_labels=["", "cup"],
-        region_scores=[0.0, 0.5],
+        region_labels=["", *["cup"] * 16],
+        region_scores=[0.0, *[0.5] * 16],
         tags=["cup", "tray"],
         caption="a picture of cup and tray",
         texts={"ocr": "Grüße 😀"},
     )
+
+
+def put_raw(store: FeatureStore, record: bytes) -> None:
+    """Put a record that the store would not write."""
+    path = store.path
+    store.close()
+    environment = lmdb.open(str(path), map_size=2**30)
+    with environment.begin(write=True) as transaction:
+        transaction.put(f"{EXTRACTOR}:{KEY}".encode(), bytes(record))
+    environment.close()
 
 
 def test_what_is_put_is_got(tmp_path):
@@ -62,6 +72,74 @@ def test_got_arrays_may_be_written_to(tmp_path):
     found.boxes[0] = 0
 
 
+def test_record_can_be_told_without_reading_it(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put(KEY, EXTRACTOR, features())
+        assert store.holds(KEY, EXTRACTOR)
+        assert not store.holds(OTHER_KEY, EXTRACTOR)
+        assert not store.holds(KEY, EXTRACTOR[:-1])
+        assert store.knows(EXTRACTOR)
+        assert not store.knows(EXTRACTOR[:-1])
+        assert not store.knows("f" * 64)
+
+
+def test_all_records_can_be_gone_through(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
+        found = [(key, fingerprint, unpack(record)) for key, fingerprint, record in store.scan()]
+    assert [row[:2] for row in found] == [(KEY, EXTRACTOR), (OTHER_KEY, EXTRACTOR)]
+    assert found[0][2].tags == ["cup", "tray"]
+
+
+@pytest.mark.parametrize("place", [0, 4, 100, -1])
+def test_damaged_record_is_a_miss_and_can_be_put_again(tmp_path, place):
+    with FeatureStore(tmp_path) as store:
+        record = bytearray(pack(features()))
+        record[place] ^= 1
+        put_raw(store, record)
+        assert store.get(KEY, EXTRACTOR) is None
+        assert not store.holds(KEY, EXTRACTOR)
+        store.put(KEY, EXTRACTOR, features())
+        assert store.get(KEY, EXTRACTOR) is not None
+
+
+def test_file_that_is_cut_short_is_refused_instead_of_ending_the_process(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put(KEY, EXTRACTOR, features())
+    os.truncate(tmp_path / "data.mdb", (tmp_path / "data.mdb").stat().st_size - 4096)
+    with pytest.raises(ValueError, match=r"E060.*its end is missing: 4096 bytes"):
+        FeatureStore(tmp_path, readonly=True)
+
+
+def test_file_that_is_no_store_is_refused(tmp_path):
+    (tmp_path / "data.mdb").write_bytes(b"no store" * 2000)
+    with pytest.raises(ValueError, match="E060"):
+        FeatureStore(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_store_is_not_taken_for_one_that_is_cut_short(tmp_path, seed):
+    """LMDB may count pages at the end of its file that it never wrote."""
+    random = np.random.default_rng(seed)
+    names = [(f"{key:064}", EXTRACTOR) for key in random.permutation(40)]
+    with FeatureStore(tmp_path) as store:
+        for part in (names[:8], names[8:]):
+            store.put_many((*name, PictureFeatures(caption="x" * 1000)) for name in part)
+        random.shuffle(names)
+        store.drop(names[:15])
+        store.drop(names[15:35])
+    with FeatureStore(tmp_path) as store:
+        assert len(store) == 5
+
+
+def test_dropped_records_are_gone(tmp_path):
+    with FeatureStore(tmp_path) as store:
+        store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
+        store.drop([(KEY, EXTRACTOR), ("c" * 64, EXTRACTOR)])
+        assert store.get(KEY, EXTRACTOR) is None
+        assert len(store) == 1
+
+
 def test_other_picture_or_extractor_is_a_miss(tmp_path):
     with FeatureStore(tmp_path) as store:
         store.put(KEY, EXTRACTOR, features())
@@ -92,7 +170,7 @@ def test_readonly_store_refuses_to_write(tmp_path):
     FeatureStore(tmp_path).close()
     with (
         FeatureStore(tmp_path, readonly=True) as store,
-        pytest.raises(lmdb.ReadonlyError),
+        pytest.raises(ValueError, match="E065"),
     ):
         store.put(KEY, EXTRACTOR, features())
 
@@ -159,17 +237,22 @@ def test_forked_child_may_write_and_open_the_folder_anew(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_writer_killed_within_a_transaction_leaves_the_store_whole(tmp_path):
+@pytest.mark.parametrize("method", ["put_many", "drop"])
+def test_writer_killed_within_a_transaction_leaves_the_store_whole(tmp_path, method):
     def items():
-        yield OTHER_KEY, EXTRACTOR, features()
+        yield (OTHER_KEY, EXTRACTOR, features()) if method == "put_many" else (KEY, EXTRACTOR)
         os.kill(os.getpid(), signal.SIGKILL)
 
     with FeatureStore(tmp_path) as store:
         store.put(KEY, EXTRACTOR, features())
         child = os.fork()
         if child == 0:
-            store.put_many(items())
+            try:
+                getattr(store, method)(items())
+            finally:
+                os._exit(1)
         os.waitpid(child, 0)
         assert len(store) == 1
         store.put(OTHER_KEY, EXTRACTOR, features())
+        assert store.get(KEY, EXTRACTOR) is not None
         assert store.get(OTHER_KEY, EXTRACTOR) is not None
