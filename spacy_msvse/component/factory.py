@@ -30,6 +30,7 @@ prefixes = true
 visual_classifier = true
 multitask = true
 view_layers = 0
+shared_depth = 0.67
 prefix_length = 4
 prefix_width = 256
 text_loss_weight = 1.0

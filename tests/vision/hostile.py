@@ -359,13 +359,13 @@ def run(folder: Path, names: list[str]) -> dict:
         for name in names:
             faulthandler.dump_traceback_later(PATIENCE, exit=True)
             start = time.perf_counter()
-            report = fill_store([name], visual, store, root)
+            report = fill_store([name], visual, store, root, workers=1)
             seconds = time.perf_counter() - start
             ((_, reason),) = report.failed or [("", None)]
             rows.append({"shown": picture_name(name), "seconds": seconds, "reason": reason})
     faulthandler.dump_traceback_later(10 * PATIENCE, exit=True)
     with FeatureStore(folder / "in-batches") as store:
-        report = fill_store(names, visual, store, root)
+        report = fill_store(names, visual, store, root, workers=1)
         docs = [Doc(vocab, words=["look"]) for _ in names]
         for doc, name in zip(docs, names, strict=True):
             doc._.image = name
