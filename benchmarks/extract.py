@@ -35,12 +35,12 @@ from wasabi import msg
 
 from spacy_msvse import make_doc
 from spacy_msvse.vision.extract import VisualExtractor
+from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
+from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
+from spacy_msvse.vision.extractors.words import TagCaption
 from spacy_msvse.vision.features import Extractor
 from spacy_msvse.vision.fill import WORKERS, fill_store
-from spacy_msvse.vision.grids import TorchvisionBackbone
-from spacy_msvse.vision.regions import EfficientNetLite0
 from spacy_msvse.vision.store import FeatureStore
-from spacy_msvse.vision.words import TagCaption
 
 CONFIG = """
 [components]

@@ -43,8 +43,8 @@ def main(output: Annotated[Path, typer.Argument(help="JSON file to write")]) -> 
 
 def cases() -> Iterator[tuple[str, int, Callable[[Path], Any]]]:
     """Name, number of pictures in a batch, and what makes the extractor in a folder."""
-    from spacy_msvse.vision.ocr import RapidOcr
-    from spacy_msvse.vision.regions import EfficientNetLite0
+    from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
+    from spacy_msvse.vision.extractors.ocr import RapidOcr
 
     yield "EfficientNetLite0", 16, lambda folder: EfficientNetLite0()
     yield "RapidOcr", 8, lambda folder: RapidOcr()
@@ -84,14 +84,14 @@ def measure(extractor: Any, count: int) -> dict[str, float]:
 
 def make_backbone(folder: Path, architecture: str) -> Any:
     """A classifier of torchvision."""
-    from spacy_msvse.vision.grids import TorchvisionBackbone
+    from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
 
     return TorchvisionBackbone(save_torchvision(folder, architecture), architecture=architecture)
 
 
 def make_detector(folder: Path, architecture: str) -> Any:
     """A detector of torchvision. Random weights detect as much at every threshold."""
-    from spacy_msvse.vision.detectors import TorchvisionDetector
+    from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
 
     weights = save_torchvision(folder, architecture, weights_backbone=None)
     return TorchvisionDetector(weights, architecture=architecture, min_score=0.0)
@@ -112,7 +112,7 @@ def make_encoder(folder: Path, name: str) -> Any:
     """A vision encoder of transformers, on 224 x 224 pixels."""
     import transformers
 
-    from spacy_msvse.vision.encoders import TransformersEncoder
+    from spacy_msvse.vision.extractors.encoders import TransformersEncoder
 
     square = {"height": 224, "width": 224}
     if name.startswith("CLIP"):
@@ -137,7 +137,7 @@ def make_captioner(folder: Path) -> Any:
     """BLIP, with a vocabulary that means nothing and never an end: the longest captions."""
     import transformers
 
-    from spacy_msvse.vision.captions import TransformersCaption
+    from spacy_msvse.vision.extractors.captions import TransformersCaption
 
     model = transformers.BlipForConditionalGeneration(transformers.BlipConfig())
     model.generation_config.eos_token_id = None

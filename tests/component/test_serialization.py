@@ -70,7 +70,7 @@ def test_a_loaded_pipeline_needs_neither_weight_package_nor_network(tmp_path, mo
         raise AssertionError(f"{name} was looked for")
 
     monkeypatch.setattr("spacy_msvse.network.pretrained.find_spec", not_installed)
-    monkeypatch.setattr("spacy_msvse.vision.regions.find_spec", not_installed)
+    monkeypatch.setattr("spacy_msvse.vision.extractors.efficientnet.find_spec", not_installed)
     loaded = spacy.load(tmp_path / "pipeline")
     actual = loaded(make_doc(loaded, "Saw Jordan today", image=picture("PER")))
     assert actual._.visual_entities == expected._.visual_entities

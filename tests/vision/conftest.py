@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 from spacy_msvse.vision.features import PictureFeatures
-from spacy_msvse.vision.regions import EfficientNetLite0
 
 
 def encode(image: Image.Image, format: str = "PNG", **options) -> bytes:

@@ -7,10 +7,10 @@ from PIL import Image
 
 from spacy_msvse.vision import run as run_module
 from spacy_msvse.vision.extract import VisualExtractor
+from spacy_msvse.vision.extractors.words import TagCaption
 from spacy_msvse.vision.features import PictureFeatures
 from spacy_msvse.vision.fill import fill_store
 from spacy_msvse.vision.store import FeatureStore
-from spacy_msvse.vision.words import TagCaption
 
 from .conftest import CountingExtractor, PickyExtractor, encode, photo
 
@@ -152,7 +152,7 @@ def test_registry_can_build_it():
     """A config resolves to extractors that have no weights yet."""
     from spacy import registry
 
-    from spacy_msvse.vision.regions import EfficientNetLite0
+    from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 
     for function in (VisualExtractor, EfficientNetLite0, TagCaption):
         registry.misc(f"test.{function.__name__}.v1", func=function)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spacy_msvse.vision import regions as regions_module
-from spacy_msvse.vision.regions import EfficientNetLite0
+from spacy_msvse.vision.extractors import efficientnet as module
+from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 
-from .conftest import photo
+from ..conftest import photo
 
 torch = pytest.importorskip("torch")
 
@@ -100,7 +100,7 @@ def test_loading_leaves_the_random_seed_alone(efficientnet):
 
 
 def test_saved_weights_need_neither_package_nor_torchvision(efficientnet, monkeypatch):
-    monkeypatch.setattr(regions_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     monkeypatch.setitem(__import__("sys").modules, "torchvision", None)
     other = restored(efficientnet)
     assert other.fingerprint == efficientnet.fingerprint

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from spacy_msvse.vision.captions import TransformersCaption
-from spacy_msvse.vision.detectors import TorchvisionDetector
 from spacy_msvse.vision.extract import VisualExtractor
-from spacy_msvse.vision.words import TagCaption
+from spacy_msvse.vision.extractors.captions import TransformersCaption
+from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
+from spacy_msvse.vision.extractors.words import TagCaption
 
-from .conftest import photo
-from .models import CLASSES
+from ..conftest import photo
+from ..models import CLASSES
 
 MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"
 

@@ -9,8 +9,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from ..features import PictureFeatures
 from .base import PRECISIONS, grid_boxes
-from .features import PictureFeatures
 from .frozen import pool_grid
 from .pretrained import PretrainedExtractor, PretrainedNetwork, load_vision_tower
 

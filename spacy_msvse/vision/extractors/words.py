@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL.Image import Image
 
-from .features import PictureFeatures
+from ..features import PictureFeatures
 
 
 def caption_from_tags(tags: Sequence[str]) -> str:

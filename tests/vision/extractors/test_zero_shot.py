@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from spacy_msvse.vision.zero_shot import ZeroShotTags
+from spacy_msvse.vision.extractors.zero_shot import ZeroShotTags
 
-from .conftest import photo
-from .models import CLASSES
+from ..conftest import photo
+from ..models import CLASSES
 
 
 def initialised(source, **settings):

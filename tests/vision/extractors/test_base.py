@@ -13,15 +13,15 @@ import srsly
 import torch
 from PIL import Image
 
-from spacy_msvse.vision.base import NetworkExtractor
-from spacy_msvse.vision.captions import TransformersCaption
-from spacy_msvse.vision.detectors import TorchvisionDetector
-from spacy_msvse.vision.encoders import TransformersEncoder
-from spacy_msvse.vision.grids import TorchvisionBackbone
-from spacy_msvse.vision.zero_shot import ZeroShotTags
+from spacy_msvse.vision.extractors.base import NetworkExtractor
+from spacy_msvse.vision.extractors.captions import TransformersCaption
+from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
+from spacy_msvse.vision.extractors.encoders import TransformersEncoder
+from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
+from spacy_msvse.vision.extractors.zero_shot import ZeroShotTags
 
-from .conftest import photo
-from .models import CLASSES, save_torchvision_model, save_vision_model
+from ..conftest import photo
+from ..models import CLASSES, save_torchvision_model, save_vision_model
 
 #: As people post them, and as they do not.
 SIZES = [(64, 64), (100, 60), (100, 60), (1, 1), (900, 1), (30, 200)]

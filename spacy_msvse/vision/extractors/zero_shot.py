@@ -10,10 +10,10 @@ from safetensors.torch import load
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..errors import Errors
+from ...errors import Errors
+from ..features import PictureFeatures
 from .base import PRECISIONS, likeliest
 from .encoders import pool_whole
-from .features import PictureFeatures
 from .pretrained import (
     PretrainedExtractor,
     PretrainedNetwork,

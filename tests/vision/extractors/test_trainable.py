@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_msvse.vision.encoders import TransformersEncoder
 from spacy_msvse.vision.extract import VisualExtractor
-from spacy_msvse.vision.grids import TorchvisionBackbone
-from spacy_msvse.vision.regions import EfficientNetLite0
-from spacy_msvse.vision.trainable import TrainableBackbone
-from spacy_msvse.vision.words import TagCaption
+from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
+from spacy_msvse.vision.extractors.encoders import TransformersEncoder
+from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
+from spacy_msvse.vision.extractors.trainable import TrainableBackbone
+from spacy_msvse.vision.extractors.words import TagCaption
 
-from .conftest import photo
-from .models import CLASSES
+from ..conftest import photo
+from ..models import CLASSES
 
 
 def extractors(saved):

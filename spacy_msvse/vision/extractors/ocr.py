@@ -13,9 +13,9 @@ import numpy as np
 import srsly
 from PIL.Image import Image
 
-from ..errors import Errors
+from ...errors import Errors
+from ..features import PictureFeatures
 from .base import CheckedSettings
-from .features import PictureFeatures
 
 _PACKAGES = ("rapidocr", "onnxruntime")
 #: The parts of RapidOCR's config that name a model: it finds lines, turns them and reads them.

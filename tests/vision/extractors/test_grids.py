@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from spacy_msvse.vision.grids import TorchvisionBackbone
+from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
 
-from .conftest import photo
-from .models import CLASSES, save_torchvision_model
+from ..conftest import photo
+from ..models import CLASSES, save_torchvision_model
 
 ARCHITECTURE = "resnet18"
 
@@ -97,7 +97,7 @@ def test_other_families_have_a_grid_too(architecture, width, tmp_path):
 
 
 def test_resnet50_is_2048_wide():
-    from spacy_msvse.vision.grids import GridNetwork, _build
+    from spacy_msvse.vision.extractors.grids import GridNetwork, _build
 
     empty = _build("resnet50", 5)
     state = {name: torch.zeros(t.shape, dtype=t.dtype) for name, t in empty.state_dict().items()}

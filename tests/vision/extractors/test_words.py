@@ -1,7 +1,7 @@
 import pytest
 
+from spacy_msvse.vision.extractors.words import TagCaption, caption_from_tags
 from spacy_msvse.vision.features import PictureFeatures
-from spacy_msvse.vision.words import TagCaption, caption_from_tags
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import numpy as np
 import srsly
 from PIL.Image import Image
 
-from ..errors import Errors
-from .features import PictureFeatures
+from ...errors import Errors
+from ..features import PictureFeatures
 
 #: What a network may compute in. Half precision is for GPUs: most processors gain nothing by it.
 PRECISIONS = ("float32", "float16", "bfloat16")

@@ -7,8 +7,8 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
+from ..features import PictureFeatures
 from .base import PRECISIONS
-from .features import PictureFeatures
 from .pretrained import (
     PretrainedExtractor,
     PretrainedNetwork,

@@ -13,13 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 from spacy.training import Example
 
 from spacy_msvse import make_doc
-from spacy_msvse.vision import ocr
 from spacy_msvse.vision.extract import VisualExtractor
+from spacy_msvse.vision.extractors import ocr
+from spacy_msvse.vision.extractors.ocr import RapidOcr
 from spacy_msvse.vision.features import PictureFeatures
-from spacy_msvse.vision.ocr import RapidOcr
 
-from ..tiny import entities, save_encoder, tiny_pipeline, train
-from .conftest import encode
+from ...tiny import entities, save_encoder, tiny_pipeline, train
+from ..conftest import encode
 
 pytest.importorskip("rapidocr")
 pytest.importorskip("onnxruntime")
@@ -98,7 +98,7 @@ def test_reading_twice_gives_the_same():
 
 def test_nothing_is_logged_or_printed():
     code = (
-        "from PIL import Image; from spacy_msvse.vision.ocr import RapidOcr; "
+        "from PIL import Image; from spacy_msvse.vision.extractors.ocr import RapidOcr; "
         "RapidOcr().extract([Image.new('RGB', (60, 60))], [])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -180,7 +180,7 @@ def _use(name: str) -> None:
 
 def test_import_brings_neither_the_reader_nor_torch():
     code = (
-        "import sys, spacy_msvse.vision.ocr; "
+        "import sys, spacy_msvse.vision.extractors.ocr; "
         "print({m.split('.')[0] for m in sys.modules} & {'rapidocr', 'onnxruntime', 'torch'})"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,13 +11,13 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from ..errors import Errors
+from ...errors import Errors
+from ..features import PictureFeatures
 from .base import grid_boxes
+from .efficientnet import EfficientNetLite0
 from .encoders import TransformersEncoder
-from .features import PictureFeatures
 from .frozen import FrozenSquare
 from .grids import TorchvisionBackbone
-from .regions import EfficientNetLite0
 
 #: Extractors that can be trained.
 TRAINABLE = (EfficientNetLite0, TorchvisionBackbone, TransformersEncoder)

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spacy_msvse.vision.crops import DetectedCrops
-from spacy_msvse.vision.detectors import TorchvisionDetector
-from spacy_msvse.vision.encoders import TransformersEncoder
 from spacy_msvse.vision.extract import VisualExtractor
+from spacy_msvse.vision.extractors.crops import DetectedCrops
+from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
+from spacy_msvse.vision.extractors.encoders import TransformersEncoder
+from spacy_msvse.vision.extractors.words import TagCaption
 from spacy_msvse.vision.features import PictureFeatures
-from spacy_msvse.vision.words import TagCaption
 
-from .conftest import CountingExtractor, photo
-from .models import CLASSES
+from ..conftest import CountingExtractor, photo
+from ..models import CLASSES
 
 MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"
 

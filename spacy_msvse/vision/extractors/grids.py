@@ -8,8 +8,8 @@ import torch
 from PIL.Image import Image, Resampling
 from torch import Tensor, nn
 
+from ..features import PictureFeatures
 from .base import PRECISIONS, NetworkExtractor, grid_boxes, likeliest
-from .features import PictureFeatures
 from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
 from .weights import (
     find_torchvision_weights,

@@ -10,8 +10,8 @@ import numpy as np
 import srsly
 from PIL.Image import Image
 
-from ..errors import Errors
-from .features import PictureFeatures
+from ...errors import Errors
+from ..features import PictureFeatures
 
 
 @dataclass(frozen=True)

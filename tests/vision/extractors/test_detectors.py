@@ -5,10 +5,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchvision.transforms.functional import to_tensor
 
-from spacy_msvse.vision.detectors import ARCHITECTURES, TorchvisionDetector
+from spacy_msvse.vision.extractors.detectors import ARCHITECTURES, TorchvisionDetector
 
-from .conftest import photo
-from .models import CLASSES
+from ..conftest import photo
+from ..models import CLASSES
 
 MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"
 MASKS = "maskrcnn_resnet50_fpn_v2"

@@ -9,8 +9,8 @@ import torch
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
+from ..features import PictureFeatures
 from .base import PRECISIONS, NetworkExtractor
-from .features import PictureFeatures
 from .frozen import Frozen, without_weights
 from .weights import (
     find_torchvision_weights,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_msvse.vision.encoders import TransformersEncoder
+from spacy_msvse.vision.extractors.encoders import TransformersEncoder
 
-from .conftest import photo
-from .models import save_vision_model
+from ..conftest import photo
+from ..models import save_vision_model
 
 KINDS = ["clip", "siglip", "vit", "dinov2"]
 

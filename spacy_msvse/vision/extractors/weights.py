@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..errors import Errors
+from ...errors import Errors
 from .base import WEIGHT_SUFFIXES
 
 
