@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import spacy
 import srsly
+from PIL import Image
 from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
 from spacy_msvse.extensions import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
+from spacy_msvse.vision.extract import VisualExtractor
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -70,3 +73,18 @@ def test_no_step_depends_on_a_folder_of_pictures():
 def test_no_asset_of_the_project_has_a_url():
     """Nobody's posts or pictures are fetched: the user brings them."""
     assert not any("url" in asset for asset in load_project_config(ROOT)["assets"])
+
+
+def test_the_extractor_of_the_readme_works():
+    (code,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        if "Brightness" in block
+    )
+    assert len(code.strip().splitlines()) <= 20
+    exec(code, {})
+    extractor = spacy.registry.misc.get("my.Brightness.v1")()
+    seen = VisualExtractor(tags=extractor).extract(
+        [Image.new("RGB", (8, 8), c) for c in ("white", "black")]
+    )
+    assert [features.tags for features in seen] == [["bright"], ["dark"]]

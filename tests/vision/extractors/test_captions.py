@@ -44,7 +44,7 @@ def test_encoder_and_decoder_of_any_kind_write_captions(tmp_path):
     from transformers import GPT2Config, VisionEncoderDecoderModel, ViTConfig, ViTImageProcessor
     from transformers.models.vision_encoder_decoder import VisionEncoderDecoderConfig
 
-    from .models import SEES, SIZES, WORDS, save_tokenizer
+    from ..models import SEES, SIZES, WORDS, save_tokenizer
 
     decoder = GPT2Config(
         n_embd=SIZES["hidden_size"], n_layer=2, n_head=2, vocab_size=len(WORDS), n_positions=32

@@ -115,7 +115,7 @@ def test_folder_with_code_of_its_own_is_refused(saved, tmp_path, capsys):
 def test_text_model_is_no_vision_encoder(tmp_path):
     from transformers import BertConfig, BertModel
 
-    from .models import READS
+    from ..models import READS
 
     BertModel(BertConfig(**READS)).save_pretrained(tmp_path / "bert")
     with pytest.raises(ValueError, match=r"E011.*bert"):
