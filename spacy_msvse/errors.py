@@ -128,6 +128,15 @@ class Errors:
         "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
     )
 
+    E080 = (
+        "[MSVSE-E080] '{name}' predicts no entity on these posts, or they have no gold "
+        "annotation, so there is nothing to calibrate it on. Give the dev data of its training."
+    )
+    E081 = "[MSVSE-E081] {setting} is {value!r}, but must be {expected}."
+    E082 = (
+        "[MSVSE-E082] '{model}' {problem}. Give the folder of a trained pipeline with 'msvse_ner'."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

@@ -4,6 +4,7 @@ pytorch-crf holds the parameters. The algorithms are here because it knows no ma
 labels and no empty sequences, and decodes sample by sample.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -74,11 +75,22 @@ class Lattice:
         def divide(scores: Tensor) -> Tensor:
             return torch.where(scores > FORBIDDEN / 2, scores / temperature, scores)
 
+        return self._map(divide)
+
+    def double(self) -> "Lattice":
+        """A copy in double precision. Gradients may go through it, whatever mode it was made in.
+
+        RETURNS (Lattice): The copy.
+        """
+        copy = self._map(lambda scores: scores.to(torch.double, copy=True))
+        return replace(copy, mask=self.mask.clone())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Lattice":
         return Lattice(
-            divide(self.emissions),
-            divide(self.transitions),
-            divide(self.start),
-            divide(self.end),
+            change(self.emissions),
+            change(self.transitions),
+            change(self.start),
+            change(self.end),
             self.mask,
         )
 
