@@ -134,7 +134,8 @@ class Errors:
     )
     E081 = "[MSVSE-E081] {setting} is {value!r}, but must be {expected}."
     E082 = (
-        "[MSVSE-E082] '{model}' {problem}. Give the folder of a trained pipeline with 'msvse_ner'."
+        "[MSVSE-E082] '{model}' has no component whose confidences can be calibrated. Give the "
+        "folder of a trained pipeline with 'msvse_ner'."
     )
 
 

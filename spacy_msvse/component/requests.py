@@ -1,7 +1,7 @@
 """What the component tells when it is asked: other readings of a post, how sure it is, what the
 pictures did. The answers are plain values of JSON types or arrays; no Doc is changed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,9 +90,13 @@ class Calibration:
 
 
 class Requests:
-    """The requests that `MsvseNer` answers."""
+    """The requests that `MsvseNer` answers; it inherits them."""
 
-    def best_labellings(self: "MsvseNer", docs: Iterable[Doc], k: int) -> list[list[Labelling]]:
+    # That `self` is the heir is more than mypy believes of anything but a protocol: hence "misc".
+
+    def best_labellings(  # type: ignore[misc]
+        self: "MsvseNer", docs: Iterable[Doc], k: int
+    ) -> list[list[Labelling]]:
         """The k most probable ways to label each Doc.
 
         docs (Iterable[Doc]): The Docs, which stay as they are.
@@ -119,7 +123,9 @@ class Requests:
                 ]
         return answers
 
-    def label_marginals(self: "MsvseNer", docs: Iterable[Doc]) -> list[np.ndarray]:
+    def label_marginals(  # type: ignore[misc]
+        self: "MsvseNer", docs: Iterable[Doc]
+    ) -> list[np.ndarray]:
         """The probability of each label at each token, summed over all labellings.
 
         docs (Iterable[Doc]): The Docs, which stay as they are.
@@ -136,7 +142,9 @@ class Requests:
                 answers[row] = values[: len(post.doc)]
         return answers
 
-    def explain_pictures(self: "MsvseNer", docs: Iterable[Doc]) -> list[list[PictureEffect]]:
+    def explain_pictures(  # type: ignore[misc]
+        self: "MsvseNer", docs: Iterable[Doc]
+    ) -> list[list[PictureEffect]]:
         """What the pictures did: read the Docs with all their views and without any, and compare.
         `min_confidence` does not apply.
 
@@ -160,24 +168,20 @@ class Requests:
                     answers[row] = compare(seeing[index], blind[row], paid)
         return answers
 
-    def calibrate(
-        self: "MsvseNer",
-        examples: Iterable[Example],
-        *,
-        progress: Callable[[Iterable], Iterable] = iter,
+    def calibrate(  # type: ignore[misc]
+        self: "MsvseNer", examples: Iterable[Example]
     ) -> Calibration:
         """Fit the temperature, so that of the entities of confidence p a share of p is right. The
         entities stay as they are; every probability that is told from now on changes.
 
         examples (Iterable[Example]): Posts that the component was not trained on.
-        progress (Callable): Wraps the stream of examples, such as tqdm.
         RETURNS (Calibration): What came of it.
         RAISES (ValueError): As `predict`, or if no entity is predicted or none can be judged
             (MSVSE-E080).
         """
         network = self.require_network()
         batches = []
-        for part in minibatch(progress(examples), BATCH_SIZE):
+        for part in minibatch(examples, BATCH_SIZE):
             for rows, _, outputs in self.run([example.predicted for example in part]):
                 with torch.inference_mode():
                     lattice = network.lattice(outputs)
