@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import spacy
 import typer
@@ -34,9 +34,7 @@ def calibrate_cli(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder for the pipeline, not in place", file_okay=False
-        ),
+        typer.Option("--output", "-o", help="Write there, not in place", file_okay=False),
     ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
 ) -> None:
@@ -49,7 +47,9 @@ def calibrate_cli(
     nlp = spacy.load(model)
     if features is not None:
         set_feature_store(nlp, features)
-    components = {name: pipe for name, pipe in nlp.pipeline if hasattr(pipe, "calibrate")}
+    components: dict[str, Any] = {
+        name: pipe for name, pipe in nlp.pipeline if hasattr(pipe, "calibrate")
+    }
     if not components:
         msg.fail(Errors.E082.format(model=model), exits=1)
     examples = list(Corpus(data_path, image_root=image_root)(nlp))
