@@ -15,7 +15,7 @@ def post(nlp, entities, predicted=("saw", "Jo", "Day", "today")) -> Example:
 
 
 @pytest.mark.parametrize(
-    "entity, right",
+    ("entity", "right"),
     [((1, 3, "PER"), True), ((1, 3, "LOC"), False), ((1, 2, "PER"), False), ((0, 3, "PER"), False)],
 )
 def test_span_and_type_must_be_right(nlp, entity, right):

@@ -78,11 +78,12 @@ class Lattice:
         return self._map(divide)
 
     def double(self) -> "Lattice":
-        """A copy in double precision. Gradients may go through it, whatever mode it was made in.
+        """A copy in double precision, for gradients of its own: none reaches the network, and none
+        is hindered by inference mode.
 
         RETURNS (Lattice): The copy.
         """
-        copy = self._map(lambda scores: scores.to(torch.double, copy=True))
+        copy = self._map(lambda scores: scores.detach().to(torch.double, copy=True))
         return replace(copy, mask=self.mask.clone())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Lattice":

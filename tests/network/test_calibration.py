@@ -25,7 +25,7 @@ def coins(share_right: float, logit: float, count: int = 1000) -> Judged:
     return Judged(lattice, entities, torch.arange(count) < share_right * count)
 
 
-@pytest.mark.parametrize("share, logit", [(0.8, 4.0), (0.9, 1.0), (0.6, 0.4)])
+@pytest.mark.parametrize(("share", "logit"), [(0.8, 4.0), (0.9, 1.0), (0.6, 0.4)])
 def test_the_temperature_makes_confidence_the_share_that_is_right(share, logit):
     batches = [coins(share, logit, 100), coins(share, logit, 900)]
     expected = logit / torch.logit(torch.tensor(share)).item()
@@ -37,7 +37,7 @@ def test_the_fit_lowers_the_log_loss():
     assert log_loss(batches, fit_temperature(batches)) < log_loss(batches, 1.0)
 
 
-@pytest.mark.parametrize("share, temperature", [(1.0, 1 / LIMIT), (0.0, LIMIT)])
+@pytest.mark.parametrize(("share", "temperature"), [(1.0, 1 / LIMIT), (0.0, LIMIT)])
 def test_entities_that_are_all_right_or_all_wrong_ask_for_a_limit(share, temperature):
     assert fit_temperature([coins(share, 1.0)]) == pytest.approx(temperature, rel=0.05)
 
