@@ -49,7 +49,9 @@ def recorded_attention(network: Msvse) -> Iterator[list[dict[str, Tensor]]]:
             weights[present[0], : mean.shape[1]] = mean[mean.flatten(1).any(dim=1)]
         slot_weights.clear()
         views = zip(network.config.prefix_views, weights.split(sizes, dim=2), pools, strict=True)
-        record.append({view: gather_tokens(part @ pool, inputs) for view, part, pool in views})
+        record.append(
+            {view: gather_tokens(part @ pool, inputs).float() for view, part, pool in views}
+        )
 
     handles = [
         network.fusion["prefix"].register_forward_hook(keep_pools),

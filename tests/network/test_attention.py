@@ -76,6 +76,17 @@ def test_recording_changes_nothing_and_ends(inputs):
     assert network.encoder.slot_weights is None
 
 
+def test_reduced_precision_is_recorded_in_full(inputs):
+    network = tiny_network()
+    with recorded_attention(network) as record, torch.inference_mode():
+        network(inputs)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            network(inputs)
+    for view in VIEWS:
+        assert record[1][view].dtype == torch.float32
+        torch.testing.assert_close(record[1][view], record[0][view], atol=0.01, rtol=0.1)
+
+
 def test_a_network_without_prefixes_records_nothing(inputs):
     network = tiny_network(prefixes=False)
     with recorded_attention(network) as record, torch.inference_mode():
