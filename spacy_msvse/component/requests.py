@@ -1,6 +1,7 @@
 """What the component tells when it is asked: other readings of a post, how sure it is, what the
 pictures did. The answers are plain values of JSON types or arrays; no Doc is changed."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -111,15 +112,16 @@ class Requests:
         for rows, _, outputs in self.run(docs):
             with torch.inference_mode():
                 labels, log_probabilities = self.lattice(outputs).best_labellings(k)
-            paths, values = labels.cpu().numpy(), log_probabilities.exp().clamp(max=1.0).tolist()
+            paths, values = labels.cpu().numpy(), log_probabilities.tolist()
             for index, row in enumerate(rows):
                 answers[row] = [
                     Labelling(
                         [(start, end, self.labels[t]) for start, end, t in find_entities(path)],
-                        probability,
+                        # Rounding may lift a certain labelling above 1.
+                        min(math.exp(value), 1.0),
                     )
-                    for path, probability in zip(paths[index], values[index], strict=True)
-                    if probability > 0
+                    for path, value in zip(paths[index], values[index], strict=True)
+                    if value > -math.inf
                 ]
         return answers
 
