@@ -43,6 +43,7 @@ class Errors:
         "or a caption, so nothing visual can be learned. First problem: {reason}. Check "
         "`image_root`."
     )
+
     E010 = (
         "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the scale '{scale}'. "
         "Name another extractor in [components.msvse_ner.vision]."
@@ -135,12 +136,6 @@ class Errors:
         "and give the path or its bytes."
     )
 
-    E070 = "[MSVSE-E070] `render` shows Docs, not {type}. Give a Doc, or several of them."
-    E071 = (
-        "[MSVSE-E071] {region!r} is not a region. `doc._.image_regions` must hold tuples of "
-        "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
-    )
-
     E060 = (
         "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
         "copy, or delete it and extract the pictures again."
@@ -160,6 +155,22 @@ class Errors:
     E065 = (
         "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. What it "
         "holds is whole. Check its permissions and the room on its disk, and run again to go on."
+    )
+
+    E070 = "[MSVSE-E070] `render` shows Docs, not {type}. Give a Doc, or several of them."
+    E071 = (
+        "[MSVSE-E071] {region!r} is not a region. `doc._.image_regions` must hold tuples of "
+        "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
+    )
+
+    E080 = (
+        "[MSVSE-E080] '{name}' predicts no entity on these posts, or they have no gold "
+        "annotation, so there is nothing to calibrate it on. Give the dev data of its training."
+    )
+    E081 = "[MSVSE-E081] {setting} is {value!r}, but must be {expected}."
+    E082 = (
+        "[MSVSE-E082] '{model}' has no component whose confidences can be calibrated. Give the "
+        "folder of a trained pipeline with 'msvse_ner'."
     )
 
 

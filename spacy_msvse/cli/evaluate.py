@@ -96,6 +96,27 @@ def print_scores(scores: dict[str, Any]) -> None:
     msg.divider(f"{scores['posts']} posts, control: {scores['control'] or 'none'}")
     msg.table(rows, header=header, aligns=("l", "r", "r", "r"), divider=True)
     msg.table([(view, srsly.json_dumps(counts)) for view, counts in scores["views"].items()])
+    print_calibration(scores["calibration"])
+
+
+def print_calibration(calibration: dict[str, Any]) -> None:
+    """Print whether confidences keep what they promise, in per cent.
+
+    calibration (dict): What `calibration_scores` returned.
+    """
+    if not calibration["bins"]:
+        return
+    low, high = calibration["ece_interval"]
+    msg.text(
+        f"Expected calibration error {100 * calibration['ece']:.2f} "
+        f"({100 * low:.2f} to {100 * high:.2f}), {calibration['entities']} entities"
+    )
+    rows = [
+        (f"{100 * row['confidence']:.2f}", f"{100 * row['precision']:.2f}", row["entities"])
+        for row in calibration["bins"]
+    ]
+    header = ("Confidence", "P", "Entities")
+    msg.table(rows, header=header, aligns=("r", "r", "r"), divider=True)
 
 
 def _row(name: str, values: dict[str, Any]) -> tuple[str, str, str, str]:

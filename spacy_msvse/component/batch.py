@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..errors import Errors
 from ..network.config import NetworkConfig
-from ..network.crf import bio_labels
+from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseInputs, MsvseTargets, Pictures, Regions, WordPieces
 from .posts import Post
 from .wordpieces import Encoding, encode_words
@@ -294,6 +294,21 @@ def find_entities(labels: np.ndarray) -> list[tuple[int, int, int]]:
     return [
         (int(start), int(end), int(labels[start] - 1) // 2)
         for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def best_entities(lattice: Lattice) -> list[tuple[int, int, int, int]]:
+    """The entities of every sequence's best labelling.
+
+    lattice (Lattice): The scores.
+    RETURNS (list): Sequence, first and last token and index of the type, for each entity.
+    """
+    # Padding is labelled O.
+    paths = lattice.best_labels().cpu().numpy()
+    return [
+        (row, start, end - 1, label)
+        for row, path in enumerate(paths)
+        for start, end, label in find_entities(path)
     ]
 
 

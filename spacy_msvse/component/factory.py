@@ -18,6 +18,7 @@ overwrite = false
 on_missing_image = "warn"
 min_view_share = 0.01
 max_batch_tokens = 1024
+min_confidence = 0.0
 
 [msvse_ner.model]
 @architectures = "spacy-msvse.MSVSE.v1"
@@ -92,6 +93,7 @@ def make_msvse_ner(
     on_missing_image: str,
     min_view_share: float,
     max_batch_tokens: int,
+    min_confidence: float,
     scorer: Callable | None,
 ) -> "MsvseNer":
     """Create the component.
@@ -102,6 +104,7 @@ def make_msvse_ner(
     on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
     min_view_share (float): A view that a smaller share of the training posts carried is masked.
     max_batch_tokens (int): The most tokens, padding included, that are predicted together.
+    min_confidence (float): Entities that are less probable are left out.
     scorer (Callable): How `nlp.evaluate` scores.
     RETURNS (MsvseNer): The component.
     """
@@ -116,5 +119,6 @@ def make_msvse_ner(
         on_missing_image=on_missing_image,
         min_view_share=min_view_share,
         max_batch_tokens=max_batch_tokens,
+        min_confidence=min_confidence,
         scorer=scorer,
     )

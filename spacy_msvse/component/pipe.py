@@ -20,17 +20,19 @@ from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
 
 from ..errors import Errors, Warnings
 from ..extensions import SPANS_KEY
+from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
 from ..network.msvse import Msvse
 from ..vision.extract import VisualExtractor
 from ..vision.features import SCALES
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
-from .batch import find_entities, make_targets
+from .batch import best_entities, make_targets
 from .files import checked, read_whole, write_whole
 from .model import MsvseModel, get_shim, network_config, untrained_views
 from .posts import Post
 from .reading import POLICIES, read_posts, survey
+from .requests import Requests
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Prediction:
     post: Post | None = None
 
 
-class MsvseNer(TrainablePipe):
+class MsvseNer(Requests, TrainablePipe):
     """Named entity recognition for a text with a picture."""
 
     def __init__(
@@ -61,11 +63,13 @@ class MsvseNer(TrainablePipe):
         on_missing_image: str = "warn",
         min_view_share: float = 0.01,
         max_batch_tokens: int = 1024,
+        min_confidence: float = 0.0,
         scorer: Callable | None = None,
     ) -> None:
         """Set up the component; see `make_msvse_ner` for the arguments.
 
-        RAISES (ValueError): For an unknown `on_missing_image` (MSVSE-E007).
+        RAISES (ValueError): For an unknown `on_missing_image` (MSVSE-E007), or a `min_confidence`
+            out of range (MSVSE-E081).
         """
         if on_missing_image not in POLICIES:
             expected = "one of " + ", ".join(POLICIES)
@@ -77,7 +81,8 @@ class MsvseNer(TrainablePipe):
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = {"labels": []}
+        self.cfg: dict[str, Any] = {"labels": [], "temperature": 1.0}
+        self.min_confidence = min_confidence
         self.vision = vision
         self.overwrite = overwrite
         self.on_missing_image = on_missing_image
@@ -120,6 +125,31 @@ class MsvseNer(TrainablePipe):
         self.vocab.strings.add(label)
         return 1
 
+    @property
+    def bio_labels(self) -> tuple[str, ...]:
+        """The labels of tokens: O, then B and I of each entity type."""
+        return bio_labels(self.labels)
+
+    # Confidence
+
+    @property
+    def min_confidence(self) -> float:
+        """Entities that are less probable are left out. May be set; saved with the pipeline."""
+        return self.cfg["min_confidence"]
+
+    @min_confidence.setter
+    def min_confidence(self, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise ValueError(
+                Errors.E081.format(setting="min_confidence", value=value, expected="in [0, 1]")
+            )
+        self.cfg["min_confidence"] = value
+
+    @property
+    def temperature(self) -> float:
+        """What all scores are divided by, so that confidences are calibrated; see `calibrate`."""
+        return self.cfg["temperature"]
+
     # Training
 
     def initialize(
@@ -155,6 +185,7 @@ class MsvseNer(TrainablePipe):
             self.vision.initialize()
             self._adopt_vision()
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
+        self.cfg["temperature"] = 1.0
         self.model.attrs["types"] = list(self.labels)
         extracted_dim = 0 if self.vision is None else self.vision.region_dim
         # At least 1, since a pipeline without regions has a width of none.
@@ -184,7 +215,7 @@ class MsvseNer(TrainablePipe):
         examples = [example for example in examples if len(example.predicted)]
         if not examples:
             return losses
-        self._require_network()
+        self.require_network()
         set_dropout_rate(self.model, drop)
         # How many pictures cannot be read was said at initialisation, once and not in every epoch.
         policy = "error" if self.on_missing_image == "error" else "ignore"
@@ -206,7 +237,7 @@ class MsvseNer(TrainablePipe):
         scores (MsvseOutputs): The network's outputs for them.
         RETURNS (tuple): The loss, and the same as the scalar tensor to differentiate.
         """
-        network = self._require_network()
+        network = self.require_network()
         targets = make_targets(list(examples), self.labels)
         loss: MsvseLoss = network.loss(scores, to_device(targets, get_shim(self.model).device))
         return float(loss.total.detach()), loss.total
@@ -233,25 +264,51 @@ class MsvseNer(TrainablePipe):
         RAISES (ValueError): Before the network is built (MSVSE-E003), or for an unreadable picture
             if `on_missing_image` is "error" (MSVSE-E020).
         """
-        network = self._require_network()
         docs = list(docs)
-        masked = untrained_views(self.model, self.min_view_share)
-        for view, share in masked.items():
-            self._warn_once(
-                f"untrained {view}",
-                Warnings.W003.format(view=view, share=share, minimum=self.min_view_share),
-            )
-        predictions = [Prediction() for _ in docs]
-        for rows in self._batches(docs):
-            posts = self._read([docs[row] for row in rows], masked=masked)
-            outputs = self.model.predict(posts)
-            for row, prediction in zip(rows, self._decode(network, posts, outputs), strict=True):
-                predictions[row] = prediction
-        if network.config.multimodal and len(docs) > 1:
+        predictions = self.find(docs)
+        if network_config(self.model).multimodal and len(docs) > 1:
             seen = [s for p in predictions if p.post is not None for s in p.post.status.values()]
             if seen and all(status == "absent" for status in seen):
                 self._warn_once("text alone", Warnings.W001.format(name=self.name))
         return predictions
+
+    def find(self, docs: Sequence[Doc], *, masked: Iterable[str] | None = None) -> list[Prediction]:
+        """Find entities, as `predict` does.
+
+        docs (Sequence[Doc]): The Docs.
+        masked (Iterable[str]): Views not to read; None for those that are untrained.
+        RETURNS (list): A prediction for each of them.
+        """
+        predictions = [Prediction() for _ in docs]
+        for rows, posts, outputs in self.run(docs, masked=masked):
+            for row, prediction in zip(rows, self.decode(posts, outputs), strict=True):
+                predictions[row] = prediction
+        return predictions
+
+    def run(
+        self, docs: Sequence[Doc], *, masked: Iterable[str] | None = None
+    ) -> Iterator[tuple[list[int], list[Post], MsvseOutputs]]:
+        """Run the network over Docs, batch by batch.
+
+        docs (Sequence[Doc]): The Docs. Empty ones are passed over.
+        masked (Iterable[str]): Views not to read; None for those that are untrained.
+        YIELDS (tuple): Which of the Docs are in a batch, what was read of them, and the outputs.
+        RAISES (ValueError): As `predict`.
+        """
+        self.require_network()
+        if masked is None:
+            masked = self._untrained_views()
+        for rows in self._batches(docs):
+            posts = self._read([docs[row] for row in rows], masked=masked)
+            yield rows, posts, self.model.predict(posts)
+
+    def lattice(self, outputs: MsvseOutputs) -> Lattice:
+        """What entities and all probabilities are read from.
+
+        outputs (MsvseOutputs): What the network returned.
+        RETURNS (Lattice): The scores, divided by the temperature.
+        """
+        return self.require_network().lattice(outputs).tempered(self.temperature)
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:  # type: ignore[override]
         """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
@@ -282,7 +339,7 @@ class MsvseNer(TrainablePipe):
         taken = {token.i for span in kept for token in span}
         spans, scores = [], []
         for start, end, label, probability in prediction.entities:
-            if taken.isdisjoint(range(start, end)):
+            if probability >= self.min_confidence and taken.isdisjoint(range(start, end)):
                 spans.append(Span(doc, start, end, label=label))
                 scores.append(probability)
         doc.set_ents([*kept, *spans])
@@ -299,18 +356,25 @@ class MsvseNer(TrainablePipe):
             yield rows[:size]
             rows = rows[size:]
 
-    def _decode(
-        self, network: Msvse, posts: Sequence[Post], outputs: MsvseOutputs
-    ) -> list[Prediction]:
-        """Entities with their probabilities, all read from one lattice."""
+    def _untrained_views(self) -> dict[str, float]:
+        masked = untrained_views(self.model, self.min_view_share)
+        for view, share in masked.items():
+            self._warn_once(
+                f"untrained {view}",
+                Warnings.W003.format(view=view, share=share, minimum=self.min_view_share),
+            )
+        return masked
+
+    def decode(self, posts: Sequence[Post], outputs: MsvseOutputs) -> list[Prediction]:
+        """Entities with their probabilities, all read from one lattice.
+
+        posts (Sequence[Post]): A batch.
+        outputs (MsvseOutputs): What the network returned for it.
+        RETURNS (list): A prediction for each post.
+        """
         with torch.inference_mode():
-            lattice = network.lattice(outputs)
-            labels = lattice.best_labels().cpu().numpy()
-            entities = [
-                (row, start, end - 1, label)
-                for row, post in enumerate(posts)
-                for start, end, label in find_entities(labels[row, : len(post.doc)])
-            ]
+            lattice = self.lattice(outputs)
+            entities = best_entities(lattice)
             columns = torch.tensor(entities, dtype=torch.long, device=lattice.mask.device)
             probabilities = lattice.span_log_probabilities(*columns.view(-1, 4).T).exp().tolist()
             visual = outputs.visual_logits
@@ -324,7 +388,7 @@ class MsvseNer(TrainablePipe):
         for row, prediction in enumerate(predictions):
             if chances is None:
                 break
-            for index, view in enumerate(network.config.prefix_views):
+            for index, view in enumerate(network_config(self.model).prefix_views):
                 if present[row][index]:
                     prediction.visual_entities[view] = dict(
                         zip(self.labels, chances[row][index], strict=True)
@@ -450,7 +514,11 @@ class MsvseNer(TrainablePipe):
         state = {"cfg": self.cfg, "image_root": self.image_root, "fetch": self.fetch}
         return _restore, (self.vocab, self.model, self.name, settings, state)
 
-    def _require_network(self) -> Msvse:
+    def require_network(self) -> Msvse:
+        """The network.
+
+        RAISES (ValueError): Before it is built (MSVSE-E003).
+        """
         network = get_shim(self.model).network
         if network is None:
             raise ValueError(Errors.E003.format(name=self.name))

@@ -8,6 +8,7 @@ from spacy.language import Language
 from spacy.scorer import get_ner_prf
 from spacy.training import Example
 
+from .calibration import calibration_scores
 from .controls import CONTROLS
 
 
@@ -25,11 +26,12 @@ def evaluate(
     nlp (Language): The pipeline.
     examples (Iterable[Example]): Examples whose predicted side carries the pictures.
     control (str): "no_picture" or "shuffled" to change the pictures first.
-    seed (int): Seed of the control.
+    seed (int): Seed of the control, and of the bootstrap of the calibration error.
     progress (Callable): Wraps the stream of Docs, such as tqdm.
     RETURNS (dict): JSON-safe: "ents_p", "ents_r", "ents_f" and "ents_per_type" as fractions;
         "posts"; "slices", the same for every boolean key of the posts' meta, over the posts where
-        it is true; "views", view to status to number of posts.
+        it is true; "views", view to status to number of posts; "calibration", see
+        `calibration_scores`.
     """
     examples = list(examples)
     if control is not None:
@@ -45,6 +47,7 @@ def evaluate(
         for name, posts in sorted(marked_slices(scored).items())
     }
     scores["views"] = view_counts(scored)
+    scores["calibration"] = calibration_scores(scored, seed)
     return scores
 
 

@@ -4,6 +4,7 @@ pytorch-crf holds the parameters. The algorithms are here because it knows no ma
 labels and no empty sequences, and decodes sample by sample.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,6 +65,36 @@ class Lattice:
             self.mask,
         )
 
+    def tempered(self, temperature: float | Tensor) -> "Lattice":
+        """Divide all scores by a temperature, which leaves the order of the labellings as it is.
+
+        temperature (float or Tensor): A positive scalar; above 1, probabilities draw together.
+        RETURNS (Lattice): The tempered lattice. What is forbidden stays so.
+        """
+
+        def divide(scores: Tensor) -> Tensor:
+            return torch.where(scores > FORBIDDEN / 2, scores / temperature, scores)
+
+        return self._map(divide)
+
+    def double(self) -> "Lattice":
+        """A copy in double precision, for gradients of its own: none reaches the network, and none
+        is hindered by inference mode.
+
+        RETURNS (Lattice): The copy.
+        """
+        copy = self._map(lambda scores: scores.detach().to(torch.double, copy=True))
+        return replace(copy, mask=self.mask.clone())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Lattice":
+        return Lattice(
+            change(self.emissions),
+            change(self.transitions),
+            change(self.start),
+            change(self.end),
+            self.mask,
+        )
+
     def log_partition(self) -> Tensor:
         """Log of the summed weight of all labellings.
 
@@ -91,24 +122,49 @@ class Lattice:
 
         RETURNS (Tensor): int64 of shape (B, T); 0 on padding.
         """
+        return self._search(1)[0][:, 0]
+
+    def best_labellings(self, k: int) -> tuple[Tensor, Tensor]:
+        """The k labellings of the highest scores, and their log-probabilities.
+
+        k (int): How many, at least 1.
+        RETURNS (tuple): int64 of shape (B, k, T), 0 on padding, the best first, equal ones ordered
+            by their last label that differs; and float of shape (B, k), -inf where a sequence has
+            fewer legal labellings.
+        """
+        labels, scores = self._search(k)
+        return labels, scores - self.log_partition().unsqueeze(1)
+
+    def _search(self, k: int) -> tuple[Tensor, Tensor]:
+        """The k best labellings (B, k, T) and their scores (B, k): Viterbi with k ranks a label."""
         batch, length, labels = self.emissions.shape
-        best = torch.zeros(batch, length, dtype=torch.long, device=self.emissions.device)
+        # An empty sequence has one labelling.
+        only = self.emissions.new_full((k,), -torch.inf)
+        only[0] = 0.0
         if length == 0:
-            return best
-        stay = torch.arange(labels, device=best.device).expand(batch, labels)
-        score = self.start + self.emissions[:, 0]
+            return self.mask.new_zeros((batch, k, length), dtype=torch.long), only.expand(batch, k)
+        emissions, transitions, start = (
+            scores.masked_fill(scores < FORBIDDEN / 2, -torch.inf)
+            for scores in (self.emissions, self.transitions, self.start)
+        )
+        # The state is a label and a rank among the beginnings that end in it.
+        score = emissions.new_full((batch, labels, k), -torch.inf)
+        score[:, :, 0] = start + emissions[:, 0]
+        stay = torch.arange(labels * k, device=score.device).view(1, labels, k)
         pointers = []
         for t in range(1, length):
-            step, pointer = (score.unsqueeze(2) + self.transitions).max(dim=1)
-            inside = self.mask[:, t].unsqueeze(1)
-            score = torch.where(inside, step + self.emissions[:, t], score)
-            pointers.append(torch.where(inside, pointer, stay))
-        label = (score + self.end).argmax(dim=1)
-        best[:, -1] = label
-        for t in range(length - 1, 0, -1):
-            label = pointers[t - 1].gather(1, label.unsqueeze(1)).squeeze(1)
-            best[:, t - 1] = label
-        return best.masked_fill(~self.mask, 0)
+            ahead = score.unsqueeze(3) + transitions.unsqueeze(1)
+            step, pointer = ranked(ahead.flatten(1, 2).transpose(1, 2), k)
+            inside = self.mask[:, t, None, None]
+            score = torch.where(inside, step + emissions[:, t].unsqueeze(2), score)
+            pointers.append(torch.where(inside, pointer, stay).flatten(1))
+        best, state = ranked((score + self.end.unsqueeze(1)).flatten(1), k)
+        states = [state]
+        for pointer in reversed(pointers):
+            states.append(pointer.gather(1, states[-1]))
+        found = torch.stack(states[::-1], dim=2) // k
+        best = torch.where(self.mask[:, :1], best, only)
+        return found.masked_fill(~self.mask.unsqueeze(1), 0), best
 
     def span_log_probabilities(
         self, sequence: Tensor, first: Tensor, last: Tensor, entity_type: Tensor
@@ -173,6 +229,18 @@ class Lattice:
             score = torch.where(self.mask[:, t].unsqueeze(1), step, score)
             scores.append(score)
         return torch.stack(scores[::-1], dim=1)
+
+
+def ranked(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k highest values of the last dimension, and where they are; of equal ones, the first.
+
+    scores (Tensor): float of shape (..., N).
+    k (int): How many.
+    RETURNS (tuple): float and int64, both of shape (..., k), the highest first.
+    """
+    # `topk` and `max` make no promise about equal values.
+    values, index = scores.sort(dim=-1, descending=True, stable=True)
+    return values[..., :k], index[..., :k]
 
 
 class BioCRF(torchcrf.CRF):

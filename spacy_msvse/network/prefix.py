@@ -35,7 +35,9 @@ class PrefixGenerator(nn.Module):
         RETURNS (Prefixes): S * length slots; those of absent views are masked out.
         """
         present = views.present
-        pooled = torch.stack([self._pool(vectors, mask) for vectors, mask in views.split()], dim=1)
+        pooled = torch.stack(
+            [self.pool_weights(vectors, mask) @ vectors for vectors, mask in views.split()], dim=1
+        )
         states = self.bottleneck(pooled)
         batch, num_views = present.shape
         # (B, S, m, 2 L d) -> (2, L, B, S, m, d)
@@ -45,10 +47,15 @@ class PrefixGenerator(nn.Module):
         mask = present.repeat_interleave(self.length, dim=1)
         return Prefixes(keys.flatten(2, 3), values.flatten(2, 3), mask)
 
-    def _pool(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Attend over one view's vectors (B, V, d) with each query: (B, m, d)."""
+    def pool_weights(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """How much of each of a view's vectors is in each of its slots.
+
+        vectors (Tensor): float of shape (B, V, d).
+        mask (Tensor): bool of shape (B, V).
+        RETURNS (Tensor): float of shape (B, m, V); the weights of a slot add up to 1.
+        """
         scores = torch.einsum("md,bvd->bmv", self.queries, vectors) / vectors.shape[2] ** 0.5
-        return masked_softmax(scores, mask.unsqueeze(1)) @ vectors
+        return masked_softmax(scores, mask.unsqueeze(1))
 
     def _gate(self, means: Tensor, present: Tensor) -> Tensor:
         """Weigh the present views in every layer: (L, B, S), a row without views is 0."""

@@ -1,5 +1,8 @@
 """The commands, run as a user runs them but in this process."""
 
+import re
+import shutil
+
 import pytest
 import spacy
 import srsly
@@ -118,6 +121,44 @@ def test_evaluate_reads_and_fills_a_store(model, data, tmp_path):
     first = evaluate(model, data, "--features", store)
     second = evaluate(model, data, "--features", store)
     assert first == second
+
+
+def calibrate(model, data, *options):
+    return run("calibrate", model, data / "posts.spacy", "-i", data / "pictures", *options)
+
+
+def test_calibrate_fits_confidences_and_replaces_one_file(model, data, tmp_path):
+    own = shutil.copytree(model, tmp_path / "pipeline")
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    said = " ".join(calibrate(own, data).output.split())
+    temperature, loss_before, loss_after = re.findall(r"(\d+\.\d+)", said)[:3]
+    assert float(loss_after) < float(loss_before)
+    after = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    assert after.keys() == before.keys()
+    assert {p for p in after if after[p] != before[p]} == {own / "msvse_ner" / "cfg"}
+    component = spacy.load(own).get_pipe("msvse_ner")
+    assert component.temperature == pytest.approx(float(temperature), abs=1e-3)
+
+
+def test_evaluate_tells_the_calibration_before_and_after(model, data, tmp_path):
+    """The one post without a picture is guessed wrong; the others are right."""
+    calibrate(model, data, "--output", tmp_path / "calibrated")
+    before, after = evaluate(model, data), evaluate(tmp_path / "calibrated", data)
+    assert before["calibration"]["entities"] == after["calibration"]["entities"] == 13
+    assert len(after["calibration"]["bins"]) == 10
+    assert after["calibration"]["ece"] != before["calibration"]["ece"]
+    assert after["ents_per_type"] == before["ents_per_type"]
+
+
+def test_evaluate_prints_the_calibration_error(model, data):
+    said = run("evaluate", model, data / "posts.spacy", "-i", data / "pictures").output
+    assert "Expected calibration error" in said
+
+
+def test_a_pipeline_that_has_no_confidences_cannot_be_calibrated(data, tmp_path):
+    spacy.blank("en").to_disk(tmp_path)
+    result = run("calibrate", tmp_path, data / "posts.spacy", status=1)
+    assert "MSVSE-E082" in result.output
 
 
 def test_stock_evaluate_drops_the_pictures_and_is_warned_about(model, data):

@@ -81,9 +81,64 @@ def test_viterbi_equals_enumeration(seed):
         assert not best[row, length:].any()
 
 
+def ranking(lattice: Lattice, row: int) -> list[tuple[tuple[int, ...], float]]:
+    """The legal labellings of one sequence and their log-probabilities, the best first; equal ones
+    by the last label that differs."""
+    scores = labellings(lattice, row)
+    total = log_sum(scores.values())
+    legal = [(path, score - total) for path, score in scores.items() if score > FORBIDDEN / 2]
+    return sorted(legal, key=lambda pair: (-pair[1], pair[0][::-1]))
+
+
+def check_best_labellings(lattice: Lattice, k: int) -> None:
+    labels, log_probabilities = lattice.best_labellings(k)
+    assert labels.shape == (len(LENGTHS), k, max(LENGTHS))
+    for row, length in enumerate(LENGTHS):
+        expected = ranking(lattice, row)[:k]
+        found = [tuple(path) for path in labels[row, :, :length].tolist()][: len(expected)]
+        assert found == [path for path, _ in expected]
+        values = log_probabilities[row].tolist()
+        assert values[: len(expected)] == pytest.approx([v for _, v in expected], abs=1e-6)
+        assert values[len(expected) :] == [-math.inf] * (k - len(expected))
+        assert not labels[row, :, length:].any()
+
+
+@pytest.mark.parametrize("k", [1, 2, 7])
 @pytest.mark.parametrize("seed", range(3))
-def test_marginals_equal_enumeration(seed):
-    lattice = random_lattice(LENGTHS, seed)
+def test_k_best_labellings_equal_enumeration(seed, k):
+    check_best_labellings(random_lattice(LENGTHS, seed), k)
+    check_best_labellings(random_lattice(LENGTHS, seed).tempered(2.5), k)
+
+
+def test_asking_for_more_labellings_than_there_are_gives_all_legal_ones():
+    check_best_labellings(random_lattice(LENGTHS), 400)
+
+
+def test_labellings_of_equal_scores_come_in_a_fixed_order():
+    lattice = random_lattice(LENGTHS)
+    for scores in (lattice.emissions, lattice.transitions, lattice.start, lattice.end):
+        scores[scores > FORBIDDEN / 2] = 0.0
+    check_best_labellings(lattice, 60)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0])
+def test_a_temperature_is_a_power_of_every_labelling_and_leaves_the_best_one(temperature):
+    lattice = random_lattice(LENGTHS)
+    tempered = lattice.tempered(temperature)
+    assert torch.equal(tempered.best_labels(), lattice.best_labels())
+    for row in range(len(LENGTHS)):
+        before, after = labellings(lattice, row), labellings(tempered, row)
+        for path, score in before.items():
+            if score > FORBIDDEN / 2:
+                assert after[path] == pytest.approx(score / temperature)
+            else:
+                assert after[path] < FORBIDDEN / 2
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 4.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_marginals_equal_enumeration(seed, temperature):
+    lattice = random_lattice(LENGTHS, seed).tempered(temperature)
     marginals = lattice.marginals()
     for row, length in enumerate(LENGTHS):
         scores = labellings(lattice, row)
@@ -114,9 +169,10 @@ def test_marginals_are_differentiable_and_work_in_inference_mode():
     assert lattice.emissions.grad[0].any()
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 4.0])
 @pytest.mark.parametrize("seed", range(3))
-def test_span_probabilities_equal_enumeration(seed):
-    lattice = random_lattice(LENGTHS, seed)
+def test_span_probabilities_equal_enumeration(seed, temperature):
+    lattice = random_lattice(LENGTHS, seed).tempered(temperature)
     spans = [
         (row, first, last, entity_type)
         for row, length in enumerate(LENGTHS)
@@ -186,6 +242,7 @@ def test_batches_without_any_token():
     lattice = BioCRF(2).lattice(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool))
     assert lattice.log_partition().tolist() == [0.0, 0.0]
     assert lattice.best_labels().shape == (2, 0)
+    assert lattice.best_labellings(2)[1].tolist() == [[0.0, -math.inf]] * 2
     assert lattice.marginals().shape == (2, 0, 5)
 
 

@@ -44,6 +44,8 @@ class PrefixAttention:
     prefix_key (Tensor): float of shape (B, M, d), already projected; None for no prefix.
     prefix_value (Tensor): float of shape (B, M, d), likewise.
     dropout (float): Probability of dropping an attention weight.
+    slot_weights (list): Where to add the attention paid to each slot, float of shape (B, N, M), a
+        mean over heads; None to add nothing.
     """
 
     num_heads: int
@@ -51,6 +53,7 @@ class PrefixAttention:
     prefix_key: Tensor | None = None
     prefix_value: Tensor | None = None
     dropout: float = 0.0
+    slot_weights: list[Tensor] | None = None
 
     def split(self, states: Tensor) -> Tensor:
         """Split states (B, N, d) into heads (B, H, N, d_h)."""
@@ -94,6 +97,13 @@ class PrefixAttention:
         context = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=self.dropout, scale=scale
         )
+        if self.slot_weights is not None and self.prefix_key is not None:
+            # With unit vectors for values, what comes out are the weights.
+            units = torch.eye(key.shape[2], self.prefix_key.shape[1]).to(query)
+            weights = functional.scaled_dot_product_attention(
+                query, key, units.expand(*key.shape[:2], -1, -1), attn_mask=mask, scale=scale
+            )
+            self.slot_weights.append(weights.mean(dim=1))
         return context.transpose(1, 2).flatten(2)
 
 
@@ -120,6 +130,8 @@ class Encoder(nn.Module):
         self.model = model
         #: Recompute each layer in the backward pass instead of keeping its activations.
         self.gradient_checkpointing = False
+        #: While this is a list, every layer with a prefix adds the attention that it pays to it.
+        self.slot_weights: list[Tensor] | None = None
         # A pooler would be dead weight: it is neither trained nor read.
         if getattr(model, "pooler", None) is not None:
             self.model.pooler = None
@@ -249,7 +261,7 @@ class Encoder(nn.Module):
             mask = torch.cat([seen, mask], dim=3)
         shared = self.share(hidden)
         for index, layer in enumerate(self.layers[start:stop]):
-            attend = PrefixAttention(self.num_heads, mask)
+            attend = PrefixAttention(self.num_heads, mask, slot_weights=self.slot_weights)
             if prefixes is not None:
                 attend.prefix_key, attend.prefix_value = (
                     prefixes.keys[index],

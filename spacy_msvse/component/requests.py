@@ -1,0 +1,239 @@
+"""What the component tells when it is asked: other readings of a post, how sure it is, what the
+pictures did. The answers are plain values of JSON types or arrays; no Doc is changed."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import minibatch
+
+from ..errors import Errors
+from ..gold import is_right
+from ..network.attention import recorded_attention
+from ..network.calibration import Judged, fit_temperature, log_loss
+from ..network.config import REGIONS
+from .batch import best_entities, find_entities
+from .posts import USED
+
+if TYPE_CHECKING:
+    from .pipe import MsvseNer, Prediction
+
+#: How many posts are held at once in calibration.
+BATCH_SIZE = 128
+
+
+@dataclass
+class Labelling:
+    """One way to label a post.
+
+    entities (list): First token, token after the last and type of each entity.
+    probability (float): Of the labelling as a whole.
+    """
+
+    entities: list[tuple[int, int, str]]
+    probability: float
+
+
+@dataclass
+class Finding:
+    """What one pass says of a span: the type, and the probability of exactly this entity."""
+
+    label: str
+    confidence: float
+
+
+@dataclass
+class PictureEffect:
+    """What the picture did to a span that is an entity with or without it.
+
+    The difference of the two findings is an effect: nothing but the views differs. The attention is
+    none: it tells where the entity's words looked, not what they made of what they saw.
+
+    start (int): The first token.
+    end (int): The token after the last.
+    with_picture (Finding): With all views; None if the span is no entity then.
+    without_picture (Finding): Without any view, given tags and captions included; likewise.
+    attention (dict): View to the share of the words' attention that its prefixes got: a mean over
+        words, heads and the encoder layers with prefixes. The rest went to the text, and to the
+        joint views behind it. Absent views are left out.
+    regions (list): The share of each region, in the order of `doc._.image_regions`; together the
+        share of the regions.
+    """
+
+    start: int
+    end: int
+    with_picture: Finding | None
+    without_picture: Finding | None
+    attention: dict[str, float]
+    regions: list[float]
+
+
+@dataclass
+class Calibration:
+    """How a temperature came about.
+
+    temperature (float): The temperature.
+    entities (int): How many predicted entities it was fitted to.
+    log_loss_before (float): Their mean negative log-likelihood of being right or wrong, by the
+        temperature until now.
+    log_loss_after (float): By the new one.
+    """
+
+    temperature: float
+    entities: int
+    log_loss_before: float
+    log_loss_after: float
+
+
+class Requests:
+    """The requests that `MsvseNer` answers; it inherits them."""
+
+    # That `self` is the heir is more than mypy believes of anything but a protocol: hence "misc".
+
+    def best_labellings(  # type: ignore[misc]
+        self: "MsvseNer", docs: Iterable[Doc], k: int
+    ) -> list[list[Labelling]]:
+        """The k most probable ways to label each Doc.
+
+        docs (Iterable[Doc]): The Docs, which stay as they are.
+        k (int): How many; there are fewer for a Doc that cannot be labelled in so many ways.
+        RETURNS (list): For each Doc its labellings, the most probable one first.
+        RAISES (ValueError): As `predict`, or for k below 1 (MSVSE-E081).
+        """
+        if k < 1:
+            raise ValueError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
+        docs = list(docs)
+        answers = [[Labelling([], 1.0)] for _ in docs]
+        for rows, _, outputs in self.run(docs):
+            with torch.inference_mode():
+                labels, log_probabilities = self.lattice(outputs).best_labellings(k)
+            paths, values = labels.cpu().numpy(), log_probabilities.tolist()
+            for index, row in enumerate(rows):
+                answers[row] = [
+                    Labelling(
+                        [(start, end, self.labels[t]) for start, end, t in find_entities(path)],
+                        # Rounding may lift a certain labelling above 1.
+                        min(math.exp(value), 1.0),
+                    )
+                    for path, value in zip(paths[index], values[index], strict=True)
+                    if value > -math.inf
+                ]
+        return answers
+
+    def label_marginals(  # type: ignore[misc]
+        self: "MsvseNer", docs: Iterable[Doc]
+    ) -> list[np.ndarray]:
+        """The probability of each label at each token, summed over all labellings.
+
+        docs (Iterable[Doc]): The Docs, which stay as they are.
+        RETURNS (list): For each Doc a float32 array of shape (tokens, labels); the columns are
+            those of `bio_labels`.
+        RAISES (ValueError): As `predict`.
+        """
+        docs = list(docs)
+        answers = [np.zeros((len(doc), len(self.bio_labels)), dtype="float32") for doc in docs]
+        for rows, posts, outputs in self.run(docs):
+            with torch.inference_mode():
+                marginals = self.lattice(outputs).marginals().exp().cpu().numpy()
+            for row, post, values in zip(rows, posts, marginals, strict=True):
+                answers[row] = values[: len(post.doc)]
+        return answers
+
+    def explain_pictures(  # type: ignore[misc]
+        self: "MsvseNer", docs: Iterable[Doc]
+    ) -> list[list[PictureEffect]]:
+        """What the pictures did: read the Docs with all their views and without any, and compare.
+        `min_confidence` does not apply.
+
+        docs (Iterable[Doc]): The Docs, which stay as they are.
+        RETURNS (list): For each Doc, an effect for every span that is an entity in either pass.
+        RAISES (ValueError): As `predict`.
+        """
+        docs = list(docs)
+        network = self.require_network()
+        blind = self.find(docs, masked=network.config.views)
+        answers: list[list[PictureEffect]] = [[] for _ in docs]
+        with recorded_attention(network) as record:
+            for rows, posts, outputs in self.run(docs):
+                seeing = self.decode(posts, outputs)
+                weights = {v: paid.cpu().numpy() for batch in record for v, paid in batch.items()}
+                record.clear()
+                for index, (row, post) in enumerate(zip(rows, posts, strict=True)):
+                    paid = {v: w[index] for v, w in weights.items() if post.status[v] == USED}
+                    if REGIONS in paid and post.boxes is not None:
+                        paid[REGIONS] = paid[REGIONS][:, : len(post.boxes)]
+                    answers[row] = compare(seeing[index], blind[row], paid)
+        return answers
+
+    def calibrate(  # type: ignore[misc]
+        self: "MsvseNer", examples: Iterable[Example]
+    ) -> Calibration:
+        """Fit the temperature, so that of the entities of confidence p a share of p is right. The
+        entities stay as they are; every probability that is told from now on changes.
+
+        examples (Iterable[Example]): Posts that the component was not trained on.
+        RETURNS (Calibration): What came of it.
+        RAISES (ValueError): As `predict`, or if no entity is predicted or none can be judged
+            (MSVSE-E080).
+        """
+        network = self.require_network()
+        batches = []
+        for part in minibatch(examples, BATCH_SIZE):
+            for rows, _, outputs in self.run([example.predicted for example in part]):
+                with torch.inference_mode():
+                    lattice = network.lattice(outputs)
+                    found = best_entities(lattice)
+                right = [
+                    is_right(part[rows[row]], first, last + 1, self.labels[label])
+                    for row, first, last, label in found
+                ]
+                judged = [index for index, verdict in enumerate(right) if verdict is not None]
+                if judged:
+                    entities = torch.tensor(found, device=lattice.mask.device)[judged]
+                    verdicts = torch.tensor([right[index] for index in judged]).to(entities.device)
+                    batches.append(Judged(lattice.double(), entities, verdicts))
+        if not batches:
+            raise ValueError(Errors.E080.format(name=self.name))
+        before, after = self.temperature, fit_temperature(batches)
+        self.cfg["temperature"] = after
+        return Calibration(
+            temperature=after,
+            entities=sum(len(batch.right) for batch in batches),
+            log_loss_before=float(log_loss(batches, before)),
+            log_loss_after=float(log_loss(batches, after)),
+        )
+
+
+def compare(
+    seeing: "Prediction", blind: "Prediction", attention: Mapping[str, np.ndarray]
+) -> list[PictureEffect]:
+    """Compare what two passes over a post found.
+
+    seeing (Prediction): With all views.
+    blind (Prediction): Without any.
+    attention (Mapping): View to float of shape (T, V): what each token pays to its vectors.
+    RETURNS (list): The effects, in the order of the text.
+    """
+    with_picture, without_picture = (
+        {(start, end): Finding(label, p) for start, end, label, p in prediction.entities}
+        for prediction in (seeing, blind)
+    )
+    effects = []
+    for start, end in sorted(with_picture.keys() | without_picture.keys()):
+        paid = {view: weights[start:end].mean(axis=0) for view, weights in attention.items()}
+        effects.append(
+            PictureEffect(
+                start,
+                end,
+                with_picture.get((start, end)),
+                without_picture.get((start, end)),
+                attention={view: float(weights.sum()) for view, weights in paid.items()},
+                regions=paid[REGIONS].tolist() if REGIONS in paid else [],
+            )
+        )
+    return effects

@@ -1,0 +1,252 @@
+"""What the component tells when asked: all of it from the lattice that entities come from."""
+
+import json
+import pickle
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from spacy.training import Example
+
+from spacy_msvse import make_doc
+from spacy_msvse.evaluation.scores import entity_scores
+
+from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
+from .test_serialization import answers, via_bytes, via_disk, via_pickle
+
+
+@pytest.fixture
+def copy(trained):
+    """A copy of the trained pipeline that may be changed."""
+    return pickle.loads(pickle.dumps(trained))
+
+
+def ner(nlp):
+    return nlp.get_pipe("msvse_ner")
+
+
+def posts(nlp, text="saw jordan today"):
+    """A post with each picture, one without, and one without words."""
+    docs = [make_doc(nlp, text, image=picture(label)) for label in COLOURS]
+    return [*docs, make_doc(nlp, text), make_doc(nlp, "")]
+
+
+def mixed_examples(nlp) -> list[Example]:
+    """Posts of every type, half of them without the picture that tells it."""
+    seen, unseen = ambiguous_examples(nlp), ambiguous_examples(nlp)
+    for example in unseen:
+        example.predicted._.image = None
+    return seen + unseen
+
+
+# Other readings
+
+
+def test_the_best_labelling_holds_the_entities_that_are_predicted(trained):
+    docs = posts(trained)
+    predictions = ner(trained).predict(docs)
+    for labellings, prediction in zip(
+        ner(trained).best_labellings(docs, 3), predictions, strict=True
+    ):
+        assert labellings[0].entities == [entity[:3] for entity in prediction.entities]
+        probabilities = [labelling.probability for labelling in labellings]
+        assert probabilities == sorted(probabilities, reverse=True)
+    assert all(not doc.ents for doc in docs)
+
+
+def test_all_labellings_together_give_every_probability_that_is_told(copy):
+    """Confidence and marginals are sums over labellings, by any temperature."""
+    ner(copy).cfg["temperature"] = 3.0
+    docs = posts(copy, "jordan saw")[:4]
+    marginals = ner(copy).label_marginals(docs)
+    labellings = ner(copy).best_labellings(docs, 1000)
+    predictions = ner(copy).predict(docs)
+    for doc, rows, told, prediction in zip(docs, marginals, labellings, predictions, strict=True):
+        assert sum(labelling.probability for labelling in told) == pytest.approx(1, abs=1e-5)
+        for *entity, confidence in prediction.entities:
+            holding = [x.probability for x in told if tuple(entity) in x.entities]
+            assert confidence == pytest.approx(sum(holding), abs=1e-5)
+        for name in ner(copy).labels:
+            begins = [x for x in told if any(e[0] == 0 and e[2] == name for e in x.entities)]
+            column = ner(copy).bio_labels.index(f"B-{name}")
+            expected = sum(labelling.probability for labelling in begins)
+            assert rows[0, column] == pytest.approx(expected, abs=1e-5)
+        assert rows.shape == (len(doc), 7)
+        assert rows.sum(axis=1) == pytest.approx(np.ones(len(doc)), abs=1e-5)
+
+
+def test_an_empty_post_has_one_labelling_and_no_marginals(trained):
+    doc = trained.make_doc("")
+    (labellings,) = ner(trained).best_labellings([doc], 5)
+    assert [(x.entities, x.probability) for x in labellings] == [([], 1.0)]
+    assert ner(trained).label_marginals([doc])[0].shape == (0, 7)
+
+
+def test_less_than_one_labelling_is_a_coded_error(trained):
+    with pytest.raises(ValueError, match="MSVSE-E081"):
+        ner(trained).best_labellings([], 0)
+
+
+# Confidence
+
+
+def test_a_temperature_changes_confidences_and_no_entity(trained, copy):
+    ner(copy).cfg["temperature"] = 2.0
+    for (expected, before), (found, after) in zip(answers(trained), answers(copy), strict=True):
+        assert found == expected
+        assert max(after) < min(before)
+
+
+def test_calibration_fits_the_odds_of_being_right(copy):
+    """Of the posts without a picture, the type is right by chance, however sure the network is."""
+    calibration = ner(copy).calibrate(mixed_examples(copy))
+    assert calibration.entities == 24
+    assert calibration.temperature > 1
+    assert calibration.temperature == ner(copy).temperature
+    assert calibration.log_loss_after < calibration.log_loss_before
+    parameters = ner(copy).require_network().parameters()
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in parameters)
+
+
+def test_calibrating_again_changes_nothing(copy):
+    first = ner(copy).calibrate(mixed_examples(copy))
+    again = ner(copy).calibrate(mixed_examples(copy))
+    assert again.temperature == pytest.approx(first.temperature, rel=1e-3)
+    assert again.log_loss_before == pytest.approx(first.log_loss_after)
+
+
+@pytest.mark.parametrize("via", [via_disk, via_bytes, via_pickle])
+def test_calibrated_confidences_are_saved_bit_by_bit(copy, tmp_path, via):
+    ner(copy).calibrate(mixed_examples(copy))
+    assert answers(via(copy, tmp_path)) == answers(copy)
+
+
+def test_training_anew_begins_without_a_temperature(copy):
+    ner(copy).cfg["temperature"] = 2.0
+    copy.initialize(lambda: ambiguous_examples(copy))
+    assert ner(copy).temperature == 1.0
+
+
+def test_nothing_to_calibrate_on_is_a_coded_error(copy):
+    with pytest.raises(ValueError, match="MSVSE-E080"):
+        ner(copy).calibrate([])
+    unannotated = Example(*posts(copy)[:2])
+    with pytest.raises(ValueError, match="MSVSE-E080"):
+        ner(copy).calibrate([unannotated])
+
+
+def test_entities_below_the_minimum_are_left_out(copy):
+    ner(copy).calibrate(mixed_examples(copy))
+    doc = copy(posts(copy)[0])
+    confidence = doc.ents[0]._.confidence
+    ner(copy).min_confidence = confidence + 0.01
+    doc = copy(doc)
+    assert doc.ents == ()
+    assert len(doc.spans["msvse_ner"]) == len(doc.spans["msvse_ner"].attrs["scores"]) == 0
+    ner(copy).min_confidence = confidence - 0.01
+    assert len(copy(doc).ents) == 1
+
+
+@pytest.mark.parametrize("via", [via_disk, via_bytes, via_pickle])
+def test_the_minimum_is_saved_as_it_was_set_last(copy, tmp_path, via):
+    assert ner(copy).min_confidence == 0.0
+    ner(copy).min_confidence = 0.4
+    assert ner(via(copy, tmp_path)).min_confidence == 0.4
+
+
+def test_the_minimum_is_a_setting(encoder):
+    assert ner(tiny_pipeline(encoder, min_confidence=0.3)).min_confidence == 0.3
+    with pytest.raises(ValueError, match="MSVSE-E081"):
+        tiny_pipeline(encoder, min_confidence=1.5)
+
+
+def test_precision_does_not_fall_as_the_minimum_rises(encoder):
+    """Half of the posts lack the picture that tells; they are trained on like this, so that the
+    network knows when it is guessing."""
+    nlp = tiny_pipeline(encoder)
+    train(nlp, mixed_examples(nlp))
+    examples = mixed_examples(nlp)
+    precisions = []
+    for minimum in np.arange(0, 1, 0.1):
+        ner(nlp).min_confidence = float(minimum)
+        docs = nlp.pipe([example.predicted for example in examples])
+        scored = [Example(doc, eg.reference) for doc, eg in zip(docs, examples, strict=True)]
+        precisions.append(entity_scores(scored)["ents_p"] or 1.0)
+    assert precisions == sorted(precisions)
+    assert precisions[-1] > precisions[0] + 0.1
+
+
+# Pictures
+
+
+def test_an_effect_names_the_change_of_the_label(trained):
+    docs = posts(trained)
+    guess = entities(trained(make_doc(trained, "saw jordan today")))[0][1]
+    effects = ner(trained).explain_pictures(docs)
+    for label, (effect,) in zip(COLOURS, effects, strict=False):
+        assert (effect.start, effect.end) == (1, 2)
+        assert effect.with_picture.label == label
+        assert effect.without_picture.label == guess
+    confidence = trained(docs[0]).ents[0]._.confidence
+    assert effects[0][0].with_picture.confidence == pytest.approx(confidence, abs=1e-5)
+
+
+def test_without_a_picture_there_is_no_effect(trained):
+    *_, (effect,), empty = ner(trained).explain_pictures(posts(trained))
+    assert effect.with_picture.label == effect.without_picture.label
+    assert effect.with_picture.confidence == pytest.approx(
+        effect.without_picture.confidence, abs=1e-5
+    )
+    assert effect.attention == {}
+    assert effect.regions == []
+    assert empty == []
+
+
+def test_given_views_are_left_out_as_well(trained):
+    doc = make_doc(trained, "saw jordan today", tags=["red"], caption="a picture of red")
+    ((effect,),) = ner(trained).explain_pictures([doc])
+    ((bare,),) = ner(trained).explain_pictures([make_doc(trained, "saw jordan today")])
+    assert effect.without_picture == bare.without_picture
+    assert set(effect.attention) == {"tags", "caption"}
+
+
+def test_attention_is_a_share_that_the_regions_divide(trained):
+    """The tiny extractor sees three regions."""
+    docs = posts(trained)
+    for (effect,), doc in zip(ner(trained).explain_pictures(docs)[:3], docs, strict=False):
+        assert set(effect.attention) == {"regions", "tags", "caption"}
+        assert 0 < sum(effect.attention.values()) < 1
+        assert sum(effect.regions) == pytest.approx(effect.attention["regions"], abs=1e-5)
+        assert len(effect.regions) == len(trained(doc)._.image_regions) == 3
+
+
+def test_explaining_changes_no_doc_and_can_be_written_as_json(trained):
+    docs = posts(trained)
+    before = [doc.to_bytes() for doc in docs]
+    effects = ner(trained).explain_pictures(docs)
+    assert [doc.to_bytes() for doc in docs] == before
+    written = [[asdict(effect) for effect in answer] for answer in effects]
+    assert json.loads(json.dumps(written)) == written
+
+
+def test_a_span_that_only_one_pass_finds_is_told_too(copy):
+    component = ner(copy)
+    doc = make_doc(copy, "saw jordan today", image=picture("PER"))
+    find = component.find
+    component.find = lambda docs, masked: [
+        type(found)([(0, 1, "LOC", 0.5)], post=found.post) for found in find(docs, masked=masked)
+    ]
+    ((only_without, only_with),) = component.explain_pictures([doc])
+    assert only_without.with_picture is None
+    assert asdict(only_without.without_picture) == {"label": "LOC", "confidence": 0.5}
+    assert only_with.with_picture.label == "PER"
+    assert only_with.without_picture is None
+
+
+def test_a_pipeline_without_views_has_no_effects_to_tell(encoder):
+    model = {"prefix_views": [], "joint_views": [], "visual_classifier": False}
+    nlp = tiny_pipeline(encoder, model=model)
+    train(nlp, ambiguous_examples(nlp), steps=20)
+    ((effect,),) = ner(nlp).explain_pictures([make_doc(nlp, "saw jordan today")])
+    assert effect.with_picture == effect.without_picture
+    assert effect.attention == {}
