@@ -128,6 +128,15 @@ class Errors:
         "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
     )
 
+    E090 = (
+        "[MSVSE-E090] Row {row} of '{path}' is not an annotated row {row} of '{source}', so the "
+        "output belongs to another input. Name another output, or pass --overwrite to start anew."
+    )
+    E091 = (
+        "[MSVSE-E091] '{path}' is the input and the output. Name another output: the annotated "
+        "rows hold all that the rows held."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

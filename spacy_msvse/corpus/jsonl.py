@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import srsly
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from pydantic_core import from_json
 
@@ -73,7 +74,8 @@ def read_rows(path: Path) -> Iterator[Row]:
             # Unlike others, this parser refuses half a surrogate pair, which no tokenizer takes.
             values = from_json(line, allow_inf_nan=False)
             problem = None if isinstance(values, dict) else "the line is not a JSON object"
-        except ValueError as error:
+            srsly.msgpack_dumps(values)  # as Docs are saved, which has no integers of any size
+        except (ValueError, OverflowError) as error:
             problem = f"the line is not JSON ({str(error).replace(' line 1', '')})"
         if problem is not None:
             values = {"line": line.decode("utf-8", "replace")}

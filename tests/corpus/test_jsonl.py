@@ -101,6 +101,7 @@ def test_blank_lines_are_passed_over(read):
         ({"text": "Ada", "caption": "a dog \ud83d"}, "not JSON"),
         ({"text": "Ada", "tags": ["\ude00"]}, "not JSON"),
         ('{"text": "Ada", "meta": {"score": NaN}}', "not JSON"),
+        ({"text": "Ada", "meta": {"id": 10**30}}, "not JSON"),
     ],
 )
 def test_a_malformed_row_is_reported_and_the_others_kept(read, row, reason):
