@@ -38,8 +38,6 @@ def annotate_cli(
         typer.Argument(
             help="JSONL file of posts, - for standard input, or a folder of NAME.txt with the "
             "picture NAME.jpg, .png, ... beside it",
-            exists=True,
-            allow_dash=True,
         ),
     ],
     output_path: Annotated[
@@ -47,7 +45,6 @@ def annotate_cli(
         typer.Argument(
             help="The JSONL file to write or to go on with; - for standard output",
             dir_okay=False,
-            allow_dash=True,
         ),
     ],
     image_root: Annotated[
@@ -78,6 +75,8 @@ def annotate_cli(
     and rows keep their order. A row that cannot be used, and one whose picture cannot be read, says
     why under "error". Killed and run again with the same arguments, it goes on where it was.
     """
+    if input_path != PIPE and not input_path.exists():
+        msg.fail(Errors.E033.format(path=input_path), exits=1)
     if output_path.exists() and input_path.exists() and output_path.samefile(input_path):
         msg.fail(Errors.E091.format(path=input_path), exits=1)
     read = read_folder if input_path.is_dir() else read_rows

@@ -136,7 +136,8 @@ def test_an_output_of_another_input_is_refused_unless_it_is_to_be_overwritten(
     assert output.read_bytes() == whole.read_bytes()
 
 
-def test_the_input_is_no_output(model, posts):
+def test_the_input_is_no_output_and_must_be_there(model, posts):
+    assert "MSVSE-E033" in run(model, posts.parent / "none", posts, status=1).output
     before = posts.read_bytes()
     assert "MSVSE-E091" in run(model, posts, posts, "--overwrite", status=1).output
     assert posts.read_bytes() == before
@@ -205,6 +206,7 @@ def test_a_post_that_a_component_fails_on_costs_no_other_its_entities(n_process)
     assert "'tests_stumbles' failed: a stone" in found[5].values["error"]
 
 
+@pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
 def test_memory_stays_flat(model, tmp_path):
     """No more rows are held than two batches, however many there are."""
     nlp = spacy.load(model)
