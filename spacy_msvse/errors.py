@@ -136,6 +136,14 @@ class Errors:
         "[MSVSE-E091] '{path}' is the input and the output. Name another output: the annotated "
         "rows hold all that the rows held."
     )
+    E092 = (
+        "[MSVSE-E092] '{path}' is no folder of a pipeline with a component 'msvse_ner'. Give one "
+        "that `spacy train` or `nlp.to_disk` has written."
+    )
+    E093 = (
+        "[MSVSE-E093] '{path}' does not hold {expected}, as `python -m spacy msvse {command}` "
+        "writes it. Run that again and give its file."
+    )
 
 
 class Warnings:

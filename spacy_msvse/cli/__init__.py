@@ -12,4 +12,4 @@ app = typer.Typer(
 spacy_app.add_typer(app, name="msvse")
 
 # A command joins `app` when its module is imported, so these follow it: one line each.
-from . import annotate, convert, debug_data, evaluate, extract, init_config, render  # noqa: E402, F401
+from . import annotate, card, convert, debug_data, evaluate, extract, init_config, render  # noqa: E402, F401
