@@ -61,12 +61,14 @@ def card_cli(
     version: Annotated[str | None, typer.Option("--version", help="Its version")] = None,
     author: Annotated[str | None, typer.Option("--author", help="Its author")] = None,
     license: Annotated[str | None, typer.Option("--license", help="Its licence")] = None,
-    encoder_license: Annotated[
-        str, typer.Option("--encoder-license", help="Licence of the text encoder's weights")
-    ] = NOT_STATED,
-    extractor_license: Annotated[
-        str, typer.Option("--extractor-license", help="Licence of the picture extractors' weights")
-    ] = NOT_STATED,
+    weights_license: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weights-license",
+            help="Licence of weights, as NAME=LICENCE, by a name that the card shows of an encoder "
+            "or extractor; may be repeated",
+        ),
+    ] = None,
     data_license: Annotated[
         str, typer.Option("--data-license", help="Licence of the data")
     ] = NOT_STATED,
@@ -94,7 +96,8 @@ def card_cli(
         msg.fail(str(error), exits=1)
     given = {"name": name, "version": version, "author": author, "license": license}
     meta.update({key: value for key, value in given.items() if value})
-    parts = find_parts(config, encoder_license, extractor_license)
+    licenses = dict(entry.partition("=")[::2] for entry in weights_license or ())
+    parts = find_parts(config, licenses)
     meta["description"] = meta["description"] or "Named entity recognition for text with a picture."
     meta["sources"] = [{"name": part["name"], "license": part["license"]} for part in parts]
     meta["sources"] += [{"name": r["source"], "license": data_license} for r in reports]
@@ -128,7 +131,7 @@ def read_pipeline(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not all((path / file).is_file() for file in ("meta.json", "config.cfg")):
         raise ValueError(Errors.E092.format(path=path))
     config = util.load_config(path / "config.cfg")
-    if not find_parts(config, NOT_STATED, NOT_STATED):
+    if not find_parts(config, {}):
         raise ValueError(Errors.E092.format(path=path))
     return srsly.read_json(path / "meta.json"), config
 

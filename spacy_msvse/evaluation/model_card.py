@@ -9,6 +9,9 @@ from spacy.util import walk_dict
 
 NOT_STATED = "not stated"
 
+#: Settings of an extractor that tell what it is made of.
+NAMING = ("@misc", "architecture", "weights")
+
 #: How the card calls what was done to the pictures.
 CONDITIONS = {None: "their own", "no_picture": "none", "shuffled": "those of other posts"}
 
@@ -64,28 +67,29 @@ def make_model_card(
     )
 
 
-def find_parts(
-    config: Mapping[str, Any], encoder_license: str, extractor_license: str
-) -> list[dict[str, str]]:
+def find_parts(config: Mapping[str, Any], licenses: Mapping[str, str]) -> list[dict[str, str]]:
     """Find what the components were made of.
 
     config (dict): The pipeline's config.
-    encoder_license (str): The licence of the encoder's weights.
-    extractor_license (str): The licence of the extractors' weights.
+    licenses (dict): Licences of weights, by a name of theirs.
     RETURNS (list): The "part", its "name" and its "license", for each encoder and extractor.
     """
-    parts = []
+    parts: dict[str, dict[str, str]] = {}
     for component in config["components"].values():
         if component.get("factory") != "msvse_ner":
             continue
-        name = _plain(component["model"]["encoder"])
-        parts.append({"part": "text encoder", "name": name, "license": encoder_license})
-        for scale, extractor in (component.get("vision") or {}).items():
-            if isinstance(extractor, dict):
-                named = (v for k, v in walk_dict(extractor) if k[-1] in ("@misc", "weights"))
-                name = ", ".join(map(_plain, named))
-                parts.append({"part": scale, "name": name, "license": extractor_license})
-    return parts
+        extractors = {"text encoder": {"weights": component["model"]["encoder"]}}
+        extractors.update(component.get("vision") or {})
+        for part, settings in extractors.items():
+            if not isinstance(settings, dict):
+                continue
+            names = [_plain(v) for k, v in walk_dict(settings) if k[-1] in NAMING and v is not None]
+            license = next((licenses[name] for name in names if name in licenses), NOT_STATED)
+            name = ", ".join(names)
+            parts.setdefault(name, {"part": part, "name": name, "license": license})
+            if part not in parts[name]["part"]:
+                parts[name]["part"] += f", {part}"
+    return list(parts.values())
 
 
 def score_rows(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
