@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,9 @@ from . import app
 
 #: How many posts a process holds at once.
 BATCH_SIZE = 64
+
+#: After how many posts the vocabulary forgets the new words, which would fill the memory.
+ZONE_SIZE = 4096
 
 
 @app.command("annotate")
@@ -141,6 +145,20 @@ def annotate(
     YIELDS (Row): The rows with their spans, and with their problem if they have one.
     """
     nlp.set_error_handler(note_error)  # type: ignore[arg-type]
+    rows = iter(rows)
+    for first in rows:
+        with nlp.memory_zone():
+            zone = chain([first], islice(rows, ZONE_SIZE - 1))
+            yield from _annotate_zone(nlp, zone, image_root, min_confidence, n_process)
+
+
+def _annotate_zone(
+    nlp: Language,
+    rows: Iterable[Row],
+    image_root: Path | None,
+    min_confidence: float,
+    n_process: int,
+) -> Iterator[Row]:
     #: Rows under way: a Doc, or why there is none.
     waiting: deque[tuple[Row, Doc | str]] = deque()
 

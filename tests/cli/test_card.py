@@ -19,6 +19,8 @@ from spacy_msvse.evaluation.scores import evaluate
 
 from ..tiny import ambiguous_examples, save_encoder, tiny_pipeline
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
+
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
