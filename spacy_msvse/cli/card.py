@@ -95,7 +95,7 @@ def card_cli(
     except ValueError as error:
         msg.fail(str(error), exits=1)
     given = {"name": name, "version": version, "author": author, "license": license}
-    meta.update({key: value for key, value in given.items() if value})
+    meta.update({key: value for key, value in given.items() if value not in (None, NOT_STATED)})
     licenses = dict(entry.partition("=")[::2] for entry in weights_license or ())
     parts = find_parts(config, licenses)
     meta["description"] = meta["description"] or "Named entity recognition for text with a picture."

@@ -1,6 +1,7 @@
 """`python -m spacy msvse annotate`: posts in, the same posts with entities out."""
 
 import json
+from copy import deepcopy
 from itertools import islice
 
 import pytest
@@ -61,6 +62,20 @@ def run(*arguments, status: int = 0, **settings):
     return result
 
 
+def read(content: bytes) -> list[dict]:
+    # Unlike srsly's, the standard library's parser reads all digits of a number.
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def roughly(rows):
+    """Rows to compare with: a score hangs a little on what is computed together."""
+    rows = deepcopy(rows)
+    for span in (span for row in rows for span in row.get("spans", ())):
+        if "score" in span:
+            span["score"] = pytest.approx(span["score"], abs=0.001)
+    return rows
+
+
 def entities(row) -> list[tuple[str, str]]:
     return [(row["text"][span["start"] : span["end"]], span["label"]) for span in row["spans"]]
 
@@ -69,9 +84,7 @@ def entities(row) -> list[tuple[str, str]]:
 def annotated(model, posts, tmp_path_factory):
     output = tmp_path_factory.mktemp("out") / "deep" / "out.jsonl"
     result = run(model, posts, output)
-    # Unlike srsly's, the standard library's parser reads all digits of a number.
-    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    return rows, output, result
+    return read(output.read_bytes()), output, result
 
 
 def test_rows_keep_their_order_and_all_that_they_held(annotated):
@@ -115,26 +128,26 @@ def test_rows_that_cannot_be_used_are_carried_through_and_named(annotated):
 
 
 def test_a_stopped_run_goes_on_where_it_was(model, posts, annotated, tmp_path):
-    _, whole, _ = annotated
+    rows, whole, _ = annotated
     output = tmp_path / "out.jsonl"
     output.write_bytes(whole.read_bytes()[:-150])
     done = output.read_bytes().count(b"\n")
     assert 0 < done < len(LINES)
     result = run(model, posts, output)
-    assert output.read_bytes() == whole.read_bytes()
+    assert read(output.read_bytes()) == roughly(rows)
     assert f"{done} were done already" in result.stderr
 
 
 def test_an_output_of_another_input_is_refused_unless_it_is_to_be_overwritten(
     model, posts, annotated, tmp_path
 ):
-    _, whole, _ = annotated
+    rows, *_ = annotated
     output = tmp_path / "out.jsonl"
     output.write_text("my notes\n", encoding="utf-8")
     assert "MSVSE-E090" in run(model, posts, output, status=1).output
     assert output.read_text(encoding="utf-8") == "my notes\n"
     run(model, posts, output, "--overwrite")
-    assert output.read_bytes() == whole.read_bytes()
+    assert read(output.read_bytes()) == roughly(rows)
 
 
 def test_the_input_is_no_output_and_must_be_there(model, posts):
@@ -145,16 +158,16 @@ def test_the_input_is_no_output_and_must_be_there(model, posts):
 
 
 def test_posts_come_and_go_through_pipes(model, posts, annotated):
-    _, whole, _ = annotated
+    rows, *_ = annotated
     options = ("--image-root", posts.parent)
     result = run(model, "-", "-", *options, input=posts.read_bytes())
-    assert result.stdout_bytes == whole.read_bytes().replace(str(posts).encode(), b"-")
+    assert read(result.stdout_bytes) == roughly(rows)
 
 
 def test_several_processes_write_the_same(model, posts, annotated, tmp_path):
-    _, whole, _ = annotated
+    rows, *_ = annotated
     run(model, posts, tmp_path / "out.jsonl", "--n-process", 2)
-    assert (tmp_path / "out.jsonl").read_bytes() == whole.read_bytes()
+    assert read((tmp_path / "out.jsonl").read_bytes()) == roughly(rows)
 
 
 def test_entities_under_a_confidence_are_left_out(model, posts, tmp_path):
