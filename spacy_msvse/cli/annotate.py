@@ -103,25 +103,38 @@ def annotate_cli(
     shown = sys.stderr.isatty()
     can_be_read_twice = input_path.is_file() or input_path.is_dir()
     total = sum(1 for _ in read(input_path)) if shown and can_be_read_twice else None
-    output_path.parent.mkdir(parents=True, exist_ok=True)
+    with tqdm(
+        annotated,
+        desc=input_path.name,
+        unit=" posts",
+        initial=done,
+        total=total,
+        disable=not shown,
+    ) as bar:
+        counts = write_rows(bar, output_path, overwrite=overwrite)
+    summary = f"{counts['rows']} rows annotated, {counts['problems']} of them with an error"
+    typer.echo(f"{summary}; {done} were done already" if done else summary, err=True)
+
+
+def write_rows(rows: Iterable[Row], path: Path, *, overwrite: bool) -> Counter[str]:
+    """Add annotated rows to a file, each as soon as it is there, and print their problems.
+
+    rows (Iterable[Row]): The rows.
+    path (Path): The file, or `PIPE`.
+    overwrite (bool): Whether to empty the file first.
+    RETURNS (Counter): The number of "rows" and of "problems".
+    """
     counts: Counter[str] = Counter()
-    with (
-        nullcontext(sys.stdout.buffer)
-        if output_path == PIPE
-        else output_path.open("wb" if overwrite else "ab") as file_,
-        tqdm(
-            desc=input_path.name, unit=" posts", initial=done, total=total, disable=not shown
-        ) as bar,
-    ):
-        for row in annotated:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = "wb" if overwrite else "ab"
+    with nullcontext(sys.stdout.buffer) if path == PIPE else path.open(mode) as file_:
+        for row in rows:
             file_.write(dump_row(row.values).encode("utf-8"))
             file_.flush()
             if row.problem is not None:
                 tqdm.write(str(BadRow(row.path, row.line, row.problem)), file=sys.stderr)
             counts.update(rows=1, problems=row.problem is not None)
-            bar.update()
-    summary = f"{counts['rows']} rows annotated, {counts['problems']} of them with an error"
-    typer.echo(f"{summary}; {done} were done already" if done else summary, err=True)
+    return counts
 
 
 def annotate(
@@ -159,7 +172,7 @@ def _annotate_zone(
     min_confidence: float,
     n_process: int,
 ) -> Iterator[Row]:
-    #: Rows under way: a Doc, or why there is none.
+    # The rows under way, each with its Doc, or with why there is none.
     waiting: deque[tuple[Row, Doc | str]] = deque()
 
     def read_docs() -> Iterator[tuple[Doc, int]]:
@@ -177,7 +190,7 @@ def _annotate_zone(
             return with_problem(row, doc)
         for annotated in nlp.pipe([doc]):
             return with_entities(row, annotated, image_root, min_confidence)
-        return with_problem(row, doc.user_data["error"])
+        return with_problem(row, doc.user_data.get("error", "the pipeline did not return it"))
 
     finished = 0
     docs = nlp.pipe(read_docs(), as_tuples=True, batch_size=BATCH_SIZE, n_process=n_process)
