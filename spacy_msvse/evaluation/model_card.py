@@ -122,8 +122,9 @@ def type_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     metrics (dict): What `evaluate` returned.
     RETURNS (list): The rows.
     """
+    scores = metrics["ents_per_type"] or {}
     return [
-        {"name": name, **counts, **metrics["ents_per_type"][name]}
+        {"name": name, **counts, **scores.get(name, dict.fromkeys("prf"))}
         for name, counts in metrics["entities_per_type"].items()
     ]
 

@@ -55,8 +55,9 @@ def entity_scores(examples: Sequence[Example]) -> dict[str, Any]:
     RETURNS (dict): "ents_p", "ents_r", "ents_f" and "ents_per_type", as fractions; under
         "entities_per_type" the number of entities, "gold" and "predicted", that they are of.
     """
-    gold = Counter(ent.label_ for example in examples for ent in example.reference.ents)
-    predicted = Counter(ent.label_ for example in examples for ent in example.predicted.ents)
+    judged = [example for example in examples if example.reference.has_annotation("ENT_IOB")]
+    gold = Counter(ent.label_ for example in judged for ent in example.reference.ents)
+    predicted = Counter(ent.label_ for example in judged for ent in example.predicted.ents)
     counts = {
         name: {"gold": gold[name], "predicted": predicted[name]}
         for name in sorted(gold | predicted)
