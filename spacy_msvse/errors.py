@@ -173,6 +173,23 @@ class Errors:
         "folder of a trained pipeline with 'msvse_ner'."
     )
 
+    E090 = (
+        "[MSVSE-E090] Row {row} of '{path}' is not an annotated row {row} of '{source}', so the "
+        "output belongs to another input. Name another output, or pass --overwrite to start anew."
+    )
+    E091 = (
+        "[MSVSE-E091] '{path}' is the input and the output. Name another output: the annotated "
+        "rows hold all that the rows held."
+    )
+    E092 = (
+        "[MSVSE-E092] '{path}' is no folder of a pipeline with a component 'msvse_ner'. Give one "
+        "that `spacy train` or `nlp.to_disk` has written."
+    )
+    E093 = (
+        "[MSVSE-E093] '{path}' does not hold {expected}, as `python -m spacy msvse {command}` "
+        "writes it. Run that again and give its file."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

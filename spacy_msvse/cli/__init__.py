@@ -12,4 +12,15 @@ app = typer.Typer(
 spacy_app.add_typer(app, name="msvse")
 
 # A command joins `app` when its module is imported, so these follow it: one line each.
-from . import calibrate, convert, debug_data, evaluate, extract, init_config, render, store  # noqa: E402, F401
+from . import (  # noqa: E402, F401
+    annotate,
+    calibrate,
+    card,
+    convert,
+    debug_data,
+    evaluate,
+    extract,
+    init_config,
+    render,
+    store,
+)

@@ -156,7 +156,9 @@ class Collator:
         return words
 
     def _view_words(self, text: str) -> list[str]:
-        return text.split()[: self.max_view_words]
+        # A tokenizer stumbles over half a surrogate pair; with the rest of the batch, it reads "?".
+        words = text.split()[: self.max_view_words]
+        return [word.encode("utf-8", "replace").decode("utf-8") for word in words]
 
     def _view(self, view: str, posts: Sequence[Post]) -> WordPieces:
         """A textual view's word pieces without special ones, for prefixes."""

@@ -102,4 +102,9 @@ def _read_json(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str, A
         bad_rows.append(BadRow(path, 1, "a JSON object by picture is expected"))
         return
     for name, value in values.items():
-        yield 1, name, value
+        try:
+            json.dumps([name, value], ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            bad_rows.append(BadRow(path, 1, f"the words on {name!r} hold half a surrogate pair"))
+        else:
+            yield 1, name, value

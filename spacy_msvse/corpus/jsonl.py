@@ -7,9 +7,10 @@ from typing import Any
 
 import srsly
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
+from pydantic_core import from_json
 
 from .posts import Post
-from .rows import BadRow, read_lines
+from .rows import BadRow, Row, read_raw_lines
 
 
 class SpanRow(BaseModel):
@@ -53,43 +54,62 @@ def read_jsonl(path: Path, bad_rows: list[BadRow]) -> Iterator[Post]:
     bad_rows (list[BadRow]): Rows that cannot be used are added to it.
     YIELDS (Post): The posts.
     """
-    for number, line in read_lines(path, bad_rows):
+    for row in read_rows(path):
+        try:
+            yield make_post(row)
+        except ValueError as error:
+            bad_rows.append(BadRow(path, row.line, str(error)))
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Read a file of posts row by row, whether they can be used or not. Blank lines are no rows.
+
+    path (Path): The file, or `PIPE`.
+    YIELDS (Row): The rows.
+    """
+    for number, line in read_raw_lines(path):
         if not line.strip():
             continue
         try:
-            yield _make_post(path, number, _read_row(line))
-        except ValueError as error:
-            bad_rows.append(BadRow(path, number, str(error)))
+            # Unlike others, this parser refuses half a surrogate pair, which no tokenizer takes.
+            values = from_json(line, allow_inf_nan=False)
+            problem = None if isinstance(values, dict) else "the line is not a JSON object"
+            srsly.msgpack_dumps(values)  # as Docs are saved, which has no integers of any size
+        except (ValueError, OverflowError) as error:
+            problem = f"the line is not JSON ({str(error).replace(' line 1', '')})"
+        if problem is not None:
+            values = {"line": line.decode("utf-8", "replace")}
+        yield Row(path, number, values, problem)
 
 
-def _read_row(line: str) -> PostRow:
+def make_post(row: Row) -> Post:
+    """Make a row into a post.
+
+    row (Row): The row.
+    RETURNS (Post): The post.
+    RAISES (ValueError): If the row cannot be used; says why.
+    """
+    if row.problem is not None:
+        raise ValueError(row.problem)
     try:
-        values = srsly.json_loads(line)
-    except ValueError as error:
-        raise ValueError(f"the line is not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise ValueError("the line is not a JSON object")
-    try:
-        return PostRow(**values)
+        values = PostRow(**row.values)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(key) for key in problem["loc"])
         raise ValueError(f"'{place}': {problem['msg']}") from error
-
-
-def _make_post(path: Path, number: int, row: PostRow) -> Post:
-    if row.answer != "accept":
-        raise ValueError(f"the annotation was not accepted (answer: {row.answer!r})")
+    if values.answer != "accept":
+        raise ValueError(f"the annotation was not accepted (answer: {values.answer!r})")
+    spans = values.spans
     return Post(
-        path,
-        number,
-        _get_text(row),
-        None if row.spans is None else [(span.start, span.end, span.label) for span in row.spans],
-        image=_get_image(row),
-        tags=row.tags or None,
-        caption=row.caption or None,
-        texts=row.texts or None,
-        meta=row.meta or {},
+        row.path,
+        row.line,
+        _get_text(values),
+        None if spans is None else [(span.start, span.end, span.label) for span in spans],
+        image=_get_image(values),
+        tags=values.tags or None,
+        caption=values.caption or None,
+        texts=values.texts or None,
+        meta=values.meta or {},
     )
 
 

@@ -1,10 +1,32 @@
 """The lines of a file, and a record of those that cannot be used."""
 
+import codecs
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import Errors
+
+#: In place of a path: standard input or output.
+PIPE = Path("-")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a file of posts, as it stands there.
+
+    path (Path): The file.
+    line (int): The line it starts on.
+    values (dict): What it says, by key. What is not in the file's format stands under "line".
+    problem (str): Why it is no post, as far as that is known; None if nothing is wrong so far.
+    """
+
+    path: Path
+    line: int
+    values: dict[str, Any]
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,21 +54,31 @@ class BadRowsError(ValueError):
         super().__init__(Errors.E034.format(path=path, count=len(bad_rows), first=first))
 
 
-def read_lines(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str]]:
-    """Read a text file line by line.
+def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Read a file line by line, as bytes.
 
     Only a line feed ends a line and only the line's end is cut off: posts hold no-break spaces,
     line separators and other characters that `str.splitlines` and `str.strip` would eat.
+
+    path (Path): A file in UTF-8, or `PIPE`.
+    YIELDS (tuple[int, bytes]): The line's number, from 1, and its bytes.
+    """
+    with sys.stdin.buffer if path == PIPE else path.open("rb") as file_:
+        for number, line in enumerate(file_, start=1):
+            yield number, line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").rstrip(b"\r\n")
+
+
+def read_lines(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str]]:
+    """Read a text file line by line, see `read_raw_lines`.
 
     path (Path): A file in UTF-8.
     bad_rows (list[BadRow]): Lines in another encoding are added to it.
     YIELDS (tuple[int, str]): The line's number, from 1, and its text.
     """
-    with path.open("rb") as file_:
-        for number, line in enumerate(file_, start=1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError:
-                bad_rows.append(BadRow(path, number, "the line is not in UTF-8"))
-            else:
-                yield number, text.rstrip("\r\n")
+    for number, line in read_raw_lines(path):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            bad_rows.append(BadRow(path, number, "the line is not in UTF-8"))
+        else:
+            yield number, text

@@ -28,10 +28,9 @@ def evaluate(
     control (str): "no_picture" or "shuffled" to change the pictures first.
     seed (int): Seed of the control, and of the bootstrap of the calibration error.
     progress (Callable): Wraps the stream of Docs, such as tqdm.
-    RETURNS (dict): JSON-safe: "ents_p", "ents_r", "ents_f" and "ents_per_type" as fractions;
-        "posts"; "slices", the same for every boolean key of the posts' meta, over the posts where
-        it is true; "views", view to status to number of posts; "calibration", see
-        `calibration_scores`.
+    RETURNS (dict): JSON-safe: what `entity_scores` returns; "posts"; "slices", the same for every
+        boolean key of the posts' meta, over the posts where it is true; "views", view to status to
+        number of posts; "calibration", see `calibration_scores`.
     """
     examples = list(examples)
     if control is not None:
@@ -55,9 +54,17 @@ def entity_scores(examples: Sequence[Example]) -> dict[str, Any]:
     """Precision, recall and F1.
 
     examples (Sequence[Example]): Annotated examples.
-    RETURNS (dict): "ents_p", "ents_r", "ents_f" and "ents_per_type", as fractions.
+    RETURNS (dict): "ents_p", "ents_r", "ents_f" and "ents_per_type", as fractions; under
+        "entities_per_type" the number of entities, "gold" and "predicted", that they are of.
     """
-    return get_ner_prf(examples)
+    judged = [example for example in examples if example.reference.has_annotation("ENT_IOB")]
+    gold = Counter(ent.label_ for example in judged for ent in example.reference.ents)
+    predicted = Counter(ent.label_ for example in judged for ent in example.predicted.ents)
+    counts = {
+        name: {"gold": gold[name], "predicted": predicted[name]}
+        for name in sorted(gold | predicted)
+    }
+    return {**get_ner_prf(examples), "entities_per_type": counts}
 
 
 def marked_slices(examples: Iterable[Example]) -> dict[str, list[Example]]:

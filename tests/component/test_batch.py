@@ -74,6 +74,14 @@ def test_several_joint_views_are_kept_apart(tokenizer):
     assert set(inputs.views) == {"tags", "caption", "ocr"}
 
 
+def test_half_a_surrogate_pair_in_a_view_is_read_as_another_character(tokenizer):
+    posts = [post(["saw"], caption="the \ud83d dog", tags="\ude00"), post(["saw"], caption="the ?")]
+    inputs = collator(tokenizer)(posts)
+    decode = tokenizer.convert_ids_to_tokens
+    assert decode(inputs.joint.ids[0][inputs.joint.mask[0]])[3:6] == ["the", "?", "d"]
+    assert decode(inputs.views["tags"].ids[0]) == ["?"]
+
+
 def test_an_absent_view_has_an_empty_row(tokenizer):
     inputs = collator(tokenizer)([post(["saw"], tags="nice"), post(["saw"])])
     assert inputs.views["tags"].mask.tolist() == [[True], [False]]

@@ -34,7 +34,12 @@ def test_captions_in_lines_or_json_and_empty_ones_are_absent(write, text):
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("1.jpg :a\nno caption\n", 2), ('{"1.jpg": "a",\n"2.jpg" "b"}', 2), ('{"1.jpg": 3}', 1)],
+    [
+        ("1.jpg :a\nno caption\n", 2),
+        ('{"1.jpg": "a",\n"2.jpg" "b"}', 2),
+        ('{"1.jpg": 3}', 1),
+        ('{"1.jpg": "\\ud83d"}', 1),
+    ],
 )
 def test_malformed_captions_are_reported(write, text, line):
     bad_rows = []
@@ -49,7 +54,9 @@ def test_tags_are_lists_or_the_content_words_of_sentences(write, nlp):
     assert not bad_rows
 
 
-@pytest.mark.parametrize("text", ['{"1.jpg": 3}', '{"1.jpg": [3]}', "[1]", "1.jpg :dog"])
+@pytest.mark.parametrize(
+    "text", ['{"1.jpg": 3}', '{"1.jpg": [3]}', "[1]", "1.jpg :dog", '{"1.jpg": "\\ud83d"}']
+)
 def test_malformed_tags_are_reported(write, nlp, text):
     bad_rows = []
     assert read_tags(write(text), nlp, bad_rows) == {}

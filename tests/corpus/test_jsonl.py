@@ -98,6 +98,10 @@ def test_blank_lines_are_passed_over(read):
         ({"text": "Ada", "tags": "dog"}, "'tags'"),
         ({"text": "Ada", "image": "data:image/png;base64,?"}, "data URI"),
         ({"text": "Ada", "answer": "reject"}, "not accepted"),
+        ({"text": "Ada", "caption": "a dog \ud83d"}, "not JSON"),
+        ({"text": "Ada", "tags": ["\ude00"]}, "not JSON"),
+        ('{"text": "Ada", "meta": {"score": NaN}}', "not JSON"),
+        ({"text": "Ada", "meta": {"id": 10**30}}, "not JSON"),
     ],
 )
 def test_a_malformed_row_is_reported_and_the_others_kept(read, row, reason):
@@ -105,3 +109,11 @@ def test_a_malformed_row_is_reported_and_the_others_kept(read, row, reason):
     assert [doc.text for doc in docs] == ["Ada", "Bob"]
     assert line == 2
     assert reason in found
+
+
+def test_a_line_in_another_encoding_is_reported_and_the_others_kept(tmp_path):
+    path = tmp_path / "posts.jsonl"
+    path.write_bytes('{"text": "Zoë"}\n'.encode("latin-1") + '\n{"text": "Zoë"}'.encode())
+    bad_rows = []
+    assert [post.text for post in read_jsonl(path, bad_rows)] == ["Zoë"]
+    assert [row.line for row in bad_rows] == [1]

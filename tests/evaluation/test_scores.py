@@ -28,6 +28,16 @@ def test_an_entity_counts_if_span_and_type_are_right(pipeline):
     assert scores["ents_per_type"]["LOC"]["r"] == 0.0
 
 
+def test_scores_tell_how_many_entities_they_are_of(pipeline):
+    unlabelled = make_doc(pipeline, "saw jordan")
+    posts = [post(pipeline, "PER"), post(pipeline, "LOC"), Example(unlabelled, unlabelled.copy())]
+    scores = evaluate(pipeline, posts)
+    assert scores["entities_per_type"] == {
+        "LOC": {"gold": 1, "predicted": 0},
+        "PER": {"gold": 1, "predicted": 2},
+    }
+
+
 def test_slices_are_the_boolean_keys_of_meta_that_are_true(pipeline):
     posts = [
         post(pipeline, "PER", picture_decides=True, id="a"),

@@ -1,0 +1,242 @@
+"""`python -m spacy msvse annotate`: posts in, the same posts with entities out."""
+
+import json
+from copy import deepcopy
+from itertools import islice
+
+import pytest
+import spacy
+import srsly
+from spacy.cli._util import app
+from spacy.language import Language
+from typer.testing import CliRunner
+
+import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
+from spacy_msvse.cli.annotate import BATCH_SIZE, annotate
+from spacy_msvse.corpus.rows import Row
+
+from ..tiny import ambiguous_examples, picture, save_encoder, tiny_pipeline, train
+
+ROWS = [
+    {
+        "text": "saw jordan today",
+        "image": "PER.png",
+        "id": 0.1234567890123456,
+        "meta": {"by": "Zoë"},
+    },
+    {"text": "saw jordan today", "image": "broken.png", "spans": [], "answer": "reject"},
+    {"text": 3, "image": "PER.png"},
+    {"words": ["saw", "florence", "today"], "image": "LOC.png"},
+    {"text": "saw amazon today", "image": "../outside.png", "error": "of an earlier run"},
+    {"text": "", "meta": {"line": 6}},
+]
+LINES = [*map(json.dumps, ROWS), '{"text": "half', '{"text": "\\ud83d"}']
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    spacy.util.fix_random_seed(0)
+    # Reading stops at a broken picture, unless the command says otherwise.
+    nlp = tiny_pipeline(save_encoder(folder / "encoder"), on_missing_image="error")
+    train(nlp, ambiguous_examples(nlp), steps=40)
+    nlp.to_disk(folder / "pipeline")
+    return folder / "pipeline"
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "posts"
+    folder.mkdir()
+    for label in ("PER", "LOC"):
+        (folder / f"{label}.png").write_bytes(picture(label, seed=3))
+    (folder / "broken.png").write_bytes(picture("PER")[:60])
+    (folder.parent / "outside.png").write_bytes(picture("ORG"))
+    (folder / "posts.jsonl").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    return folder / "posts.jsonl"
+
+
+def run(*arguments, status: int = 0, **settings):
+    result = CliRunner().invoke(app, ["msvse", "annotate", *map(str, arguments)], **settings)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def read(content: bytes) -> list[dict]:
+    # Unlike srsly's, the standard library's parser reads all digits of a number.
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def roughly(rows):
+    """Rows to compare with: a score hangs a little on what is computed together."""
+    rows = deepcopy(rows)
+    for span in (span for row in rows for span in row.get("spans", ())):
+        if "score" in span:
+            span["score"] = pytest.approx(span["score"], abs=0.001)
+    return rows
+
+
+def entities(row) -> list[tuple[str, str]]:
+    return [(row["text"][span["start"] : span["end"]], span["label"]) for span in row["spans"]]
+
+
+@pytest.fixture(scope="module")
+def annotated(model, posts, tmp_path_factory):
+    output = tmp_path_factory.mktemp("out") / "deep" / "out.jsonl"
+    result = run(model, posts, output)
+    return read(output.read_bytes()), output, result
+
+
+def test_rows_keep_their_order_and_all_that_they_held(annotated):
+    rows, *_ = annotated
+    assert len(rows) == len(LINES)
+    for row, before in zip(rows, ROWS, strict=False):
+        added = {"spans", "error"} if "text" in before else {"spans", "error", "text"}
+        kept = {key: value for key, value in before.items() if key not in added}
+        assert {key: value for key, value in row.items() if key not in added} == kept
+
+
+def test_entities_come_with_their_confidence(annotated):
+    rows, *_ = annotated
+    assert entities(rows[0]) == [("jordan", "PER")]
+    assert entities(rows[3]) == [("florence", "LOC")]
+    assert all(0 < span["score"] <= 1 for row in rows for span in row.get("spans", ()))
+
+
+def test_a_post_whose_picture_cannot_be_read_keeps_its_entities_and_says_so(annotated):
+    rows, _, result = annotated
+    assert entities(rows[1])[0][0] == "jordan"
+    assert "MSVSE-E020" in rows[1]["error"]
+    assert "broken.png" in result.stderr
+
+
+def test_pictures_are_read_from_the_folder_of_the_posts_alone(annotated):
+    rows, *_ = annotated
+    assert "MSVSE-E021" in rows[4]["error"]
+    assert entities(rows[4])[0][0] == "amazon"
+
+
+def test_rows_that_cannot_be_used_are_carried_through_and_named(annotated):
+    rows, _, result = annotated
+    assert rows[2] == {**ROWS[2], "error": "'text': Input should be a valid string"}
+    assert rows[5] == {**ROWS[5], "error": "the post has no tokens"}
+    assert [row["line"] for row in rows[6:]] == LINES[6:]
+    assert all("not JSON" in row["error"] for row in rows[6:])
+    for line in (3, 6, 7, 8):
+        assert f"posts.jsonl:{line}: " in result.stderr
+    assert "8 rows annotated, 6 of them with an error" in result.stderr
+
+
+def test_a_stopped_run_goes_on_where_it_was(model, posts, annotated, tmp_path):
+    rows, whole, _ = annotated
+    output = tmp_path / "out.jsonl"
+    output.write_bytes(whole.read_bytes()[:-150])
+    done = output.read_bytes().count(b"\n")
+    assert 0 < done < len(LINES)
+    result = run(model, posts, output)
+    assert read(output.read_bytes()) == roughly(rows)
+    assert f"{done} were done already" in result.stderr
+
+
+def test_an_output_of_another_input_is_refused_unless_it_is_to_be_overwritten(
+    model, posts, annotated, tmp_path
+):
+    rows, *_ = annotated
+    output = tmp_path / "out.jsonl"
+    output.write_text("my notes\n", encoding="utf-8")
+    assert "MSVSE-E090" in run(model, posts, output, status=1).output
+    assert output.read_text(encoding="utf-8") == "my notes\n"
+    run(model, posts, output, "--overwrite")
+    assert read(output.read_bytes()) == roughly(rows)
+
+
+def test_the_input_is_no_output_and_must_be_there(model, posts):
+    assert "MSVSE-E033" in run(model, posts.parent / "none", posts, status=1).output
+    before = posts.read_bytes()
+    assert "MSVSE-E091" in run(model, posts, posts, "--overwrite", status=1).output
+    assert posts.read_bytes() == before
+
+
+def test_posts_come_and_go_through_pipes(model, posts, annotated):
+    rows, *_ = annotated
+    options = ("--image-root", posts.parent)
+    result = run(model, "-", "-", *options, input=posts.read_bytes())
+    assert read(result.stdout_bytes) == roughly(rows)
+
+
+def test_several_processes_write_the_same(model, posts, annotated, tmp_path):
+    rows, *_ = annotated
+    run(model, posts, tmp_path / "out.jsonl", "--n-process", 2)
+    assert read((tmp_path / "out.jsonl").read_bytes()) == roughly(rows)
+
+
+def test_entities_under_a_confidence_are_left_out(model, posts, tmp_path):
+    run(model, posts, tmp_path / "out.jsonl", "--min-confidence", 1)
+    assert not any(row.get("spans") for row in srsly.read_jsonl(tmp_path / "out.jsonl"))
+
+
+def test_a_folder_of_texts_with_pictures_beside_them(model, tmp_path):
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    (folder / "b.txt").write_text("saw jordan today\n")
+    (folder / "b.png").write_bytes(picture("LOC"))
+    (folder / "c.png").write_bytes(picture("LOC"))
+    run(model, folder, folder / "out.jsonl")
+    first, second = srsly.read_jsonl(folder / "out.jsonl")
+    assert (first["image"], first["meta"], entities(first)) == (
+        "b.png",
+        {"name": "b"},
+        [("jordan", "LOC")],
+    )
+    assert "there is no text" in second["error"]
+    assert "spans" not in second
+
+
+def test_nothing_of_a_run_is_saved_into_the_pipeline(model, posts, tmp_path):
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    run(model, posts, tmp_path / "out.jsonl")
+    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+
+
+@Language.component("tests_stumbles")
+def stumbles(doc):
+    if "stone" in doc.text:
+        raise RuntimeError("a stone")
+    doc.set_ents([doc[:1]]) if len(doc) > 1 else None
+    return doc
+
+
+@pytest.mark.parametrize("n_process", [1, 2])
+def test_a_post_that_a_component_fails_on_costs_no_other_its_entities(n_process):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tests_stumbles")
+    texts = ["a stone" if i % 70 == 5 else f"post {i}" for i in range(3 * BATCH_SIZE)]
+    rows = [Row("posts.jsonl", i, {"text": text}) for i, text in enumerate(texts)]
+    found = list(annotate(nlp, rows, n_process=n_process))
+    assert [row.values["text"] for row in found] == texts
+    for row in found:
+        assert ("stone" in row.values["text"]) == (row.problem is not None)
+        assert ("stone" in row.values["text"]) == ("spans" not in row.values)
+    assert "'tests_stumbles' failed: a stone" in found[5].values["error"]
+
+
+@pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
+def test_memory_stays_flat(model, monkeypatch):
+    """However many rows there are, few are held, and their words are forgotten."""
+    monkeypatch.setattr("spacy_msvse.cli.annotate.ZONE_SIZE", 2 * BATCH_SIZE)
+    nlp = spacy.load(model)
+    asked = 0
+
+    def endless():
+        nonlocal asked
+        while True:
+            asked += 1
+            yield Row("posts.jsonl", asked, {"text": f"saw jordan{asked} today"})
+
+    words = []
+    for done, row in enumerate(islice(annotate(nlp, endless()), 8 * BATCH_SIZE), start=1):
+        assert row.values["text"] == f"saw jordan{done} today"
+        assert asked - done <= 2 * BATCH_SIZE
+        words.append(len(nlp.vocab.strings))
+    assert max(words[: 2 * BATCH_SIZE]) > words[0]
+    assert max(words[-2 * BATCH_SIZE :]) <= max(words[: 2 * BATCH_SIZE])

@@ -1,0 +1,157 @@
+"""`python -m spacy msvse card`: what a pipeline is, was made of and scored."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from email.parser import BytesParser
+
+import pytest
+import spacy
+import srsly
+from spacy.cli import package
+from spacy.cli._util import app
+from typer.testing import CliRunner
+
+import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
+from spacy_msvse.corpus.convert import convert
+from spacy_msvse.evaluation.scores import evaluate
+
+from ..tiny import ambiguous_examples, save_encoder, tiny_pipeline
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A pipeline, its scores, those under a control, and the counts of its data."""
+    folder = tmp_path_factory.mktemp("run")
+    spacy.util.fix_random_seed(0)
+    nlp = tiny_pipeline(save_encoder(folder / "encoder"))
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    nlp.to_disk(folder / "pipeline")
+    for name, control in (("scores", None), ("no_picture", "no_picture")):
+        scores = evaluate(nlp, ambiguous_examples(nlp), control=control)
+        srsly.write_json(folder / f"{name}.json", {**scores, "control": control})
+    srsly.write_jsonl(folder / "test.jsonl", [{"text": "saw jordan", "image": "a.png"}])
+    convert(
+        folder / "test.jsonl", folder / "test.spacy", format="jsonl", label_map={"OTHER": "MISC"}
+    )
+    return folder
+
+
+def write_card(folder, output, *options, scores="scores.json", status: int = 0):
+    """The card, the meta, and what was printed."""
+    arguments = ["msvse", "card", folder / "pipeline", folder / scores, "--output", output]
+    result = CliRunner().invoke(app, [*map(str, arguments), *map(str, options)])
+    assert result.exit_code == status, result.output
+    printed = " ".join(result.output.split())
+    if status:
+        return "", {}, printed
+    return (output / "README.md").read_text(), srsly.read_json(output / "meta.json"), printed
+
+
+def table_rows(card) -> list[list[str]]:
+    lines = [line for line in card.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_scores_come_with_how_many_they_are_of(run_folder, tmp_path):
+    card, meta, _ = write_card(run_folder, tmp_path / "out")
+    scores = srsly.read_json(run_folder / "scores.json")
+    predicted = sum(count["predicted"] for count in scores["entities_per_type"].values())
+    score = [f"{100 * scores[f'ents_{key}']:.1f}" for key in "prf"]
+    assert ["all", "their own", "12", "12", str(predicted), *score] in table_rows(card)
+    for label in ("PER", "LOC", "ORG"):
+        (row,) = (row for row in table_rows(card) if row[0] == label)
+        assert row[1] == "4"
+    assert meta["performance"]["ents_f"] == scores["ents_f"]
+    assert "posts" not in meta["performance"]
+
+
+def test_controls_stand_beside_the_scores(run_folder, tmp_path):
+    card, *_ = write_card(run_folder, tmp_path / "out", "--control", run_folder / "no_picture.json")
+    assert [row[1] for row in table_rows(card) if row[0] == "all"] == ["their own", "none"]
+    assert "not measured by both controls" in card  # the other one is missing
+
+
+def test_what_is_not_given_is_not_stated_and_nothing_is_guessed(run_folder, tmp_path):
+    card, meta, _ = write_card(run_folder, tmp_path / "out")
+    rows = table_rows(card)
+    assert ["Licence", "not stated"] in rows
+    assert ["text encoder", "encoder", "not stated"] in rows  # the folder, without its path
+    assert ["regions, tags", "tests.MeanColour.v1", "not stated"] in rows
+    assert "Not stated. Licence: not stated." in card
+    assert meta["license"] == ""
+    assert "## Confidence" not in card
+    assert "Whether confidences keep what they promise was not measured." in card
+    assert str(run_folder) not in card + json.dumps(meta)
+
+
+def test_data_are_told_by_their_fingerprint_and_licences_by_name(run_folder, tmp_path):
+    report = srsly.read_json(run_folder / "test.spacy.json")
+    options = ["--data", run_folder / "test.spacy.json", "--data-license", "CC0"]
+    options += ["--weights-license", "encoder=Apache-2.0", "--license", "MIT", "--author", "A|da"]
+    card, meta, _ = write_card(run_folder, tmp_path / "out", *options)
+    rows = table_rows(card)
+    sha256 = report["source_sha256"]
+    assert ["test.jsonl", "1", "1", "0", sha256, "OTHER to MISC"] in rows
+    assert ["text encoder", "encoder", "Apache-2.0"] in rows
+    assert "| Author | A\\|da |" in card
+    assert {"name": "encoder", "license": "Apache-2.0"} in meta["sources"]
+    assert {"name": "test.jsonl", "license": "CC0"} in meta["sources"]
+    assert meta["license"] == "MIT"
+
+
+def test_calibration_is_told_where_it_was_measured(run_folder, tmp_path):
+    bins = [{"entities": 8, "confidence": 0.5, "precision": 0.375}]
+    calibration = {"entities": 8, "ece": 0.125, "ece_interval": [0.1, 0.2], "bins": bins}
+    scores = srsly.read_json(run_folder / "scores.json")
+    srsly.write_json(tmp_path / "scores.json", {**scores, "calibration": calibration})
+    card, *_ = write_card(run_folder, tmp_path / "out", scores=tmp_path / "scores.json")
+    assert "of 8 predicted entities, is 12.5 (95 % interval: 10.0 to 20.0)" in card
+    assert ["8", "50.0", "37.5"] in table_rows(card)
+    assert "was not measured." not in card
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"ents_f": 1.0}'])
+def test_a_file_that_evaluate_did_not_write_is_a_coded_error(run_folder, tmp_path, content):
+    (tmp_path / "scores.json").write_text(content)
+    *_, printed = write_card(
+        run_folder, tmp_path / "out", scores=tmp_path / "scores.json", status=1
+    )
+    assert "MSVSE-E093" in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_control_on_other_posts_is_a_coded_error(run_folder, tmp_path):
+    scores = srsly.read_json(run_folder / "no_picture.json")
+    srsly.write_json(tmp_path / "control.json", {**scores, "posts": 11})
+    options = ("--control", tmp_path / "control.json")
+    assert "MSVSE-E093" in write_card(run_folder, tmp_path / "out", *options, status=1)[2]
+
+
+def test_a_folder_without_a_pipeline_is_a_coded_error(run_folder, tmp_path):
+    arguments = ["msvse", "card", str(tmp_path), str(run_folder / "scores.json")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "MSVSE-E092" in result.output
+
+
+def test_the_card_arrives_in_the_wheel(run_folder, tmp_path):
+    options = ("--name", "made", "--version", "1.2.3", "--license", "MIT")
+    card, meta, _ = write_card(run_folder, tmp_path / "out", *options)
+    package(tmp_path / "out", tmp_path, create_sdist=False)
+    folder = tmp_path / "en_made-1.2.3"
+    # Without isolation, which would fetch setuptools.
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(folder)]
+    subprocess.run(build, check=True, capture_output=True)
+    with zipfile.ZipFile(*(folder / "dist").glob("*.whl")) as wheel:
+        message = BytesParser().parsebytes(wheel.read("en_made-1.2.3.dist-info/METADATA"))
+        packaged = json.loads(wheel.read("en_made/meta.json"))
+        readme = wheel.read("en_made/en_made-1.2.3/README.md").decode()
+    assert readme == card
+    assert message.get_payload().strip() == card.strip()
+    assert message["License"] == "MIT"
+    assert packaged["sources"] == meta["sources"]
+    assert packaged["performance"] == meta["performance"]

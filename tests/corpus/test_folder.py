@@ -1,0 +1,28 @@
+"""A folder of texts with pictures beside them."""
+
+from spacy_msvse.corpus.folder import read_folder
+
+
+def test_a_text_and_the_picture_of_its_name_are_a_post(tmp_path):
+    (tmp_path / "b.txt").write_text("saw Zoë\n", encoding="utf-8")
+    (tmp_path / "b.JPG").touch()
+    (tmp_path / "a.txt").write_text("no picture\nat all", encoding="utf-8")
+    (tmp_path / "notes.csv").touch()
+    (tmp_path / "more").mkdir()
+    assert [row.values for row in read_folder(tmp_path)] == [
+        {"meta": {"name": "a"}, "text": "no picture\nat all"},
+        {"meta": {"name": "b"}, "image": "b.JPG", "text": "saw Zoë"},
+    ]
+
+
+def test_what_is_no_post_says_why(tmp_path):
+    (tmp_path / "alone.png").touch()
+    (tmp_path / "latin.txt").write_bytes("Zoë".encode("latin-1"))
+    for name in ("twice.txt", "twice.png", "twice.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "na\udcefve.txt").touch()
+    problems = {row.values["meta"]["name"]: row.problem for row in read_folder(tmp_path)}
+    assert problems["alone"] == "there is no text beside the picture 'alone.png'"
+    assert "cannot be read" in problems["latin"]
+    assert problems["twice"] == "several pictures have its name: twice.jpg, twice.png"
+    assert problems["na\ufffdve"] == "the name is not in UTF-8"
