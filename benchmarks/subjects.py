@@ -146,11 +146,6 @@ def make_picture(seed: int) -> bytes:
     return stream.getvalue()
 
 
-def split(examples: Sequence[Example], size: int) -> list[list[Example]]:
-    """Batches of some size."""
-    return [list(examples[start : start + size]) for start in range(0, len(examples), size)]
-
-
 class Yardstick(nn.Module):
     """A bare Hugging Face BERT with a linear layer and cross-entropy, updated by torch's fused
     AdamW: what named entity recognition costs without a picture, without CRFs, without spaCy."""
@@ -186,16 +181,18 @@ class Yardstick(nn.Module):
                 self(ids, mask).argmax(dim=2)
 
 
-def tokenize(tokenizer: Any, batches: Sequence[Sequence[Example]]) -> list[tuple[Tensor, Tensor]]:
-    """The yardstick's batches: word pieces of the texts alone, padded to the longest of a batch."""
-    encoded = [
-        tokenizer(
-            [[token.text for token in example.reference] for example in batch],
-            is_split_into_words=True,
-            padding=True,
-            truncation=True,
-            return_tensors="pt",
-        )
-        for batch in batches
-    ]
-    return [(batch["input_ids"], batch["attention_mask"].bool()) for batch in encoded]
+def tokenize(tokenizer: Any, examples: Sequence[Example], size: int) -> list[tuple[Tensor, Tensor]]:
+    """The yardstick's batches: word pieces of the texts alone, by length, padded to the longest of
+    each batch.
+
+    tokenizer (PreTrainedTokenizerBase): The tokenizer.
+    examples (Sequence[Example]): The posts.
+    size (int): Posts in a batch.
+    RETURNS (list): Ids and mask of each batch, of shape (size, N).
+    """
+    words = [[token.text for token in example.reference] for example in examples]
+    rows = tokenizer(words, is_split_into_words=True, truncation=True)["input_ids"]
+    rows.sort(key=len)
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    padded = [tokenizer.pad({"input_ids": batch}, return_tensors="pt") for batch in batches]
+    return [(batch["input_ids"], batch["attention_mask"].bool()) for batch in padded]
