@@ -191,8 +191,12 @@ def tokenize(tokenizer: Any, examples: Sequence[Example], size: int) -> list[tup
     RETURNS (list): Ids and mask of each batch, of shape (size, N).
     """
     words = [[token.text for token in example.reference] for example in examples]
-    rows = tokenizer(words, is_split_into_words=True, truncation=True)["input_ids"]
-    rows.sort(key=len)
-    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
-    padded = [tokenizer.pad({"input_ids": batch}, return_tensors="pt") for batch in batches]
-    return [(batch["input_ids"], batch["attention_mask"].bool()) for batch in padded]
+    settings = {"is_split_into_words": True, "truncation": True}
+    lengths = [len(row) for row in tokenizer(words, **settings)["input_ids"]]
+    rows = sorted(range(len(words)), key=lambda row: lengths[row])
+    batches = []
+    for start in range(0, len(rows), size):
+        batch = [words[row] for row in rows[start : start + size]]
+        encoded = tokenizer(batch, padding=True, return_tensors="pt", **settings)
+        batches.append((encoded["input_ids"], encoded["attention_mask"].bool()))
+    return batches
