@@ -15,7 +15,7 @@ from ..errors import Errors
 from ..network.config import NetworkConfig
 from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseInputs, MsvseTargets, Pictures, Regions, WordPieces
-from .posts import Post
+from .posts import Post, given_view
 from .wordpieces import Encoding, encode_words
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
@@ -204,6 +204,23 @@ class Collator:
         if not pixels:
             return None
         return Pictures(torch.from_numpy(np.stack(list(pixels.values()))), torch.tensor([*pixels]))
+
+
+def count_pieces(tokenizer: Any, docs: Sequence[Doc], joint_views: Sequence[str]) -> list[int]:
+    """How much there is to encode of each Doc, as far as can be told before its picture is seen.
+
+    tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
+    docs (Sequence[Doc]): The Docs.
+    joint_views (Sequence[str]): The views that are encoded behind the text.
+    RETURNS (list): The word pieces of each text and of the joint views that the user gave.
+    """
+    texts = []
+    for doc in docs:
+        views = [given_view(doc, view) or "" for view in joint_views]
+        texts.append([token.text for token in doc] + " ".join(views).split())
+    if not any(texts):
+        return [0] * len(docs)
+    return [len(encoding.ids) for encoding in encode_words(tokenizer, texts)]
 
 
 def align(

@@ -27,7 +27,7 @@ from ..vision.extract import VisualExtractor
 from ..vision.features import SCALES
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
-from .batch import best_entities, make_targets
+from .batch import best_entities, count_pieces, make_targets
 from .files import checked, read_whole, write_whole
 from .model import MsvseModel, get_shim, network_config, untrained_views
 from .posts import Post
@@ -348,13 +348,23 @@ class MsvseNer(Requests, TrainablePipe):
         doc.spans[SPANS_KEY] = group
 
     def _batches(self, docs: Sequence[Doc]) -> Iterator[list[int]]:
-        """Rows of Docs of similar length, `max_batch_tokens` at most; no empty Docs."""
-        rows = [row for row, doc in enumerate(docs) if len(doc)]
-        rows.sort(key=lambda row: len(docs[row]), reverse=True)
-        while rows:
-            size = max(1, self.max_batch_tokens // len(docs[rows[0]]))
-            yield rows[:size]
-            rows = rows[size:]
+        """Rows of Docs of about as many word pieces, so that little is padded, and of
+        `max_batch_tokens` at most; no empty Docs."""
+        pieces = count_pieces(
+            get_shim(self.model).tokenizer, docs, network_config(self.model).joint_views
+        )
+        rows: list[int] = []
+        longest = 0
+        for row in sorted(range(len(docs)), key=lambda row: pieces[row], reverse=True):
+            if not len(docs[row]):
+                continue
+            longest = max(longest, len(docs[row]))
+            if rows and longest * (len(rows) + 1) > self.max_batch_tokens:
+                yield rows
+                rows, longest = [], len(docs[row])
+            rows.append(row)
+        if rows:
+            yield rows
 
     def _untrained_views(self) -> dict[str, float]:
         masked = untrained_views(self.model, self.min_view_share)

@@ -56,7 +56,7 @@ def needs_picture(doc: Doc, views: Iterable[str]) -> bool:
     views (Iterable[str]): The views that the network reads.
     RETURNS (bool): True if so.
     """
-    return any(_given_view(doc, view) is None for view in views)
+    return any(given_view(doc, view) is None for view in views)
 
 
 def make_post(
@@ -79,7 +79,7 @@ def make_post(
     if features is not None:
         post.extracted = _extracted_attributes(doc, features)
     for view in views:
-        value = _given_view(doc, view)
+        value = given_view(doc, view)
         if value is None and features is not None:
             value = _extracted_view(features, view)
         nothing = value is None or len(value) == 0
@@ -100,7 +100,13 @@ def make_post(
     return post
 
 
-def _given_view(doc: Doc, view: str) -> Any:
+def given_view(doc: Doc, view: str) -> Any:
+    """A view as the user gave it.
+
+    doc (Doc): The Doc.
+    view (str): Name of the view.
+    RETURNS (Any): Region vectors, or the text; None where it is not given.
+    """
     if view == REGIONS:
         return _given_vectors(doc)
     if view == "tags":

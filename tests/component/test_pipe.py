@@ -177,6 +177,17 @@ def test_batches_hold_posts_of_similar_length_within_the_budget(trained):
     assert batches == [[0], [3], [4, 5, 1]]
 
 
+def test_batches_hold_posts_of_as_many_word_pieces(trained):
+    """Two tokens may be 2 word pieces or 20, and a caption adds to them."""
+    component = trained.get_pipe("msvse_ner")
+    docs = [
+        make_doc(trained, ["saw", "jordan"]),
+        make_doc(trained, ["abcdefghij", "abcdefghij"]),
+        make_doc(trained, ["saw", "jordan"], caption="saw the very nice florence"),
+    ]
+    assert list(component._batches(docs)) == [[1, 2, 0]]
+
+
 def test_empty_docs_are_annotated_with_nothing(trained):
     doc = trained("")
     assert doc.ents == ()

@@ -1,0 +1,250 @@
+"""What the benchmarks share: works timed in turns, memory, processes of their own, the report."""
+
+import ctypes
+import json
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+#: A measure's values, round by round, by row and measure.
+Rounds = dict[str, dict[str, list[float]]]
+
+LIBRARIES = ("torch", "spacy", "thinc", "transformers", "spacy-msvse")
+
+
+def take_turns(
+    works: Mapping[str, Callable[[], Callable[[], object]]], rounds: int, warmups: int = 1
+) -> Rounds:
+    """Time several works in turns, so that whatever else the machine does meets all of them.
+
+    works (Mapping): Name to a function that prepares the work and returns what is timed.
+    rounds (int): How often each is timed.
+    warmups (int): How often each is run before, untimed.
+    RETURNS (dict): Name to wall and CPU seconds of every round.
+    """
+    times: Rounds = {name: {"wall s": [], "CPU s": []} for name in works}
+    for number in range(-warmups, rounds):
+        for name, prepare in works.items():
+            work = prepare()
+            began, began_cpu = time.perf_counter(), time.process_time()
+            work()
+            cpu, wall = time.process_time() - began_cpu, time.perf_counter() - began
+            if number >= 0:
+                times[name]["wall s"].append(wall)
+                times[name]["CPU s"].append(cpu)
+    return times
+
+
+def measure(work: Callable[[], object]) -> dict[str, float]:
+    """Seconds, and megabytes that the process held at most beyond those at the start."""
+    ctypes.CDLL(None).malloc_trim(0)  # give back what was freed: it would serve the work unseen
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before, began = memory_mb("VmHWM"), time.perf_counter()
+    work()
+    return {"seconds": time.perf_counter() - began, "peak_mb": memory_mb("VmHWM") - before}
+
+
+def memory_mb(field_name: str) -> float:
+    """The memory that this process holds (VmRSS) or held at most (VmHWM), in megabytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(field_name))
+    return int(line.split()[1]) / 1024
+
+
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process that has imported the libraries and done nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["spacy_msvse.component.pipe", "transformers.models.bert"])
+    with context.Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    models = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "CPU": models[0] if models else platform.processor(),
+        "cores": multiprocessing.cpu_count(),
+        "threads used": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        **{library: version(library) for library in LIBRARIES},
+    }
+
+
+def summarise(rounds: Rounds) -> dict[str, dict[str, dict[str, float]]]:
+    """Median, lowest and highest of every measure, and of its ratio to the first row's in the same
+    round.
+
+    rounds (dict): Row to measure to values.
+    RETURNS (dict): Row to measure to figures.
+    """
+    first = next(iter(rounds.values()))
+    return {
+        row: {
+            measure: {
+                **_spread(values, ""),
+                **_spread([v / r for v, r in zip(values, first[measure], strict=True)], "ratio "),
+            }
+            for measure, values in measures.items()
+        }
+        for row, measures in rounds.items()
+    }
+
+
+def _spread(values: Sequence[float], prefix: str) -> dict[str, float]:
+    return {
+        f"{prefix}median": statistics.median(values),
+        f"{prefix}low": min(values),
+        f"{prefix}high": max(values),
+    }
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """The exponent b of y = a x^b that fits best: 1 is linear."""
+    return float(np.polyfit(np.log(x), np.log(np.maximum(y, 1e-9)), 1)[0])
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ratio that is promised.
+
+    name (str): What is promised.
+    table (str): The table it is read from.
+    row (str): The row, whose ratio to the first row counts.
+    measure (str): The measure.
+    most (float): The highest ratio that keeps the promise.
+    """
+
+    name: str
+    table: str
+    row: str
+    measure: str
+    most: float
+
+
+@dataclass
+class Report:
+    """Figures, as JSON and as Markdown.
+
+    comparisons (dict): Title to what `summarise` returned.
+    curves (dict): Title to its points and the exponents of their measures.
+    targets (list): Each promise with what was measured.
+    notes (list): What was left out, and why.
+    """
+
+    machine: dict[str, Any] = field(default_factory=describe_machine)
+    comparisons: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, Any] = field(default_factory=dict)
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def compare(self, title: str, rounds: Rounds) -> None:
+        """Add a comparison, and print it.
+
+        title (str): Its title.
+        rounds (dict): Row to measure to values; the first row is what others are compared to.
+        """
+        self.comparisons[title] = summarise(rounds)
+        print(comparison_table(title, self.comparisons[title]), flush=True)
+
+    def follow(self, title: str, points: list[dict[str, float]]) -> None:
+        """Add a curve, and print it.
+
+        title (str): What grows, as the points call it.
+        points (list): The size and the measures of each.
+        """
+        measures = [name for name in points[0] if name != title]
+        x = [point[title] for point in points]
+        exponents = {name: slope(x, [point[name] for point in points]) for name in measures}
+        self.curves[title] = {"points": points, "exponents": exponents}
+        print(curve_table(title, self.curves[title]), flush=True)
+
+    def judge(self, targets: Sequence[Target]) -> None:
+        """Add the targets whose tables were measured.
+
+        targets (Sequence[Target]): The targets.
+        """
+        for target in targets:
+            if target.table in self.comparisons:
+                figures = self.comparisons[target.table][target.row][target.measure]
+                measured = figures["ratio median"]
+                entry = {**asdict(target), "measured": measured, "met": measured <= target.most}
+                self.targets.append(entry)
+        print(targets_table(self.targets), flush=True)
+
+    def write(self, output: Path) -> None:
+        """Write the JSON file, and the Markdown file beside it.
+
+        output (Path): The JSON file.
+        """
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(asdict(self), indent=2))
+        parts = [
+            "# Measured speed and memory\n",
+            *(f"- {name}: {value}" for name, value in self.machine.items()),
+            *(f"- {note}" for note in self.notes),
+            "",
+            targets_table(self.targets),
+            *(comparison_table(*item) for item in self.comparisons.items()),
+            *(curve_table(*item) for item in self.curves.items()),
+        ]
+        output.with_suffix(".md").write_text("\n".join(parts))
+
+
+def comparison_table(title: str, comparison: dict[str, Any]) -> str:
+    """A comparison in Markdown: median (lowest to highest), and ratios to the first row."""
+    measures = list(next(iter(comparison.values())))
+    header = [title]
+    for name in measures:
+        header += [name, f"{name}: ratio"]
+    rows = []
+    for row, found in comparison.items():
+        cells = [row]
+        for name in measures:
+            for prefix in ("", "ratio "):
+                figures = found.get(name)
+                cells.append(
+                    ""
+                    if figures is None
+                    else f"{figures[prefix + 'median']:.3g} "
+                    f"({figures[prefix + 'low']:.3g} to {figures[prefix + 'high']:.3g})"
+                )
+        rows.append(cells)
+    return markdown(header, rows)
+
+
+def curve_table(title: str, curve: dict[str, Any]) -> str:
+    """A curve in Markdown, the fitted exponents as its last row."""
+    measures = list(curve["exponents"])
+    rows = [[f"{value:.4g}" for value in point.values()] for point in curve["points"]]
+    exponents = ["exponent", *(f"{curve['exponents'][name]:.2f}" for name in measures)]
+    return markdown([title, *measures], [*rows, exponents])
+
+
+def targets_table(targets: list[dict[str, Any]]) -> str:
+    """The targets in Markdown."""
+    rows = [
+        [t["name"], f"{t['measured']:.3g}", f"{t['most']:.3g}", "yes" if t["met"] else "no"]
+        for t in targets
+    ]
+    return markdown(["target", "measured ratio", "at most", "met"], rows)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, numbers to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

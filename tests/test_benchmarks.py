@@ -1,0 +1,48 @@
+"""The benchmark runs. Its figures mean nothing at these sizes."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import spacy
+import srsly
+from spacy.tokens import DocBin, Span
+from typer.testing import CliRunner
+
+from spacy_msvse import make_doc
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_the_benchmark_measures_every_part(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed")
+    nlp, posts = spacy.blank("en"), DocBin(store_user_data=True)
+    for words in (["saw", "jordan"], ["jordan", "today"], ["the", "nice", "jordan"]) * 2:
+        doc = make_doc(nlp, words, tags=["man"], caption="a man on a beach")
+        doc.set_ents([Span(doc, 1, 2, label="PER")])
+        posts.add(doc)
+    posts.to_disk(tmp_path / "posts.spacy")
+    peer = tmp_path / "peer.py"
+    peer.write_text('print(\'{"train": 2.0, "predict": 4.0}\')')
+    command = ["run", str(tmp_path / "posts.spacy"), str(tmp_path / "speed.json"), "--smallest"]
+    command += ["--peer", f"{sys.executable} {peer}"]
+    CliRunner().invoke(speed.app, command, catch_exceptions=False)
+
+    report = srsly.read_json(tmp_path / "speed.json")
+    assert all(target["measured"] > 0 for target in report["targets"])
+    assert [target["name"] for target in report["targets"]] == [
+        "training, default",
+        "prediction, default",
+        "overhead, BERT-base",
+        "overhead, MiniLM",
+        "CRF, decoding and marginals",
+        "memory of training, default",
+        "memory, after 1,000 posts",
+    ]
+    training = report["comparisons"]["training step, BERT-base"]
+    assert list(training) == ["yardstick", "paper", "default", f"{sys.executable} {peer}"]
+    assert training[f"{sys.executable} {peer}"]["wall s"]["median"] == 1.0
+    assert len(report["curves"]) == 5
+    markdown = (tmp_path / "speed.md").read_text()
+    assert all(title in markdown for title in [*report["comparisons"], *report["curves"]])
