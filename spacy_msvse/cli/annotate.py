@@ -62,9 +62,14 @@ def annotate_cli(
         ),
     ] = None,
     min_confidence: Annotated[
-        float,
-        typer.Option("--min-confidence", min=0, max=1, help="Leave entities under it out"),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            "--min-confidence",
+            min=0,
+            max=1,
+            help="Leave entities under it out, in place of the pipeline's own threshold",
+        ),
+    ] = None,
     n_process: Annotated[
         int, typer.Option("--n-process", "-n", help="Number of processes; -1 for all cores")
     ] = 1,
@@ -97,9 +102,9 @@ def annotate_cli(
         if hasattr(component, "image_root"):
             component.image_root = image_root
             component.on_missing_image = "ignore"  # type: ignore[attr-defined]  # the row says it
-    annotated = annotate(
-        nlp, rows, image_root=image_root, min_confidence=min_confidence, n_process=n_process
-    )
+            if min_confidence is not None:
+                component.min_confidence = min_confidence  # type: ignore[attr-defined]
+    annotated = annotate(nlp, rows, image_root=image_root, n_process=n_process)
     shown = sys.stderr.isatty()
     can_be_read_twice = input_path.is_file() or input_path.is_dir()
     total = sum(1 for _ in read(input_path)) if shown and can_be_read_twice else None
@@ -142,7 +147,6 @@ def annotate(
     rows: Iterable[Row],
     *,
     image_root: Path | None = None,
-    min_confidence: float = 0.0,
     n_process: int = 1,
 ) -> Iterator[Row]:
     """Annotate rows in their order, holding no more of them than are computed together.
@@ -153,7 +157,6 @@ def annotate(
     nlp (Language): The pipeline. Its errors are noted on the Docs from now on.
     rows (Iterable[Row]): The rows.
     image_root (Path): The only folder to read pictures from; None allows any path.
-    min_confidence (float): Entities of a lower one are left out.
     n_process (int): Number of processes; -1 for all cores.
     YIELDS (Row): The rows with their spans, and with their problem if they have one.
     """
@@ -162,14 +165,13 @@ def annotate(
     for first in rows:
         with nlp.memory_zone():
             zone = chain([first], islice(rows, ZONE_SIZE - 1))
-            yield from _annotate_zone(nlp, zone, image_root, min_confidence, n_process)
+            yield from _annotate_zone(nlp, zone, image_root, n_process)
 
 
 def _annotate_zone(
     nlp: Language,
     rows: Iterable[Row],
     image_root: Path | None,
-    min_confidence: float,
     n_process: int,
 ) -> Iterator[Row]:
     # The rows under way, each with its Doc, or with why there is none.
@@ -189,7 +191,7 @@ def _annotate_zone(
         if isinstance(doc, str):
             return with_problem(row, doc)
         for annotated in nlp.pipe([doc]):
-            return with_entities(row, annotated, image_root, min_confidence)
+            return with_entities(row, annotated, image_root)
         return with_problem(row, doc.user_data.get("error", "the pipeline did not return it"))
 
     finished = 0
@@ -197,7 +199,7 @@ def _annotate_zone(
     for doc, number in docs:
         for _ in range(finished, number):
             yield annotate_alone(*waiting.popleft())
-        yield with_entities(waiting.popleft()[0], doc, image_root, min_confidence)
+        yield with_entities(waiting.popleft()[0], doc, image_root)
         finished = number + 1
     for row, rest in waiting:
         yield annotate_alone(row, rest)
@@ -235,13 +237,12 @@ def with_problem(row: Row, problem: str) -> Row:
     return replace(row, values=values, problem=problem)
 
 
-def with_entities(row: Row, doc: Doc, image_root: Path | None, min_confidence: float) -> Row:
+def with_entities(row: Row, doc: Doc, image_root: Path | None) -> Row:
     """Add what was found to a row.
 
     row (Row): The row.
     doc (Doc): The same, annotated.
     image_root (Path): The only folder to read pictures from; None allows any path.
-    min_confidence (float): Entities of a lower one are left out.
     RETURNS (Row): The row with "spans", and with "error" if its picture cannot be read.
     """
     values = kept_values(row.values)
@@ -249,8 +250,6 @@ def with_entities(row: Row, doc: Doc, image_root: Path | None, min_confidence: f
     values["spans"] = []
     for entity in doc.ents:
         confidence = entity._.confidence
-        if confidence is not None and confidence < min_confidence:
-            continue
         span = {"start": entity.start_char, "end": entity.end_char, "label": entity.label_}
         # Another component's entities have none.
         score = {} if confidence is None else {"score": round(confidence, 4)}
