@@ -18,6 +18,15 @@ import torch
 #: A measure's values, round by round, by row and measure.
 Rounds = dict[str, dict[str, list[float]]]
 
+#: What processes of their own have imported already: transformers puts most imports off.
+PRELOADED = [
+    "spacy_msvse.component.pipe",
+    "spacy_transformers.span_getters",
+    "transformers.models.auto.auto_factory",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.bert.tokenization_bert_fast",
+]
 LIBRARIES = ("torch", "spacy", "thinc", "transformers", "spacy-msvse")
 
 
@@ -63,7 +72,7 @@ def memory_mb(field_name: str) -> float:
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a process that has imported the libraries and done nothing else."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["spacy_msvse.component.pipe", "transformers.models.bert"])
+    context.set_forkserver_preload(PRELOADED)
     with context.Pool(1) as pool:
         return pool.apply(function, arguments)
 
@@ -183,6 +192,9 @@ class Report:
                 figures = self.comparisons[target.table][target.row][target.measure]
                 measured = figures["ratio median"]
                 entry = {**asdict(target), "measured": measured, "met": measured <= target.most}
+                if target.measure == "wall s":
+                    by_cpu = self.comparisons[target.table][target.row]["CPU s"]
+                    entry["measured by CPU s"] = by_cpu["ratio median"]
                 self.targets.append(entry)
         print(targets_table(self.targets), flush=True)
 
@@ -237,11 +249,19 @@ def curve_table(title: str, curve: dict[str, Any]) -> str:
 
 def targets_table(targets: list[dict[str, Any]]) -> str:
     """The targets in Markdown."""
-    rows = [
-        [t["name"], f"{t['measured']:.3g}", f"{t['most']:.3g}", "yes" if t["met"] else "no"]
-        for t in targets
-    ]
-    return markdown(["target", "measured ratio", "at most", "met"], rows)
+    rows = []
+    for target in targets:
+        by_cpu = target.get("measured by CPU s")
+        rows.append(
+            [
+                target["name"],
+                f"{target['measured']:.3g}",
+                "" if by_cpu is None else f"{by_cpu:.3g}",
+                f"{target['most']:.3g}",
+                "yes" if target["met"] else "no",
+            ]
+        )
+    return markdown(["target", "measured ratio", "by CPU time", "at most", "met"], rows)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

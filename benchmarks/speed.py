@@ -8,15 +8,15 @@ The three parts can be run alone: `parts`, `configurations` and `curves`.
 import json
 import shlex
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
+import spacy
 import torch
 import typer
 from common import Report, Rounds, Target, in_own_process, measure, take_turns
@@ -55,34 +55,6 @@ TARGETS = (
     Target("memory of training, default", "memory of training", "default", "MB", 1.5),
     Target("memory, after 1,000 posts", "memory of a stream", "at the end", "MB", 1.05),
 )
-
-LOADING = """
-import json, sys, time
-times = {}
-def timed(name, work):
-    began, began_cpu = time.perf_counter(), time.process_time()
-    work()
-    times[name] = {
-        "wall s": time.perf_counter() - began, "CPU s": time.process_time() - began_cpu
-    }
-def import_transformers():
-    import torch
-    from transformers import AutoTokenizer, BertModel
-def import_spacy():
-    import spacy
-def load_yardstick():
-    from transformers import AutoTokenizer, BertModel
-    AutoTokenizer.from_pretrained(sys.argv[1])
-    BertModel.from_pretrained(sys.argv[1], add_pooling_layer=False)
-def load_pipeline():
-    import spacy
-    spacy.load(sys.argv[2])
-timed("importing transformers", import_transformers)
-timed("loading the yardstick", load_yardstick)
-timed("importing spaCy", import_spacy)
-timed("spacy.load", load_pipeline)
-print(json.dumps(times))
-"""
 
 
 @dataclass(frozen=True)
@@ -255,12 +227,7 @@ def run_peer(command: str, examples: Sequence[Example]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "posts.json"
         path.write_text(json.dumps(posts))
-        return run_json([*shlex.split(command), str(path)])
-
-
-def run_json(command: Sequence[str]) -> dict[str, Any]:
-    """Run a command whose last line of output is JSON."""
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        output = subprocess.check_output([*shlex.split(command), str(path)], text=True)
     return json.loads(output.splitlines()[-1])
 
 
@@ -362,21 +329,37 @@ def measure_crf(sizes: Sizes) -> Rounds:
 
 
 def measure_loading(sizes: Sizes, examples: Sequence[Example]) -> Rounds:
-    """A saved encoder with its tokenizer, and a saved pipeline, loaded in a fresh process after the
-    libraries that each needs."""
+    """A saved encoder with its tokenizer, and a saved pipeline, each loaded in a fresh process that
+    has imported the libraries."""
     nlp, _ = make_pipeline(sizes.small, examples, **DEFAULT)
     tokenizer: Any = get_shim(nlp.get_pipe("msvse_ner").model).tokenizer
+    times: Rounds = {"yardstick": {}, "spacy.load": {}}
     with tempfile.TemporaryDirectory() as folder:
-        yardstick, pipeline = f"{folder}/yardstick", f"{folder}/pipeline"
+        yardstick, pipeline = Path(folder) / "yardstick", Path(folder) / "pipeline"
         Yardstick(sizes.small, 9).encoder.save_pretrained(yardstick)
         tokenizer.save_pretrained(yardstick)
         nlp.to_disk(pipeline)
-        command = [sys.executable, "-c", LOADING, yardstick, pipeline]
-        found = [run_json(command) for _ in range(sizes.rounds)]
-    return {
-        row: {measure: [times[row][measure] for times in found] for measure in measures}
-        for row, measures in found[0].items()
-    }
+        for _ in range(sizes.rounds):
+            for row, load, path in (
+                ("yardstick", load_yardstick, yardstick),
+                ("spacy.load", spacy.load, pipeline),
+            ):
+                for measured, seconds in in_own_process(time_once, load, path).items():
+                    times[row].setdefault(measured, []).extend(seconds)
+    return times
+
+
+def time_once(load: Callable[[Path], object], path: Path) -> dict[str, list[float]]:
+    """Time the first call of a process."""
+    return take_turns({"load": lambda: partial(load, path)}, rounds=1, warmups=0)["load"]
+
+
+def load_yardstick(path: Path) -> None:
+    """Load the yardstick's encoder and tokenizer."""
+    from transformers import AutoTokenizer, BertModel
+
+    AutoTokenizer.from_pretrained(path)
+    BertModel.from_pretrained(path, add_pooling_layer=False)
 
 
 def measure_memory(data: Path, sizes: Sizes) -> Rounds:
