@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-#: A measure's values, round by round, by row and measure.
+#: A measure's values, round by round, by row and by measure.
 Rounds = dict[str, dict[str, list[float]]]
+
+#: Name to a function that prepares a work and returns what is timed.
+Works = Mapping[str, Callable[[], Callable[[], object]]]
 
 #: What processes of their own have imported already: transformers puts most imports off.
 PRELOADED = [
@@ -30,12 +33,10 @@ PRELOADED = [
 LIBRARIES = ("torch", "spacy", "thinc", "transformers", "spacy-msvse")
 
 
-def take_turns(
-    works: Mapping[str, Callable[[], Callable[[], object]]], rounds: int, warmups: int = 1
-) -> Rounds:
+def take_turns(works: Works, rounds: int, warmups: int = 1) -> Rounds:
     """Time several works in turns, so that whatever else the machine does meets all of them.
 
-    works (Mapping): Name to a function that prepares the work and returns what is timed.
+    works (Mapping): The works.
     rounds (int): How often each is timed.
     warmups (int): How often each is run before, untimed.
     RETURNS (dict): Name to wall and CPU seconds of every round.

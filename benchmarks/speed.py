@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import spacy
 import torch
 import typer
-from common import Report, Rounds, Target, in_own_process, measure, take_turns
+from common import Report, Rounds, Target, Works, in_own_process, measure, take_turns
 from curves import Batch, corpus, cost
 from spacy.training import Example
 from subjects import (
@@ -30,6 +30,7 @@ from subjects import (
     TINY,
     Yardstick,
     copies,
+    find_shim,
     make_collator,
     make_picture,
     make_pipeline,
@@ -39,7 +40,6 @@ from subjects import (
 )
 from training_step import measure_optimizers
 
-from spacy_msvse.component.model import get_shim
 from spacy_msvse.component.reading import read_posts
 from spacy_msvse.network.crf import BioCRF, negative_log_likelihood
 
@@ -182,6 +182,10 @@ def measure_configurations(
         rates = [run_peer(peer, examples) for _ in range(sizes.rounds)]
         training[peer] = {"wall s": [sizes.batch / rate["train"] for rate in rates]}
         prediction[peer] = {"wall s": [len(examples) / rate["predict"] for rate in rates]}
+    report.notes.append(
+        f"A training step is of {sizes.batch} posts, a prediction of {len(examples)}, "
+        "each with 8 region vectors on its Doc."
+    )
     report.compare("training step, BERT-base", training)
     report.compare("prediction, BERT-base", prediction)
 
@@ -194,12 +198,14 @@ def compare_to_yardstick(
 ) -> tuple[Rounds, Rounds]:
     """Time training steps and predictions in turns."""
     batch = middle(examples, sizes.batch)
-    training, prediction = {}, {}
+    training: dict[str, Any] = {}
+    prediction: dict[str, Any] = {}
     for name, settings in named.items():
         nlp, optimizer = make_pipeline(encoder, examples, **settings)
+        # The outer call prepares nothing and returns the inner one, which is timed.
         training[name] = partial(partial, nlp.update, batch, sgd=optimizer, drop=DROPOUT)
         prediction[name] = partial(predict_copies, nlp, examples)
-    shim: Any = get_shim(nlp.get_pipe("msvse_ner").model)
+    shim: Any = find_shim(nlp)
     yardstick = Yardstick(encoder, shim.network.multimodal_decoder.crf.num_tags)
     learned = tokenize(shim.tokenizer, batch, sizes.batch)
     predicted = tokenize(shim.tokenizer, examples, sizes.batch)
@@ -251,7 +257,7 @@ def measure_component(sizes: Sizes, encoder: dict[str, Any], examples: Sequence[
     what makes the tensors."""
     nlp, _ = make_pipeline(encoder, examples, **DEFAULT)
     component: Any = nlp.get_pipe("msvse_ner")
-    shim, collate, docs = get_shim(component.model), make_collator(nlp), copies(examples)
+    shim, collate, docs = find_shim(nlp), make_collator(nlp), copies(examples)
     network: Any = shim.network
     batches = [
         read_posts([docs[row] for row in rows], network.config.views)
@@ -265,7 +271,7 @@ def measure_component(sizes: Sizes, encoder: dict[str, Any], examples: Sequence[
             with torch.inference_mode():
                 network.decode(outputs)
 
-    works = {
+    works: Works = {
         "network and decoding": lambda: compute,
         "nlp.pipe": partial(predict_copies, nlp, examples),
         "tensors alone": lambda: lambda: [collate(posts) for posts in batches],
@@ -277,7 +283,7 @@ def measure_pictures(report: Report, data: Path, sizes: Sizes) -> Rounds:
     """Prediction with region vectors on the Docs, and from pictures in memory."""
     examples = read_examples(data, sizes.posts)
     nlp, _ = make_pipeline(sizes.small, examples, **DEFAULT)
-    works = {"vectors on the Doc": partial(predict_copies, nlp, examples)}
+    works: dict[str, Any] = {"vectors on the Doc": partial(predict_copies, nlp, examples)}
     if find_spec(PICTURE_WEIGHTS) is None:
         report.notes.append(f"Prediction from pictures is left out: no package {PICTURE_WEIGHTS}.")
     else:
@@ -318,7 +324,7 @@ def measure_crf(sizes: Sizes) -> Rounds:
         marginals()
 
     pieces = [(torch.randint(0, 1000, (posts, tokens)), mask)]
-    works = {
+    works: Works = {
         "yardstick's prediction": lambda: partial(yardstick.predict, pieces),
         "likelihood and gradient": lambda: likelihood,
         "decoding": lambda: decode,
@@ -332,7 +338,7 @@ def measure_loading(sizes: Sizes, examples: Sequence[Example]) -> Rounds:
     """A saved encoder with its tokenizer, and a saved pipeline, each loaded in a fresh process that
     has imported the libraries."""
     nlp, _ = make_pipeline(sizes.small, examples, **DEFAULT)
-    tokenizer: Any = get_shim(nlp.get_pipe("msvse_ner").model).tokenizer
+    tokenizer: Any = find_shim(nlp).tokenizer
     times: Rounds = {"yardstick": {}, "spacy.load": {}}
     with tempfile.TemporaryDirectory() as folder:
         yardstick, pipeline = Path(folder) / "yardstick", Path(folder) / "pipeline"
@@ -378,7 +384,7 @@ def train_in_process(data: Path, sizes: Sizes, settings: dict[str, Any] | None) 
     batch = middle(examples, sizes.batch)
     # Of the smallest encoder, only for its tokenizer.
     nlp, _ = make_pipeline(TINY, examples)
-    tokenizer = get_shim(nlp.get_pipe("msvse_ner").model).tokenizer
+    tokenizer = find_shim(nlp).tokenizer
     pieces = tokenize(tokenizer, batch, sizes.batch)
 
     def train() -> None:

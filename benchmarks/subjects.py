@@ -108,16 +108,22 @@ def make_pipeline(
     for label in labels:
         component.add_label(label)
     optimizer = nlp.initialize(lambda: examples)
-    shim: Any = get_shim(component.model)
+    shim = find_shim(nlp)
     network_config = {**shim.network.config.to_dict(), "encoder": encoder}
     shim.set_network(build_network(network_config, build_encoder(encoder)), shim.tokenizer)
     return nlp, optimizer
 
 
+def find_shim(nlp: Language) -> Any:
+    """What holds the pipeline's network and tokenizer."""
+    component: Any = nlp.get_pipe("msvse_ner")
+    return get_shim(component.model)
+
+
 def make_collator(nlp: Language) -> Collator:
     """What the pipeline turns posts into tensors with."""
-    model: Any = nlp.get_pipe("msvse_ner").model  # type: ignore[attr-defined]
-    shim: Any = get_shim(model)
+    component: Any = nlp.get_pipe("msvse_ner")
+    model, shim = component.model, find_shim(nlp)
     return Collator(
         shim.tokenizer,
         model.attrs["get_spans"],
