@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common import measure, memory_mb, take_turns
-from subjects import (
+from contestants import (
     DEFAULT,
     make_examples,
     make_pipeline,

@@ -22,7 +22,7 @@ import typer
 from common import Report, Rounds, Target, Works, in_own_process, measure, take_turns
 from curves import Batch, corpus, cost
 from spacy.training import Example
-from subjects import (
+from contestants import (
     BERT_BASE,
     DEFAULT,
     MINILM,

@@ -22,7 +22,7 @@ from common import (
     summarise,
     take_turns,
 )
-from subjects import BERT_BASE, make_examples, make_pipeline
+from contestants import BERT_BASE, make_examples, make_pipeline
 from thinc.api import Adam, torch2xp
 
 from spacy_msvse.component.optimizer import NetworkOptimizer

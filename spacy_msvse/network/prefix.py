@@ -26,7 +26,8 @@ class PrefixGenerator(nn.Module):
             nn.Tanh(),
             nn.Linear(bottleneck, 2 * num_layers * width),
         )
-        self.gate = nn.Linear(width, num_layers)
+        # A bias would add the same to every view, which the softmax over views takes out again.
+        self.gate = nn.Linear(width, num_layers, bias=False)
 
     def forward(self, views: ViewFeatures) -> Prefixes:
         """Make the prefixes of a batch.

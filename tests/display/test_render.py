@@ -124,7 +124,7 @@ def test_nothing_is_loaded_and_no_link_leads_out(nlp):
     assert all(link["href"].startswith("#") for link in markup.all("a"))
     assert all(image["src"].startswith("data:image/jpeg;base64,") for image in markup.all("img"))
     assert not re.search(r"url\(|@import", html)
-    assert "is a URL. Nothing is fetched" in markup.text
+    assert "is a URL. None is fetched" in markup.text
     policy = next(m["content"] for m in markup.all("meta") if "http-equiv" in m)
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "script" not in policy
