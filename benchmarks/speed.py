@@ -20,8 +20,6 @@ import spacy
 import torch
 import typer
 from common import Report, Rounds, Target, Works, in_own_process, measure, take_turns
-from curves import Batch, corpus, cost
-from spacy.training import Example
 from contestants import (
     BERT_BASE,
     DEFAULT,
@@ -38,6 +36,8 @@ from contestants import (
     read_examples,
     tokenize,
 )
+from curves import Batch, corpus, cost
+from spacy.training import Example
 from training_step import measure_optimizers
 
 from spacy_msvse.component.reading import read_posts
