@@ -1,6 +1,5 @@
 """From pictures to features: one extractor a scale, each run once, around a store."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import srsly
 from PIL.Image import Image
 
 from ..errors import Errors
-from .features import SCALES, Extractor, PictureFeatures
+from .features import SCALES, Extractor, PictureFeatures, make_fingerprint
 from .picture import Fetcher
 from .run import ExtractionRun, in_batches
 from .store import FeatureStore
@@ -84,7 +83,7 @@ class VisualExtractor:
         """
         parts: dict[str, Any] = {s: e.fingerprint for s, e in self.extractors.items()}
         parts["shrink_to"] = self.shrink_to
-        return hashlib.sha256(srsly.json_dumps(parts, sort_keys=True).encode()).hexdigest()
+        return make_fingerprint(parts)
 
     def make_backbone(self) -> Any:
         """What makes the regions if it is trained with the pipeline, see `TrainableBackbone`.

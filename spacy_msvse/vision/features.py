@@ -1,10 +1,12 @@
 """What an extractor saw in one picture, and the interface every extractor keeps."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import srsly
 from PIL.Image import Image
 
 #: The scales that an extractor can fill, in the order in which they are extracted: a caption may
@@ -94,3 +96,12 @@ class Extractor(Protocol):
     def from_bytes(self, data: bytes) -> None:
         """Restore what `to_bytes` wrote, without a network and without the weight package."""
         ...
+
+
+def make_fingerprint(parts: Any) -> str:
+    """Name what shapes the features of an extractor.
+
+    parts (Any): What JSON can hold: a model and its settings.
+    RETURNS (str): SHA-256 in hex.
+    """
+    return hashlib.sha256(srsly.json_dumps(parts, sort_keys=True).encode()).hexdigest()

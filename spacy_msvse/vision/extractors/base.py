@@ -1,6 +1,5 @@
 """What extractors with a network share: settings, batches, device, fingerprint, saved state."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -11,7 +10,7 @@ import srsly
 from PIL.Image import Image
 
 from ...errors import Errors
-from ..features import PictureFeatures
+from ..features import PictureFeatures, make_fingerprint
 
 #: What a network may compute in. Half precision is for GPUs: most processors gain nothing by it.
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -89,7 +88,7 @@ class NetworkExtractor(CheckedSettings, ABC):
             if setting.compare and setting.name not in _SHAPELESS
         ]
         parts = [type(self).__name__, 1, *settings, self._loaded.digest]
-        return hashlib.sha256(srsly.json_dumps(parts).encode()).hexdigest()
+        return make_fingerprint(parts)
 
     def initialize(self) -> None:
         """Load the weights from their source: a file, a folder, a package or a download.
@@ -169,9 +168,16 @@ class NetworkExtractor(CheckedSettings, ABC):
     def _look(self, network: Any, pictures: Sequence[Image]) -> Iterator[PictureFeatures]:
         """Pass a batch through the network."""
 
-    def _load(self, weights: dict[str, Any], categories: list[str]) -> None:
+    def _build(self, weights: dict[str, Any]) -> Any:
         """Build the network from its weights."""
         raise NotImplementedError
+
+    def _load(self, weights: dict[str, Any], categories: Sequence[str]) -> None:
+        from .weights import state_digest
+
+        network = self._build(weights)
+        digest = state_digest(network.network.state_dict(), list(categories))
+        self._adopt(network, digest, categories)
 
     def _pack(self, network: Any) -> dict[str, Any]:
         from .weights import to_safetensors
@@ -203,6 +209,24 @@ class NetworkExtractor(CheckedSettings, ABC):
         if self._loaded.network is None:
             raise ValueError(Errors.E012.format(extractor=self.weights))
         return self._loaded.network
+
+
+class GridClassifier(NetworkExtractor):
+    """An extractor around an image classifier: a grid over its last feature map as regions, and the
+    likeliest classes as tags."""
+
+    grid: int
+    tags: int
+    min_tag_score: float
+
+    fills = ("regions", "tags")
+
+    def _look(self, network: Any, pictures: Sequence[Image]) -> Iterator[PictureFeatures]:
+        regions, probabilities = network(network.to_pixels(pictures))
+        rows = zip(regions.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
+        for vectors, scores in rows:
+            names = likeliest(scores, self._loaded.categories, self.tags, self.min_tag_score)
+            yield PictureFeatures(regions=vectors, boxes=grid_boxes(self.grid), tags=names)
 
 
 def likeliest(

@@ -1,6 +1,5 @@
 """Detected objects, seen by an encoder."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import srsly
 from PIL.Image import Image
 
 from ...errors import Errors
-from ..features import PictureFeatures
+from ..features import PictureFeatures, make_fingerprint
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class DetectedCrops:
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
         parts = [type(self).__name__, 1, self.detector.fingerprint, self.encoder.fingerprint]
-        return hashlib.sha256(srsly.json_dumps(parts).encode()).hexdigest()
+        return make_fingerprint(parts)
 
     def initialize(self) -> None:
         """Load the weights of both from their sources.

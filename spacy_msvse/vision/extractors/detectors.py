@@ -15,7 +15,6 @@ from .frozen import Frozen, without_weights
 from .weights import (
     find_torchvision_weights,
     name_classes,
-    state_digest,
     torchvision_categories,
 )
 
@@ -84,8 +83,8 @@ class TorchvisionDetector(NetworkExtractor):
         count = _count_classes(weights) - 1
         self._load(weights, name_classes(self.weights, count, self.classes, usual))
 
-    def _load(self, weights: dict[str, Any], categories: list[str]) -> None:
-        network = DetectorNetwork(
+    def _build(self, weights: dict[str, Any]) -> "DetectorNetwork":
+        return DetectorNetwork(
             self.architecture,
             weights,
             max_regions=self.max_regions,
@@ -93,8 +92,6 @@ class TorchvisionDetector(NetworkExtractor):
             min_size=self.min_size,
             precision=self.precision,
         )
-        digest = state_digest(network.network.state_dict(), list(categories))
-        self._adopt(network, digest, categories)
 
     def _batches(self, pictures: Sequence[Image]) -> Iterator[Sequence[int]]:
         # The edge of a padded picture looks another way, so padding must not depend on neighbours.

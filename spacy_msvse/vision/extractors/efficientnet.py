@@ -1,6 +1,5 @@
 """The offline extractor: a small ImageNet network gives a grid of regions and tags."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,21 +7,19 @@ from typing import Any
 
 import torch
 from efficientnet_lite_pytorch import EfficientNet
-from PIL.Image import Image
 from torch import Tensor
 
 from ...errors import Errors
-from ..features import PictureFeatures
-from .base import WEIGHT_SUFFIXES, NetworkExtractor, first_line, grid_boxes, likeliest
+from .base import WEIGHT_SUFFIXES, GridClassifier, first_line
 from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
-from .weights import read_weights, state_digest
+from .weights import read_weights
 
 #: How EfficientNet-Lite was trained.
 _PIXELS = PixelFormat(side=224, mean=(127,) * 3, std=(128,) * 3)
 
 
 @dataclass(frozen=True)
-class EfficientNetLite0(NetworkExtractor):
+class EfficientNetLite0(GridClassifier):
     """An extractor of regions and tags: EfficientNet-Lite0, trained on ImageNet, frozen.
 
     The picture is squeezed to 224 x 224 pixels, so that every box of the grid is a box of the
@@ -45,7 +42,6 @@ class EfficientNetLite0(NetworkExtractor):
     tags: int = 5
     min_tag_score: float = 0.2
 
-    fills = ("regions", "tags")
     region_dim = 1280
 
     def __post_init__(self) -> None:
@@ -65,19 +61,8 @@ class EfficientNetLite0(NetworkExtractor):
             reason = f"'{path}' does not hold them ({first_line(error)})"
             raise ValueError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
 
-    def _load(self, weights: dict[str, Any], categories: list[str]) -> None:
-        network = EfficientNetLite0Network(weights, self.grid)
-        digest = state_digest(network.network.state_dict(), list(categories))
-        self._adopt(network, digest, categories)
-
-    def _look(
-        self, network: "EfficientNetLite0Network", pictures: Sequence[Image]
-    ) -> Iterator[PictureFeatures]:
-        regions, probabilities = network(network.to_pixels(pictures))
-        rows = zip(regions.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
-        for vectors, scores in rows:
-            names = likeliest(scores, self._loaded.categories, self.tags, self.min_tag_score)
-            yield PictureFeatures(regions=vectors, boxes=grid_boxes(self.grid), tags=names)
+    def _build(self, weights: dict[str, Any]) -> "EfficientNetLite0Network":
+        return EfficientNetLite0Network(weights, self.grid)
 
 
 class EfficientNetLite0Network(FrozenSquare):

@@ -1,20 +1,18 @@
 """Image classifiers: a grid over their last feature map as regions, and their classes as tags."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL.Image import Image, Resampling
+from PIL.Image import Resampling
 from torch import Tensor, nn
 
-from ..features import PictureFeatures
-from .base import PRECISIONS, NetworkExtractor, grid_boxes, likeliest
+from .base import PRECISIONS, GridClassifier
 from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
 from .weights import (
     find_torchvision_weights,
     name_classes,
-    state_digest,
     torchvision_categories,
 )
 
@@ -38,7 +36,7 @@ _STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
-class TorchvisionBackbone(NetworkExtractor):
+class TorchvisionBackbone(GridClassifier):
     """An extractor of regions and tags: an image classifier of torchvision, frozen.
 
     The picture is squeezed to a square, so that every box of the grid is a box of the picture. The
@@ -71,8 +69,6 @@ class TorchvisionBackbone(NetworkExtractor):
     min_tag_score: float = 0.2
     precision: str = "float32"
 
-    fills = ("regions", "tags")
-
     def __post_init__(self) -> None:
         known = self.architecture.startswith(FAMILIES)
         self._require("architecture", known, f"one of the families {', '.join(FAMILIES)}")
@@ -98,19 +94,10 @@ class TorchvisionBackbone(NetworkExtractor):
         count = _count_classes(self.architecture, weights)
         self._load(weights, name_classes(self.weights, count, self.classes, usual))
 
-    def _load(self, weights: dict[str, Any], categories: list[str]) -> None:
-        network = GridNetwork(
+    def _build(self, weights: dict[str, Any]) -> "GridNetwork":
+        return GridNetwork(
             self.architecture, weights, side=self.side, grid=self.grid, precision=self.precision
         )
-        digest = state_digest(network.network.state_dict(), list(categories))
-        self._adopt(network, digest, categories)
-
-    def _look(self, network: "GridNetwork", pictures: Sequence[Image]) -> Iterator[PictureFeatures]:
-        regions, probabilities = network(network.to_pixels(pictures))
-        rows = zip(regions.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
-        for vectors, scores in rows:
-            names = likeliest(scores, self._loaded.categories, self.tags, self.min_tag_score)
-            yield PictureFeatures(regions=vectors, boxes=grid_boxes(self.grid), tags=names)
 
 
 class GridNetwork(FrozenSquare):

@@ -1,6 +1,5 @@
 """Text in pictures, read by RapidOCR: the textual view `ocr`."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import srsly
 from PIL.Image import Image
 
 from ...errors import Errors
-from ..features import PictureFeatures
+from ..features import PictureFeatures, make_fingerprint
 from .base import CheckedSettings
 
 _PACKAGES = ("rapidocr", "onnxruntime")
@@ -58,9 +56,7 @@ class RapidOcr(CheckedSettings):
         """
         _require_packages()
         settings = [type(self).__name__, 1, self.min_score, self.max_characters]
-        return hashlib.sha256(
-            srsly.json_dumps([*settings, version("rapidocr")]).encode()
-        ).hexdigest()
+        return make_fingerprint([*settings, version("rapidocr")])
 
     def initialize(self) -> None:
         """Check that the models are installed; they are loaded when the first picture comes.

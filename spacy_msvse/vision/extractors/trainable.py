@@ -1,19 +1,16 @@
 """A backbone that trains with the network that reads its regions."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import srsly
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from ...errors import Errors
-from ..features import PictureFeatures
-from .base import grid_boxes
+from ..features import PictureFeatures, make_fingerprint
+from .base import CheckedSettings, grid_boxes
 from .efficientnet import EfficientNetLite0
 from .encoders import TransformersEncoder
 from .frozen import FrozenSquare
@@ -24,7 +21,7 @@ TRAINABLE = (EfficientNetLite0, TorchvisionBackbone, TransformersEncoder)
 
 
 @dataclass(frozen=True)
-class TrainableBackbone:
+class TrainableBackbone(CheckedSettings):
     """An extractor of regions whose network is trained end to end with the pipeline.
 
     It hands over the picture at the size of its network, and a pipeline makes the regions of that
@@ -43,15 +40,8 @@ class TrainableBackbone:
     fills = ("regions",)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.backbone, TRAINABLE):
-            raise ValueError(
-                Errors.E023.format(
-                    setting="backbone",
-                    extractor=type(self).__name__,
-                    value=type(self.backbone).__name__,
-                    expected=f"one of {', '.join(known.__name__ for known in TRAINABLE)}",
-                )
-            )
+        names = ", ".join(known.__name__ for known in TRAINABLE)
+        self._require("backbone", isinstance(self.backbone, TRAINABLE), f"one of {names}")
 
     @property
     def region_dim(self) -> int:
@@ -66,7 +56,7 @@ class TrainableBackbone:
         """
         pixels = self.backbone.network.pixels
         parts = [type(self).__name__, 1, pixels.side, int(pixels.resampling), self.backbone.grid]
-        return hashlib.sha256(srsly.json_dumps(parts).encode()).hexdigest()
+        return make_fingerprint(parts)
 
     def make_module(self) -> nn.Module:
         """Make a module to train: uint8 pixels (B, H, W, 3) to region vectors (B, R, D).
