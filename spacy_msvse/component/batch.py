@@ -210,7 +210,7 @@ def count_pieces(tokenizer: Any, docs: Sequence[Doc], joint_views: Sequence[str]
     """How much there is to encode of each Doc, as far as can be told before its picture is seen.
 
     tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
-    docs (Sequence[Doc]): The Docs.
+    docs (Sequence[Doc]): The Docs, none of them empty.
     joint_views (Sequence[str]): The views that are encoded behind the text.
     RETURNS (list): The word pieces of each text and of the joint views that the user gave.
     """
@@ -218,8 +218,6 @@ def count_pieces(tokenizer: Any, docs: Sequence[Doc], joint_views: Sequence[str]
     for doc in docs:
         views = [given_view(doc, view) or "" for view in joint_views]
         texts.append([token.text for token in doc] + " ".join(views).split())
-    if not any(texts):
-        return [0] * len(docs)
     return [len(encoding.ids) for encoding in encode_words(tokenizer, texts)]
 
 

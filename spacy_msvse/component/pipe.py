@@ -4,6 +4,7 @@ import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -350,14 +351,18 @@ class MsvseNer(Requests, TrainablePipe):
     def _batches(self, docs: Sequence[Doc]) -> Iterator[list[int]]:
         """Rows of Docs of about as many word pieces, so that little is padded, and of
         `max_batch_tokens` at most; no empty Docs."""
-        pieces = count_pieces(
-            get_shim(self.model).tokenizer, docs, network_config(self.model).joint_views
-        )
+        filled = [row for row, doc in enumerate(docs) if len(doc)]
+        if len(filled) > 1:  # a post alone need not be tokenised twice
+            tokenizer, views = (
+                get_shim(self.model).tokenizer,
+                network_config(self.model).joint_views,
+            )
+            pieces = count_pieces(tokenizer, [docs[row] for row in filled], views)
+            by_pieces = sorted(zip(pieces, filled, strict=True), key=itemgetter(0), reverse=True)
+            filled = [row for _, row in by_pieces]
         rows: list[int] = []
         longest = 0
-        for row in sorted(range(len(docs)), key=lambda row: pieces[row], reverse=True):
-            if not len(docs[row]):
-                continue
+        for row in filled:
             longest = max(longest, len(docs[row]))
             if rows and longest * (len(rows) + 1) > self.max_batch_tokens:
                 yield rows

@@ -20,9 +20,6 @@ from .posts import Post, make_post, needs_picture
 #: What may be done about a picture that cannot be read.
 POLICIES = ("warn", "error", "ignore")
 
-#: How many pictures are held decoded at once.
-BATCH_SIZE = 16
-
 
 def read_posts(
     docs: Sequence[Doc],
@@ -54,9 +51,7 @@ def read_posts(
     if vision is not None:
         wanted = [view for view in views if view not in masked]
         sources = [picture_source(doc) if needs_picture(doc, wanted) else None for doc in docs]
-        outcomes = vision.extract_sources(
-            sources, image_root=image_root, store=store, fetch=fetch, batch_size=BATCH_SIZE
-        )
+        outcomes = vision.extract_sources(sources, image_root=image_root, store=store, fetch=fetch)
         for row, (found, problem) in enumerate(outcomes):
             features[row], problems[row] = found, problem
             if problem is not None:

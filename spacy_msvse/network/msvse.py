@@ -241,6 +241,8 @@ class Msvse(nn.Module):
     def _encode_lower_layers(self, inputs: MsvseInputs) -> Tensor:
         """What text and joint encoding have in common, (W, N', d): embeddings and shared layers."""
         hidden = self.encoder.embed(inputs.joint)
+        if not self.shared_layers:
+            return hidden
         # The text must not see what stands behind it, or it would no longer be the text alone.
         before = functional.pad(inputs.text.mask, (0, hidden.shape[1] - inputs.text.mask.shape[1]))
         sees = torch.where(before.unsqueeze(2), before.unsqueeze(1), inputs.joint.mask.unsqueeze(1))
