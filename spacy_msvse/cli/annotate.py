@@ -26,6 +26,7 @@ from ..errors import Errors
 from ..extensions import picture_source
 from ..vision.picture import PictureError, open_picture
 from . import app
+from .options import GpuId, set_image_root
 
 #: How many posts a process holds at once.
 BATCH_SIZE = 64
@@ -76,7 +77,7 @@ def annotate_cli(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew instead of going on with the output")
     ] = False,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Find the entities of many posts: rows of JSONL in, the same rows with "spans" out.
 
@@ -98,9 +99,9 @@ def annotate_cli(
             msg.fail(str(error), exits=1)
     setup_gpu(gpu_id, silent=True)
     nlp = spacy.load(model)
+    set_image_root(nlp, image_root)
     for _, component in nlp.pipeline:
-        if hasattr(component, "image_root"):
-            component.image_root = image_root
+        if hasattr(component, "on_missing_image"):
             component.on_missing_image = "ignore"  # type: ignore[attr-defined]  # the row says it
             if min_confidence is not None:
                 component.min_confidence = min_confidence  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from wasabi import msg
 from ..corpus.reader import Corpus
 from ..errors import Errors
 from . import app
-from .evaluate import set_feature_store
+from .options import Features, GpuId, ImageRoot, set_feature_store
 
 
 @app.command("calibrate")
@@ -24,19 +24,13 @@ def calibrate_cli(
     data_path: Annotated[
         Path, typer.Argument(help="The .spacy file of gold dev posts", exists=True)
     ],
-    image_root: Annotated[
-        Path | None,
-        typer.Option("--image-root", "-i", help="Folder of the pictures", exists=True),
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option("--features", help="Feature store to read and fill", file_okay=False),
-    ] = None,
+    image_root: ImageRoot = None,
+    features: Features = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write there, not in place", file_okay=False),
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Fit confidences to posts that the pipeline was not trained on.
 

@@ -18,6 +18,7 @@ from ..corpus.reader import Corpus
 from ..evaluation.controls import CONTROLS
 from ..evaluation.scores import evaluate
 from . import app
+from .options import Features, GpuId, ImageRoot, set_feature_store
 
 Control = Enum("Control", {name: name for name in CONTROLS}, type=str)  # type: ignore[misc]
 
@@ -29,20 +30,14 @@ def evaluate_cli(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file to write the scores to")
     ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option("--image-root", "-i", help="Folder of the pictures", exists=True),
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option("--features", help="Feature store to read and fill", file_okay=False),
-    ] = None,
+    image_root: ImageRoot = None,
+    features: Features = None,
     control: Annotated[
         Control | None,
         typer.Option("--control", help="Take the pictures away, or shuffle them over the posts"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the shuffle")] = 0,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Score a pipeline on posts with pictures.
 
@@ -68,20 +63,6 @@ def evaluate_cli(
         output.parent.mkdir(parents=True, exist_ok=True)
         srsly.write_json(output, scores)
         msg.good(f"Wrote {output}")
-
-
-def set_feature_store(nlp: spacy.Language, path: Path) -> None:
-    """Let every component that looks at pictures read a store and fill it.
-
-    nlp (Language): The pipeline.
-    path (Path): Folder of the store.
-    """
-    from ..vision.store import FeatureStore
-
-    store = FeatureStore(path)
-    for _, component in nlp.pipeline:
-        if hasattr(component, "feature_store"):
-            component.feature_store = store
 
 
 def print_scores(scores: dict[str, Any]) -> None:

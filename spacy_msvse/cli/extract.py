@@ -21,6 +21,7 @@ from ..vision.extract import VisualExtractor
 from ..vision.fill import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore
 from . import app
+from .options import GpuId, ImageRoot
 
 
 @app.command("extract")
@@ -35,14 +36,11 @@ def extract_cli(
         Path,
         typer.Option("--config", "-c", help="Config whose extractors to use", exists=True),
     ],
-    image_root: Annotated[
-        Path | None,
-        typer.Option("--image-root", "-i", help="Folder of the pictures", exists=True),
-    ] = None,
+    image_root: ImageRoot = None,
     workers: Annotated[
         int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=1)
     ] = WORKERS,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Look at every picture of a corpus once and keep its features in a store.
 

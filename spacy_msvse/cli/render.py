@@ -19,6 +19,7 @@ from ..corpus.rows import BadRow
 from ..display.render import stream
 from . import app
 from .convert import print_bad_rows
+from .options import GpuId, set_image_root
 
 #: In place of a pipeline: show what the file says.
 NO_MODEL = "-"
@@ -47,7 +48,7 @@ def render_cli(
             file_okay=False,
         ),
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Show posts with their pictures and entities as one HTML page.
 
@@ -59,9 +60,7 @@ def render_cli(
     if model != NO_MODEL:
         setup_gpu(gpu_id, silent=True)
         nlp = spacy.load(model)
-        for _, component in nlp.pipeline:
-            if hasattr(component, "image_root"):
-                component.image_root = image_root
+        set_image_root(nlp, image_root)
     bad_rows: list[BadRow] = []
     docs = read_docs(nlp, input_path, bad_rows, keep_entities=model == NO_MODEL)
     posts = tqdm(

@@ -19,6 +19,7 @@ from ..vision.store import FeatureStore
 from ..vision.upkeep import StoreSummary, find_damage, prune, summarize
 from . import app
 from .extract import load_extractor
+from .options import ImageRoot
 
 store_app = typer.Typer(
     name="store",
@@ -94,10 +95,7 @@ def prune_cli(
             exists=True,
         ),
     ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option("--image-root", "-i", help="Folder of the pictures", exists=True),
-    ] = None,
+    image_root: ImageRoot = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count")] = False,
     as_json: AsJson = False,
 ) -> None:
