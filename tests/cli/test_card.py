@@ -76,14 +76,18 @@ def test_controls_stand_beside_the_scores(run_folder, tmp_path):
 
 
 def test_what_is_not_given_is_not_stated_and_nothing_is_guessed(run_folder, tmp_path):
-    card, meta, _ = write_card(run_folder, tmp_path / "out")
+    scores = srsly.read_json(run_folder / "scores.json")
+    del scores["calibration"]
+    srsly.write_json(tmp_path / "scores.json", scores)
+    card, meta, _ = write_card(run_folder, tmp_path / "out", scores=tmp_path / "scores.json")
     rows = table_rows(card)
     assert ["Licence", "not stated"] in rows
     assert ["text encoder", "encoder", "not stated"] in rows  # the folder, without its path
     assert ["regions, tags", "tests.MeanColour.v1", "not stated"] in rows
     assert "Not stated. Licence: not stated." in card
     assert meta["license"] == ""
-    assert "## Confidence" in card
+    assert "## Confidence" not in card
+    assert "Whether confidences keep what they promise was not measured." in card
     assert str(run_folder) not in card + json.dumps(meta)
 
 

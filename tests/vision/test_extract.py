@@ -332,7 +332,17 @@ def test_offline_extractors_end_to_end(efficientnet, root, store):
 
 
 @pytest.mark.parametrize(
-    "module", ["features", "picture", "extractors.words", "store", "extract", "fill", "upkeep"]
+    "module",
+    [
+        "features",
+        "picture",
+        "extractors.words",
+        "extractors.efficientnet",
+        "store",
+        "extract",
+        "fill",
+        "upkeep",
+    ],
 )
 def test_import_brings_neither_spacy_nor_torch(module):
     code = (

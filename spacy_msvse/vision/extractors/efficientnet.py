@@ -5,17 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-from efficientnet_lite_pytorch import EfficientNet
-from torch import Tensor
-
 from ...errors import Errors
 from .base import WEIGHT_SUFFIXES, GridClassifier, first_line
-from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
-from .weights import read_weights
-
-#: How EfficientNet-Lite was trained.
-_PIXELS = PixelFormat(side=224, mean=(127,) * 3, std=(128,) * 3)
 
 
 @dataclass(frozen=True)
@@ -52,6 +43,8 @@ class EfficientNetLite0(GridClassifier):
     def _find(self) -> None:
         from torchvision.models import EfficientNet_B0_Weights
 
+        from .weights import read_weights
+
         path = _find_weights(self.weights)
         # EfficientNet-Lite was trained on the same classes in the same order.
         categories = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
@@ -61,41 +54,10 @@ class EfficientNetLite0(GridClassifier):
             reason = f"'{path}' does not hold them ({first_line(error)})"
             raise ValueError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
 
-    def _build(self, weights: dict[str, Any]) -> "EfficientNetLite0Network":
+    def _build(self, weights: dict[str, Any]) -> Any:
+        from .efficientnet_network import EfficientNetLite0Network
+
         return EfficientNetLite0Network(weights, self.grid)
-
-
-class EfficientNetLite0Network(FrozenSquare):
-    """EfficientNet-Lite0 that never changes: no gradients, no dropout, no BatchNorm updates.
-
-    weights (dict): The state of an `efficientnet_lite_pytorch.EfficientNet`.
-    grid (int): Cells along each side of the grid of regions.
-    RAISES (RuntimeError): If the weights are those of another network.
-    """
-
-    def __init__(self, weights: dict[str, Tensor], grid: int) -> None:
-        network = without_weights(EfficientNet.from_name, "efficientnet-lite0")
-        network.load_state_dict(weights, assign=True)
-        # Depthwise convolutions on a processor run about a third faster with channels last.
-        super().__init__(network.to(memory_format=torch.channels_last), _PIXELS)
-        self.grid = grid
-
-    def regions(self, pixels: Tensor) -> Tensor:
-        """The region vectors of `compute`."""
-        return self.compute(pixels)[0]
-
-    def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Compute region vectors and class probabilities.
-
-        pixels (Tensor): float32 of shape (B, 3, 224, 224), in (-1, 1].
-        RETURNS (tuple): Region vectors (B, 1 + grid * grid, 1280), the mean of the whole picture
-            first and then the cells row by row, and probabilities (B, 1000).
-        """
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        features = self.network.extract_features(pixels)  # (B, 1280, 7, 7)
-        whole = features.mean(dim=(2, 3))
-        probabilities = self.network._fc(whole).softmax(dim=-1)
-        return torch.cat([whole[:, None], pool_grid(features, self.grid)], dim=1), probabilities
 
 
 def _find_weights(weights: str) -> Path:
