@@ -163,6 +163,15 @@ class Errors:
         "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
     )
 
+    E075 = (
+        "[MSVSE-E075] The page is made with the package `streamlit`, which is not installed. "
+        "`pip install 'spacy-msvse[app]'`."
+    )
+    E076 = (
+        "[MSVSE-E076] '{model}' is neither an installed pipeline nor a folder. Check the name, or "
+        "give the folder that `spacy train` has written."
+    )
+
     E080 = (
         "[MSVSE-E080] '{name}' predicts no entity on these posts, or they have no gold "
         "annotation, so there is nothing to calibrate it on. Give the dev data of its training."

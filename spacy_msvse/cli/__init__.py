@@ -22,5 +22,6 @@ from . import (  # noqa: E402, F401
     extract,
     init_config,
     render,
+    serve,
     store,
 )

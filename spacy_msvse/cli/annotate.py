@@ -20,7 +20,7 @@ from wasabi import msg
 from ..component.posts import UNREADABLE
 from ..corpus.folder import read_folder
 from ..corpus.jsonl import make_post, read_rows
-from ..corpus.resume import dump_row, kept_values, skip_written
+from ..corpus.resume import dump_row, kept_values, skip_written, with_spans
 from ..corpus.rows import PIPE, BadRow, Row
 from ..errors import Errors
 from ..extensions import picture_source
@@ -246,15 +246,7 @@ def with_entities(row: Row, doc: Doc, image_root: Path | None) -> Row:
     image_root (Path): The only folder to read pictures from; None allows any path.
     RETURNS (Row): The row with "spans", and with "error" if its picture cannot be read.
     """
-    values = kept_values(row.values)
-    values.setdefault("text", doc.text)
-    values["spans"] = []
-    for entity in doc.ents:
-        confidence = entity._.confidence
-        span = {"start": entity.start_char, "end": entity.end_char, "label": entity.label_}
-        # Another component's entities have none.
-        score = {} if confidence is None else {"score": round(confidence, 4)}
-        values["spans"].append({**span, **score})
+    values = with_spans(row.values, doc)
     problem = find_picture_problem(doc, image_root)
     if problem is not None:
         values["error"] = problem

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
+from spacy.tokens import Doc
 
 from ..errors import Errors
 from .rows import Row
@@ -25,6 +26,25 @@ def kept_values(values: dict[str, Any]) -> dict[str, Any]:
     if kept.get("text", "") is None:
         del kept["text"]
     return kept
+
+
+def with_spans(values: dict[str, Any], doc: Doc) -> dict[str, Any]:
+    """Add what was found to what a row says.
+
+    values (dict): What the row says.
+    doc (Doc): The same, annotated.
+    RETURNS (dict): What is kept of it, the text, and "spans".
+    """
+    values = kept_values(values)
+    values.setdefault("text", doc.text)
+    values["spans"] = []
+    for entity in doc.ents:
+        confidence = entity._.confidence
+        span = {"start": entity.start_char, "end": entity.end_char, "label": entity.label_}
+        # Another component's entities have none.
+        score = {} if confidence is None else {"score": round(confidence, 4)}
+        values["spans"].append({**span, **score})
+    return values
 
 
 def dump_row(values: dict[str, Any]) -> str:

@@ -80,7 +80,7 @@ def make_card(doc: Doc, look: Look, image_root: str | Path | None = None) -> Car
         raise TypeError(Errors.E070.format(type=type(doc).__name__))
     regions = [_show_region(region) for region in doc._.image_regions or ()]
     named = [region for region in regions if region.label]
-    picture = _show_picture(picture_source(doc), image_root)
+    picture = show_picture(picture_source(doc), image_root)
     return Card(doc, _cut(doc, look), picture, named, len(regions) - len(named))
 
 
@@ -96,15 +96,24 @@ def _cut(doc: Doc, look: Look) -> list[tuple[str, Span | None]]:
     return [*pieces, (doc.text[end:], None)]
 
 
-def _show_picture(source: str | bytes | None, image_root: str | Path | None) -> ShownPicture | None:
+def show_picture(
+    source: str | bytes | None, image_root: str | Path | None = None, side: int = PICTURE_SIDE
+) -> ShownPicture | None:
+    """Make a picture ready for a page.
+
+    source (str / bytes): A path or encoded bytes; None for no picture.
+    image_root (Path): The only folder to read pictures from; None allows any path.
+    side (int): The longer side it may have, in pixels.
+    RETURNS (ShownPicture): The picture, or why it cannot be read; None if there is none.
+    """
     if source is None:
         return None
     name = PurePath(source).name if isinstance(source, str) else ""
     try:
-        image = open_picture(source, image_root, shrink_to=PICTURE_SIDE)
+        image = open_picture(source, image_root, shrink_to=side)
     except PictureError as error:
         return ShownPicture(name, problem=str(error))
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    image.thumbnail((side, side))
     image.info.clear()  # Pillow would write a JPEG's comment again
     stream = BytesIO()
     image.save(stream, "JPEG", quality=85)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from spacy.tokens import Doc
 from spacy.util import is_in_jupyter
 
@@ -63,7 +63,17 @@ def stream(
     look = Look(options or {})
     # Several fragments may be embedded in one page, which then holds the names of all.
     prefix = "post" if page else f"msvse-{uuid4().hex[:8]}"
-    # Whatever a template inserts is escaped.
+    cards = (make_card(doc, look, image_root) for doc in docs)
+    template = load_template("posts.html")
+    yield from template.generate(page=page, cards=cards, look=look, prefix=prefix)
+
+
+def load_template(name: str) -> Template:
+    """Load one of our templates. Whatever it inserts is escaped.
+
+    name (str): Name of its file.
+    RETURNS (Template): The template.
+    """
     environment = Environment(
         loader=PackageLoader("spacy_msvse", "display"),
         autoescape=True,
@@ -71,6 +81,4 @@ def stream(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    cards = (make_card(doc, look, image_root) for doc in docs)
-    template = environment.get_template("posts.html")
-    yield from template.generate(page=page, cards=cards, look=look, prefix=prefix)
+    return environment.get_template(name)

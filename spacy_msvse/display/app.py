@@ -1,0 +1,201 @@
+"""The page of `python -m spacy msvse serve`. Streamlit runs this file for every answer.
+
+Streamlit takes most texts for Markdown, which can load pictures of elsewhere. So what users, files
+or models wrote goes through our templates, which escape it, or through `st.text`.
+"""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import spacy
+import streamlit as st
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from spacy_msvse.corpus.jsonl import make_post, read_rows
+from spacy_msvse.corpus.posts import Post
+from spacy_msvse.corpus.resume import dump_row, with_spans
+from spacy_msvse.display.card import PICTURE_SIDE, show_picture
+from spacy_msvse.display.look import Look
+from spacy_msvse.display.render import load_template, render
+from spacy_msvse.vision.picture import PictureError, open_picture
+
+TITLE = "Entities in posts with pictures"
+
+#: Characters that a text may have.
+MAX_CHARACTERS = 5000
+
+#: Posts that the gallery shows.
+GALLERY_SIZE = 12
+
+#: The longer side of a picture in the gallery, in pixels.
+TILE_SIDE = 320
+
+#: Endings of the files to choose from. What a file really is, its content tells.
+ENDINGS = ["jpg", "jpeg", "png", "gif", "webp", "avif", "bmp", "tif", "tiff"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A post to read.
+
+    post (Post): The post.
+    values (dict): What its row says, to go on with in the download.
+    """
+
+    post: Post
+    values: dict[str, Any]
+
+
+def main() -> None:
+    """Ask for a post, and show what the pipeline finds in it."""
+    arguments = read_arguments()
+    st.set_page_config(page_title=TITLE, layout="wide")
+    st.title(TITLE)
+    nlp, lock = load_pipeline(arguments.model, arguments.image_root)
+    if arguments.examples is None:
+        shown = ask_for_post()
+    else:
+        own, gallery = st.tabs(["Your post", "Examples"])
+        with own:
+            shown = ask_for_post()
+        with gallery:
+            shown = choose_example(arguments.examples, arguments.image_root) or shown
+    if shown is not None:
+        show_answer(nlp, lock, shown, arguments.image_root)
+
+
+def read_arguments() -> Namespace:
+    """RETURNS (Namespace): What `serve` passes on."""
+    parser = ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--examples", type=Path)
+    parser.add_argument("--image-root", type=Path)
+    return parser.parse_args()
+
+
+@st.cache_resource(show_spinner="The pipeline is being loaded")
+def load_pipeline(model: str, image_root: Path | None) -> tuple[Language, Lock]:
+    """Load the pipeline that all sessions share.
+
+    model (str): Its name or folder.
+    image_root (Path): The only folder to read the pictures of examples from.
+    RETURNS (tuple): The pipeline, and what to hold while using it.
+    """
+    nlp = spacy.load(model)
+    for _, component in nlp.pipeline:
+        if hasattr(component, "image_root"):
+            component.image_root = image_root
+    return nlp, Lock()
+
+
+def ask_for_post() -> Shown | None:
+    """RETURNS (Shown): The post that was just handed in, or None."""
+    with st.form("post"):
+        upload = st.file_uploader("Picture", type=ENDINGS)
+        text = st.text_area("Text", max_chars=MAX_CHARACTERS)
+        handed_in = st.form_submit_button("Find entities", type="primary")
+    if not handed_in:
+        return None
+    if not text.strip():
+        st.warning("There is no text yet. Type one: entities are found in the text.")
+        return None
+    if upload is None:
+        return Shown(Post(Path("post"), 1, text), {"text": text})
+    post = Post(Path("post"), 1, text, image=upload.getvalue())
+    return Shown(post, {"text": text, "image": upload.name})
+
+
+def choose_example(path: Path, image_root: Path | None) -> Shown | None:
+    """Show the gallery.
+
+    path (Path): The JSONL file of the posts.
+    image_root (Path): The only folder to read their pictures from.
+    RETURNS (Shown): The post that was just chosen, or None.
+    """
+    chosen = None
+    columns = st.columns(3)
+    for index, (shown, tile) in enumerate(read_gallery(path, image_root)):
+        with columns[index % len(columns)]:
+            st.html(tile)
+            if st.button(f"Find entities in post {index + 1}"):
+                chosen = shown
+    return chosen
+
+
+@st.cache_resource(show_spinner="The examples are being read")
+def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]:
+    """Read the first posts of a file that can be shown.
+
+    path (Path): The JSONL file.
+    image_root (Path): The only folder to read pictures from.
+    RETURNS (list): The posts, each with its tile as HTML.
+    """
+    gallery: list[tuple[Shown, str]] = []
+    template = load_template("tile.html")
+    for row in read_rows(path):
+        if len(gallery) == GALLERY_SIZE:
+            break
+        try:
+            post = make_post(row)
+        except ValueError:
+            continue
+        post.entities = None
+        picture = show_picture(post.image, image_root, TILE_SIDE)
+        if picture is None or not picture.problem:
+            text = post.text if isinstance(post.text, str) else " ".join(post.text)
+            tile = template.render(picture=picture, text=text, number=len(gallery) + 1)
+            gallery.append((Shown(post, row.values), tile))
+    return gallery
+
+
+def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None) -> None:
+    """Read a post and show what was found, with and without its picture.
+
+    nlp (Language): The pipeline.
+    lock (Lock): Held while it is used: it is not made for several threads.
+    shown (Shown): The post.
+    image_root (Path): The only folder to read pictures from.
+    """
+    try:
+        if shown.post.image is not None:
+            open_picture(shown.post.image, image_root, shrink_to=PICTURE_SIDE)
+    except PictureError as error:
+        st.error("The picture cannot be read. Choose another one, or none.")
+        st.text(str(error))
+        return
+    # A zone's words are forgotten: no text of a user stays in the vocabulary.
+    with st.spinner("The post is being read"), lock, nlp.memory_zone():
+        doc = nlp(shown.post.to_doc(nlp))
+        doc.user_data["title"] = "What was found"
+        answer = render(doc, jupyter=False, image_root=image_root)
+        comparison = compare(nlp, doc)
+        row = dump_row(with_spans(shown.values, doc))
+    st.html(answer)
+    if comparison is not None:
+        st.html(comparison)
+    st.download_button(
+        "Download as JSON", row, "post.json", "application/json", on_click="ignore"
+    )
+
+
+def compare(nlp: Language, doc: Doc) -> str | None:
+    """Show what the picture did.
+
+    nlp (Language): The pipeline.
+    doc (Doc): The post, as it left the pipeline.
+    RETURNS (str): HTML; None if no picture was read.
+    """
+    if "used" not in (doc._.image_status or {}).values():
+        return None
+    component = next(pipe for _, pipe in nlp.pipeline if hasattr(pipe, "explain_pictures"))
+    (effects,) = component.explain_pictures([doc])
+    template = load_template("comparison.html")
+    return template.render(doc=doc, effects=effects, look=Look({}), id="msvse-comparison")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""`python -m spacy msvse serve`: what Streamlit is started with. The page: tests/display/test_app.py"""
+
+import runpy
+import sys
+
+import pytest
+from spacy.cli._util import app
+from typer.testing import CliRunner
+
+import spacy_msvse.cli.serve
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The arguments of each start of Streamlit, which does not take place."""
+    starts: list[list[str]] = []
+    monkeypatch.setattr(runpy, "run_module", lambda name, **_: starts.append([name, *sys.argv[1:]]))
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(spacy_msvse.cli.serve, "find_spec", lambda name: object())
+    return starts
+
+
+def run(*arguments, status: int = 0):
+    result = CliRunner().invoke(app, ["msvse", "serve", *map(str, arguments)])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def test_the_page_is_for_this_machine_alone_and_tells_nobody(started, tmp_path):
+    run(tmp_path)
+    (arguments,) = started
+    assert arguments[:2] == ["streamlit", "run"]
+    assert arguments[-2:] == ["--", str(tmp_path)]
+    for setting in (
+        "--server.address=127.0.0.1",
+        "--server.port=8501",
+        "--server.headless=false",
+        "--server.maxUploadSize=64",
+        "--browser.gatherUsageStats=false",
+        "--client.showErrorDetails=none",
+    ):
+        assert setting in arguments
+
+
+def test_address_and_port_can_be_chosen_and_the_browser_left_closed(started, tmp_path):
+    run(tmp_path, "--host", "0.0.0.0", "--port", 80, "--headless")
+    (arguments,) = started
+    for setting in ("--server.address=0.0.0.0", "--server.port=80", "--server.headless=true"):
+        assert setting in arguments
+
+
+def test_the_pictures_of_the_gallery_lie_beside_its_posts_unless_told(started, tmp_path):
+    posts = tmp_path / "posts.jsonl"
+    posts.write_text("")
+    (tmp_path / "pictures").mkdir()
+    run(tmp_path, "--examples", posts)
+    run(tmp_path, "--examples", posts, "--image-root", tmp_path / "pictures")
+    beside, told = started
+    assert beside[-2:] == [f"--examples={posts}", f"--image-root={tmp_path}"]
+    assert told[-1] == f"--image-root={tmp_path / 'pictures'}"
+
+
+def test_without_streamlit_the_error_names_the_extra(started, tmp_path, monkeypatch):
+    monkeypatch.setattr(spacy_msvse.cli.serve, "find_spec", lambda name: None)
+    output = run(tmp_path, status=1).output
+    assert "MSVSE-E075" in output
+    assert "spacy-msvse[app]" in " ".join(output.split())
+    assert not started
+
+
+def test_a_pipeline_that_is_not_there_is_told_before_the_page_opens(started):
+    assert "MSVSE-E076" in run("no_such_pipeline", status=1).output
+    assert not started
