@@ -56,6 +56,10 @@ def serve_cli(
     """
     if find_spec("streamlit") is None:
         msg.fail(Errors.E075, exits=1)
+    from starlette.formparsers import MultiPartParser
+
+    # What is larger than this passes through a file in the temporary folder; by default, 1 MiB.
+    MultiPartParser.spool_max_size = MAX_BYTES
     if not is_package(model) and not Path(model).exists():
         msg.fail(Errors.E076.format(model=model), exits=1)
     settings = {

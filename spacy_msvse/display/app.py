@@ -177,9 +177,7 @@ def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None
     st.html(answer)
     if comparison is not None:
         st.html(comparison)
-    st.download_button(
-        "Download as JSON", row, "post.json", "application/json", on_click="ignore"
-    )
+    st.download_button("Download as JSON", row, "post.json", "application/json", on_click="ignore")
 
 
 def compare(nlp: Language, doc: Doc) -> str | None:

@@ -1,4 +1,4 @@
-"""`python -m spacy msvse serve`: what Streamlit is started with. The page: tests/display/test_app.py"""
+"""`python -m spacy msvse serve`: what Streamlit is started with, which shows the page."""
 
 import runpy
 import sys
@@ -8,6 +8,10 @@ from spacy.cli._util import app
 from typer.testing import CliRunner
 
 import spacy_msvse.cli.serve
+from spacy_msvse.vision.picture import MAX_BYTES
+
+pytest.importorskip("streamlit", reason="needs Streamlit")
+formparsers = pytest.importorskip("starlette.formparsers")
 
 
 @pytest.fixture
@@ -16,6 +20,7 @@ def started(monkeypatch):
     starts: list[list[str]] = []
     monkeypatch.setattr(runpy, "run_module", lambda name, **_: starts.append([name, *sys.argv[1:]]))
     monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(formparsers.MultiPartParser, "spool_max_size", 2**20)
     monkeypatch.setattr(spacy_msvse.cli.serve, "find_spec", lambda name: object())
     return starts
 
@@ -40,6 +45,11 @@ def test_the_page_is_for_this_machine_alone_and_tells_nobody(started, tmp_path):
         "--client.showErrorDetails=none",
     ):
         assert setting in arguments
+
+
+def test_no_upload_passes_through_a_file(started, tmp_path):
+    run(tmp_path)
+    assert formparsers.MultiPartParser.spool_max_size >= MAX_BYTES
 
 
 def test_address_and_port_can_be_chosen_and_the_browser_left_closed(started, tmp_path):

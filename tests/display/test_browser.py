@@ -1,32 +1,16 @@
 """What only a browser can show. `pytest -m browser` runs these alone; without one, skipped."""
 
-import shutil
-from pathlib import Path
-
 import pytest
 
 from spacy_msvse import make_doc, render
 
 from .posts import full_post, hostile_post, jpeg
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
 
 pytestmark = pytest.mark.browser
 
 PHONE, DESK = 390, 1200
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as driver:
-        path = shutil.which("chromium") or driver.chromium.executable_path
-        if not Path(path).exists():
-            pytest.skip("needs a Chromium: install it, or run `playwright install chromium`")
-        # In a container, Chromium's own sandbox cannot be set up.
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
