@@ -117,7 +117,8 @@ def test_hostile_text_stays_text(page, posts):
     assert not {"script", "b"} & tags
     names = [name for markup in shown(opened) for _, attrs in markup.tags for name in attrs]
     assert not [name for name in names if name.startswith("on")]
-    assert sum(HOSTILE in markup.text for markup in shown(opened)) == 2
+    # The labels of what the tiny network takes for entities stand in between.
+    assert sum("document.title='run'" in markup.text for markup in shown(opened)) == 2
     # Streamlit takes these for Markdown.
     assert not any("example.org" in element.value for element in opened.markdown)
     assert not any("example.org" in button.label for button in opened.button)
@@ -211,7 +212,6 @@ def test_a_post_is_read_compared_and_downloaded(chromium, address, model, posts,
     (row,) = annotate(nlp, read_rows(tmp_path / "in.jsonl"), image_root=tmp_path)
     assert answer == row.values
 
-    page.screenshot(path=tmp_path / "app.png", full_page=True)
     page.close()
     # Nothing but the page's own server was asked, and nothing ran that was only text.
     assert [one for one in happened if not one.startswith((address, "data:", "blob:"))] == []
