@@ -1,9 +1,10 @@
-"""The benchmark runs. Its figures mean nothing at these sizes."""
+"""The benchmarks run. Their figures mean nothing at these sizes."""
 
 import importlib
 import sys
 from pathlib import Path
 
+import pytest
 import spacy
 import srsly
 from spacy.tokens import DocBin, Span
@@ -14,20 +15,25 @@ from spacy_msvse import make_doc
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-def test_the_benchmark_measures_every_part(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    speed = importlib.import_module("speed")
-    # A process of its own would spend seconds on imports.
-    monkeypatch.setattr(speed, "in_own_process", lambda function, *given: function(*given))
+@pytest.fixture
+def posts(tmp_path):
     nlp, posts = spacy.blank("en"), DocBin(store_user_data=True)
     for words in (["saw", "jordan"], ["jordan", "today"], ["the", "nice", "jordan"]) * 2:
         doc = make_doc(nlp, words, tags=["man"], caption="a man on a beach")
         doc.set_ents([Span(doc, 1, 2, label="PER")])
         posts.add(doc)
     posts.to_disk(tmp_path / "posts.spacy")
+    return tmp_path / "posts.spacy"
+
+
+def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed")
+    # A process of its own would spend seconds on imports.
+    monkeypatch.setattr(speed, "in_own_process", lambda function, *given: function(*given))
     peer = tmp_path / "peer.py"
     peer.write_text('print(\'{"train": 2.0, "predict": 4.0}\')')
-    command = ["run", str(tmp_path / "posts.spacy"), str(tmp_path / "speed.json"), "--smallest"]
+    command = ["run", str(posts), str(tmp_path / "speed.json"), "--smallest"]
     command += ["--peer", f"{sys.executable} {peer}"]
     CliRunner().invoke(speed.app, command, catch_exceptions=False)
 
@@ -48,3 +54,14 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch):
     assert len(report["curves"]) == 5
     markdown = (tmp_path / "speed.md").read_text()
     assert all(title in markdown for title in [*report["comparisons"], *report["curves"]])
+
+
+def test_the_gains_are_each_measured_beside_the_default(tmp_path, monkeypatch, posts):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    gains = importlib.import_module("gains")
+    gains.main(posts, tmp_path / "gains.json", smallest=True)
+    comparisons = srsly.read_json(tmp_path / "gains.json")["comparisons"]
+    assert list(comparisons) == ["prediction", "training", "CRF, decoding"]
+    for rows in comparisons.values():
+        assert next(iter(rows)) == "default"
+        assert all(row["CPU s"]["ratio median"] > 0 for row in rows.values())
