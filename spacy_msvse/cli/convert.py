@@ -35,7 +35,7 @@ def convert_cli(
         typer.Option(
             "--image-root",
             "-i",
-            help="Folder of the pictures, to count those that are there and find those of WID lines",
+            help="Folder of the pictures, to count those there and to find those of WID lines",
             exists=True,
             file_okay=False,
         ),
