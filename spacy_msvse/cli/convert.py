@@ -171,7 +171,7 @@ def print_report(report: ConversionReport) -> None:
         ("Posts with a picture", report.pictures_referenced),
         ("Pictures found", found),
         ("Further pictures left out", report.pictures_left_out),
-        ("Posts with boxes", report.boxed_posts),
+        ("Posts with boxes", report.boxes_used),
         ("Posts with a caption", report.captions_used),
         ("Posts with tags", report.tags_used),
         ("Rows left out", len(report.bad_rows)),

@@ -22,7 +22,7 @@ def read_conll(
     path: Path,
     bad_rows: list[BadRow],
     *,
-    image_root: Path | None = None,
+    image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
     label_column: int | None = None,
 ) -> Iterator[Post]:
@@ -39,7 +39,7 @@ def read_conll(
     path (Path): The file.
     bad_rows (list[BadRow]): Rows that cannot be used are added to it; the rest of their post is
         kept.
-    image_root (Path): The folder of the pictures.
+    image_root (str / Path): The folder of the pictures, where posts have several.
     image_suffix (str): Makes the name of a picture file out of its id.
     label_column (int): The column of the label, from 1; None for the last.
     YIELDS (Post): The posts.
@@ -77,11 +77,11 @@ class _Block:
     tokens: list[tuple[str, str]] = field(default_factory=list)
 
 
-def _group_pictures(image_root: Path) -> dict[str, list[str]]:
+def _group_pictures(image_root: str | Path) -> dict[str, list[str]]:
     """The files of a folder in order, by what stands before an underscore in their names."""
     groups = defaultdict(list)
     for name in sorted(os.listdir(image_root)):
-        groups[Path(name).stem.partition("_")[0]].append(name)
+        groups[name.partition("_")[0]].append(name)
     return groups
 
 

@@ -46,7 +46,7 @@ class ConversionReport:
     pictures_referenced (int): Posts that name or hold a picture.
     pictures_found (int): Those whose picture is in the picture folder; None if it is not known.
     pictures_left_out (int): Further pictures of posts that have several.
-    boxed_posts (int): Posts with boxes drawn in their picture.
+    boxes_used (int): Posts with boxes drawn in their picture.
     captions_used (int): Posts that have a caption.
     tags_used (int): Posts that have tags.
     bad_rows (list[BadRow]): Rows that were left out.
@@ -65,7 +65,7 @@ class ConversionReport:
     pictures_referenced: int = 0
     pictures_found: int | None = None
     pictures_left_out: int = 0
-    boxed_posts: int = 0
+    boxes_used: int = 0
     captions_used: int = 0
     tags_used: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -87,7 +87,7 @@ class ConversionReport:
         if picture_found is not None:
             self.pictures_found = (self.pictures_found or 0) + picture_found
         self.pictures_left_out += len(post.meta.get("pictures", [0])[1:])
-        self.boxed_posts += bool(post.meta.get("boxes"))
+        self.boxes_used += bool(post.meta.get("boxes"))
         self.captions_used += doc._.image_caption is not None
         self.tags_used += doc._.image_tags is not None
 
@@ -154,11 +154,13 @@ def convert(
     captions_by_picture = read_captions(Path(captions), bad_rows) if captions else {}
     tags_by_picture = read_tags(Path(tags), nlp, bad_rows) if tags else {}
 
-    read = read_jsonl
-    if format == "conll":
-        read = partial(
+    read = (
+        partial(
             read_conll, image_root=image_root, image_suffix=image_suffix, label_column=label_column
         )
+        if format == "conll"
+        else read_jsonl
+    )
     doc_bin = DocBin(store_user_data=True)
     posts = read(input_path, bad_rows)
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):

@@ -68,7 +68,7 @@ def converted(draw, tmp_path):
     posts, output = tmp_path / "posts.txt", tmp_path / "posts.spacy"
     posts.write_text("IMGID:7\nAda\tB-PER\nLovelace\tI-PER\n\nIMGID:8\nBob\tB-PER\n")
     report = convert(posts, output, format="conll", boxes=draw("Ada Lovelace").parent)
-    assert report.boxed_posts == 1
+    assert report.boxes_used == 1
     return output
 
 
