@@ -1,5 +1,6 @@
 """Count what is in the splits of a corpus: entities, pictures, views, and what splits share."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from ..vision.picture import (
 
 #: How many examples of a finding are kept.
 MAX_EXAMPLES = 5
+
+#: A link, also one that a tokenizer cut into "http://t." and "co/...".
+LINK = re.compile(r"https?:\S*(\s*co/\S+)?", re.IGNORECASE)
 
 #: What posts may have in common.
 TEXT, PICTURE, BOTH = KINDS = ("text", "picture", "text and picture")
@@ -231,13 +235,18 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
 
 
 def normalize(text: str) -> str:
-    """Bring texts that differ in case and space only to the same form.
+    """Bring texts that differ in case, space and links only to the same form.
 
-    Corpora that share posts cut them into tokens differently, such as "@", "user" or "@user".
+    Corpora that share posts cut them differently: "@user" or "@", "user"; with their links, without
+    them or with half of one.
 
     text (str): A text.
-    RETURNS (str): The form.
+    RETURNS (str): The form; empty only if the text is.
     """
+    return _squeeze(LINK.sub("", text)) or _squeeze(text)
+
+
+def _squeeze(text: str) -> str:
     return "".join(text.split()).casefold()
 
 
