@@ -136,4 +136,5 @@ def _make_post(path: Path, block: _Block) -> Post:
         post.meta = {"id": block.id}
     if len(block.pictures) > 1:
         post.meta["pictures"] = block.pictures
+        post.pictures_left_out = len(block.pictures) - 1
     return post

@@ -86,7 +86,7 @@ class ConversionReport:
         self.pictures_referenced += doc._.image is not None
         if picture_found is not None:
             self.pictures_found = (self.pictures_found or 0) + picture_found
-        self.pictures_left_out += len(post.meta.get("pictures", [0])[1:])
+        self.pictures_left_out += post.pictures_left_out
         self.boxes_used += bool(post.meta.get("boxes"))
         self.captions_used += doc._.image_caption is not None
         self.tags_used += doc._.image_tags is not None
@@ -167,10 +167,10 @@ def convert(
         # What the row itself says about its picture goes before a file for all pictures.
         post.caption = post.caption or find_description(captions_by_picture, post.image)
         post.tags = post.tags or find_description(tags_by_picture, post.image)
-        if boxes and isinstance(post.image, str):
-            drawn = read_boxes(Path(boxes), post.image, bad_rows)
-            post.meta = {**post.meta, "boxes": drawn} if drawn else post.meta
         try:
+            if boxes and isinstance(post.image, str):
+                drawn = read_boxes(Path(boxes), post.image, bad_rows)
+                post.meta |= {"boxes": drawn} if drawn else {}
             doc = post.to_doc(nlp, label_map)
             picture_found = _find_picture(post, image_root)
         except ValueError as error:

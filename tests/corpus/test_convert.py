@@ -76,6 +76,16 @@ def test_pictures_that_a_post_cannot_hold_are_counted(write, output, pictures):
     assert report.pictures_left_out == 2
 
 
+def test_a_row_s_meta_may_hold_anything(write, output, tmp_path, nlp):
+    row = {"text": "Ada", "image": "/", "meta": {"pictures": 3, "boxes": "none"}}
+    posts = write("posts.jsonl", srsly.json_dumps({**row, "image": "1.jpg"}))
+    report = convert(posts, output, format="jsonl", boxes=tmp_path)
+    assert report.pictures_left_out == 0
+    assert read_docs(output, nlp)[0].user_data["meta"] == row["meta"]
+    with pytest.raises(BadRowsError, match=r"posts\.jsonl:1: "):
+        convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl", boxes=tmp_path)
+
+
 def test_a_row_s_own_descriptions_go_before_the_files(write, output, nlp):
     posts = write("posts.jsonl", '{"text": "Ada", "image": "1.jpg", "caption": "mine"}')
     captions = write("captions.txt", "1.jpg :theirs")
