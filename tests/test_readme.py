@@ -55,6 +55,12 @@ def test_the_project_runs_what_it_lists():
     assert {"all", "twitter2015", "twitter2017"} <= set(config["workflows"])
 
 
+def test_a_trial_runs_the_steps_of_an_experiment():
+    workflows = load_project_config(ROOT)["workflows"]
+    experiment = workflows["experiment"]
+    assert workflows["trial"] == experiment[: experiment.index("card")]
+
+
 def test_every_config_of_the_project_is_valid():
     from spacy.util import load_config, load_model_from_config
 

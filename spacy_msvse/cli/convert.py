@@ -35,7 +35,7 @@ def convert_cli(
         typer.Option(
             "--image-root",
             "-i",
-            help="Folder of the pictures, to count those that are there",
+            help="Folder of the pictures, to count those there and to find those of WID lines",
             exists=True,
             file_okay=False,
         ),
@@ -47,6 +47,15 @@ def convert_cli(
             help="What makes the id of a picture the name of its file (conll)",
         ),
     ] = ".jpg",
+    label_column: Annotated[
+        int | None,
+        typer.Option(
+            "--label-column",
+            "-n",
+            help="Column of the label, from 1; the last if not given (conll)",
+            min=2,
+        ),
+    ] = None,
     captions: Annotated[
         Path | None,
         typer.Option(
@@ -65,6 +74,16 @@ def convert_cli(
             help="Tags of pictures: JSON by picture, lists or sentences",
             exists=True,
             dir_okay=False,
+        ),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            "--boxes",
+            "-b",
+            help="Folder of boxes drawn in the pictures: Pascal VOC's XML, <id>.xml",
+            exists=True,
+            file_okay=False,
         ),
     ] = None,
     label_map: Annotated[
@@ -92,8 +111,10 @@ def convert_cli(
             format=format.value,
             image_root=image_root,
             image_suffix=image_suffix,
+            label_column=label_column,
             captions=captions,
             tags=tags,
+            boxes=boxes,
             label_map=parse_label_map(label_map or []),
             language=language,
             skip_bad_rows=skip_bad_rows,
@@ -149,6 +170,8 @@ def print_report(report: ConversionReport) -> None:
         ("Posts without entity", report.posts_without_entity),
         ("Posts with a picture", report.pictures_referenced),
         ("Pictures found", found),
+        ("Further pictures left out", report.pictures_left_out),
+        ("Posts with boxes", report.boxes_used),
         ("Posts with a caption", report.captions_used),
         ("Posts with tags", report.tags_used),
         ("Rows left out", len(report.bad_rows)),

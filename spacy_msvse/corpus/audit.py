@@ -1,5 +1,6 @@
 """Count what is in the splits of a corpus: entities, pictures, views, and what splits share."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from ..vision.picture import (
 
 #: How many examples of a finding are kept.
 MAX_EXAMPLES = 5
+
+#: A link, also one that a tokenizer cut into "http://t." and "co/...".
+LINK = re.compile(r"https?:\S*(\s*co/\S+)?", re.IGNORECASE)
 
 #: What posts may have in common.
 TEXT, PICTURE, BOTH = KINDS = ("text", "picture", "text and picture")
@@ -95,7 +99,8 @@ class SplitAudit:
     views (Counter): Posts that carry each view: bring it, or have a picture to extract it from, in
         which an extractor may yet find nothing.
     repeated_texts (Finding): Posts whose text an earlier one has.
-    shared_pictures (Finding): Posts whose picture an earlier one has, by content.
+    shared_pictures (Finding): Posts whose picture an earlier one has: by content, or by name where
+        it cannot be read.
     repeated_posts (Finding): Posts whose text and picture an earlier one has.
     """
 
@@ -230,12 +235,19 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
 
 
 def normalize(text: str) -> str:
-    """Bring texts that differ in case and space only to the same form.
+    """Bring texts that differ in case, space and links only to the same form.
+
+    Corpora that share posts cut them differently: "@user" or "@", "user"; with their links, without
+    them or with half of one.
 
     text (str): A text.
-    RETURNS (str): The form.
+    RETURNS (str): The form; empty only if the text is.
     """
-    return " ".join(text.split()).casefold()
+    return _squeeze(LINK.sub("", text)) or _squeeze(text)
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split()).casefold()
 
 
 class _Contents:
@@ -263,7 +275,7 @@ def _find_leak(kind: str, earlier: str, later: str, contents: Mapping[str, _Cont
 
 @dataclass
 class _Look:
-    """What became of a picture: `status` is a field of `SplitAudit`."""
+    """What became of a picture: `status` is a field of `SplitAudit`, `key` tells it from others."""
 
     status: str
     key: str | None = None
@@ -285,11 +297,13 @@ class _Looker:
         """
         if not isinstance(source, str | bytes):
             return _Look("refused", reason=Errors.E008.format(type=type(source).__name__))
+        # The name has to do where the content cannot be read.
+        name = source if isinstance(source, str) else None
         try:
             if isinstance(source, str):
                 resolve_picture_path(source, self.image_root)
         except PictureError as error:
-            return _Look("refused", reason=str(error))
+            return _Look("refused", name, str(error))
         try:
             data = read_picture(source, self.image_root)
             key = picture_key(data)
@@ -299,7 +313,7 @@ class _Looker:
                 self._readable.add(key)
         except PictureError as error:
             missing = isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
-            return _Look("missing" if missing else "broken", reason=str(error))
+            return _Look("missing" if missing else "broken", name, str(error))
         return _Look("readable", key)
 
 
@@ -393,10 +407,10 @@ class _SplitAuditor:
         name = picture_name(source) if isinstance(source, str | bytes) else repr(source)
         if look.status == "readable":
             found.readable += 1
-            if self.contents.add(PICTURE, look.key, f"post {found.posts}: {name}"):
-                found.shared_pictures.add(f"post {found.posts}: {name}")
         else:
             getattr(found, look.status).append(PictureProblem(found.posts, name, look.reason))
+        if look.key and self.contents.add(PICTURE, look.key, f"post {found.posts}: {name}"):
+            found.shared_pictures.add(f"post {found.posts}: {name}")
         return look
 
 

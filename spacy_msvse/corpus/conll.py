@@ -1,6 +1,9 @@
-"""Posts in CoNLL columns, with the pictures' names on `IMGID:` lines."""
+"""Posts in CoNLL columns, with the pictures' names on `IMGID:` or `WID:` lines."""
 
-from collections.abc import Iterator
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -10,59 +13,97 @@ from spacy.training import iob_to_biluo, tags_to_entities
 from .posts import Post
 from .rows import BadRow, read_lines
 
-PICTURE_LINE = "IMGID:"
+#: What names the picture of a post on Twitter, and the pictures of one on Weibo.
+PICTURE_LINE, PICTURES_LINE = NAMING_LINES = ("IMGID:", "WID:")
 DOCUMENT_LINE = "-DOCSTART-"
 
 
-def read_conll(path: Path, bad_rows: list[BadRow], *, image_suffix: str = ".jpg") -> Iterator[Post]:
+def read_conll(
+    path: Path,
+    bad_rows: list[BadRow],
+    *,
+    image_root: str | Path | None = None,
+    image_suffix: str = ".jpg",
+    label_column: int | None = None,
+) -> Iterator[Post]:
     """Read posts whose tokens stand one on a line, the token first and its IOB label last.
 
     A line `IMGID:<id>` starts a post and names its picture; a blank line ends it. Where a blank
     line is not followed by a new name, what follows belongs to the same picture. An `I-` that
     continues nothing opens an entity, as the usual scorers read it.
 
+    A line `WID:<id>` stands for every file of the picture folder whose name begins with
+    `<id>_`, and may give several ids. A post has one picture, the first; where there are more, all
+    their names are under "pictures" in its `meta`.
+
     path (Path): The file.
     bad_rows (list[BadRow]): Rows that cannot be used are added to it; the rest of their post is
         kept.
+    image_root (str / Path): The folder of the pictures, where posts have several.
     image_suffix (str): Makes the name of a picture file out of its id.
+    label_column (int): The column of the label, from 1; None for the last.
     YIELDS (Post): The posts.
     """
+    folder = _group_pictures(image_root) if image_root else {}
     block = _Block()
     for number, line in read_lines(path, bad_rows):
-        if line.startswith(PICTURE_LINE) and "\t" not in line:
-            yield from _finish(path, block, image_suffix, bad_rows)
-            block = _Block(number, line.removeprefix(PICTURE_LINE).strip())
-            if not block.picture:
-                bad_rows.append(BadRow(path, number, f"'{PICTURE_LINE}' names no picture"))
+        if line.startswith(NAMING_LINES) and "\t" not in line:
+            yield from _finish(path, block, bad_rows)
+            block = _Block(number, line.partition(":")[2].strip())
+            block.pictures = _name_pictures(line, block.id, folder, image_suffix)
+            if not block.pictures:
+                bad_rows.append(BadRow(path, number, f"{line!r} names no picture"))
         elif not line.strip(" \t") or line.startswith(DOCUMENT_LINE):
             if block.tokens:
-                yield from _finish(path, block, image_suffix, bad_rows)
-                block = _Block(picture=block.picture)
+                yield from _finish(path, block, bad_rows)
+                block = _Block(id=block.id, pictures=block.pictures)
         else:
             block.line = block.line or number
             try:
-                block.tokens.append(_read_token(line))
+                block.tokens.append(_read_token(line, label_column))
             except ValueError as error:
                 bad_rows.append(BadRow(path, number, str(error)))
     # The last post is often not followed by a blank line.
-    yield from _finish(path, block, image_suffix, bad_rows)
+    yield from _finish(path, block, bad_rows)
 
 
 @dataclass
 class _Block:
-    """The lines of one post: where they start, its picture's id, and (token, label) pairs."""
+    """The lines of one post: where they start, its id, its pictures, and (token, label) pairs."""
 
     line: int = 0
-    picture: str = ""
+    id: str = ""
+    pictures: list[str] = field(default_factory=list)
     tokens: list[tuple[str, str]] = field(default_factory=list)
 
 
-def _read_token(line: str) -> tuple[str, str]:
+def _group_pictures(image_root: str | Path) -> dict[str, list[str]]:
+    """The files of a folder in order, by what stands before an underscore in their names."""
+    groups = defaultdict(list)
+    for name in sorted(os.listdir(image_root)):
+        groups[name.partition("_")[0]].append(name)
+    return groups
+
+
+def _name_pictures(
+    line: str, id_: str, folder: Mapping[str, list[str]], image_suffix: str
+) -> list[str]:
+    def name(part: str) -> str:
+        return part.removesuffix(image_suffix) + image_suffix
+
+    if not line.startswith(PICTURES_LINE):
+        return [name(id_)] if id_ else []
+    groups = [folder.get(part, [name(part)]) for part in re.split(r"[\s,;]+", id_) if part]
+    return [picture for group in groups for picture in group]
+
+
+def _read_token(line: str, label_column: int | None) -> tuple[str, str]:
     # A token may be an invisible character, so nothing but the separator is taken off it.
     columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
-    if len(columns) < 2:
-        raise ValueError(f"a token and a label are expected, not {line!r}")
-    token, label = columns[0], columns[-1].strip()
+    if len(columns) < max(2, label_column or 2):
+        place = "" if label_column is None else f" in column {label_column}"
+        raise ValueError(f"a token and a label{place} are expected, not {line!r}")
+    token, label = columns[0], columns[(label_column or 0) - 1].strip()
     if not token:
         raise ValueError("the token is empty")
     if label != "O" and not (label.startswith(("B-", "I-")) and label[2:]):
@@ -70,14 +111,14 @@ def _read_token(line: str) -> tuple[str, str]:
     return token, label
 
 
-def _finish(path: Path, block: _Block, image_suffix: str, bad_rows: list[BadRow]) -> Iterator[Post]:
+def _finish(path: Path, block: _Block, bad_rows: list[BadRow]) -> Iterator[Post]:
     if block.tokens:
-        yield _make_post(path, block, image_suffix)
+        yield _make_post(path, block)
     elif block.line:
         bad_rows.append(BadRow(path, block.line, "the post has no tokens"))
 
 
-def _make_post(path: Path, block: _Block, image_suffix: str) -> Post:
+def _make_post(path: Path, block: _Block) -> Post:
     words = [word for word, _ in block.tokens]
     labels = [label for _, label in block.tokens]
     starts = list(accumulate((len(word) + 1 for word in words), initial=0))
@@ -90,7 +131,10 @@ def _make_post(path: Path, block: _Block, image_suffix: str) -> Post:
         for previous, label in pairwise(["O", *labels])
     )
     post = Post(path, block.line, words, entities, stray_starts=stray_starts)
-    if block.picture:
-        post.image = block.picture.removesuffix(image_suffix) + image_suffix
-        post.meta = {"id": block.picture}
+    if block.pictures:
+        post.image = block.pictures[0]
+        post.meta = {"id": block.id}
+    if len(block.pictures) > 1:
+        post.meta["pictures"] = block.pictures
+        post.pictures_left_out = len(block.pictures) - 1
     return post

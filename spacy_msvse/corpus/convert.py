@@ -16,6 +16,7 @@ from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
 from ..errors import Errors
+from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import find_description, read_captions, read_tags
 from .jsonl import read_jsonl
@@ -44,6 +45,8 @@ class ConversionReport:
     stray_starts (int): Entities that the source opens with `I-` where `B-` is due.
     pictures_referenced (int): Posts that name or hold a picture.
     pictures_found (int): Those whose picture is in the picture folder; None if it is not known.
+    pictures_left_out (int): Further pictures of posts that have several.
+    boxes_used (int): Posts with boxes drawn in their picture.
     captions_used (int): Posts that have a caption.
     tags_used (int): Posts that have tags.
     bad_rows (list[BadRow]): Rows that were left out.
@@ -61,6 +64,8 @@ class ConversionReport:
     stray_starts: int = 0
     pictures_referenced: int = 0
     pictures_found: int | None = None
+    pictures_left_out: int = 0
+    boxes_used: int = 0
     captions_used: int = 0
     tags_used: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -81,6 +86,8 @@ class ConversionReport:
         self.pictures_referenced += doc._.image is not None
         if picture_found is not None:
             self.pictures_found = (self.pictures_found or 0) + picture_found
+        self.pictures_left_out += post.pictures_left_out
+        self.boxes_used += bool(post.meta.get("boxes"))
         self.captions_used += doc._.image_caption is not None
         self.tags_used += doc._.image_tags is not None
 
@@ -98,8 +105,10 @@ def convert(
     format: str,
     image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
+    label_column: int | None = None,
     captions: str | Path | None = None,
     tags: str | Path | None = None,
+    boxes: str | Path | None = None,
     label_map: Mapping[str, str] | None = None,
     language: str = "en",
     skip_bad_rows: bool = False,
@@ -113,11 +122,14 @@ def convert(
     output_path (str / Path): The `.spacy` file to write; the report goes to the same name with
         `.json` at its end.
     format (str): "conll" or "jsonl".
-    image_root (str / Path): The folder of the pictures, to count those that are there. Paths stay
-        relative to it.
+    image_root (str / Path): The folder of the pictures, to count those that are there, and to find
+        those of posts with several. Paths stay relative to it.
     image_suffix (str): In CoNLL files, makes the name of a picture file out of its id.
+    label_column (int): In CoNLL files, the column of the label, from 1; None for the last.
     captions (str / Path): A file with captions of the pictures.
     tags (str / Path): A file with tags of the pictures.
+    boxes (str / Path): A folder with boxes drawn in the pictures, see `read_boxes`. They are put
+        under "boxes" into the `meta` of their posts.
     label_map (Mapping[str, str]): Labels to rename.
     language (str): The language whose tokenizer and stop words to use.
     skip_bad_rows (bool): Whether to leave out rows that cannot be used, instead of giving up.
@@ -131,7 +143,7 @@ def convert(
         raise ValueError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
     if output_path.suffix != ".spacy":
         raise ValueError(Errors.E036.format(path=output_path))
-    for path in (input_path, image_root, captions, tags):
+    for path in (input_path, image_root, captions, tags, boxes):
         if path is not None and not Path(path).exists():
             raise ValueError(Errors.E033.format(path=path))
 
@@ -142,7 +154,13 @@ def convert(
     captions_by_picture = read_captions(Path(captions), bad_rows) if captions else {}
     tags_by_picture = read_tags(Path(tags), nlp, bad_rows) if tags else {}
 
-    read = partial(read_conll, image_suffix=image_suffix) if format == "conll" else read_jsonl
+    read = (
+        partial(
+            read_conll, image_root=image_root, image_suffix=image_suffix, label_column=label_column
+        )
+        if format == "conll"
+        else read_jsonl
+    )
     doc_bin = DocBin(store_user_data=True)
     posts = read(input_path, bad_rows)
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
@@ -150,6 +168,9 @@ def convert(
         post.caption = post.caption or find_description(captions_by_picture, post.image)
         post.tags = post.tags or find_description(tags_by_picture, post.image)
         try:
+            if boxes and isinstance(post.image, str):
+                drawn = read_boxes(Path(boxes), post.image, bad_rows)
+                post.meta |= {"boxes": drawn} if drawn else {}
             doc = post.to_doc(nlp, label_map)
             picture_found = _find_picture(post, image_root)
         except ValueError as error:

@@ -27,6 +27,7 @@ class Post:
     texts (dict[str, str]): Further texts about the picture, by name.
     meta (dict): Free-form description of the post.
     stray_starts (int): How many entities the file opens with `I-` where `B-` is due.
+    pictures_left_out (int): How many pictures it has besides the one.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Post:
     texts: dict[str, str] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     stray_starts: int = 0
+    pictures_left_out: int = 0
 
     def to_doc(self, nlp: Language, label_map: Mapping[str, str] | None = None) -> Doc:
         """Make the post into a Doc.

@@ -228,6 +228,38 @@ def test_leakage_is_found_between_every_two_splits(nlp, look):
     assert found.leaks[0].posts.examples == ["post 1: Saw jordan"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["RT", "@", "ada", ":", "see", "#", "sea"],
+        ["RT", "@Ada", ":", "see", "http://t.co/x1", "#sea", "http:…"],
+        ["RT", "@", "ada", ":", "see", "http://t.", "co/x1", "#", "sea"],
+    ],
+)
+def test_a_post_that_another_corpus_cuts_differently_leaks(look, words):
+    nlp = spacy.blank("en")
+    known = Doc(nlp.vocab, words=["RT", "@ada", ":", "see", "http://t.co/x1", "#sea"])
+    found = look([known], [Doc(nlp.vocab, words=words)])
+    assert found.leaks[0].posts.count == 1
+
+
+def test_a_post_of_a_link_alone_is_neither_empty_nor_like_another(nlp, look_at):
+    found = look_at(post(nlp, "http://t.co/x1"), post(nlp, "http://t.co/x2"))
+    assert found.empty_posts.count == found.repeated_texts.count == 0
+
+
+def test_a_picture_that_cannot_be_read_leaks_by_its_name(nlp, look, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    found = look(
+        [post(nlp, str(i), image=f"{name}.jpg") for i, name in enumerate(("broken", "gone", "a"))],
+        [post(nlp, f"x{i}", image=f"{name}.jpg") for i, name in enumerate(("b", "gone", "broken"))],
+        image_root=tmp_path,
+    )
+    leaks = {leak.kind: leak.posts for leak in found.leaks}
+    assert leaks["picture"].examples == ["post 2: gone.jpg", "post 3: broken.jpg"]
+    assert leaks["text"].count == 0
+
+
 def test_no_more_than_the_first_few_examples_are_kept(nlp, look_at):
     found = look_at(*(post(nlp, "") for _ in range(MAX_EXAMPLES + 3)))
     assert found.empty_posts.count == MAX_EXAMPLES + 3

@@ -86,6 +86,18 @@ def test_the_token_is_the_first_column_and_the_label_the_last(read, row):
     assert get_entities(doc) == [("Ada", "PER")]
 
 
+def test_the_label_s_column_is_a_setting(read):
+    rows = "Ada\tB-person\tB-author\nLovelace\tI-person\tI-author\nis\tO\tO\n"
+    found = [get_entities(read(rows, label_column=column)[1][0]) for column in (None, 2, 3)]
+    assert found == [[("Ada Lovelace", label)] for label in ("author", "person", "author")]
+
+
+def test_a_row_without_the_label_s_column_is_reported(read):
+    _, (doc,), bad_rows = read("Ada\tO\nBob\tB-person\tB-author\n", label_column=3)
+    assert get_entities(doc) == [("Bob", "author")]
+    assert bad_rows == [(1, "a token and a label in column 3 are expected, not 'Ada\\tO'")]
+
+
 def test_without_picture_lines_blank_lines_part_the_posts(read):
     _, docs, bad_rows = read("-DOCSTART- -X- O O\n\nAda B-PER\n\n\nBob B-PER\n")
     assert [doc.text.strip() for doc in docs] == ["Ada", "Bob"]
@@ -106,7 +118,7 @@ def test_the_suffix_of_the_picture_is_a_setting(read, name):
 
 
 @pytest.mark.parametrize(
-    "row", ["Ada", "\tO", "Ada\tPER", "Ada\tB-", "Ada\tS-PER", "Ada\t", "WID:3"]
+    "row", ["Ada", "\tO", "Ada\tPER", "Ada\tB-", "Ada\tS-PER", "Ada\t", "URL:3"]
 )
 def test_a_malformed_row_is_reported_and_the_rest_of_its_post_kept(read, row):
     _, (doc,), bad_rows = read(f"IMGID:1\n{row}\nBob\tB-PER\n")
@@ -128,5 +140,51 @@ def test_a_post_without_tokens_is_reported(read):
 
 def test_a_picture_line_without_a_name_is_reported(read):
     _, (doc,), bad_rows = read("IMGID:\nAda\tO\n")
+    assert doc._.image is None
+    assert [line for line, _ in bad_rows] == [1]
+
+
+@pytest.fixture
+def weibo(tmp_path):
+    """A folder with pictures of posts that have several."""
+    folder = tmp_path / "weibo"
+    folder.mkdir()
+    for name in ("Lm7_b.png", "Lm7_a.jpg", "Lm77_a.jpg", "Lk2_c.jpg", "Lk2.txt"):
+        (folder / name).touch()
+    return folder
+
+
+def test_a_post_of_several_pictures_has_the_first_and_names_all(read, weibo):
+    text = "WID:Lm7\r\n龙\tB-LOC\r\n岩\tI-LOC\r\n\r\nWID:Lm77\r\n我\tO\r\n"
+    _, docs, bad_rows = read(text, image_root=weibo)
+    assert [doc._.image for doc in docs] == ["Lm7_a.jpg", "Lm77_a.jpg"]
+    assert [doc.user_data["meta"] for doc in docs] == [
+        {"id": "Lm7", "pictures": ["Lm7_a.jpg", "Lm7_b.png"]},
+        {"id": "Lm77"},
+    ]
+    assert get_entities(docs[0]) == [("龙 岩", "LOC")]
+    assert not bad_rows
+
+
+@pytest.mark.parametrize("ids", ["Lm77 Lm7", "Lm77,Lm7", "Lm77 , Lm7 ,"])
+def test_a_post_may_name_several_pictures(read, weibo, ids):
+    _, (doc,), _ = read(f"WID:{ids}\nAda\tO\n", image_root=weibo)
+    assert doc.user_data["meta"]["pictures"] == ["Lm77_a.jpg", "Lm7_a.jpg", "Lm7_b.png"]
+
+
+def test_pictures_that_are_not_in_the_folder_are_missing_and_not_absent(read, weibo):
+    for folder in (None, weibo):
+        _, (doc,), bad_rows = read("WID:Lx1\nAda\tO\n", image_root=folder)
+        assert doc._.image == "Lx1.jpg"
+        assert not bad_rows
+
+
+def test_on_twitter_a_picture_s_name_may_begin_with_another_s(read, weibo):
+    _, (doc,), _ = read("IMGID:Lm7\nAda\tO\n", image_root=weibo)
+    assert doc._.image == "Lm7.jpg"
+
+
+def test_pictures_lines_without_a_name_are_reported(read, weibo):
+    _, (doc,), bad_rows = read("WID: ,\nAda\tO\n", image_root=weibo)
     assert doc._.image is None
     assert [line for line, _ in bad_rows] == [1]

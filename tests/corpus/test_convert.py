@@ -67,6 +67,25 @@ def test_everything_is_counted_and_written(write, output, pictures, nlp):
     assert docs[1].ents[1].label_ == "MISC"
 
 
+def test_pictures_that_a_post_cannot_hold_are_counted(write, output, pictures):
+    for name in ("Lm7_a.jpg", "Lm7_b.jpg", "Lm7_c.jpg"):
+        Image.new("RGB", (2, 2)).save(pictures / name)
+    posts = write("posts.txt", "WID:Lm7\nAda\tB-PER\n\nWID:Lk2\nhello\tO\n")
+    report = convert(posts, output, format="conll", image_root=pictures)
+    assert (report.pictures_referenced, report.pictures_found) == (2, 1)
+    assert report.pictures_left_out == 2
+
+
+def test_a_row_s_meta_may_hold_anything(write, output, tmp_path, nlp):
+    row = {"text": "Ada", "image": "/", "meta": {"pictures": 3, "boxes": "none"}}
+    posts = write("posts.jsonl", srsly.json_dumps({**row, "image": "1.jpg"}))
+    report = convert(posts, output, format="jsonl", boxes=tmp_path)
+    assert report.pictures_left_out == 0
+    assert read_docs(output, nlp)[0].user_data["meta"] == row["meta"]
+    with pytest.raises(BadRowsError, match=r"posts\.jsonl:1: "):
+        convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl", boxes=tmp_path)
+
+
 def test_a_row_s_own_descriptions_go_before_the_files(write, output, nlp):
     posts = write("posts.jsonl", '{"text": "Ada", "image": "1.jpg", "caption": "mine"}')
     captions = write("captions.txt", "1.jpg :theirs")
@@ -194,6 +213,14 @@ def test_command_prints_its_counts(write, output):
     assert result.exit_code == 0
     assert "MISC" in result.stdout
     assert output.is_file()
+
+
+def test_command_reads_another_column_and_boxes(write, output, tmp_path, nlp):
+    posts = write("posts.txt", "Ada\tB-person\tB-author\n")
+    assert (
+        run(posts, output, "-f", "conll", "--label-column", 2, "--boxes", tmp_path).exit_code == 0
+    )
+    assert [ent.label_ for ent in read_docs(output, nlp)[0].ents] == ["person"]
 
 
 def test_command_lists_bad_rows_on_standard_error_and_fails(write, output):
