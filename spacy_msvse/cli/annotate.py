@@ -1,5 +1,6 @@
 """`python -m spacy msvse annotate`"""
 
+import ctypes
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,12 @@ BATCH_SIZE = 64
 
 #: After how many posts the vocabulary forgets the new words, which would fill the memory.
 ZONE_SIZE = 4096
+
+#: From this size on, in bytes, memory goes back to the system as soon as it is freed.
+MAX_KEPT_SIZE = 4 * 2**20
+
+#: The number by which glibc's mallopt knows that size.
+M_MMAP_THRESHOLD = -3
 
 
 @app.command("annotate")
@@ -97,6 +104,7 @@ def annotate_cli(
             done, rows = skip_written(output_path, rows)
         except ValueError as error:
             msg.fail(str(error), exits=1)
+    give_memory_back()
     setup_gpu(gpu_id, silent=True)
     nlp = spacy.load(model)
     set_image_root(nlp, image_root)
@@ -120,6 +128,15 @@ def annotate_cli(
         counts = write_rows(bar, output_path, overwrite=overwrite)
     summary = f"{counts['rows']} rows annotated, {counts['problems']} of them with an error"
     typer.echo(f"{summary}; {done} were done already" if done else summary, err=True)
+
+
+def give_memory_back() -> None:
+    """Let no large tensor into glibc's heap. Batches of many shapes cut it into pieces that fit no
+    later one, and a long run takes ever more memory. Under other systems, do nothing."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(M_MMAP_THRESHOLD, MAX_KEPT_SIZE)
 
 
 def write_rows(rows: Iterable[Row], path: Path, *, overwrite: bool) -> Counter[str]:

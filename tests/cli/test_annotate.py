@@ -1,6 +1,9 @@
 """`python -m spacy msvse annotate`: posts in, the same posts with entities out."""
 
 import json
+import platform
+import subprocess
+import sys
 from copy import deepcopy
 from itertools import islice
 
@@ -218,6 +221,31 @@ def test_a_post_that_a_component_fails_on_costs_no_other_its_entities(n_process)
         assert ("stone" in row.values["text"]) == (row.problem is not None)
         assert ("stone" in row.values["text"]) == ("spans" not in row.values)
     assert "'tests_stumbles' failed: a stone" in found[5].values["error"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_tensors_go_back_to_the_system():
+    # Small arrays that stay keep the heap from shrinking around large ones that go.
+    script = """
+import mmap
+import numpy as np
+from pathlib import Path
+from spacy_msvse.cli.annotate import give_memory_back
+
+def held():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * mmap.PAGESIZE / 2**20
+
+give_memory_back()
+np.ones(1_000_000)  # freed at once: glibc would keep room for its like
+before = held()
+arrays = [(np.ones(1_000_000), np.ones(2_000)) for _ in range(20)]
+stay = [small for _, small in arrays]
+del arrays
+print(held() - before)
+"""
+    grown = subprocess.check_output([sys.executable, "-c", script], text=True)
+    assert float(grown) < 20
 
 
 @pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
