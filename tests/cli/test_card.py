@@ -60,7 +60,7 @@ def test_scores_come_with_how_many_they_are_of(run_folder, tmp_path):
     card, meta, _ = write_card(run_folder, tmp_path / "out")
     scores = srsly.read_json(run_folder / "scores.json")
     predicted = sum(count["predicted"] for count in scores["entities_per_type"].values())
-    score = [f"{100 * scores[f'ents_{key}']:.1f}" for key in "prf"]
+    score = [f"{100 * scores[f'ents_{key}']:.2f}" for key in "prf"]
     assert ["all", "their own", "12", "12", str(predicted), *score] in table_rows(card)
     for label in ("PER", "LOC", "ORG"):
         (row,) = (row for row in table_rows(card) if row[0] == label)
@@ -112,8 +112,8 @@ def test_calibration_is_told_where_it_was_measured(run_folder, tmp_path):
     scores = srsly.read_json(run_folder / "scores.json")
     srsly.write_json(tmp_path / "scores.json", {**scores, "calibration": calibration})
     card, *_ = write_card(run_folder, tmp_path / "out", scores=tmp_path / "scores.json")
-    assert "of 8 predicted entities, is 12.5 (95 % interval: 10.0 to 20.0)" in card
-    assert ["8", "50.0", "37.5"] in table_rows(card)
+    assert "of 8 predicted entities, is 12.50 (95 % interval: 10.00 to 20.00)" in card
+    assert ["8", "50.00", "37.50"] in table_rows(card)
     assert "was not measured." not in card
 
 

@@ -38,7 +38,7 @@ def read_labellings(nlp, path, labellings) -> list[Doc]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_scores_are_seqevals_and_spacys_on_any_labelling(nlp, tmp_path, seed):
-    """Random labels: half of their entities open with a stray `I-`."""
+    """Random labels: many of their entities open with a stray `I-`."""
     report = pytest.importorskip("seqeval.metrics").classification_report
     generator = random.Random(seed)
     gold, predicted = [
