@@ -117,7 +117,11 @@ def print_scores(scores: dict[str, Any]) -> None:
     rows.append(_row("all, by conlleval", counted["all types"]))
     rows += [_row(name, counted[name]) for name in ("seen", "unseen") if name in counted]
     msg.divider(f"{scores['posts']} posts, control: {scores['control'] or 'none'}")
-    columns = {"header": ("", "P", "R", "F"), "aligns": ("l", "r", "r", "r"), "divider": True}
+    columns: dict[str, Any] = {
+        "header": ("", "P", "R", "F"),
+        "aligns": ("l", "r", "r", "r"),
+        "divider": True,
+    }
     msg.table(rows, **columns)
     msg.table([(view, srsly.json_dumps(counts)) for view, counts in scores["views"].items()])
     if "visual" in scores:

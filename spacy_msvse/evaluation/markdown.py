@@ -41,7 +41,7 @@ def render_scores(
     environment.filters["percent"] = percent
     metrics = measured[0]
     markdown = environment.get_template(template).render(
-        metrics={"calibration": None, "visual": {}, **metrics},
+        metrics={"calibration": None, **metrics},
         conditions=[scores["control"] for scores in measured],
         scores=score_rows(measured),
         types=type_rows(metrics),

@@ -4,6 +4,8 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .conlleval import counted_rows
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def draw_types(rows: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 
 def draw_visual(visual: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw the F1 of the visual entity classifier as a row for each view and a column for each type.
+    """Draw the visual entity classifier's F1, a row for each type and a column for each view.
 
     visual (dict): What `visual_scores` returned.
     RETURNS (Figure): The plot.
@@ -70,20 +72,21 @@ def draw_visual(visual: Mapping[str, Mapping[str, Any]]) -> "Figure":
     from matplotlib.figure import Figure
 
     types = sorted({name for scores in visual.values() for name in scores["per_type"]})
-    values = [
-        [100 * scores["per_type"].get(name, {"f": float("nan")})["f"] for name in types]
-        for scores in visual.values()
-    ]
-    size = (2.4 + 0.9 * len(types), 1.4 + 0.5 * len(visual))
+    values = np.full((len(types), len(visual)), np.nan)
+    for column, scores in enumerate(visual.values()):
+        for name, row in scores["per_type"].items():
+            values[types.index(name), column] = 100 * row["f"]
+    size = (2.4 + 0.9 * len(visual), 1.4 + 0.4 * len(types))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, cmap=COLOUR_MAP, vmin=0, vmax=100, aspect="auto")
-    for row, line in enumerate(values):
-        for column, value in enumerate(line):
+    for (row, column), value in np.ndenumerate(values):
+        # A type that neither the posts nor the view speaks of has no score.
+        if not np.isnan(value):
             colour = "white" if value < 50 else "black"
             axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(types)), labels=types)
-    axes.set_yticks(range(len(visual)), labels=list(visual))
+    axes.set_xticks(range(len(visual)), labels=list(visual))
+    axes.set_yticks(range(len(types)), labels=types)
     axes.set_title("Visual entity classifier")
     figure.colorbar(image, label="F1, per cent")
     return figure
@@ -102,8 +105,8 @@ def draw_reliability(calibration: Mapping[str, Any]) -> "Figure":
     figure = Figure(figsize=(4.8, 4.8), layout="constrained")
     axes = figure.subplots()
     axes.plot((0, 100), (0, 100), color="grey", linestyle="--", label="as promised")
-    axes.vlines(confidences, confidences, precisions, color=ORANGE, label="error")
-    axes.plot(confidences, precisions, "o", color=BLUE, label="a tenth of the entities")
+    axes.vlines(confidences, confidences, precisions, color=ORANGE, label="off by")
+    axes.plot(confidences, precisions, "o", color=BLUE, label="entities of like confidence")
     axes.set(
         xlim=(0, 102),
         ylim=(0, 102),
