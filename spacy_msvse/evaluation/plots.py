@@ -17,7 +17,7 @@ BLUE, ORANGE = "#0072B2", "#E69F00"
 #: Goes from dark blue to light yellow for all kinds of colour vision.
 COLOUR_MAP = "cividis"
 
-SETTINGS = {
+SETTINGS: Any = {
     "svg.hashsalt": "spacy-msvse",
     # Text stays text; a dollar sign in it is one.
     "svg.fonttype": "none",

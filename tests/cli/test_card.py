@@ -75,6 +75,19 @@ def test_controls_stand_beside_the_scores(run_folder, tmp_path):
     assert "not measured by both controls" in card  # the other one is missing
 
 
+def test_unseen_entities_and_views_are_told_where_they_were_scored(run_folder, tmp_path):
+    scores = srsly.read_json(run_folder / "scores.json")
+    unseen = {"gold": 5, "predicted": 4, "right": 2, "p": 0.5, "r": 0.4, "f": 4 / 9}
+    srsly.write_json(tmp_path / "scores.json", {**scores, "seen": unseen, "unseen": unseen})
+    card, *_ = write_card(run_folder, tmp_path / "out", scores=tmp_path / "scores.json")
+    expected = ["unseen", "5", "4", "2", "50.00", "40.00", "44.44", "-", "-", "-"]
+    assert expected in table_rows(card)
+    (row,) = (row for row in table_rows(card) if row[:2] == ["regions", "all (micro)"])
+    assert row[2] == "12"
+    card, *_ = write_card(run_folder, tmp_path / "out", scores="no_picture.json")
+    assert not [row for row in table_rows(card) if row[0] in ("seen", "regions")][1:]
+
+
 def test_what_is_not_given_is_not_stated_and_nothing_is_guessed(run_folder, tmp_path):
     scores = srsly.read_json(run_folder / "scores.json")
     del scores["calibration"]

@@ -51,6 +51,6 @@ def test_what_was_not_measured_is_not_drawn(scores):
 
 
 def test_the_settings_of_the_user_stay_as_they_are(scores):
-    before = matplotlib.rcParams.copy()
+    before = dict(matplotlib.rcParams)
     draw_plots(scores)
-    assert matplotlib.rcParams == before
+    assert dict(matplotlib.rcParams) == before
