@@ -19,7 +19,7 @@ from ..component.files import write_whole
 from ..corpus.audit import read_docs
 from ..corpus.reader import Corpus
 from ..errors import Errors
-from ..evaluation.conlleval import counted_rows, known_entities
+from ..evaluation.conlleval import known_entities
 from ..evaluation.controls import CONTROLS
 from ..evaluation.markdown import render_scores
 from ..evaluation.plots import draw_plots
@@ -113,9 +113,12 @@ def print_scores(scores: dict[str, Any]) -> None:
     per_type = scores["ents_per_type"] or {}
     rows += [_row(f"  {name}", values) for name, values in sorted(per_type.items())]
     rows += [_row(f"{name} ({s['posts']} posts)", s) for name, s in scores["slices"].items()]
-    counted = counted_rows(scores)
-    rows.append(_row("all, by conlleval", counted["all types"]))
-    rows += [_row(name, counted[name]) for name in ("seen", "unseen") if name in counted]
+    rows.append(_row("all, by conlleval", scores["conlleval"]))
+    rows += [
+        _row(f"{name} ({scores[name]['gold']} entities)", scores[name])
+        for name in ("seen", "unseen")
+        if name in scores
+    ]
     msg.divider(f"{scores['posts']} posts, control: {scores['control'] or 'none'}")
     columns: dict[str, Any] = {
         "header": ("", "P", "R", "F"),

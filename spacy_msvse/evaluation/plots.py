@@ -105,7 +105,7 @@ def draw_reliability(calibration: Mapping[str, Any]) -> "Figure":
     figure = Figure(figsize=(4.8, 4.8), layout="constrained")
     axes = figure.subplots()
     axes.plot((0, 100), (0, 100), color="grey", linestyle="--", label="as promised")
-    axes.vlines(confidences, confidences, precisions, color=ORANGE, label="off by")
+    axes.vlines(confidences, confidences, precisions, color=ORANGE)
     axes.plot(confidences, precisions, "o", color=BLUE, label="entities of like confidence")
     axes.set(
         xlim=(0, 102),
@@ -115,7 +115,7 @@ def draw_reliability(calibration: Mapping[str, Any]) -> "Figure":
         ylabel="precision, per cent",
         title=f"Expected calibration error {100 * calibration['ece']:.1f}",
     )
-    axes.legend(loc="upper left", frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
