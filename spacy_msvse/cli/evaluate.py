@@ -71,7 +71,10 @@ def evaluate_cli(
     nlp = spacy.load(model)
     known = None
     if train is not None:
-        known = known_entities(read_docs(train, nlp))
+        try:
+            known = known_entities(read_docs(train, nlp))
+        except ValueError as error:
+            msg.fail(str(error), exits=1)
         if not known:
             msg.fail(Errors.E111.format(path=train), exits=1)
     if features is not None:

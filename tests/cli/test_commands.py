@@ -135,11 +135,14 @@ def test_evaluate_tells_seen_from_unseen_entities(model, data, tmp_path):
     assert "seen" not in evaluate(model, data)
 
 
-def test_training_data_without_entities_are_a_coded_error(model, data, tmp_path):
+def test_training_data_that_tell_nothing_are_a_coded_error(model, data, tmp_path):
     train = tmp_path / "train.spacy"
     DocBin(docs=[spacy.blank("en")("saw jordan")]).to_disk(train)
     result = run("evaluate", model, data / "posts.spacy", "--train", train, status=1)
     assert "MSVSE-E111" in result.output
+    train.write_bytes(b"no posts")
+    result = run("evaluate", model, data / "posts.spacy", "--train", train, status=1)
+    assert "MSVSE-E042" in result.output
 
 
 @pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
