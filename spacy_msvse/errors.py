@@ -199,6 +199,15 @@ class Errors:
         "writes it. Run that again and give its file."
     )
 
+    E110 = (
+        "[MSVSE-E110] The plots of a report are drawn by the package `matplotlib`, which is not "
+        "installed. `pip install 'spacy-msvse[plots]'`, or leave out --report."
+    )
+    E111 = (
+        "[MSVSE-E111] No post of '{path}' has an entity, so none could be told to be seen in "
+        "training. Give the .spacy file that the pipeline was trained on."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

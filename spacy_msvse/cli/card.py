@@ -22,6 +22,7 @@ METRICS_KEYS = {
     "entities_per_type",
     "slices",
     "views",
+    "conlleval",
     "control",
 }
 REPORT_KEYS = {"source", "source_sha256", "label_map", "posts", "entities", "pictures_referenced"}

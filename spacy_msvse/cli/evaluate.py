@@ -3,6 +3,7 @@
 import sys
 from enum import Enum
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +15,14 @@ from spacy.util import fix_random_seed
 from tqdm import tqdm
 from wasabi import msg
 
+from ..component.files import write_whole
+from ..corpus.audit import read_docs
 from ..corpus.reader import Corpus
+from ..errors import Errors
+from ..evaluation.conlleval import known_entities
 from ..evaluation.controls import CONTROLS
+from ..evaluation.markdown import render_scores
+from ..evaluation.plots import draw_plots
 from ..evaluation.scores import evaluate
 from . import app
 from .options import Features, GpuId, ImageRoot, set_feature_store
@@ -30,6 +37,20 @@ def evaluate_cli(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file to write the scores to")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", help="Folder to write tables and plots to, report.md", file_okay=False
+        ),
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            "--train",
+            help="The .spacy file it was trained on, to score unseen entities",
+            exists=True,
+        ),
+    ] = None,
     image_root: ImageRoot = None,
     features: Features = None,
     control: Annotated[
@@ -43,9 +64,19 @@ def evaluate_cli(
 
     Unlike `spacy evaluate`, this keeps the pictures; the controls tell what they are worth.
     """
+    if report is not None and find_spec("matplotlib") is None:
+        msg.fail(Errors.E110, exits=1)
     setup_gpu(gpu_id, silent=True)
     fix_random_seed(seed)
     nlp = spacy.load(model)
+    known = None
+    if train is not None:
+        try:
+            known = known_entities(read_docs(train, nlp))
+        except ValueError as error:
+            msg.fail(str(error), exits=1)
+        if not known:
+            msg.fail(Errors.E111.format(path=train), exits=1)
     if features is not None:
         set_feature_store(nlp, features)
     examples = list(Corpus(data_path, image_root=image_root)(nlp))
@@ -55,6 +86,7 @@ def evaluate_cli(
         examples,
         control=None if control is None else control.value,
         seed=seed,
+        known=known,
         progress=progress,
     )
     scores["control"] = None if control is None else control.value
@@ -63,6 +95,16 @@ def evaluate_cli(
         output.parent.mkdir(parents=True, exist_ok=True)
         srsly.write_json(output, scores)
         msg.good(f"Wrote {output}")
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)
+        plots = draw_plots(scores)
+        for name, plot in plots.items():
+            write_whole(report / f"{name}.svg", plot)
+        markdown = render_scores(
+            "report.md", [scores], plots=plots, model=model, data=str(data_path)
+        )
+        write_whole(report / "report.md", markdown.encode("utf-8"))
+        msg.good(f"Wrote {report / 'report.md'}")
 
 
 def print_scores(scores: dict[str, Any]) -> None:
@@ -71,12 +113,26 @@ def print_scores(scores: dict[str, Any]) -> None:
     scores (dict): What `evaluate` returned.
     """
     rows = [_row("all", scores)]
-    rows += [_row(f"  {name}", values) for name, values in sorted(scores["ents_per_type"].items())]
+    per_type = scores["ents_per_type"] or {}
+    rows += [_row(f"  {name}", values) for name, values in sorted(per_type.items())]
     rows += [_row(f"{name} ({s['posts']} posts)", s) for name, s in scores["slices"].items()]
-    header = ("", "P", "R", "F")
+    rows.append(_row("all, by conlleval", scores["conlleval"]))
+    rows += [
+        _row(f"{name} ({scores[name]['gold']} entities)", scores[name])
+        for name in ("seen", "unseen")
+        if name in scores
+    ]
     msg.divider(f"{scores['posts']} posts, control: {scores['control'] or 'none'}")
-    msg.table(rows, header=header, aligns=("l", "r", "r", "r"), divider=True)
+    columns: dict[str, Any] = {
+        "header": ("", "P", "R", "F"),
+        "aligns": ("l", "r", "r", "r"),
+        "divider": True,
+    }
+    msg.table(rows, **columns)
     msg.table([(view, srsly.json_dumps(counts)) for view, counts in scores["views"].items()])
+    if "visual" in scores:
+        msg.text("Types of each post by the visual entity classifier")
+        msg.table([_row(view, values) for view, values in scores["visual"].items()], **columns)
     print_calibration(scores["calibration"])
 
 

@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from spacy.util import walk_dict
+
+from .markdown import render_scores
 
 NOT_STATED = "not stated"
 
 #: Settings of an extractor that tell what it is made of.
 NAMING = ("@misc", "architecture", "weights")
-
-#: How the card calls what was done to the pictures.
-CONDITIONS = {None: "their own", "no_picture": "none", "shuffled": "those of other posts"}
 
 
 def make_model_card(
@@ -39,26 +37,12 @@ def make_model_card(
     limits (str): What is to be added to its limits.
     RETURNS (str): Markdown.
     """
-    # Every value that the template inserts passes through `escape`.
-    environment = Environment(
-        loader=PackageLoader("spacy_msvse", "evaluation"),
-        finalize=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    measured = [metrics, *controls]
-    statuses = {status for counts in metrics["views"].values() for status in counts}
-    return environment.get_template("model_card.md").render(
+    return render_scores(
+        "model_card.md",
+        [metrics, *controls],
         meta=meta,
         labels=sorted({label for labels in meta["labels"].values() for label in labels}),
         parts=parts,
-        metrics={"calibration": None, **metrics},
-        conditions=[scores["control"] for scores in measured],
-        scores=score_rows(measured),
-        types=type_rows(metrics),
-        statuses=sorted(statuses),
         reports=reports,
         data_license=data_license,
         intended_use=intended_use,
@@ -90,55 +74,6 @@ def find_parts(config: Mapping[str, Any], licenses: Mapping[str, str]) -> list[d
             if part not in parts[name]["part"]:
                 parts[name]["part"] += f", {part}"
     return list(parts.values())
-
-
-def score_rows(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of scores over all posts and over each slice, under each condition.
-
-    measured (Sequence): What `evaluate` returned for each condition.
-    RETURNS (list): The rows.
-    """
-    rows = []
-    for name in (None, *measured[0]["slices"]):
-        for condition in measured:
-            scores = condition if name is None else condition["slices"][name]
-            counts = scores["entities_per_type"].values()
-            rows.append(
-                {
-                    "posts": name or "all",
-                    "pictures": CONDITIONS[condition["control"]],
-                    "number": scores["posts"],
-                    "gold": sum(count["gold"] for count in counts),
-                    "predicted": sum(count["predicted"] for count in counts),
-                    **{key: scores[f"ents_{key}"] for key in "prf"},
-                }
-            )
-    return rows
-
-
-def type_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of scores for each type.
-
-    metrics (dict): What `evaluate` returned.
-    RETURNS (list): The rows.
-    """
-    scores = metrics["ents_per_type"] or {}
-    return [
-        {"name": name, **counts, **scores.get(name, dict.fromkeys("prf"))}
-        for name, counts in metrics["entities_per_type"].items()
-    ]
-
-
-def percent(value: float | None) -> str:
-    """RETURNS (str): A fraction in per cent; a dash if there is none."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def escape(value: Any) -> Any:
-    """RETURNS (Any): A text so that no table or page takes it for more than text."""
-    if not isinstance(value, str):
-        return value
-    return " ".join(value.split()).replace("<", "&lt;").replace("|", "\\|")
 
 
 def _plain(name: Any) -> str:

@@ -1,7 +1,7 @@
 """Entity scores over a corpus, overall, per type, and on the slices its posts are marked with."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from spacy.language import Language
@@ -9,7 +9,9 @@ from spacy.scorer import get_ner_prf
 from spacy.training import Example
 
 from .calibration import calibration_scores
+from .conlleval import find_entities, seen_scores, typed_scores
 from .controls import CONTROLS
+from .visual import visual_scores
 
 
 def evaluate(
@@ -18,19 +20,24 @@ def evaluate(
     *,
     control: str | None = None,
     seed: int = 0,
+    known: Container[tuple[str, str]] | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, Any]:
     """Score a pipeline by entity precision, recall and F1: an entity counts if its span and type
-    are right, which is conlleval's rule.
+    are right.
 
     nlp (Language): The pipeline.
     examples (Iterable[Example]): Examples whose predicted side carries the pictures.
     control (str): "no_picture" or "shuffled" to change the pictures first.
     seed (int): Seed of the control, and of the bootstrap of the calibration error.
+    known (Container): What training has seen, see `known_entities`, to score it apart.
     progress (Callable): Wraps the stream of Docs, such as tqdm.
     RETURNS (dict): JSON-safe: what `entity_scores` returns; "posts"; "slices", the same for every
         boolean key of the posts' meta, over the posts where it is true; "views", view to status to
-        number of posts; "calibration", see `calibration_scores`.
+        number of posts; "calibration", see `calibration_scores`; "conlleval", the entities counted
+        by its rules, see `find_entities` and `typed_scores`; "seen" and "unseen", see
+        `seen_scores`, if `known` is given; "visual", see `visual_scores`, if the pipeline has a
+        visual entity classifier and a post a picture.
     """
     examples = list(examples)
     if control is not None:
@@ -40,13 +47,19 @@ def evaluate(
         Example(doc, example.reference)
         for doc, example in zip(progress(docs), examples, strict=True)
     ]
-    scores = {"posts": len(scored), **entity_scores(scored)}
+    scores: dict[str, Any] = {"posts": len(scored), **entity_scores(scored)}
     scores["slices"] = {
         name: {"posts": len(posts), **entity_scores(posts)}
         for name, posts in sorted(marked_slices(scored).items())
     }
     scores["views"] = view_counts(scored)
     scores["calibration"] = calibration_scores(scored, seed)
+    predicted, gold = find_entities(scored)
+    scores["conlleval"] = typed_scores(predicted, gold)
+    if known is not None:
+        scores.update(seen_scores(predicted, gold, known))
+    if visual := visual_scores(scored):
+        scores["visual"] = visual
     return scores
 
 

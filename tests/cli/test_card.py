@@ -60,7 +60,7 @@ def test_scores_come_with_how_many_they_are_of(run_folder, tmp_path):
     card, meta, _ = write_card(run_folder, tmp_path / "out")
     scores = srsly.read_json(run_folder / "scores.json")
     predicted = sum(count["predicted"] for count in scores["entities_per_type"].values())
-    score = [f"{100 * scores[f'ents_{key}']:.1f}" for key in "prf"]
+    score = [f"{100 * scores[f'ents_{key}']:.2f}" for key in "prf"]
     assert ["all", "their own", "12", "12", str(predicted), *score] in table_rows(card)
     for label in ("PER", "LOC", "ORG"):
         (row,) = (row for row in table_rows(card) if row[0] == label)
@@ -73,6 +73,19 @@ def test_controls_stand_beside_the_scores(run_folder, tmp_path):
     card, *_ = write_card(run_folder, tmp_path / "out", "--control", run_folder / "no_picture.json")
     assert [row[1] for row in table_rows(card) if row[0] == "all"] == ["their own", "none"]
     assert "not measured by both controls" in card  # the other one is missing
+
+
+def test_unseen_entities_and_views_are_told_where_they_were_scored(run_folder, tmp_path):
+    scores = srsly.read_json(run_folder / "scores.json")
+    unseen = {"gold": 5, "predicted": 4, "right": 2, "p": 0.5, "r": 0.4, "f": 4 / 9}
+    srsly.write_json(tmp_path / "scores.json", {**scores, "seen": unseen, "unseen": unseen})
+    card, *_ = write_card(run_folder, tmp_path / "out", scores=tmp_path / "scores.json")
+    expected = ["unseen", "5", "4", "2", "50.00", "40.00", "44.44", "-", "-", "-"]
+    assert expected in table_rows(card)
+    (row,) = (row for row in table_rows(card) if row[:2] == ["regions", "all (micro)"])
+    assert row[2] == "12"
+    card, *_ = write_card(run_folder, tmp_path / "out", scores="no_picture.json")
+    assert not [row for row in table_rows(card) if row[0] in ("seen", "regions")][1:]
 
 
 def test_what_is_not_given_is_not_stated_and_nothing_is_guessed(run_folder, tmp_path):
@@ -100,7 +113,7 @@ def test_data_are_told_by_their_fingerprint_and_licences_by_name(run_folder, tmp
     sha256 = report["source_sha256"]
     assert ["test.jsonl", "1", "1", "0", sha256, "OTHER to MISC"] in rows
     assert ["text encoder", "encoder", "Apache-2.0"] in rows
-    assert "| Author | A\\|da |" in card
+    assert "| A\\|da " in card
     assert {"name": "encoder", "license": "Apache-2.0"} in meta["sources"]
     assert {"name": "test.jsonl", "license": "CC0"} in meta["sources"]
     assert meta["license"] == "MIT"
@@ -112,8 +125,8 @@ def test_calibration_is_told_where_it_was_measured(run_folder, tmp_path):
     scores = srsly.read_json(run_folder / "scores.json")
     srsly.write_json(tmp_path / "scores.json", {**scores, "calibration": calibration})
     card, *_ = write_card(run_folder, tmp_path / "out", scores=tmp_path / "scores.json")
-    assert "of 8 predicted entities, is 12.5 (95 % interval: 10.0 to 20.0)" in card
-    assert ["8", "50.0", "37.5"] in table_rows(card)
+    assert "of 8 predicted entities, is 12.50 (95 % interval: 10.00 to 20.00)" in card
+    assert ["8", "50.00", "37.50"] in table_rows(card)
     assert "was not measured." not in card
 
 

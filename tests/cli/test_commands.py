@@ -10,7 +10,7 @@ from spacy.cli._util import app
 from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
-import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
+import spacy_msvse.cli.evaluate
 
 from ..tiny import COLOURS, NAMES, ambiguous_examples, picture, save_encoder, tiny_pipeline, train
 
@@ -121,6 +121,71 @@ def test_evaluate_reads_and_fills_a_store(model, data, tmp_path):
     first = evaluate(model, data, "--features", store)
     second = evaluate(model, data, "--features", store)
     assert first == second
+
+
+def test_evaluate_tells_seen_from_unseen_entities(model, data, tmp_path):
+    """One of four names stood in the training data, as every type."""
+    rows = [row for row in srsly.read_jsonl(data / "posts.jsonl") if "jo" in row["text"]]
+    srsly.write_jsonl(tmp_path / "train.jsonl", rows)
+    train = tmp_path / "train.spacy"
+    run("convert", tmp_path / "train.jsonl", train, "--format", "jsonl")
+    scores = evaluate(model, data, "--train", train)
+    assert (scores["seen"]["gold"], scores["seen"]["right"]) == (3, 3)
+    assert scores["unseen"]["gold"] == 10
+    assert "seen" not in evaluate(model, data)
+
+
+def test_training_data_that_tell_nothing_are_a_coded_error(model, data, tmp_path):
+    train = tmp_path / "train.spacy"
+    DocBin(docs=[spacy.blank("en")("saw jordan")]).to_disk(train)
+    result = run("evaluate", model, data / "posts.spacy", "--train", train, status=1)
+    assert "MSVSE-E111" in result.output
+    train.write_bytes(b"no posts")
+    result = run("evaluate", model, data / "posts.spacy", "--train", train, status=1)
+    assert "MSVSE-E042" in result.output
+
+
+@pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
+def test_evaluate_scores_the_visual_entity_classifier(model, data):
+    scores = evaluate(model, data)
+    assert set(scores["visual"]) == {"regions", "tags", "caption"}
+    for view in scores["visual"].values():
+        assert view["posts"] == 12
+        assert {name: row["gold"] for name, row in view["per_type"].items()} == {
+            "LOC": 4,
+            "ORG": 4,
+            "PER": 4,
+        }
+    assert "visual" not in evaluate(model, data, "--control", "no_picture")
+
+
+def test_evaluate_counts_by_conllevals_rules_beside_spacys(model, data):
+    scores = evaluate(model, data)
+    assert scores["conlleval"]["gold"] == 13
+    assert scores["conlleval"]["f"] == pytest.approx(scores["ents_f"])
+    assert scores["conlleval"]["per_type"].keys() == scores["ents_per_type"].keys()
+
+
+def test_a_report_has_every_table_and_the_plots(model, data, tmp_path):
+    pytest.importorskip("matplotlib")
+    report = tmp_path / "report"
+    evaluate(model, data, "--train", data / "posts.spacy", "--report", report)
+    markdown = (report / "report.md").read_text()
+    rows = [re.split(r" *\| *", line)[1:-1] for line in markdown.splitlines() if "|" in line]
+    assert {"all types", "LOC", "ORG", "PER", "seen", "unseen", "regions"} <= {r[0] for r in rows}
+    assert ["caption", "all (micro)", "12"] in [row[:3] for row in rows]
+    assert "## Confidence" in markdown
+    for plot in ("types", "visual", "reliability"):
+        assert f"({plot}.svg)" in markdown
+        assert (report / f"{plot}.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_without_matplotlib_a_report_is_refused_before_scoring(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(spacy_msvse.cli.evaluate, "find_spec", lambda name: None)
+    arguments = ("no_such_pipeline", data / "posts.spacy", "--report", tmp_path / "report")
+    output = " ".join(run("evaluate", *arguments, status=1).output.split())
+    assert "MSVSE-E110" in output
+    assert "spacy-msvse[plots]" in output
 
 
 def calibrate(model, data, *options):

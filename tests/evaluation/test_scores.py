@@ -49,11 +49,9 @@ def test_slices_are_the_boolean_keys_of_meta_that_are_true(pipeline):
     assert slices["picture_decides"]["ents_f"] == 0.5
 
 
-def test_scores_are_the_same_as_seqevals(pipeline):
-    """conlleval's rule, as the field's own library has it."""
-    seqeval = pytest.importorskip("seqeval.metrics")
-    labels = ["PER", "LOC", "PER", "ORG"]
-    scores = evaluate(pipeline, [post(pipeline, label) for label in labels])
-    gold = [["O", f"B-{label}"] for label in labels]
-    predicted = [["O", "B-PER"]] * 4
-    assert scores["ents_f"] == pytest.approx(seqeval.f1_score(gold, predicted))
+def test_nothing_is_told_of_what_was_not_measured(pipeline):
+    """No training data, and a pipeline that looks at no picture."""
+    scores = evaluate(pipeline, [post(pipeline, "PER")])
+    assert not {"seen", "unseen", "visual"} & scores.keys()
+    scores = evaluate(pipeline, [post(pipeline, "PER")], known=set())
+    assert (scores["seen"]["gold"], scores["unseen"]["gold"]) == (0, 1)
