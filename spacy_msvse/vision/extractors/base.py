@@ -15,9 +15,6 @@ from ..features import PictureFeatures, make_fingerprint
 #: What a network may compute in. Half precision is for GPUs: most processors gain nothing by it.
 PRECISIONS = ("float32", "float16", "bfloat16")
 
-#: The weight files that can be read.
-WEIGHT_SUFFIXES = (".pth", ".safetensors")
-
 #: Settings that do not shape the features. The weights count by their content, not by their name.
 _SHAPELESS = ("weights", "batch_size")
 

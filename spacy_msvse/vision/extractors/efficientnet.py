@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Errors
-from .base import WEIGHT_SUFFIXES, GridClassifier, first_line
+from .base import GridClassifier, first_line
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class EfficientNetLite0(GridClassifier):
 
 def _find_weights(weights: str) -> Path:
     """The weight file that the setting `weights` names."""
+    from .weights import WEIGHT_SUFFIXES
+
     if weights.endswith(WEIGHT_SUFFIXES):
         path = Path(weights)
         if path.is_file():

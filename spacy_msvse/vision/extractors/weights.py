@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ...errors import Errors
-from .base import WEIGHT_SUFFIXES
+
+#: The files that can be read.
+WEIGHT_SUFFIXES = (".pth", ".safetensors")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
