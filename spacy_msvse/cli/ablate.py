@@ -120,7 +120,7 @@ def ablate_cli(
         (row["row"], percent(row["f1"]), *difference_cells(row["difference"]))
         for row in report["rows"]
     ]
-    msg.table(cells, header=("", "F1", "to full (95%)", "p"), aligns="lrrr", divider=True)
+    msg.table(cells, header=("", "F1", "to full (95%)", "p"), aligns=("l", *"rrr"), divider=True)
     msg.good(f"Wrote {output / 'ablation.md'}")
     if failed:
         msg.fail(

@@ -1,7 +1,7 @@
 """One run of an ablation: train a pipeline, score it, and write down what that took.
 
-`python -m spacy_msvse.evaluation.run FOLDER` is started by `ablate`, once for every run: memory that
-was taken is not given back, and whatever ends a run ends no other.
+`python -m spacy_msvse.evaluation.run FOLDER` is started by `ablate` for every run: memory that was
+taken is not given back, and whatever ends a run ends no other.
 """
 
 import os
