@@ -178,7 +178,7 @@ def carry_out(run: Run, how: dict[str, Any], progress: str) -> bool:
         for split in ("dev", "test")
         if split in result
     )
-    msg.good(f"{title}: {scores}, {'ended before' if ended_before else 'done'}")
+    (msg.info if ended_before else msg.good)(f"{title}: {scores}")
     return True
 
 
