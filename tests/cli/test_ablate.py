@@ -1,5 +1,6 @@
 """A small matrix, one of its runs killed, and carried on."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -60,37 +61,37 @@ class Killed(subprocess.Popen):
 
 
 def test_a_killed_run_is_repeated_alone_and_the_table_is_the_same(data, monkeypatch):
+    whole = run(data, "whole", "--keep-models")
+    full, text_only = whole["rows"]
+    assert (full["row"], text_only["row"], whole["scored"]) == ("full", "text_only", "test")
+    assert full["parameters"]["mean"] > text_only["parameters"]["mean"]
+    assert full["seconds_per_step"]["mean"] > 0
+    assert "| text_only | 1 |" in (data / "whole" / "ablation.md").read_text("utf8")
+
+    shutil.copytree(data / "whole", data / "killed")
+    runs = data / "killed" / "runs"
+    (runs / "text_only" / "0" / "result.json").unlink()
+    written = (runs / "full" / "0" / "result.json").stat().st_mtime_ns
     with monkeypatch.context() as patch:
         patch.setattr(ablate.subprocess, "Popen", Killed)
         first = run(data, "killed", status=1)
     assert first["failed"] == ["text_only, seed 0"]
     assert "MSVSE-E123" in first["output"]
-    assert [row["row"] for row in first["rows"]] == ["full"]
-    result = data / "killed" / "runs" / "full" / "0" / "result.json"
-    written = result.stat().st_mtime_ns
+    assert rows(first) == rows(whole)[:1]
 
     second = run(data, "killed")
     assert second["failed"] == []
-    assert result.stat().st_mtime_ns == written, "what has ended is not repeated"
-
-    whole = run(data, "whole", "--keep-models")
     assert rows(second) == rows(whole)
-    assert [row["row"] for row in whole["rows"]] == ["full", "text_only"]
-    assert whole["scored"] == "test"
-    assert whole["rows"][0]["parameters"] > whole["rows"][1]["parameters"]
-    assert whole["rows"][0]["seconds_per_step"]["mean"] > 0
-    for output, kept in (("killed", set()), ("whole", {"model-best"})):
-        left = {path.name for path in (data / output / "runs" / "full" / "0").iterdir()}
-        assert left & {"model-best", "model-last"} == kept
-    page = (data / "whole" / "ablation.md").read_text("utf8")
-    assert "| text_only | 1 |" in page
+    assert (runs / "full" / "0" / "result.json").stat().st_mtime_ns == written, "not repeated"
+    left = {path.name for path in (runs / "text_only" / "0").iterdir()}
+    assert left == {"config.cfg", "run.json", "log.txt", "training.json", "result.json"}
 
     # What is in the table is what `evaluate` says of a kept model.
     scores = data / "scores.json"
     model = data / "whole" / "runs" / "full" / "0" / "model-best"
     arguments = ["msvse", "evaluate", model, data / "test.spacy", "--output", scores]
     assert CliRunner().invoke(app, list(map(str, arguments))).exit_code == 0
-    assert srsly.read_json(scores)["ents_f"] == pytest.approx(whole["rows"][0]["f1"]["mean"])
+    assert srsly.read_json(scores)["ents_f"] == pytest.approx(full["f1"]["mean"])
 
 
 @pytest.mark.parametrize(
