@@ -26,7 +26,7 @@ from ..evaluation.ablation import (
     describe_data,
     plan_runs,
 )
-from ..evaluation.comparison import collate, difference_cells, percent, to_markdown
+from ..evaluation.comparison import collate, difference_cells, list_runs, percent, to_markdown
 from ..evaluation.controls import shuffle_corpus
 from . import app
 from .options import GpuId
@@ -104,8 +104,9 @@ def ablate_cli(
         if not carry_out(run, how, f"[{number}/{len(runs)}]")
     ]
     machines = [result["machine"] for run in runs if (result := run.result())]
-    report = {
+    report: dict[str, Any] = {
         "rows": collate(runs),
+        "runs": list_runs(runs),
         "scored": "test" if "test" in data else "dev",
         "command": "python -m spacy " + shlex.join(sys.argv[1:]),
         "seeds": list(range(seeds)),

@@ -51,6 +51,27 @@ def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
+def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What each run came to by itself.
+
+    runs (Sequence[Run]): The runs; those without a result are left out.
+    RETURNS (list): For each its "row", "seed", "dev_f1" and "test_f1" (None without test posts),
+        "steps", "best_step", "seconds_per_step", "peak_mb" and "seconds", of training and scoring.
+    """
+    measures = ("steps", "best_step", "seconds_per_step", "peak_mb", "seconds")
+    return [
+        {
+            "row": run.row,
+            "seed": run.seed,
+            "dev_f1": result["dev"]["ents_f"],
+            "test_f1": result.get("test", {}).get("ents_f"),
+            **{key: result[key] for key in measures},
+        }
+        for run in runs
+        if (result := run.result())
+    ]
+
+
 def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds of a row; see `collate`."""
     scores = [result.get("test", result["dev"]) for result in results]
@@ -84,9 +105,9 @@ def mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
 def to_markdown(report: Mapping[str, Any]) -> str:
     """Write a report as a page: the table, and how it came about.
 
-    report (Mapping): "rows", what `collate` returned; "command", "seeds", "scored" (which split),
-        "data" and "machines"; "failed", the runs that ended with an error; "left_out", the rows
-        that the config has no views for.
+    report (Mapping): "rows" and "runs", what `collate` and `list_runs` returned; "command",
+        "seeds", "scored" (which split), "data" and "machines"; "failed", the runs that ended with
+        an error; "left_out", the rows that the config has no views for.
     RETURNS (str): Markdown.
     """
     types = sorted({name for row in report["rows"] for name in row["f1_per_type"]})
@@ -113,6 +134,14 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         "a picture backbone out. A step's seconds are the median; MB are the most that a run held."
     )
     page.add(page.table(table, header, ["l", *"r" * (len(header) - 1)]))
+    header = ["run", "dev F1", "test F1", "steps", "best", "s/step", "MB", "s"]
+    digits = {"dev_f1": (100, 2), "test_f1": (100, 2), "steps": (1, 0), "best_step": (1, 0)}
+    digits |= {"seconds_per_step": (1, 3), "peak_mb": (1, 0), "seconds": (1, 0)}
+    table = [
+        [f"{run['row']}, seed {run['seed']}", *(number(run[k], *how) for k, how in digits.items())]
+        for run in report["runs"]
+    ]
+    page.add(page.table(table, header, ["l", *"r" * (len(header) - 1)]))
     page.add(page.code_block(report["command"], "bash"))
     facts = [f"seeds: {', '.join(map(str, report['seeds']))}"]
     facts += [f"{name}: {_told(values)}" for name, values in report["data"].items()]
@@ -129,18 +158,19 @@ def _compare(
     seeds = results.keys() & full.keys()
     if not seeds:
         return None
-    pooled = [
-        sum(np.asarray(r[seed].get("test", r[seed]["dev"])["post_counts"]) for seed in seeds)
+    own, others = (
+        np.sum([r[seed].get("test", r[seed]["dev"])["post_counts"] for seed in seeds], axis=0)
         for r in (results, full)
-    ]
-    return vars(paired_bootstrap(*pooled))
+    )
+    return vars(paired_bootstrap(own, others))
 
 
 def percent(value: Mapping[str, float | None] | None) -> str:
     """RETURNS (str): A mean in per cent, and its standard deviation; a dash if there is none."""
-    if value is None or value["sd"] is None:
-        return number(value and value["mean"], 100, 2)
-    return f"{number(value['mean'], 100, 2)} ± {number(value['sd'], 100, 2)}"
+    if value is None:
+        return "-"
+    mean = number(value["mean"], 100, 2)
+    return mean if value["sd"] is None else f"{mean} ± {number(value['sd'], 100, 2)}"
 
 
 def number(value: float | None, unit: float, digits: int) -> str:

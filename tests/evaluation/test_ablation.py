@@ -22,7 +22,7 @@ from spacy_msvse.evaluation.ablation import (
     plan_runs,
     vary,
 )
-from spacy_msvse.evaluation.comparison import collate, to_markdown
+from spacy_msvse.evaluation.comparison import collate, list_runs, to_markdown
 
 from ..tiny import ambiguous_examples, save_encoder, tiny_pipeline
 
@@ -174,12 +174,16 @@ def write_result(run, f1, counts):
         "test": {**scores, "post_counts": counts},
         "seconds_per_step": 0.25,
         "peak_mb": None,
+        "steps": 8,
+        "best_step": 4,
+        "seconds": 60.4,
     }
     srsly.write_json(run.folder / running.RESULT, result)
 
 
 @pytest.fixture
-def collated(config, tmp_path):
+def runs(config, tmp_path):
+    """Three rows of two seeds: all of the first has ended, half of the second."""
     rows = {row: all_rows(config)[row] for row in (FULL, "text_only", "joint_text")}
     runs = plan_runs(config, rows, [0, 1], tmp_path)
     right, wrong = [[1, 1, 1]] * 30, [[1, 1, 1]] * 10 + [[0, 1, 1]] * 20
@@ -188,6 +192,11 @@ def collated(config, tmp_path):
             write_result(run, 0.9 if run.seed else 0.8, right)
         elif run.row == "text_only" and run.seed == 1:
             write_result(run, 0.4, wrong)
+    return runs
+
+
+@pytest.fixture
+def collated(runs):
     return collate(runs)
 
 
@@ -209,9 +218,17 @@ def test_a_row_is_compared_with_the_full_model_by_the_seeds_of_both(collated):
     assert text_only["difference"]["p"] < 0.01
 
 
-def test_the_page_tells_what_the_figures_are_of(collated):
+def test_every_run_has_a_row(runs):
+    rows = list_runs(runs)
+    assert [(row["row"], row["seed"]) for row in rows] == [(FULL, 0), (FULL, 1), ("text_only", 1)]
+    assert rows[1]["test_f1"] == 0.9
+    assert (rows[1]["steps"], rows[1]["best_step"], rows[1]["seconds"]) == (8, 4, 60.4)
+
+
+def test_the_page_tells_what_the_figures_are_of(runs, collated):
     report = {
         "rows": collated,
+        "runs": list_runs(runs),
         "scored": "test",
         "command": "python -m spacy msvse ablate",
         "seeds": [0, 1],
@@ -221,7 +238,7 @@ def test_the_page_tells_what_the_figures_are_of(collated):
         "left_out": ["tags_only"],
     }
     page = to_markdown(report)
-    (row,) = (line for line in page.splitlines() if line.startswith("| text_only"))
+    (row,) = (line for line in page.splitlines() if line.startswith("| text_only |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:7] == ["text_only", "1", "40.00", "40.00", "40.00", "40.00", "40.00"]
     assert cells[7].startswith("-66.67 (-83.33 to ")
@@ -229,6 +246,7 @@ def test_the_page_tells_what_the_figures_are_of(collated):
     for fact in ("msvse ablate", "seeds: 0, 1", "sha256 c0ffee", "cores 2", "joint_text, seed 0"):
         assert fact in page
     assert "| full | 2 | 85.00 ± 7.07 |" in page
+    assert "| full, seed 1 | 90.00 | 90.00 | 8 | 4 | 0.250 | - | 60 |" in page
 
 
 # A run's process
