@@ -3,17 +3,16 @@
 import ctypes
 import json
 import multiprocessing
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+
+from spacy_msvse.evaluation.machine import describe_machine
 
 #: A measure's values, round by round, by row and by measure.
 Rounds = dict[str, dict[str, list[float]]]
@@ -30,7 +29,6 @@ PRELOADED = [
     "transformers.models.bert.modeling_bert",
     "transformers.models.bert.tokenization_bert_fast",
 ]
-LIBRARIES = ("torch", "spacy", "thinc", "transformers", "spacy-msvse")
 
 
 def take_turns(works: Works, rounds: int, warmups: int = 1) -> Rounds:
@@ -76,23 +74,6 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     context.set_forkserver_preload(PRELOADED)
     with context.Pool(1) as pool:
         return pool.apply(function, arguments)
-
-
-def describe_machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    models = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "CPU": models[0] if models else platform.processor(),
-        "cores": multiprocessing.cpu_count(),
-        "threads used": torch.get_num_threads(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        **{library: version(library) for library in LIBRARIES},
-    }
 
 
 def summarise(rounds: Rounds) -> dict[str, dict[str, dict[str, float]]]:

@@ -208,6 +208,24 @@ class Errors:
         "training. Give the .spacy file that the pipeline was trained on."
     )
 
+    E120 = (
+        "[MSVSE-E120] '{path}' has no component of the factory 'msvse_ner', so there is nothing to "
+        "leave out of it. Give a config that `python -m spacy msvse init-config` has written."
+    )
+    E121 = (
+        "[MSVSE-E121] [{name}] names no file of posts (`path` is {path!r}). Give one, for instance "
+        "with `--paths.train train.spacy --paths.dev dev.spacy`."
+    )
+    E122 = (
+        "[MSVSE-E122] The learning rates of the encoder are set relative to a number in "
+        "[training.optimizer], `learn_rate` or its schedule's `initial_rate`, which is {rate!r}. "
+        "Give such a number, or leave the matrix 'learning_rates' out."
+    )
+    E123 = (
+        "[MSVSE-E123] {count} of {total} runs ended with an error: {runs}. '{log}' beside their "
+        "configs tells why. Run the same command again to repeat these alone."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""

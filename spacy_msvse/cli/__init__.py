@@ -13,6 +13,7 @@ spacy_app.add_typer(app, name="msvse")
 
 # A command joins `app` when its module is imported, so these follow it: one line each.
 from . import (  # noqa: E402, F401
+    ablate,
     annotate,
     calibrate,
     card,

@@ -2,9 +2,12 @@
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from spacy.training.corpus import FILE_TYPE, walk_corpus
+from spacy.vocab import Vocab
 
 from ..extensions import PICTURE_ATTRIBUTES, get_picture_attributes, set_picture_attributes
 
@@ -68,6 +71,41 @@ def disjoint_permutation(types: Sequence[frozenset[str]], seed: int) -> list[int
         best = max(others, key=gain, default=item)
         if best != item and gain(best) > 0:
             donors[item], donors[best] = donors[best], donors[item]
+    return donors
+
+
+def shuffle_corpus(source: Path, target: Path, seed: int = 0) -> None:
+    """Write a copy of a corpus to train on, in which every post has the picture of another, and all
+    that is known of it.
+
+    Types play no part, unlike in `shuffled`: they would leak into what is learned from.
+
+    source (Path): The .spacy file, or the folder of such.
+    target (Path): The .spacy file to write.
+    seed (int): Seed of the permutation.
+    """
+    doc_bins = [DocBin().from_disk(path) for path in walk_corpus(source, FILE_TYPE)]
+    vocab = Vocab()
+    docs = [doc for doc_bin in doc_bins for doc in doc_bin.get_docs(vocab)]
+    pictures = [_visual(doc) for doc in docs]
+    for doc, donor in zip(docs, derangement(len(docs), seed), strict=True):
+        _clear(doc)
+        set_picture_attributes(doc, pictures[donor])
+    DocBin(doc_bins[0].attrs, store_user_data=True, docs=docs).to_disk(target)
+
+
+def derangement(number: int, seed: int) -> list[int]:
+    """A random permutation in which nobody stays in place: one cycle, by Sattolo's algorithm.
+
+    number (int): How many there are, at least two.
+    seed (int): Seed of the permutation.
+    RETURNS (list): For each of them, who takes the place.
+    """
+    generator = random.Random(seed)
+    donors = list(range(number))
+    for last in range(number - 1, 0, -1):
+        other = generator.randrange(last)
+        donors[last], donors[other] = donors[other], donors[last]
     return donors
 
 

@@ -1,10 +1,17 @@
 """The controls change the pictures and nothing else."""
 
 import pytest
+from spacy.tokens import DocBin
 from spacy.training import Example
 
 from spacy_msvse import make_doc
-from spacy_msvse.evaluation.controls import disjoint_permutation, no_picture, shuffled
+from spacy_msvse.evaluation.controls import (
+    derangement,
+    disjoint_permutation,
+    no_picture,
+    shuffle_corpus,
+    shuffled,
+)
 
 
 def post(nlp, label, image=None, **views):
@@ -50,3 +57,43 @@ def test_nobody_meets_itself_even_if_all_types_are_alike(seed):
 
 def test_a_single_post_keeps_its_picture():
     assert disjoint_permutation([frozenset()], 0) == [0]
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 50])
+@pytest.mark.parametrize("seed", range(5))
+def test_in_a_derangement_nobody_stays_in_place(number, seed):
+    donors = derangement(number, seed)
+    assert sorted(donors) == list(range(number))
+    assert all(item != donor for item, donor in enumerate(donors))
+    assert donors == derangement(number, seed)
+
+
+def test_a_shuffled_corpus_differs_in_the_pictures_alone(nlp, tmp_path):
+    """Also from posts of the same type: who gets whose picture must not tell the labels."""
+    docs = []
+    for index in range(40):
+        doc = make_doc(nlp, ["saw", f"jordan{index}"], image=f"{index}.jpg", tags=[str(index)])
+        doc.ents = [doc.char_span(4, len(doc.text) - 1, "LOC" if index % 4 else "PER")]
+        doc.user_data["meta"] = {"number": index}
+        docs.append(doc)
+    docs.append(make_doc(nlp, ["no", "picture"]))
+    source, target = tmp_path / "train.spacy", tmp_path / "shuffled.spacy"
+    DocBin(store_user_data=True, docs=docs).to_disk(source)
+    shuffle_corpus(source, target)
+    written = list(DocBin().from_disk(target).get_docs(nlp.vocab))
+
+    def text(doc):
+        ents = [(ent.text, ent.label_) for ent in doc.ents]
+        return [t.text for t in doc], doc.has_unknown_spaces, ents, doc.user_data.get("meta")
+
+    assert [text(doc) for doc in written] == [text(doc) for doc in docs]
+    assert sorted(str(doc._.image) for doc in written) == sorted(str(doc._.image) for doc in docs)
+    for number, doc in enumerate(written):
+        assert doc._.image != f"{number}.jpg"
+        assert doc._.image is None or list(doc._.image_tags) == [doc._.image.removesuffix(".jpg")]
+    types = {doc._.image: doc.ents[0].label_ for doc in docs[:-1]}
+    same = sum(types.get(doc._.image) == doc.ents[0].label_ for doc in written[:-1])
+    assert same > 0
+    again = tmp_path / "again.spacy"
+    shuffle_corpus(source, again)
+    assert again.read_bytes() == target.read_bytes()
