@@ -18,6 +18,12 @@ from .. import tiny
 MEASURED = ("seconds_per_step", "peak_mb")
 
 
+@pytest.fixture(autouse=True)
+def _tiny_is_registered_once(monkeypatch):
+    # Imported again from its path, it would register classes that cannot be pickled.
+    monkeypatch.setattr("spacy_msvse.cli.ablate.import_code", lambda code: None)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A config, and posts to train on and to score."""
