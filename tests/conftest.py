@@ -12,6 +12,20 @@ def nlp() -> Language:
 
 
 @pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a tiny pipeline that tells "jordan" by its picture, and that stops at a broken
+    one unless told otherwise: load it, and leave the folder as it is."""
+    from .tiny import ambiguous_examples, save_encoder, tiny_pipeline, train
+
+    folder = tmp_path_factory.mktemp("trained")
+    spacy.util.fix_random_seed(0)
+    nlp = tiny_pipeline(save_encoder(folder / "encoder"), on_missing_image="error")
+    train(nlp, ambiguous_examples(nlp), steps=40)
+    nlp.to_disk(folder / "pipeline")
+    return folder / "pipeline"
+
+
+@pytest.fixture(scope="session")
 def twitter2015() -> Path:
     """The folder of Twitter-2015. It has no open licence, so it lies beside the project."""
     folder = Path(__file__).parents[1].parent / "shared" / "data" / "twitter2015"

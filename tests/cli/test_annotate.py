@@ -18,7 +18,7 @@ import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
 from spacy_msvse.cli.annotate import BATCH_SIZE, annotate
 from spacy_msvse.corpus.rows import Row
 
-from ..tiny import ambiguous_examples, picture, save_encoder, tiny_pipeline, train
+from ..tiny import picture
 
 ROWS = [
     {
@@ -34,17 +34,6 @@ ROWS = [
     {"text": "", "meta": {"line": 6}},
 ]
 LINES = [*map(json.dumps, ROWS), '{"text": "half', '{"text": "\\ud83d"}']
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    spacy.util.fix_random_seed(0)
-    # Reading stops at a broken picture, unless the command says otherwise.
-    nlp = tiny_pipeline(save_encoder(folder / "encoder"), on_missing_image="error")
-    train(nlp, ambiguous_examples(nlp), steps=40)
-    nlp.to_disk(folder / "pipeline")
-    return folder / "pipeline"
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +73,9 @@ def entities(row) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def annotated(model, posts, tmp_path_factory):
+def annotated(trained, posts, tmp_path_factory):
     output = tmp_path_factory.mktemp("out") / "deep" / "out.jsonl"
-    result = run(model, posts, output)
+    result = run(trained, posts, output)
     return read(output.read_bytes()), output, result
 
 
@@ -130,61 +119,61 @@ def test_rows_that_cannot_be_used_are_carried_through_and_named(annotated):
     assert "8 rows annotated, 6 of them with an error" in result.stderr
 
 
-def test_a_stopped_run_goes_on_where_it_was(model, posts, annotated, tmp_path):
+def test_a_stopped_run_goes_on_where_it_was(trained, posts, annotated, tmp_path):
     rows, whole, _ = annotated
     output = tmp_path / "out.jsonl"
     output.write_bytes(whole.read_bytes()[:-150])
     done = output.read_bytes().count(b"\n")
     assert 0 < done < len(LINES)
-    result = run(model, posts, output)
+    result = run(trained, posts, output)
     assert read(output.read_bytes()) == roughly(rows)
     assert f"{done} were done already" in result.stderr
 
 
 def test_an_output_of_another_input_is_refused_unless_it_is_to_be_overwritten(
-    model, posts, annotated, tmp_path
+    trained, posts, annotated, tmp_path
 ):
     rows, *_ = annotated
     output = tmp_path / "out.jsonl"
     output.write_text("my notes\n", encoding="utf-8")
-    assert "MSVSE-E090" in run(model, posts, output, status=1).output
+    assert "MSVSE-E090" in run(trained, posts, output, status=1).output
     assert output.read_text(encoding="utf-8") == "my notes\n"
-    run(model, posts, output, "--overwrite")
+    run(trained, posts, output, "--overwrite")
     assert read(output.read_bytes()) == roughly(rows)
 
 
-def test_the_input_is_no_output_and_must_be_there(model, posts):
-    assert "MSVSE-E033" in run(model, posts.parent / "none", posts, status=1).output
+def test_the_input_is_no_output_and_must_be_there(trained, posts):
+    assert "MSVSE-E033" in run(trained, posts.parent / "none", posts, status=1).output
     before = posts.read_bytes()
-    assert "MSVSE-E091" in run(model, posts, posts, "--overwrite", status=1).output
+    assert "MSVSE-E091" in run(trained, posts, posts, "--overwrite", status=1).output
     assert posts.read_bytes() == before
 
 
-def test_posts_come_and_go_through_pipes(model, posts, annotated):
+def test_posts_come_and_go_through_pipes(trained, posts, annotated):
     rows, *_ = annotated
     options = ("--image-root", posts.parent)
-    result = run(model, "-", "-", *options, input=posts.read_bytes())
+    result = run(trained, "-", "-", *options, input=posts.read_bytes())
     assert read(result.stdout_bytes) == roughly(rows)
 
 
-def test_several_processes_write_the_same(model, posts, annotated, tmp_path):
+def test_several_processes_write_the_same(trained, posts, annotated, tmp_path):
     rows, *_ = annotated
-    run(model, posts, tmp_path / "out.jsonl", "--n-process", 2)
+    run(trained, posts, tmp_path / "out.jsonl", "--n-process", 2)
     assert read((tmp_path / "out.jsonl").read_bytes()) == roughly(rows)
 
 
-def test_entities_under_a_confidence_are_left_out(model, posts, tmp_path):
-    run(model, posts, tmp_path / "out.jsonl", "--min-confidence", 1)
+def test_entities_under_a_confidence_are_left_out(trained, posts, tmp_path):
+    run(trained, posts, tmp_path / "out.jsonl", "--min-confidence", 1)
     assert not any(row.get("spans") for row in srsly.read_jsonl(tmp_path / "out.jsonl"))
 
 
-def test_a_folder_of_texts_with_pictures_beside_them(model, tmp_path):
+def test_a_folder_of_texts_with_pictures_beside_them(trained, tmp_path):
     folder = tmp_path / "posts"
     folder.mkdir()
     (folder / "b.txt").write_text("saw jordan today\n")
     (folder / "b.png").write_bytes(picture("LOC"))
     (folder / "c.png").write_bytes(picture("LOC"))
-    run(model, folder, folder / "out.jsonl")
+    run(trained, folder, folder / "out.jsonl")
     first, second = srsly.read_jsonl(folder / "out.jsonl")
     assert (first["image"], first["meta"], entities(first)) == (
         "b.png",
@@ -195,10 +184,10 @@ def test_a_folder_of_texts_with_pictures_beside_them(model, tmp_path):
     assert "spans" not in second
 
 
-def test_nothing_of_a_run_is_saved_into_the_pipeline(model, posts, tmp_path):
-    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
-    run(model, posts, tmp_path / "out.jsonl")
-    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+def test_nothing_of_a_run_is_saved_into_the_pipeline(trained, posts, tmp_path):
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    run(trained, posts, tmp_path / "out.jsonl")
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
 @Language.component("tests_stumbles")
@@ -249,10 +238,10 @@ print(held() - before)
 
 
 @pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
-def test_memory_stays_flat(model, monkeypatch):
+def test_memory_stays_flat(trained, monkeypatch):
     """However many rows there are, few are held, and their words are forgotten."""
     monkeypatch.setattr("spacy_msvse.cli.annotate.ZONE_SIZE", 2 * BATCH_SIZE)
-    nlp = spacy.load(model)
+    nlp = spacy.load(trained)
     asked = 0
 
     def endless():

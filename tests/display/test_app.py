@@ -14,7 +14,7 @@ import spacy
 from spacy_msvse.cli.annotate import annotate
 from spacy_msvse.corpus.jsonl import read_rows
 
-from ..tiny import ambiguous_examples, picture, save_encoder, tiny_pipeline, train
+from ..tiny import picture
 from .posts import HOSTILE, Markup
 
 streamlit = pytest.importorskip("streamlit", reason="needs Streamlit")
@@ -22,16 +22,6 @@ testing = pytest.importorskip("streamlit.testing.v1")
 
 APP = Path(spacy.util.get_package_path("spacy_msvse")) / "display" / "app.py"
 MARKDOWN = "![x](https://example.org/x.png) :red[x] <b>x</b>"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    spacy.util.fix_random_seed(0)
-    nlp = tiny_pipeline(save_encoder(folder / "encoder"), on_missing_image="error")
-    train(nlp, ambiguous_examples(nlp), steps=40)
-    nlp.to_disk(folder / "pipeline")
-    return folder / "pipeline"
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +42,11 @@ def posts(tmp_path_factory):
 
 
 @pytest.fixture
-def page(model, monkeypatch):
+def page(trained, monkeypatch):
     """Opens the page, without a browser."""
 
     def open_(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(APP), str(model), *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", [str(APP), str(trained), *map(str, arguments)])
         return testing.AppTest.from_file(APP, default_timeout=60).run()
 
     yield open_
@@ -152,14 +142,14 @@ def test_the_words_of_a_user_are_forgotten(page, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def address(model, posts):
+def address(trained, posts):
     """The page, served by the command."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # The tiny extractor is registered by the tests.
     start = "import tests.tiny; from spacy.cli import setup_cli; setup_cli()"
-    command = ["msvse", "serve", str(model), "--examples", str(posts), "--port", str(port)]
+    command = ["msvse", "serve", str(trained), "--examples", str(posts), "--port", str(port)]
     server = subprocess.Popen(
         [sys.executable, "-c", start, *command, "--headless"], cwd=Path(__file__).parents[2]
     )
@@ -177,7 +167,7 @@ def address(model, posts):
 
 
 @pytest.mark.browser
-def test_a_post_is_read_compared_and_downloaded(chromium, address, model, posts, tmp_path):
+def test_a_post_is_read_compared_and_downloaded(chromium, address, trained, posts, tmp_path):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
     hostile_name = "<img src=x onerror=alert(1)>.png"
     happened: list[str] = []
@@ -208,7 +198,7 @@ def test_a_post_is_read_compared_and_downloaded(chromium, address, model, posts,
     given = {"text": text, "image": hostile_name}
     (tmp_path / hostile_name).write_bytes(content)
     (tmp_path / "in.jsonl").write_text(json.dumps(given))
-    nlp = spacy.load(model)
+    nlp = spacy.load(trained)
     nlp.get_pipe("msvse_ner").image_root = tmp_path
     (row,) = annotate(nlp, read_rows(tmp_path / "in.jsonl"), image_root=tmp_path)
     assert answer == row.values
