@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spacy_msvse.evaluation.machine import describe_machine
+from spacy_msvse.evaluation.machine import describe_machine, memory_mb
 
 #: A measure's values, round by round, by row and by measure.
 Rounds = dict[str, dict[str, list[float]]]
@@ -59,13 +59,6 @@ def measure(work: Callable[[], object]) -> dict[str, float]:
     before, began = memory_mb("VmHWM"), time.perf_counter()
     work()
     return {"seconds": time.perf_counter() - began, "peak_mb": memory_mb("VmHWM") - before}
-
-
-def memory_mb(field_name: str) -> float:
-    """The memory that this process holds (VmRSS) or held at most (VmHWM), in megabytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(field_name))
-    return int(line.split()[1]) / 1024
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -8,7 +8,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from common import measure, memory_mb, take_turns
+from common import measure, take_turns
 from contestants import (
     DEFAULT,
     make_examples,
@@ -18,6 +18,7 @@ from contestants import (
 )
 
 from spacy_msvse import make_doc
+from spacy_msvse.evaluation.machine import memory_mb
 from spacy_msvse.extensions import get_picture_attributes, set_picture_attributes
 
 

@@ -8,6 +8,18 @@ from typing import Any
 
 LIBRARIES = ("torch", "spacy", "thinc", "transformers", "spacy-msvse")
 CPU_INFO = Path("/proc/cpuinfo")
+STATUS = Path("/proc/self/status")
+
+
+def memory_mb(field_name: str) -> float:
+    """The memory that this process holds (VmRSS) or held at most (VmHWM). On Linux alone.
+
+    field_name (str): One of these.
+    RETURNS (float): Megabytes.
+    """
+    lines = STATUS.read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(field_name))
+    return int(line.split()[1]) / 2**10
 
 
 def describe_machine() -> dict[str, Any]:

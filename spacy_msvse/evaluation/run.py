@@ -23,7 +23,7 @@ from spacy.training.loop import train as train_nlp
 from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
 
-from .machine import describe_machine
+from .machine import STATUS, describe_machine, memory_mb
 from .scores import evaluate
 from .significance import post_counts
 
@@ -149,12 +149,8 @@ def peak_memory_mb(gpu_id: int) -> float | None:
         import torch
 
         return torch.cuda.max_memory_allocated() / 2**20
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
     # Not `getrusage`: its peak is the parent's too.
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 2**10
+    return memory_mb("VmHWM") if STATUS.exists() else None
 
 
 def end_with_parent() -> None:

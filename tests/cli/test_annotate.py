@@ -216,22 +216,17 @@ def test_a_post_that_a_component_fails_on_costs_no_other_its_entities(n_process)
 def test_freed_tensors_go_back_to_the_system():
     # Small arrays that stay keep the heap from shrinking around large ones that go.
     script = """
-import mmap
 import numpy as np
-from pathlib import Path
 from spacy_msvse.cli.annotate import give_memory_back
-
-def held():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * mmap.PAGESIZE / 2**20
+from spacy_msvse.evaluation.machine import memory_mb
 
 give_memory_back()
 np.ones(1_000_000)  # freed at once: glibc would keep room for its like
-before = held()
+before = memory_mb("VmRSS")
 arrays = [(np.ones(1_000_000), np.ones(2_000)) for _ in range(20)]
 stay = [small for _, small in arrays]
 del arrays
-print(held() - before)
+print(memory_mb("VmRSS") - before)
 """
     grown = subprocess.check_output([sys.executable, "-c", script], text=True)
     assert float(grown) < 20
