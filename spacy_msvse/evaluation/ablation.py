@@ -234,9 +234,13 @@ def plan_runs(
     """
     runs = []
     folders: dict[str, Path] = {}
+    descriptions: dict[str, str] = {}  # most rows read the same posts, which are hashed once
     for row, overrides in rows.items():
         varied = vary(config, overrides)
-        data = srsly.json_dumps(describe_data(varied), sort_keys=True)
+        paths = str(corpus_paths(varied))
+        if paths not in descriptions:
+            descriptions[paths] = srsly.json_dumps(describe_data(varied), sort_keys=True)
+        data = descriptions[paths]
         for seed in seeds:
             seeded = vary(varied, {"system.seed": seed, "training.seed": seed})
             text = seeded.interpolate().to_str() + data
