@@ -73,6 +73,10 @@ class Errors:
         "[MSVSE-E017] Gold label '{label}' is not one of the component's labels ({labels}). Add it "
         "before `nlp.initialize()`, or map it to one of them when converting."
     )
+    E018 = (
+        "[MSVSE-E018] Static vectors of width {width} cannot feed a BiLSTM: its two directions "
+        "share the width, so it must be even and above 0."
+    )
 
     E020 = "[MSVSE-E020] Picture '{name}' cannot be read: {reason}."
     E021 = (
@@ -120,6 +124,10 @@ class Errors:
     E042 = (
         "[MSVSE-E042] '{path}' cannot be read as posts: {reason}. Give a .spacy file, as `python "
         "-m spacy msvse convert` writes it, or a folder of such files."
+    )
+    E043 = (
+        "[MSVSE-E043] '{source}' has no vectors of words. Give a pipeline that has, such as "
+        "`python -m spacy init vectors en VECTORS.txt FOLDER` makes, without floret."
     )
 
     E050 = (

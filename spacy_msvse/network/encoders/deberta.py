@@ -51,10 +51,6 @@ class DebertaV2Encoder(Encoder):
         output = layer.output(layer.intermediate(output), output)
         convolution = self.model.encoder.conv
         if convolution is not None and layer is self.layers[0]:
-            output = convolution(hidden, output, self._text_mask(attend, hidden))
+            mask = attend.text_mask(hidden.shape[1]).long()
+            output = convolution(hidden, output, mask)
         return output
-
-    @staticmethod
-    def _text_mask(attend: PrefixAttention, hidden: Tensor) -> Tensor:
-        """int64 of shape (B, N), 0 on padding."""
-        return attend.mask[:, 0, 0, -hidden.shape[1] :].long()

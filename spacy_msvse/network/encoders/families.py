@@ -8,6 +8,7 @@ from torch import nn
 from ...errors import Errors
 from .base import Encoder
 from .bert import BertEncoder, RobertaEncoder
+from .bilstm import BiLstmEncoder
 from .deberta import DebertaV2Encoder
 from .distilbert import DistilBertEncoder
 from .modernbert import ModernBertEncoder
@@ -25,6 +26,9 @@ FAMILIES: dict[str, type[Encoder]] = {
     "roberta": RobertaEncoder,
     "xlm-roberta": RobertaEncoder,
 }
+
+#: Adapters of what is no transformer, so that no prefix can enter it.
+RECURRENT: dict[str, type[Encoder]] = {"bilstm": BiLstmEncoder}
 
 #: The layers' own attention is replaced, so the plainest is loaded: every family has it.
 ATTENTION = "eager"
@@ -53,13 +57,26 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     RETURNS (Encoder): The encoder.
     RAISES (ValueError): As in `make_encoder`.
     """
-    from transformers import AutoConfig, AutoModel
-
+    configs, models = auto_classes()
     settings = dict(config)
     model_type = settings.pop("model_type", "bert")
     find_adapter(model_type)
-    model_config = AutoConfig.for_model(model_type, **settings)
-    return make_encoder(AutoModel.from_config(model_config, attn_implementation=ATTENTION))
+    model_config = configs.for_model(model_type, **settings)
+    return make_encoder(models.from_config(model_config, attn_implementation=ATTENTION))
+
+
+def auto_classes() -> tuple[Any, Any]:
+    """What finds a configuration and a model by the family.
+
+    RETURNS (tuple): `AutoConfig` and `AutoModel` of transformers, which know `RECURRENT` too.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    from .bilstm_model import BiLstmConfig, BiLstmModel
+
+    AutoConfig.register(BiLstmConfig.model_type, BiLstmConfig, exist_ok=True)
+    AutoModel.register(BiLstmConfig, BiLstmModel, exist_ok=True)
+    return AutoConfig, AutoModel
 
 
 def find_adapter(model_type: str) -> type[Encoder]:
@@ -69,11 +86,12 @@ def find_adapter(model_type: str) -> type[Encoder]:
     RETURNS (type): The adapter.
     RAISES (ValueError): For a family without one (MSVSE-E002).
     """
-    if model_type not in FAMILIES:
+    adapters = {**FAMILIES, **RECURRENT}
+    if model_type not in adapters:
         raise _unsupported(model_type)
-    return FAMILIES[model_type]
+    return adapters[model_type]
 
 
 def _unsupported(model_type: str) -> ValueError:
-    supported = ", ".join(sorted(FAMILIES))
+    supported = ", ".join(sorted([*FAMILIES, *RECURRENT]))
     return ValueError(Errors.E002.format(model_type=model_type, supported=supported))

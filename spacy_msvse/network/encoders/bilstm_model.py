@@ -1,0 +1,56 @@
+"""The BiLSTM as transformers' classes, so that it is saved, loaded and named like any encoder."""
+
+from typing import Any
+
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+
+class BiLstmConfig(PretrainedConfig):
+    """Sizes of a BiLSTM.
+
+    vocab_size (int): Number of vectors.
+    hidden_size (int): Width of a vector, and of a layer's output: half of it is a direction's.
+    num_hidden_layers (int): Number of layers.
+    max_position_embeddings (int): The longest window of text. An LSTM knows no bound, but its time
+        grows with the length.
+    hidden_dropout_prob (float): Dropout probability on vectors and on each layer's output.
+    num_attention_heads (int): An LSTM has none; those of the interaction with visual features.
+    """
+
+    model_type = "bilstm"
+
+    def __init__(
+        self,
+        vocab_size: int = 5,
+        hidden_size: int = 300,
+        num_hidden_layers: int = 1,
+        max_position_embeddings: int = 512,
+        hidden_dropout_prob: float = 0.5,
+        num_attention_heads: int = 1,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.max_position_embeddings = max_position_embeddings
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.num_attention_heads = num_attention_heads
+
+
+class BiLstmModel(PreTrainedModel):
+    """Vectors and layers. They are run by `BiLstmEncoder`."""
+
+    config_class = BiLstmConfig  # type: ignore[assignment]
+
+    def __init__(self, config: BiLstmConfig) -> None:
+        super().__init__(config)
+        width = config.hidden_size
+        self.embeddings = nn.Embedding(config.vocab_size, width)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.layers = nn.ModuleList(
+            nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+            for _ in range(config.num_hidden_layers)
+        )
+        self.post_init()
