@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.batch import Collator
+from spacy_msvse.component.factory import DEFAULT_CONFIG
 from spacy_msvse.component.model import get_shim
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.network.encoders.families import build_encoder
@@ -26,7 +27,7 @@ REGION_DIM = 2048
 
 #: The settings that are measured by name.
 PAPER: dict[str, Any] = {"shared_depth": 0.0}
-DEFAULT: dict[str, Any] = {"shared_depth": 0.67}
+DEFAULT: dict[str, Any] = {"shared_depth": DEFAULT_CONFIG["model"]["shared_depth"]}
 
 BERT_BASE: dict[str, Any] = {"model_type": "bert"}
 MINILM: dict[str, Any] = {

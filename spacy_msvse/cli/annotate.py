@@ -19,6 +19,7 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ..component.posts import UNREADABLE
+from ..component.sources import set_image_root
 from ..corpus.folder import read_folder
 from ..corpus.jsonl import make_post, read_rows
 from ..corpus.resume import dump_row, kept_values, skip_written, with_spans
@@ -27,7 +28,7 @@ from ..errors import Errors
 from ..extensions import picture_source
 from ..vision.picture import PictureError, open_picture
 from . import app
-from .options import GpuId, set_image_root
+from .options import GpuId
 
 #: How many posts a process holds at once.
 BATCH_SIZE = 64

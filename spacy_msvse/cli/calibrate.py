@@ -10,10 +10,11 @@ from spacy.cli._util import setup_gpu
 from tqdm import tqdm
 from wasabi import msg
 
+from ..component.sources import set_feature_store
 from ..corpus.reader import Corpus
 from ..errors import Errors
 from . import app
-from .options import Features, GpuId, ImageRoot, set_feature_store
+from .options import Features, GpuId, ImageRoot
 
 
 @app.command("calibrate")

@@ -9,9 +9,9 @@ import typer
 from spacy import util
 from wasabi import msg
 
-from ..component.files import write_whole
 from ..errors import Errors
 from ..evaluation.model_card import NOT_STATED, find_parts, make_model_card
+from ..files import write_whole
 from . import app
 
 #: What the files that the card is made of must hold.

@@ -15,7 +15,7 @@ from spacy.util import fix_random_seed
 from tqdm import tqdm
 from wasabi import msg
 
-from ..component.files import write_whole
+from ..component.sources import set_feature_store
 from ..corpus.audit import read_docs
 from ..corpus.reader import Corpus
 from ..errors import Errors
@@ -24,8 +24,9 @@ from ..evaluation.controls import CONTROLS
 from ..evaluation.markdown import render_scores
 from ..evaluation.plots import draw_plots
 from ..evaluation.scores import evaluate
+from ..files import write_whole
 from . import app
-from .options import Features, GpuId, ImageRoot, set_feature_store
+from .options import Features, GpuId, ImageRoot
 
 Control = Enum("Control", {name: name for name in CONTROLS}, type=str)  # type: ignore[misc]
 

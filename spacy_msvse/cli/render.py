@@ -14,12 +14,13 @@ from spacy.tokens import Doc
 from tqdm import tqdm
 from wasabi import msg
 
+from ..component.sources import set_image_root
 from ..corpus.jsonl import read_jsonl
 from ..corpus.rows import BadRow
 from ..display.render import stream
 from . import app
 from .convert import print_bad_rows
-from .options import GpuId, set_image_root
+from .options import GpuId
 
 #: In place of a pipeline: show what the file says.
 NO_MODEL = "-"

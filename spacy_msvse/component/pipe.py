@@ -21,6 +21,7 @@ from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
 
 from ..errors import Errors, Warnings
 from ..extensions import SPANS_KEY
+from ..files import checked, read_whole, write_whole
 from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
 from ..network.msvse import Msvse
@@ -29,7 +30,6 @@ from ..vision.features import SCALES
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
 from .batch import best_entities, count_pieces, make_targets
-from .files import checked, read_whole, write_whole
 from .model import MsvseModel, get_shim, network_config, untrained_views
 from .posts import Post
 from .reading import POLICIES, read_posts, survey

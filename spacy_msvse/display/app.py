@@ -15,6 +15,7 @@ import streamlit as st
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from spacy_msvse.component.sources import set_image_root
 from spacy_msvse.corpus.jsonl import make_post, read_rows
 from spacy_msvse.corpus.posts import Post
 from spacy_msvse.corpus.resume import dump_row, with_spans
@@ -86,9 +87,7 @@ def load_pipeline(model: str, image_root: Path | None) -> tuple[Language, Lock]:
     RETURNS (tuple): The pipeline, and what to hold while using it.
     """
     nlp = spacy.load(model)
-    for _, component in nlp.pipeline:
-        if hasattr(component, "image_root"):
-            component.image_root = image_root
+    set_image_root(nlp, image_root)
     return nlp, Lock()
 
 

@@ -71,6 +71,7 @@ MATRICES: dict[str, dict[str, Settings]] = {
         "without_visual_classifier": {"model.visual_classifier": False},
         "without_prefixes": WITHOUT_PREFIXES,
     },
+    "deviations": {"without_shared_layers": {"model.shared_depth": 0.0}},
     "joint_views": {
         "joint_text": {"model.joint_views": []},
         "joint_text_tags": {"model.joint_views": ["tags"]},

@@ -23,6 +23,7 @@ from spacy.training.loop import train as train_nlp
 from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
 
+from ..files import write_whole
 from .machine import STATUS, describe_machine, memory_mb
 from .scores import evaluate
 from .significance import post_counts
@@ -69,9 +70,7 @@ def train_and_score(folder: Path) -> None:
     shutil.rmtree(folder / DIR_MODEL_LAST)
     if not plan["keep_model"]:
         shutil.rmtree(folder / DIR_MODEL_BEST)
-    beside = folder / f"{RESULT}.tmp"
-    srsly.write_json(beside, result)
-    os.replace(beside, folder / RESULT)
+    write_whole(folder / RESULT, srsly.json_dumps(result, indent=2).encode("utf8"))
 
 
 def scored_corpora(config: Config) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors
+from .errors import Errors
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,0 +1,30 @@
+"""Where the components of a pipeline get pictures and features from, set for one run."""
+
+from pathlib import Path
+
+from spacy.language import Language
+
+
+def set_image_root(nlp: Language, path: Path | None) -> None:
+    """Confine every component that looks at pictures to a folder.
+
+    nlp (Language): The pipeline.
+    path (Path): The only folder to read pictures from; None lifts the bound.
+    """
+    for _, component in nlp.pipeline:
+        if hasattr(component, "image_root"):
+            component.image_root = path
+
+
+def set_feature_store(nlp: Language, path: Path) -> None:
+    """Let every component that looks at pictures read a store and fill it.
+
+    nlp (Language): The pipeline.
+    path (Path): Folder of the store.
+    """
+    from ..vision.store import FeatureStore
+
+    store = FeatureStore(path)
+    for _, component in nlp.pipeline:
+        if hasattr(component, "feature_store"):
+            component.feature_store = store
