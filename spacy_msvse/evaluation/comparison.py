@@ -28,9 +28,9 @@ def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
     runs (Sequence[Run]): The runs; those without a result are left out.
     RETURNS (list): For each row its "row", "overrides", "seeds"; the mean and the standard
         deviation ("mean", "sd") over the seeds of "dev_f1", and of the scored posts' "f1",
-        "precision", "recall", "f1_per_type", "parameters" and "trainable_parameters",
-        "seconds_per_step", "peak_mb"; "difference", how far it is above the full model, see
-        `paired_bootstrap`, None if there is nothing to compare.
+        "precision", "recall", "f1_per_type", "seen_f1", "unseen_f1", "parameters" and
+        "trainable_parameters", "seconds_per_step", "peak_mb"; "difference", how far it is above the
+        full model, see `paired_bootstrap`, None if there is nothing to compare.
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for run in runs:
@@ -56,9 +56,10 @@ def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
     runs (Sequence[Run]): The runs; those without a result are left out.
     RETURNS (list): For each its "row", "seed", "dev_f1" and "test_f1" (None without test posts),
-        "steps", "best_step", "seconds_per_step", "peak_mb" and "seconds", of training and scoring.
+        "steps", "best_step", "curve" (the step and the score of each evaluation),
+        "seconds_per_step", "peak_mb" and "seconds", of training and scoring.
     """
-    measures = ("steps", "best_step", "seconds_per_step", "peak_mb", "seconds")
+    measures = ("steps", "best_step", "curve", "seconds_per_step", "peak_mb", "seconds")
     return [
         {
             "row": run.row,
@@ -85,6 +86,8 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             name: mean_sd([(s["ents_per_type"] or {}).get(name, {}).get("f") for s in scores])
             for name in types
         },
+        "seen_f1": mean_sd([score["seen"]["f"] for score in scores]),
+        "unseen_f1": mean_sd([score["unseen"]["f"] for score in scores]),
         **{key: mean_sd([result[key] for result in results]) for key, *_ in COSTS.values()},
     }
 
@@ -111,11 +114,25 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     RETURNS (str): Markdown.
     """
     types = sorted({name for row in report["rows"] for name in row["f1_per_type"]})
-    header = ["row", "seeds", "dev F1", "F1", "P", "R", *types, "to full (95%)", "p", *COSTS]
+    header = [
+        "row",
+        "seeds",
+        "dev F1",
+        "F1",
+        "P",
+        "R",
+        *types,
+        "seen",
+        "unseen",
+        "to full (95%)",
+        "p",
+        *COSTS,
+    ]
     table = []
     for row in report["rows"]:
         scores = [row[key] for key in ("dev_f1", "f1", "precision", "recall")]
         scores += [row["f1_per_type"].get(name) for name in types]
+        scores += [row["seen_f1"], row["unseen_f1"]]
         table.append(
             [
                 row["row"],
@@ -130,15 +147,20 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     page.add(
         f"Scores on the {report['scored']} posts, in per cent: mean ± standard deviation over the "
         "seeds. Differences to the full model are of F1, with the 95% interval and the two-sided "
-        "p-value of a paired bootstrap over posts, the seeds' predictions pooled. Parameters leave "
-        "a picture backbone out. A step's seconds are the median; MB are the most that a run held."
+        "p-value of a paired bootstrap over posts, the seeds' predictions pooled. An entity is "
+        "seen if training has one of its text and type. Parameters leave a picture backbone out. A "
+        "step's seconds are the median; MB are the most that a run held."
     )
     page.add(page.table(table, header, ["l", *"r" * (len(header) - 1)]))
-    header = ["run", "dev F1", "test F1", "steps", "best", "s/step", "MB", "s"]
+    header = ["run", "dev F1", "test F1", "steps", "best", "s/step", "MB", "s", "score by step"]
     digits = {"dev_f1": (100, 2), "test_f1": (100, 2), "steps": (1, 0), "best_step": (1, 0)}
     digits |= {"seconds_per_step": (1, 3), "peak_mb": (1, 0), "seconds": (1, 0)}
     table = [
-        [f"{run['row']}, seed {run['seed']}", *(number(run[k], *how) for k, how in digits.items())]
+        [
+            f"{run['row']}, seed {run['seed']}",
+            *(number(run[key], *how) for key, how in digits.items()),
+            ", ".join(f"{step}: {100 * f1:.2f}" for step, f1 in run["curve"]),
+        ]
         for run in report["runs"]
     ]
     page.add(page.table(table, header, ["l", *"r" * (len(header) - 1)]))

@@ -10,13 +10,14 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import IO, Any
 
 import srsly
 from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
+from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 from spacy.training.loop import train as train_nlp
@@ -24,6 +25,7 @@ from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
 
 from ..files import write_whole
+from .conlleval import known_entities
 from .machine import STATUS, describe_machine, memory_mb
 from .scores import evaluate
 from .significance import post_counts
@@ -57,9 +59,11 @@ def train_and_score(folder: Path) -> None:
     nlp.from_disk(folder / DIR_MODEL_BEST)
     network = nlp.get_pipe(plan["component"]).require_network()  # type: ignore[attr-defined]
     parameters = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
+    trained_on = read_corpus(nlp, config["training"]["train_corpus"])
+    known = known_entities(example.reference for example in trained_on)
     result = {
         **{key: plan[key] for key in ("row", "seed", "overrides", "fingerprint")},
-        **{name: score(nlp, corpus) for name, corpus in scored_corpora(config).items()},
+        **{name: score(nlp, corpus, known) for name, corpus in scored_corpora(config).items()},
         **srsly.read_json(folder / TRAINING),
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
@@ -83,16 +87,27 @@ def scored_corpora(config: Config) -> dict[str, str]:
     return {"dev": config["training"]["dev_corpus"], **test}
 
 
-def score(nlp: Language, corpus: str) -> dict[str, Any]:
+def read_corpus(nlp: Language, name: str) -> list[Example]:
+    """Read a corpus of a pipeline's config.
+
+    nlp (Language): The pipeline.
+    name (str): Name of the corpus in the config.
+    RETURNS (list): Its examples.
+    """
+    (read,) = resolve_dot_names(nlp.config.interpolate(), [name])
+    return list(read(nlp))
+
+
+def score(nlp: Language, corpus: str, known: Container[tuple[str, str]]) -> dict[str, Any]:
     """Score a pipeline on a corpus of its config.
 
     nlp (Language): The pipeline.
     corpus (str): Name of the corpus in the config.
+    known (Container): What training has seen, see `known_entities`.
     RETURNS (dict): What `evaluate` returns, and "post_counts", see there.
     """
-    (read,) = resolve_dot_names(nlp.config.interpolate(), [corpus])
-    examples = list(read(nlp))
-    scores = evaluate(nlp, examples)  # annotates their Docs in place
+    examples = read_corpus(nlp, corpus)
+    scores = evaluate(nlp, examples, known=known)  # annotates their Docs in place
     return {**scores, "post_counts": post_counts(examples)}
 
 
@@ -100,16 +115,17 @@ def create_training_record(path: str, logger: Logger) -> Logger:
     """Create a logger that writes what a training took; registered as
     `spacy-msvse.TrainingRecord.v1`.
 
-    path (str): The JSON file to write when it ends: "steps", "best_step", and "seconds_per_step",
-        the median from the end of one step to that of the next, with no evaluation between; None
-        if there were no two such steps.
+    path (str): The JSON file to write when it ends: "steps"; "best_step"; "curve", the step and
+        the score of each evaluation; and "seconds_per_step", the median from the end of one step
+        to that of the next, with no evaluation between; None if there were no two such steps.
     logger (Callable): The logger that logs as usual.
     RETURNS (Callable): For `[training.logger]`.
     """
 
     def set_up(nlp: Language, stdout: IO, stderr: IO) -> tuple[LogStep, Callable[[], None]]:
         log, finish = logger(nlp, stdout, stderr)
-        record: dict[str, Any] = {"steps": 0, "best_step": None, "seconds_per_step": None}
+        record: dict[str, Any] = {"steps": 0, "best_step": None, "curve": []}
+        record["seconds_per_step"] = None
         seconds: list[float] = []
         ended: float | None = None
 
@@ -124,6 +140,7 @@ def create_training_record(path: str, logger: Logger) -> Logger:
             if info is not None:
                 # Of equal scores spaCy keeps the last.
                 record["best_step"] = max(info["checkpoints"])[1]
+                record["curve"] = [(step, score) for score, step in info["checkpoints"]]
             ended = time.perf_counter()
 
         def finish_record() -> None:

@@ -175,6 +175,7 @@ def test_trained_shuffled_reads_the_same_posts_with_pictures_of_others(config, n
 
 def write_result(run, f1, counts):
     scores = {"ents_f": f1, "ents_p": f1, "ents_r": f1, "ents_per_type": {"PER": {"f": f1}}}
+    scores |= {"seen": {"f": 1.0}, "unseen": {"f": f1 / 2}}
     measures = {"parameters": 2_500_000, "trainable_parameters": 10, "machine": {"cores": 2}}
     run.folder.mkdir(parents=True, exist_ok=True)
     result = {
@@ -186,6 +187,7 @@ def write_result(run, f1, counts):
         "peak_mb": None,
         "steps": 8,
         "best_step": 4,
+        "curve": [(4, f1), (8, 0.5)],
         "seconds": 60.4,
     }
     srsly.write_json(run.folder / running.RESULT, result)
@@ -251,12 +253,13 @@ def test_the_page_tells_what_the_figures_are_of(runs, collated):
     (row,) = (line for line in page.splitlines() if line.startswith("| text_only |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:7] == ["text_only", "1", "40.00", "40.00", "40.00", "40.00", "40.00"]
-    assert cells[7].startswith("-66.67 (-83.33 to ")
-    assert cells[9:] == ["2.50", "0.00", "0.250", "-"]
+    assert cells[7:9] == ["100.00", "20.00"]
+    assert cells[9].startswith("-66.67 (-83.33 to ")
+    assert cells[11:] == ["2.50", "0.00", "0.250", "-"]
     for fact in ("msvse ablate", "seeds: 0, 1", "sha256 c0ffee", "cores 2", "joint_text, seed 0"):
         assert fact in page
     assert "| full | 2 | 85.00 ± 7.07 |" in page
-    assert "| full, seed 1 | 90.00 | 90.00 | 8 | 4 | 0.250 | - | 60 |" in page
+    assert "| full, seed 1 | 90.00 | 90.00 | 8 | 4 | 0.250 | - | 60 | 4: 90.00, 8: 50.00 |" in page
 
 
 # A run's process
@@ -274,13 +277,18 @@ def test_the_record_times_steps_alone_and_names_the_step_that_is_kept(tmp_path, 
     set_up = running.create_training_record(str(path), logger)
     log_step, finish = set_up(None, io.StringIO(), io.StringIO())
     # An evaluation every third step, which takes long; of equal scores spaCy keeps the last.
-    scores = [(0.5, 0), (0.7, 3), (0.7, 6)]
+    scores = [(0.5, 0), (0.75, 3), (0.75, 6)]
     for step in range(8):
         clock[0] += 2.0 if step % 3 else 100.0
         info = None if step % 3 else {"checkpoints": scores[: step // 3 + 1]}
         log_step(info)
     finish()
-    assert srsly.read_json(path) == {"steps": 8, "best_step": 6, "seconds_per_step": 2.0}
+    assert srsly.read_json(path) == {
+        "steps": 8,
+        "best_step": 6,
+        "curve": [[0, 0.5], [3, 0.75], [6, 0.75]],
+        "seconds_per_step": 2.0,
+    }
     assert len(logged) == 9
 
 
