@@ -72,6 +72,13 @@ MATRICES: dict[str, dict[str, Settings]] = {
         "without_prefixes": WITHOUT_PREFIXES,
     },
     "deviations": {"without_shared_layers": {"model.shared_depth": 0.0}},
+    "reconstruction": {
+        "view_layers_2": {"model.view_layers": 2},
+        "prefix_length_8": {"model.prefix_length": 8},
+        "tie_loss_weight_1": {"model.tie_loss_weight": 1.0},
+        "visual_loss_weight_1": {"model.visual_loss_weight": 1.0},
+        "joint_decoding_half": {"model.joint_decoding_weight": 0.5},
+    },
     "joint_views": {
         "joint_text": {"model.joint_views": []},
         "joint_text_tags": {"model.joint_views": ["tags"]},
