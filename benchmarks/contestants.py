@@ -26,8 +26,8 @@ from spacy_msvse.network.msvse import build_network
 REGION_DIM = 2048
 
 #: The settings that are measured by name.
-PAPER: dict[str, Any] = {"shared_depth": 0.0}
-DEFAULT: dict[str, Any] = {"shared_depth": DEFAULT_CONFIG["model"]["shared_depth"]}
+PAPER: dict[str, Any] = {"shared_depth": 0.0, "normalize_urls": False}
+DEFAULT: dict[str, Any] = {name: DEFAULT_CONFIG["model"][name] for name in PAPER}
 
 BERT_BASE: dict[str, Any] = {"model_type": "bert"}
 MINILM: dict[str, Any] = {
@@ -131,6 +131,7 @@ def make_collator(nlp: Language) -> Collator:
         shim.network.config,
         max_length=shim.network.encoder.max_length,
         max_view_words=model.attrs["max_view_words"],
+        normalize_urls=model.attrs["normalize_urls"],
     )
 
 

@@ -16,7 +16,7 @@ from ..network.config import NetworkConfig
 from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseInputs, MsvseTargets, Pictures, Regions, WordPieces
 from .posts import Post, given_view
-from .wordpieces import Encoding, encode_words
+from .wordpieces import Encoding, encode_words, words_to_encode
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 
@@ -51,6 +51,7 @@ class Collator:
         *,
         max_length: int,
         max_view_words: int,
+        normalize_urls: bool = False,
     ) -> None:
         """Set up a collator.
 
@@ -59,12 +60,14 @@ class Collator:
         config (NetworkConfig): Which views to prepare.
         max_length (int): The most word pieces the encoder takes.
         max_view_words (int): How many words of a textual view are read.
+        normalize_urls (bool): Read URLs as one word, see `words_to_encode`.
         """
         self.tokenizer = tokenizer
         self.get_spans = get_spans
         self.config = config
         self.max_length = max_length
         self.max_view_words = max_view_words
+        self.normalize_urls = normalize_urls
 
     def __call__(self, posts: Sequence[Post]) -> MsvseInputs:
         """Make a batch.
@@ -90,7 +93,7 @@ class Collator:
     def _windows(self, docs: list[Doc]) -> list[Window]:
         """Windows of all posts; one that does not fit the encoder is halved until it does."""
         pending = [
-            (index, span.start, [token.text for token in span])
+            (index, span.start, words_to_encode(span, self.normalize_urls))
             for index, spans in enumerate(self.get_spans(docs))
             for span in spans
             if len(span)
@@ -206,18 +209,21 @@ class Collator:
         return Pictures(torch.from_numpy(np.stack(list(pixels.values()))), torch.tensor([*pixels]))
 
 
-def count_pieces(tokenizer: Any, docs: Sequence[Doc], joint_views: Sequence[str]) -> list[int]:
+def count_pieces(
+    tokenizer: Any, docs: Sequence[Doc], joint_views: Sequence[str], normalize_urls: bool
+) -> list[int]:
     """How much there is to encode of each Doc, as far as can be told before its picture is seen.
 
     tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
     docs (Sequence[Doc]): The Docs, none of them empty.
     joint_views (Sequence[str]): The views that are encoded behind the text.
+    normalize_urls (bool): Whether URLs are read as one word.
     RETURNS (list): The word pieces of each text and of the joint views that the user gave.
     """
     texts = []
     for doc in docs:
         views = [given_view(doc, view) or "" for view in joint_views]
-        texts.append([token.text for token in doc] + " ".join(views).split())
+        texts.append(words_to_encode(doc, normalize_urls) + " ".join(views).split())
     return [len(encoding.ids) for encoding in encode_words(tokenizer, texts)]
 
 

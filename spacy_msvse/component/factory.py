@@ -40,6 +40,7 @@ visual_loss_weight = 0.1
 loss_divisor = 16.0
 joint_decoding_weight = 0.0
 max_view_words = 64
+normalize_urls = true
 lora = null
 gradient_checkpointing = false
 layer_decay = 1.0

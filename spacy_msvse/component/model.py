@@ -37,6 +37,7 @@ def create_msvse_model(
     loss_divisor: float = 16.0,
     joint_decoding_weight: float = 0.0,
     max_view_words: int = 64,
+    normalize_urls: bool = False,
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
@@ -53,6 +54,7 @@ def create_msvse_model(
     learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
         on its learning rate.
     max_view_words (int): How many words of a textual view are read.
+    normalize_urls (bool): Read every URL of a text as one known word. Not of the paper.
     tokenizer_config (dict): Settings of the encoder's tokenizer, as in spacy-transformers.
     transformer_config (dict): Settings of the encoder's configuration, likewise.
     layer_decay (float): A further factor on the learning rate of every encoder layer below the
@@ -103,6 +105,7 @@ def create_msvse_model(
             "get_spans": get_spans,
             "settings": settings,
             "max_view_words": max_view_words,
+            "normalize_urls": normalize_urls,
             "dropout_rate": 0.1,
             "types": [],
             "region_dim": 1,
@@ -154,6 +157,7 @@ def forward(
         network.config,
         max_length=network.encoder.max_length,
         max_view_words=model.attrs["max_view_words"],
+        normalize_urls=model.attrs["normalize_urls"],
     )
     return shim(collate(posts), is_train)
 

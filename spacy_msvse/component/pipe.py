@@ -353,11 +353,12 @@ class MsvseNer(Requests, TrainablePipe):
         `max_batch_tokens` at most; no empty Docs."""
         filled = [row for row, doc in enumerate(docs) if len(doc)]
         if len(filled) > 1:  # a post alone need not be tokenised twice
-            tokenizer, views = (
+            pieces = count_pieces(
                 get_shim(self.model).tokenizer,
+                [docs[row] for row in filled],
                 network_config(self.model).joint_views,
+                self.model.attrs["normalize_urls"],
             )
-            pieces = count_pieces(tokenizer, [docs[row] for row in filled], views)
             by_pieces = sorted(zip(pieces, filled, strict=True), key=itemgetter(0), reverse=True)
             filled = [row for _, row in by_pieces]
         rows: list[int] = []

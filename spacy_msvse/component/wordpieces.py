@@ -4,6 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from spacy.tokens import Doc, Span
+
+#: What a URL is read as where URLs are normalised: all tokenizers know the word.
+URL_WORD = "http"
+
 
 class Encoding(Protocol):
     """The word pieces of a text, or of a text and a second one behind it: what both kinds of
@@ -39,6 +44,22 @@ class SlowEncoding:
         """Keep the first pieces, in place."""
         for values in (self.ids, self.type_ids, self.word_ids):
             del values[max_length:]
+
+
+def words_to_encode(tokens: Doc | Span, normalize_urls: bool) -> list[str]:
+    """The texts of tokens, as the encoder is to read them.
+
+    tokens (Doc or Span): The tokens.
+    normalize_urls (bool): Read every token that starts with http:// or https:// as one known word.
+        Shortened links are random letters in a dozen word pieces, and say nothing.
+    RETURNS (list): A text for each token.
+    """
+    texts = [token.text for token in tokens]
+    if not normalize_urls:
+        return texts
+    return [
+        URL_WORD if text[:8].lower().startswith(("http://", "https://")) else text for text in texts
+    ]
 
 
 def encode_words(

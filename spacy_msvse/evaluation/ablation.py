@@ -71,7 +71,11 @@ MATRICES: dict[str, dict[str, Settings]] = {
         "without_visual_classifier": {"model.visual_classifier": False},
         "without_prefixes": WITHOUT_PREFIXES,
     },
-    "deviations": {"without_shared_layers": {"model.shared_depth": 0.0}},
+    "deviations": {
+        "without_shared_layers": {"model.shared_depth": 0.0},
+        "urls_in_full": {"model.normalize_urls": False},
+        "paper": {"model.shared_depth": 0.0, "model.normalize_urls": False},
+    },
     "reconstruction": {
         "view_layers_2": {"model.view_layers": 2},
         "prefix_length_8": {"model.prefix_length": 8},

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, BertTokenizer
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.model import get_shim
-from spacy_msvse.component.wordpieces import encode_words
+from spacy_msvse.component.wordpieces import URL_WORD, encode_words, words_to_encode
 
 from ..tiny import ambiguous_examples, picture, save_bertweet, tiny_pipeline, train
 
@@ -86,6 +86,30 @@ def test_unusual_tokens_are_one_token_each(trained, word):
     assert [token.text for token in doc] == ["saw", word, "jordan"]
     doc = trained(make_doc(trained, f"saw {word} jordan"))
     assert doc.text == f"saw {word} jordan"
+
+
+def test_a_url_is_read_as_one_word_and_stays_a_token(trained):
+    doc = Doc(trained.vocab, words=["jordan", "https://t.co/x1Y2", "HTTP://nice", "http", "t.co/x"])
+    assert words_to_encode(doc, True) == ["jordan", URL_WORD, URL_WORD, "http", "t.co/x"]
+    assert words_to_encode(doc[1:2], False) == ["https://t.co/x1Y2"]
+    assert [token.text for token in trained(doc)][1:3] == ["https://t.co/x1Y2", "HTTP://nice"]
+
+
+@pytest.mark.parametrize("normalize_urls", [True, False])
+def test_posts_that_differ_in_their_link_are_one_to_the_network_only_if_urls_are_normalised(
+    encoder, normalize_urls
+):
+    nlp = tiny_pipeline(encoder, model={"normalize_urls": normalize_urls})
+    train(nlp, ambiguous_examples(nlp), steps=1)
+    ner = nlp.get_pipe("msvse_ner")
+    docs = [
+        make_doc(nlp, ["saw", "jordan", link], image=picture("LOC"))
+        for link in ("http://t.co/x", "https://t.co/zzzzzz")
+    ]
+    same = [np.array_equal(*ner.label_marginals(docs))]
+    ner.from_bytes(ner.to_bytes())
+    same.append(np.array_equal(*ner.label_marginals(docs)))
+    assert same == [normalize_urls] * 2
 
 
 def test_bertweet_whose_tokenizer_is_slow_trains_and_is_saved(encoder, tmp_path):
