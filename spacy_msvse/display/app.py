@@ -19,8 +19,8 @@ from spacy_msvse.component.sources import set_image_root
 from spacy_msvse.corpus.jsonl import make_post, read_rows
 from spacy_msvse.corpus.posts import Post
 from spacy_msvse.corpus.resume import dump_row, with_spans
-from spacy_msvse.display.card import PICTURE_SIDE, show_picture
 from spacy_msvse.display.look import Look
+from spacy_msvse.display.posts import PICTURE_SIDE, show_picture
 from spacy_msvse.display.render import load_template, render
 from spacy_msvse.vision.picture import PictureError, open_picture
 

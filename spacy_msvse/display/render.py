@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from spacy.tokens import Doc
 from spacy.util import is_in_jupyter
 
-from .card import make_card
 from .look import Look
+from .posts import show_post
 
 
 def render(
@@ -63,9 +63,9 @@ def stream(
     look = Look(options or {})
     # Several fragments may be embedded in one page, which then holds the names of all.
     prefix = "post" if page else f"msvse-{uuid4().hex[:8]}"
-    cards = (make_card(doc, look, image_root) for doc in docs)
+    posts = (show_post(doc, look, image_root) for doc in docs)
     template = load_template("posts.html")
-    yield from template.generate(page=page, cards=cards, look=look, prefix=prefix)
+    yield from template.generate(page=page, posts=posts, look=look, prefix=prefix)
 
 
 def load_template(name: str) -> Template:

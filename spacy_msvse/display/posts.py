@@ -48,7 +48,7 @@ class ShownRegion:
 
 
 @dataclass(frozen=True)
-class Card:
+class ShownPost:
     """A post as the page shows it.
 
     doc (Doc): The post, for what is shown as it stands.
@@ -65,13 +65,13 @@ class Card:
     unnamed: int
 
 
-def make_card(doc: Doc, look: Look, image_root: str | Path | None = None) -> Card:
+def show_post(doc: Doc, look: Look, image_root: str | Path | None = None) -> ShownPost:
     """Gather what a page shows of a post.
 
     doc (Doc): The post.
     look (Look): Tells which entities are highlighted.
     image_root (Path): The only folder to read pictures from; None allows any path.
-    RETURNS (Card): The card.
+    RETURNS (ShownPost): The post as it is shown.
     RAISES (TypeError): If it is not a Doc (MSVSE-E070).
     RAISES (ValueError): If a region is malformed (MSVSE-E071), or what was assigned as the picture
         is none (MSVSE-E008). A picture that cannot be read is no error.
@@ -81,7 +81,7 @@ def make_card(doc: Doc, look: Look, image_root: str | Path | None = None) -> Car
     regions = [_show_region(region) for region in doc._.image_regions or ()]
     named = [region for region in regions if region.label]
     picture = show_picture(picture_source(doc), image_root)
-    return Card(doc, _cut(doc, look), picture, named, len(regions) - len(named))
+    return ShownPost(doc, _cut(doc, look), picture, named, len(regions) - len(named))
 
 
 def _cut(doc: Doc, look: Look) -> list[tuple[str, Span | None]]:
