@@ -2,7 +2,7 @@
 pictures did. The answers are plain values of JSON types or arrays; no Doc is changed."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from ..gold import is_right
 from ..network.attention import recorded_attention
 from ..network.calibration import Judged, fit_temperature, log_loss
 from ..network.config import REGIONS
+from ..network.crf import Lattice
 from .batch import best_entities, find_entities
 from .posts import USED
 
@@ -41,10 +42,21 @@ class Labelling:
 
 @dataclass
 class Finding:
-    """What one pass says of a span: the type, and the probability of exactly this entity."""
+    """What one pass says of a span.
+
+    label (str): The type.
+    confidence (float): The probability of exactly this entity.
+    in_best_labelling (bool): Whether the pass finds the entity. False for one that the other pass
+        alone finds.
+    """
 
     label: str
     confidence: float
+    in_best_labelling: bool = True
+
+
+#: First token and token after the last of a span, to what is said of it.
+Findings = dict[tuple[int, int], Finding]
 
 
 @dataclass
@@ -56,7 +68,8 @@ class PictureEffect:
 
     start (int): The first token.
     end (int): The token after the last.
-    with_picture (Finding): With all views; None if the span is no entity then.
+    with_picture (Finding): With all views. Where no entity is found then: how probable that of the
+        other pass is.
     without_picture (Finding): Without any view, given tags and captions included; likewise.
     attention (dict): View to the share of the words' attention that its prefixes got: a mean over
         words, heads and the encoder layers with prefixes. The rest went to the text, and to the
@@ -67,8 +80,8 @@ class PictureEffect:
 
     start: int
     end: int
-    with_picture: Finding | None
-    without_picture: Finding | None
+    with_picture: Finding
+    without_picture: Finding
     attention: dict[str, float]
     regions: list[float]
 
@@ -156,18 +169,23 @@ class Requests:
         """
         docs = list(docs)
         network = self.require_network()
-        blind = self.find(docs, masked=network.config.views)
         answers: list[list[PictureEffect]] = [[] for _ in docs]
         with recorded_attention(network) as record:
-            for rows, posts, outputs in self.run(docs):
-                seeing = self.decode(posts, outputs)
-                weights = {v: paid.cpu().numpy() for batch in record for v, paid in batch.items()}
+            # Both passes cut the same Docs into the same batches.
+            passes = zip(self.run(docs), self.run(docs, masked=network.config.views), strict=True)
+            for (rows, posts, outputs), (_, blind_posts, blind_outputs) in passes:
+                seeing = findings(self.decode(posts, outputs))
+                blind = findings(self.decode(blind_posts, blind_outputs))
+                add_missing(seeing, blind, self.lattice(outputs), self.labels)
+                add_missing(blind, seeing, self.lattice(blind_outputs), self.labels)
+                # Of the two batches, the first is the one with views.
+                weights = {v: paid.cpu().numpy() for v, paid in record[0].items()} if record else {}
                 record.clear()
                 for index, (row, post) in enumerate(zip(rows, posts, strict=True)):
                     paid = {v: w[index] for v, w in weights.items() if post.status[v] == USED}
                     if REGIONS in paid and post.boxes is not None:
                         paid[REGIONS] = paid[REGIONS][:, : len(post.boxes)]
-                    answers[row] = compare(seeing[index], blind[row], paid)
+                    answers[row] = compare(seeing[index], blind[index], paid)
         return answers
 
     def calibrate(  # type: ignore[misc]
@@ -209,29 +227,61 @@ class Requests:
         )
 
 
-def compare(
-    seeing: "Prediction", blind: "Prediction", attention: Mapping[str, np.ndarray]
-) -> list[PictureEffect]:
-    """Compare what two passes over a post found.
+def findings(predictions: Iterable["Prediction"]) -> list[Findings]:
+    """RETURNS (list): What was found in each post, by span."""
+    return [
+        {(start, end): Finding(label, p) for start, end, label, p in prediction.entities}
+        for prediction in predictions
+    ]
 
-    seeing (Prediction): With all views.
-    blind (Prediction): Without any.
+
+def add_missing(
+    found: Sequence[Findings], others: Sequence[Findings], lattice: Lattice, types: Sequence[str]
+) -> None:
+    """Add how probable those entities are that another pass found. One that just falls short of the
+    best labelling is something else than one that is out of the question.
+
+    found (Sequence): What a pass found in each post, to be added to.
+    others (Sequence): What the other pass found.
+    lattice (Lattice): The scores of the pass.
+    types (Sequence[str]): The entity types.
+    """
+    missing = [
+        (row, span, other.label)
+        for row, (here, there) in enumerate(zip(found, others, strict=True))
+        for span, other in there.items()
+        if span not in here
+    ]
+    columns = torch.tensor(
+        [(row, start, end - 1, types.index(label)) for row, (start, end), label in missing],
+        dtype=torch.long,
+        device=lattice.mask.device,
+    )
+    with torch.inference_mode():
+        probabilities = lattice.span_log_probabilities(*columns.view(-1, 4).T).exp().tolist()
+    for (row, span, label), p in zip(missing, probabilities, strict=True):
+        found[row][span] = Finding(label, min(p, 1.0), in_best_labelling=False)
+
+
+def compare(
+    seeing: Findings, blind: Findings, attention: Mapping[str, np.ndarray]
+) -> list[PictureEffect]:
+    """Compare what two passes over a post say of the same spans.
+
+    seeing (dict): With all views.
+    blind (dict): Without any.
     attention (Mapping): View to float of shape (T, V): what each token pays to its vectors.
     RETURNS (list): The effects, in the order of the text.
     """
-    with_picture, without_picture = (
-        {(start, end): Finding(label, p) for start, end, label, p in prediction.entities}
-        for prediction in (seeing, blind)
-    )
     effects = []
-    for start, end in sorted(with_picture.keys() | without_picture.keys()):
+    for start, end in sorted(seeing):
         paid = {view: weights[start:end].mean(axis=0) for view, weights in attention.items()}
         effects.append(
             PictureEffect(
                 start,
                 end,
-                with_picture.get((start, end)),
-                without_picture.get((start, end)),
+                seeing[start, end],
+                blind[start, end],
                 attention={view: float(weights.sum()) for view, weights in paid.items()},
                 regions=paid[REGIONS].tolist() if REGIONS in paid else [],
             )

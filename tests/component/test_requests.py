@@ -11,7 +11,7 @@ from spacy.training import Example
 from spacy_msvse import make_doc
 from spacy_msvse.evaluation.scores import entity_scores
 
-from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
+from ..tiny import COLOURS, NAMES, ambiguous_examples, entities, picture, tiny_pipeline, train
 from .test_serialization import answers, via_bytes, via_disk, via_pickle
 
 
@@ -229,18 +229,41 @@ def test_explaining_changes_no_doc_and_can_be_written_as_json(trained):
     assert json.loads(json.dumps(written)) == written
 
 
-def test_a_span_that_only_one_pass_finds_is_told_too(copy):
-    component = ner(copy)
-    doc = make_doc(copy, "saw jordan today", image=picture("PER"))
-    find = component.find
-    component.find = lambda docs, masked: [
-        type(found)([(0, 1, "LOC", 0.5)], post=found.post) for found in find(docs, masked=masked)
-    ]
-    ((only_without, only_with),) = component.explain_pictures([doc])
-    assert only_without.with_picture is None
-    assert asdict(only_without.without_picture) == {"label": "LOC", "confidence": 0.5}
-    assert only_with.with_picture.label == "PER"
-    assert only_with.without_picture is None
+def test_a_span_that_only_one_pass_finds_is_told_with_its_probability_in_the_other(encoder):
+    """Here a name is an entity only beside a picture. Of the other pass the finding is what all its
+    labellings together say, just as of the best one."""
+    nlp = tiny_pipeline(encoder)
+    blind = [Example.from_dict(make_doc(nlp, f"saw {name} today"), {}) for name in NAMES]
+    for example in blind:
+        example.reference.set_ents([], default="outside")
+    train(nlp, ambiguous_examples(nlp) + 3 * blind)
+    doc, bare = make_doc(nlp, "saw jordan today", image=picture("PER")), nlp("saw jordan today")
+    assert not bare.ents
+    ((effect,),) = ner(nlp).explain_pictures([doc])
+    assert effect.with_picture.in_best_labelling
+    assert effect.without_picture.label == effect.with_picture.label == "PER"
+    assert not effect.without_picture.in_best_labelling
+    (labellings,) = ner(nlp).best_labellings([nlp.make_doc(bare.text)], 1000)
+    holding = [x.probability for x in labellings if (1, 2, "PER") in x.entities]
+    assert 0 < effect.without_picture.confidence < 0.5
+    assert effect.without_picture.confidence == pytest.approx(sum(holding), rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_effects_do_not_depend_on_how_posts_are_batched(copy, size):
+    docs = [*posts(copy), *posts(copy, "saw florence again and amazon today")]
+    expected = [effect for doc in docs for effect in ner(copy).explain_pictures([doc])[0]]
+    ner(copy).max_batch_tokens = size
+    found = [effect for effects in ner(copy).explain_pictures(docs) for effect in effects]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.start, one.end) == (other.start, other.end)
+        for mine, theirs in (
+            (one.with_picture, other.with_picture),
+            (one.without_picture, other.without_picture),
+        ):
+            assert (mine.label, mine.in_best_labelling) == (theirs.label, theirs.in_best_labelling)
+            assert mine.confidence == pytest.approx(theirs.confidence, abs=1e-5)
+        assert one.attention == pytest.approx(other.attention, abs=1e-5)
 
 
 def test_a_pipeline_without_views_has_no_effects_to_tell(encoder):
