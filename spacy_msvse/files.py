@@ -1,11 +1,27 @@
 """Files that are whole or not there, and damage that is called by its name."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import Errors
+
+
+@contextmanager
+def replaced_when_done(path: Path) -> Iterator[Path]:
+    """Write to a file beside, which takes the other's place only once it is complete.
+
+    path (Path): The file.
+    YIELDS (Path): The file beside, which is gone afterwards, whatever happens.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -14,9 +30,8 @@ def write_whole(path: Path, content: bytes) -> None:
     path (Path): The file.
     content (bytes): What to write.
     """
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    with replaced_when_done(path) as beside:
+        beside.write_bytes(content)
 
 
 def read_whole(path: Path) -> bytes:

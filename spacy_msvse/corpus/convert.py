@@ -1,10 +1,8 @@
 """Convert files of posts into the `.spacy` files that pipelines are trained on."""
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
 from ..errors import Errors
+from ..files import replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import find_description, read_captions, read_tags
@@ -183,8 +182,8 @@ def convert(
         raise BadRowsError(input_path, bad_rows)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _replace_when_done(output_path) as docs_file,
-        _replace_when_done(Path(f"{output_path}.json")) as report_file,
+        replaced_when_done(output_path) as docs_file,
+        replaced_when_done(Path(f"{output_path}.json")) as report_file,
     ):
         doc_bin.to_disk(docs_file)
         srsly.write_json(report_file, report.to_json())
@@ -207,14 +206,3 @@ def _find_picture(post: Post, image_root: str | Path | None) -> bool | None:
 
         return resolve_picture_path(post.image, image_root).is_file()
     return post.image is not None
-
-
-@contextmanager
-def _replace_when_done(path: Path) -> Iterator[Path]:
-    """Write to a file beside, which takes the other's place only once it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
