@@ -53,7 +53,19 @@ _SIXTEEN_BIT_WHITE = 65535
 
 
 class PictureError(ValueError):
-    """A picture that cannot or must not be read. The message names it and says why."""
+    """A picture that cannot or must not be read. The message names it and says why.
+
+    message (str): The message.
+    reason (str): Why, without the picture's folder or any other; by default, the message.
+    """
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
+
+
+def _unreadable(name: str, reason: str) -> PictureError:
+    return PictureError(Errors.E020.format(name=name, reason=reason), reason)
 
 
 def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
@@ -66,16 +78,17 @@ def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
     """
     shown = picture_name(name)
     if _URL.match(name):
-        raise PictureError(Errors.E022.format(name=shown))
+        raise PictureError(Errors.E022.format(name=shown), "it is a URL")
     if image_root is None:
         return Path(name)
     try:
         root = Path(image_root).resolve()
         path = (root / name).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
-        raise PictureError(Errors.E020.format(name=shown, reason=_reason(error))) from error
+        raise _unreadable(shown, _reason(error)) from error
     if not path.is_relative_to(root):
-        raise PictureError(Errors.E021.format(name=shown, root=image_root))
+        message = Errors.E021.format(name=shown, root=image_root)
+        raise PictureError(message, "it lies outside the picture folder")
     return path
 
 
@@ -223,14 +236,14 @@ def _open_stream(
                 raise OSError("it is not a file")
             stream = path.open("rb")
         except (OSError, ValueError) as error:
-            raise PictureError(Errors.E020.format(name=name, reason=_reason(error))) from error
+            raise _unreadable(name, _reason(error)) from error
         size = os.fstat(stream.fileno()).st_size
     with stream:
         if size == 0:
-            raise PictureError(Errors.E020.format(name=name, reason="it is empty"))
+            raise _unreadable(name, "it is empty")
         if size > max_bytes:
             reason = f"it has {size} bytes, more than the limit of {max_bytes}"
-            raise PictureError(Errors.E020.format(name=name, reason=reason))
+            raise _unreadable(name, reason)
         yield stream
 
 
@@ -239,10 +252,11 @@ def _fetch(url: str, fetch: Fetcher) -> bytes:
     try:
         data = fetch(url)
     except Exception as error:  # fetchers are anybody's
-        raise PictureError(Errors.E056.format(name=name, reason=_reason(error))) from error
+        reason = _reason(error)
+        raise PictureError(Errors.E056.format(name=name, reason=reason), reason) from error
     if not isinstance(data, bytes):
         reason = f"`fetch` returned a {type(data).__name__}, not bytes"
-        raise PictureError(Errors.E056.format(name=name, reason=reason))
+        raise PictureError(Errors.E056.format(name=name, reason=reason), reason)
     return data
 
 
@@ -261,7 +275,7 @@ def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[ImageF
             yield image
     except Exception as error:  # on damaged files Pillow raises nearly anything
         reason = metered.problem or _reason(error)
-        raise PictureError(Errors.E020.format(name=name, reason=reason)) from error
+        raise _unreadable(name, reason) from error
 
 
 class _Metered:
@@ -361,4 +375,6 @@ def _reason(error: Exception) -> str:
         return f"it is not a picture of a known format ({', '.join(FORMATS)})"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, RuntimeError) and "loop" in str(error):  # pathlib's, before Python 3.13
+        return "its links lead round in a loop"
     return str(error) or type(error).__name__

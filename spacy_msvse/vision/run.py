@@ -129,7 +129,7 @@ def extract_each(
                 found += extractor.extract_prepared([one])
             except Exception as cause:
                 reason = str(cause) or type(cause).__name__
-                found.append(PictureError(Errors.E061.format(name=name, reason=reason)))
+                found.append(PictureError(Errors.E061.format(name=name, reason=reason), reason))
         if not proven and all(isinstance(one, PictureError) for one in found):
             raise error
         return found
