@@ -19,7 +19,7 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ..component.posts import UNREADABLE
-from ..component.sources import set_image_root
+from ..component.sources import ignore_missing_images, set_image_root
 from ..corpus.folder import read_folder
 from ..corpus.jsonl import make_post, read_rows
 from ..corpus.resume import dump_row, kept_values, skip_written, with_spans
@@ -89,9 +89,10 @@ def annotate_cli(
 ) -> None:
     """Find the entities of many posts: rows of JSONL in, the same rows with "spans" out.
 
-    Each span has a "score", the probability that it is right. What else was in a row stays in it,
-    and rows keep their order. A row that cannot be used, and one whose picture cannot be read, says
-    why under "error". Killed and run again with the same arguments, it goes on where it was.
+    Each span has a "score", its probability by the pipeline: after `calibrate`, how often such
+    spans are right. What else was in a row stays in it, and rows keep their order. A row that
+    cannot be used, and one whose picture cannot be read, says why under "error". Killed and run
+    again with the same arguments, it goes on where it was.
     """
     if input_path != PIPE and not input_path.exists():
         msg.fail(Errors.E033.format(path=input_path), exits=1)
@@ -109,11 +110,10 @@ def annotate_cli(
     setup_gpu(gpu_id, silent=True)
     nlp = spacy.load(model)
     set_image_root(nlp, image_root)
+    ignore_missing_images(nlp)  # the row says it
     for _, component in nlp.pipeline:
-        if hasattr(component, "on_missing_image"):
-            component.on_missing_image = "ignore"  # type: ignore[attr-defined]  # the row says it
-            if min_confidence is not None:
-                component.min_confidence = min_confidence  # type: ignore[attr-defined]
+        if min_confidence is not None and hasattr(component, "min_confidence"):
+            component.min_confidence = min_confidence
     annotated = annotate(nlp, rows, image_root=image_root, n_process=n_process)
     shown = sys.stderr.isatty()
     can_be_read_twice = input_path.is_file() or input_path.is_dir()

@@ -16,6 +16,16 @@ def set_image_root(nlp: Language, path: Path | None) -> None:
             component.image_root = path
 
 
+def ignore_missing_images(nlp: Language) -> None:
+    """Let no picture that cannot be read end a run; for a caller that tells of it otherwise.
+
+    nlp (Language): The pipeline.
+    """
+    for _, component in nlp.pipeline:
+        if hasattr(component, "on_missing_image"):
+            component.on_missing_image = "ignore"
+
+
 def set_feature_store(nlp: Language, path: Path) -> None:
     """Let every component that looks at pictures read a store and fill it.
 
