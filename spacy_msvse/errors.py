@@ -170,6 +170,10 @@ class Errors:
         "[MSVSE-E071] {region!r} is not a region. `doc._.image_regions` must hold tuples of "
         "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
     )
+    E072 = (
+        "[MSVSE-E072] `render` needs as many lists of effects as Docs. Give what "
+        "`explain_pictures` returned for the same Docs."
+    )
 
     E075 = (
         "[MSVSE-E075] The page is made with the package `streamlit`, which is not installed. "

@@ -13,15 +13,13 @@ from typing import Any
 import spacy
 import streamlit as st
 from spacy.language import Language
-from spacy.tokens import Doc
 
 from spacy_msvse.component.sources import set_image_root
 from spacy_msvse.corpus.jsonl import make_post, read_rows
 from spacy_msvse.corpus.posts import Post
 from spacy_msvse.corpus.resume import dump_row, with_spans
-from spacy_msvse.display.look import Look
 from spacy_msvse.display.posts import PICTURE_SIDE, show_picture
-from spacy_msvse.display.render import load_template, render
+from spacy_msvse.display.render import explain, load_template, render
 from spacy_msvse.vision.picture import PictureError, open_picture
 
 TITLE = "Entities in posts with pictures"
@@ -135,24 +133,27 @@ def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]
     """
     gallery: list[tuple[Shown, str]] = []
     template = load_template("tile.html")
+    # Any one will do: a post without tokens has none in the pipeline either.
+    tokenizer = spacy.blank("xx")
     for row in read_rows(path):
         if len(gallery) == GALLERY_SIZE:
             break
         try:
             post = make_post(row)
+            post.entities = None
+            text = post.to_doc(tokenizer).text
         except ValueError:
             continue
-        post.entities = None
         picture = show_picture(post.image, image_root, TILE_SIDE)
         if picture is None or not picture.problem:
-            text = post.text if isinstance(post.text, str) else " ".join(post.text)
-            tile = template.render(picture=picture, text=text, number=len(gallery) + 1)
+            number = len(gallery) + 1
+            tile = template.render(post=post, text=text, picture=picture, number=number)
             gallery.append((Shown(post, row.values), tile))
     return gallery
 
 
 def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None) -> None:
-    """Read a post and show what was found, with and without its picture.
+    """Read a post and show what was found, with and without its picture, tags and caption.
 
     nlp (Language): The pipeline.
     lock (Lock): Held while it is used: it is not made for several threads.
@@ -166,32 +167,22 @@ def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None
         st.error("The picture cannot be read. Choose another one, or none.")
         st.text(str(error))
         return
-    # A zone's words are forgotten: no text of a user stays in the vocabulary.
-    with st.spinner("The post is being read"), lock, nlp.memory_zone():
-        doc = nlp(shown.post.to_doc(nlp))
-        doc.user_data["title"] = "What was found"
-        answer = render(doc, jupyter=False, image_root=image_root)
-        comparison = compare(nlp, doc)
-        row = dump_row(with_spans(shown.values, doc))
+    try:
+        # A zone's words are forgotten: no text of a user stays in the vocabulary.
+        with st.spinner("The post is being read"), lock, nlp.memory_zone():
+            doc = nlp(shown.post.to_doc(nlp))
+            doc.user_data["title"] = "What was found"
+            effects = explain(nlp, [doc])
+            answer = render(doc, jupyter=False, image_root=image_root, effects=effects)
+            status = load_template("status.html").render(ents=doc.ents)
+            row = dump_row(with_spans(shown.values, doc))
+    except ValueError as error:
+        st.error("The post cannot be read.")
+        st.text(str(error))
+        return
+    st.html(status)
     st.html(answer)
-    if comparison is not None:
-        st.html(comparison)
     st.download_button("Download as JSON", row, "post.json", "application/json", on_click="ignore")
-
-
-def compare(nlp: Language, doc: Doc) -> str | None:
-    """Show what the picture did.
-
-    nlp (Language): The pipeline.
-    doc (Doc): The post, as it left the pipeline.
-    RETURNS (str): HTML; None if no picture was read.
-    """
-    if "used" not in (doc._.image_status or {}).values():
-        return None
-    component = next(pipe for _, pipe in nlp.pipeline if hasattr(pipe, "explain_pictures"))
-    (effects,) = component.explain_pictures([doc])
-    template = load_template("comparison.html")
-    return template.render(doc=doc, effects=effects, look=Look({}), id="msvse-comparison")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """`python -m spacy msvse render`: posts in, one page out."""
 
+import re
+
 import spacy
 import srsly
 from spacy.cli._util import app
 from spacy.training import Example
 from typer.testing import CliRunner
 
-import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
+import spacy_msvse.cli.render
 from spacy_msvse import make_doc
 
 from ..display.posts import Markup
@@ -50,12 +52,43 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_shown(tmp_path):
 
 def test_pictures_are_read_from_the_folder_of_the_posts_alone(tmp_path):
     html, _ = render(tmp_path, "-")
-    assert "[MSVSE-E021]" in html
+    assert "outside.png: it lies outside the picture folder" in html
 
 
 def test_another_folder_of_pictures_can_be_named(tmp_path):
     html, _ = render(tmp_path, "-", "--image-root", str(tmp_path))
-    assert "a.png&#39; cannot be read" in html
+    assert "a.png: No such file or directory" in html
+
+
+def test_a_picture_that_cannot_be_read_ends_no_run(tmp_path, trained):
+    """Not even of a pipeline that is told to stop there, such as this one."""
+    html, _ = render(tmp_path, trained)
+    assert html.count("<article") == 4
+    assert "outside.png: it lies outside the picture folder" in html
+
+
+def test_both_labels_and_both_confidences_stand_on_the_page_unless_declined(tmp_path, trained):
+    html, _ = render(tmp_path, trained)
+    text = " ".join(Markup(html).text.split())
+    assert "With and without picture, tags and caption" in text
+    assert re.search(r"Words With Without jordan PER \d+% (PER|LOC|ORG) \d+%", text)
+    (tmp_path / "again").mkdir()
+    html, _ = render(tmp_path / "again", trained, "--no-effects")
+    assert "jordan" in html
+    assert "With and without" not in html
+
+
+def test_a_run_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
+    def fail(*arguments, **settings):
+        yield "half a page"
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(spacy_msvse.cli.render, "stream", fail)
+    posts, output = tmp_path / "posts.jsonl", tmp_path / "out" / "page.html"
+    srsly.write_jsonl(posts, ROWS)
+    result = CliRunner().invoke(app, ["msvse", "render", "-", str(posts), str(output)])
+    assert str(result.exception) == "the disk is full"
+    assert not list(output.parent.iterdir())
 
 
 def test_a_pipeline_reads_the_pictures_and_its_entities_take_the_files_place(tmp_path):

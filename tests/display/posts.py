@@ -9,6 +9,7 @@ from PIL import Image
 from spacy.tokens import Doc, SpanGroup
 
 from spacy_msvse import make_doc
+from spacy_msvse.component.requests import Finding, PictureEffect
 
 HOSTILE = "\"'><script>document.title='run'; alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
 
@@ -48,6 +49,15 @@ def full_post(nlp) -> Doc:
     doc._.image_status = {"regions": "used", "tags": "used", "caption": "masked"}
     doc._.visual_entities = {"regions": {"LOC": 0.25, "PER": 0.875}, "tags": {"PER": 0.5}}
     return annotate(doc, [(0, 1, "PER", 0.92), (2, 3, "LOC", 0.71)])
+
+
+def effect(start: int, end: int, with_picture, without_picture, **attention) -> PictureEffect:
+    """What `explain_pictures` tells: two findings, and shares of the attention; regions one by
+    one."""
+    regions = attention.pop("regions", [])
+    shares = {"regions": sum(regions), **attention} if regions else attention
+    findings = (Finding(*with_picture), Finding(*without_picture))
+    return PictureEffect(start, end, *findings, attention=shares, regions=regions)
 
 
 def hostile_post(nlp, image: str | bytes | None = None) -> Doc:

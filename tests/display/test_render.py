@@ -8,15 +8,17 @@ import types
 
 import numpy as np
 import pytest
+import spacy
 import srsly
 from PIL import Image
 from spacy.tokens import Doc, DocBin
 
 import spacy_msvse
 from spacy_msvse import make_doc, render
-from spacy_msvse.display.render import stream
+from spacy_msvse.display.render import pair, stream
 
-from .posts import HOSTILE, Markup, annotate, full_post, hostile_post, jpeg
+from ..tiny import picture
+from .posts import HOSTILE, Markup, annotate, effect, full_post, hostile_post, jpeg
 
 
 def words(html: str) -> str:
@@ -103,12 +105,14 @@ def test_hostile_text_stays_text(nlp, tmp_path, page):
     path = tmp_path / "\"><svg onload=alert(1)>'.jpg"
     path.write_bytes(jpeg())
     docs = [hostile_post(nlp), hostile_post(nlp, image=str(path)), hostile_post(nlp, image="<b>")]
-    html = render(docs, page=page)
+    effects = [[effect(1, 2, (HOSTILE, 0.5), (HOSTILE, 0.1, False), regions=[0.1])]] * 3
+    html = render(docs, page=page, effects=effects)
     markup = Markup(html)
     assert {tag for tag, _ in markup.tags} <= {
         *("html", "head", "meta", "title", "style", "body", "main", "div", "article", "span", "a"),
         *("h1", "h2", "h3", "p", "mark", "figure", "img", "figcaption", "strong", "small"),
-        *("ol", "ul", "li", "dl", "dt", "dd"),
+        *("ol", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td"),
+        *("details", "summary", "bdi"),
     }
     assert not [name for _, attrs in markup.tags for name in attrs if name.startswith("on")]
     # Word, label, tag, region and the rest are all there, as they were.
@@ -124,7 +128,7 @@ def test_nothing_is_loaded_and_no_link_leads_out(nlp):
     assert all(link["href"].startswith("#") for link in markup.all("a"))
     assert all(image["src"].startswith("data:image/jpeg;base64,") for image in markup.all("img"))
     assert not re.search(r"url\(|@import", html)
-    assert "is a URL. None is fetched" in markup.text
+    assert "picture.jpg: it is a URL" in markup.text
     policy = next(m["content"] for m in markup.all("meta") if "http-equiv" in m)
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "script" not in policy
@@ -152,8 +156,11 @@ def test_pictures_outside_image_root_are_not_read(nlp, tmp_path):
     (tmp_path / "secret.jpg").write_bytes(jpeg())
     doc = make_doc(nlp, "hello", image="../secret.jpg")
     html = render(doc, image_root=tmp_path / "inside")
-    assert "MSVSE-E021" in words(html)
+    assert "secret.jpg: it lies outside the picture folder." in words(html)
     assert not Markup(html).all("img")
+    # Pages are passed on: what folders there are is nobody's business.
+    assert "../" not in html
+    assert str(tmp_path) not in html
 
 
 @pytest.mark.parametrize("image", [b"", None])
@@ -161,12 +168,20 @@ def test_a_post_without_picture_says_so(nlp, image):
     assert "This post has no picture." in words(render(make_doc(nlp, "hello", image=image)))
 
 
-@pytest.mark.parametrize("image", [b"no picture", jpeg()[:200], "missing.jpg"])
-def test_a_picture_that_cannot_be_read_says_why(nlp, image):
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (b"no picture", "it is not a picture of a known format"),
+        (jpeg()[:200], "Truncated File Read."),
+        ("/srv/secret/missing.jpg", "missing.jpg: No such file or directory."),
+    ],
+)
+def test_a_picture_that_cannot_be_read_says_why_and_not_where_it_lies(nlp, image, why):
     doc = full_post(nlp)
     doc._.image = image
     html = render(doc)
-    assert "The picture cannot be shown. [MSVSE-E020]" in words(html)
+    assert f"The picture cannot be shown. {why}" in words(html)
+    assert "/srv" not in html
     # The regions are listed all the same, without a link to a box that is not there.
     assert "person 93%" in words(html)
     assert not Markup(html).all("a")
@@ -219,7 +234,7 @@ def test_text_can_be_read_on_any_colour(nlp, background, ink):
     assert Markup(html).all("mark")[0]["style"] == f"background: {background}; color: {ink}"
 
 
-# Page, fragment, notebook
+# Page, fragment
 
 
 def test_a_fragment_styles_nothing_but_itself(nlp):
@@ -285,10 +300,105 @@ def test_posts_are_rendered_as_they_come(nlp):
             asked.append(number)
             yield make_doc(nlp, f"post number {number}")
 
-    for piece in stream(docs(), page=True):
+    for piece in stream(pair(docs(), None), page=True):
         if "post number 0" in piece:
             break
     assert asked == [0]
+
+
+# What the picture changed
+
+
+def test_both_labels_and_both_confidences_stand_on_the_page(nlp):
+    effects = [[effect(0, 1, ("PER", 0.92), ("LOC", 0.55))]]
+    text = words(render(full_post(nlp), effects=effects))
+    assert "With and without picture and tags" in text
+    assert "Words With Without Jordan PER 92% LOC 55%" in text
+
+
+def test_an_entity_of_one_pass_alone_is_none_in_the_other_however_close(nlp):
+    effects = [
+        [
+            effect(0, 1, ("PER", 0.92), ("PER", 0.49, False)),
+            effect(2, 3, ("LOC", 0.001, False), ("LOC", 0.6)),
+        ]
+    ]
+    text = words(render(full_post(nlp), effects=effects))
+    assert "Jordan PER 92% no entity PER 49%" in text
+    assert "Amman no entity LOC 0% LOC 60%" in text
+
+
+def test_what_was_taken_away_is_called_by_its_name(nlp):
+    """A caption that stands alone is no picture."""
+    doc = make_doc(nlp, "saw Jordan", caption="a waterfall")
+    doc._.image_status = {"regions": "absent", "tags": "absent", "caption": "used"}
+    effects = [[effect(1, 2, ("LOC", 0.9), ("PER", 0.6), caption=0.125)]]
+    text = words(render(doc, effects=effects))
+    assert "This post has no picture." in text
+    assert "With and without caption" in text
+    doc._.image_status = {"regions": "used", "tags": "used", "caption": "used"}
+    assert "With and without picture, tags and caption" in words(render(doc, effects=effects))
+
+
+def test_a_post_of_which_the_text_alone_was_read_is_not_compared(nlp):
+    doc = make_doc(nlp, "saw Jordan")
+    doc._.image_status = {"regions": "absent", "caption": "masked"}
+    html = render(doc, effects=[[effect(1, 2, ("LOC", 0.9), ("LOC", 0.9))]])
+    assert not Markup(html).all("table")
+
+
+def test_each_region_has_its_share_of_the_attention_the_largest_first(nlp):
+    doc = full_post(nlp)
+    doc._.image_regions = [*doc._.image_regions, ("", 0.0, 0.25, 0.5, 0.5, 1.0)]
+    shares = [0.03, 0.05, 0.0199]
+    effects = [[effect(0, 1, ("PER", 0.9), ("PER", 0.8), regions=shares, tags=0.25)]]
+    text = words(render(doc, effects=effects))
+    assert "Jordan regions 10.0% tags 25.0%" in text
+    places = [
+        text.index(part)
+        for part in (
+            "Region 2 street: 5.0%",
+            "Region 1 person: 3.0%",
+            "Region 3, 25 to 50% across, 50 to 100% down: 2.0%",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_shares_of_regions_that_nobody_told_have_their_numbers(nlp):
+    doc = full_post(nlp)
+    doc._.image_regions = None
+    effects = [[effect(0, 1, ("PER", 0.9), ("PER", 0.8), regions=[0.1, 0.2])]]
+    assert "Region 2: 20.0% Region 1: 10.0%" in words(render(doc, effects=effects))
+
+
+def test_the_chosen_labels_are_compared_alone(nlp):
+    effects = [[effect(0, 1, ("PER", 0.9), ("PER", 0.8)), effect(2, 3, ("LOC", 0.9), ("LOC", 0.8))]]
+    html = render(full_post(nlp), options={"ents": ["PER"]}, effects=effects)
+    assert "LOC" not in words(html)
+
+
+@pytest.mark.parametrize("effects", [[], [[], []]])
+def test_effects_of_other_posts_are_a_coded_error(nlp, effects):
+    with pytest.raises(ValueError, match="MSVSE-E072"):
+        render(full_post(nlp), effects=effects)
+
+
+def test_the_effects_that_the_component_tells_are_shown(trained):
+    component = (pipeline := spacy.load(trained)).get_pipe("msvse_ner")
+    docs = [
+        pipeline(make_doc(pipeline, "saw jordan today", image=picture(label)))
+        for label in ("PER", "LOC")
+    ]
+    effects = component.explain_pictures(docs)
+    text = words(render(docs, effects=effects))
+    for (told,) in effects:
+        cells = [f"{x.label} {x.confidence:.0%}" for x in (told.with_picture, told.without_picture)]
+        assert " ".join(["jordan", *cells]) in text
+    assert "With and without picture, tags and caption" in text
+
+
+# Notebook
 
 
 def test_a_notebook_displays_the_fragment(nlp, monkeypatch):
