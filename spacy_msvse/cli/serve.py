@@ -15,6 +15,9 @@ from ..errors import Errors
 from ..vision.picture import MAX_BYTES
 from . import app
 
+#: Bytes kept in memory beyond the limit: Streamlit reads 1 MiB on before it refuses an upload.
+SPARE_BYTES = 2 * 2**20
+
 
 @app.command("serve")
 def serve_cli(
@@ -59,7 +62,7 @@ def serve_cli(
     from starlette.formparsers import MultiPartParser
 
     # What is larger than this passes through a file in the temporary folder; by default, 1 MiB.
-    MultiPartParser.spool_max_size = MAX_BYTES
+    MultiPartParser.spool_max_size = MAX_BYTES + SPARE_BYTES
     if not is_package(model) and not Path(model).exists():
         msg.fail(Errors.E076.format(model=model), exits=1)
     settings = {

@@ -30,6 +30,9 @@ MAX_CHARACTERS = 5000
 #: Posts that the gallery shows.
 GALLERY_SIZE = 12
 
+#: How many of them stand side by side.
+GALLERY_COLUMNS = 3
+
 #: The longer side of a picture in the gallery, in pixels.
 TILE_SIDE = 320
 
@@ -114,9 +117,11 @@ def choose_example(path: Path, image_root: Path | None) -> Shown | None:
     RETURNS (Shown): The post that was just chosen, or None.
     """
     chosen = None
-    columns = st.columns(3)
     for index, (shown, tile) in enumerate(read_gallery(path, image_root)):
-        with columns[index % len(columns)]:
+        # Row by row, so that the order is kept on a phone and when read aloud.
+        if index % GALLERY_COLUMNS == 0:
+            columns = st.columns(GALLERY_COLUMNS)
+        with columns[index % GALLERY_COLUMNS]:
             st.html(tile)
             if st.button(f"Find entities in post {index + 1}"):
                 chosen = shown

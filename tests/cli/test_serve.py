@@ -8,7 +8,6 @@ from spacy.cli._util import app
 from typer.testing import CliRunner
 
 import spacy_msvse.cli.serve
-from spacy_msvse.vision.picture import MAX_BYTES
 
 pytest.importorskip("streamlit", reason="needs Streamlit")
 formparsers = pytest.importorskip("starlette.formparsers")
@@ -45,11 +44,6 @@ def test_the_page_is_for_this_machine_alone_and_tells_nobody(started, tmp_path):
         "--client.showErrorDetails=none",
     ):
         assert setting in arguments
-
-
-def test_no_upload_passes_through_a_file(started, tmp_path):
-    run(tmp_path)
-    assert formparsers.MultiPartParser.spool_max_size >= MAX_BYTES
 
 
 def test_address_and_port_can_be_chosen_and_the_browser_left_closed(started, tmp_path):

@@ -13,6 +13,7 @@ import spacy
 
 from spacy_msvse.cli.annotate import annotate
 from spacy_msvse.corpus.jsonl import read_rows
+from spacy_msvse.corpus.posts import Post
 
 from ..tiny import picture
 from .posts import HOSTILE, Markup
@@ -21,6 +22,9 @@ streamlit = pytest.importorskip("streamlit", reason="needs Streamlit")
 testing = pytest.importorskip("streamlit.testing.v1")
 
 APP = Path(spacy.util.get_package_path("spacy_msvse")) / "display" / "app.py"
+#: Bytes that a picture may have on the page that a browser sees.
+UPLOAD_LIMIT = 2 * 2**20
+
 MARKDOWN = "![x](https://example.org/x.png) :red[x] <b>x</b>"
 
 
@@ -35,7 +39,11 @@ def posts(tmp_path_factory):
         {"text": "saw jordan today", "image": "PER.png", "meta": {"by": "Zoë"}},
         {"text": "saw amazon today", "image": "../outside.png"},
         {"text": 3},
+        {"text": ""},
+        {"words": []},
         {"words": ["saw", HOSTILE, MARKDOWN]},
+        {"text": "saw amazon", "image": "PER.png", "tags": [HOSTILE], "caption": HOSTILE},
+        {"text": "saw phoenix", "image": "PER.png", "tags": ["red", "bird"]},
     ]
     (folder / "posts.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return folder / "posts.jsonl"
@@ -75,15 +83,44 @@ def words(markup: Markup) -> str:
 
 @pytest.mark.parametrize("label", ["PER", "LOC", "ORG"])
 def test_the_picture_decides_and_the_comparison_tells(page, label):
-    post, comparison = shown(hand_in(page(), "saw jordan today", "a.png", picture(label)))
+    status, post = shown(hand_in(page(), "saw jordan today", "a.png", picture(label)))
+    assert words(status) == f"1 entity found: jordan {label}."
+    assert status.attributes("role") == ["status"]
     assert f"saw jordan {label}" in words(post)
     assert len(post.all("img")) == 1
-    assert f"Words With it Without it jordan {label}" in words(comparison)
+    assert "With and without picture, tags and caption" in words(post)
+    assert f"Words With Without jordan {label}" in words(post)
 
 
 def test_without_a_picture_there_is_nothing_to_compare(page):
-    (post,) = shown(hand_in(page(), "saw jordan today"))
+    _, post = shown(hand_in(page(), "saw jordan today"))
     assert "This post has no picture." in words(post)
+    assert not post.all("table")
+
+
+def test_what_a_caption_did_is_not_credited_to_a_picture(page, tmp_path):
+    row = {"text": "saw jordan today", "caption": "a picture of red"}
+    (tmp_path / "posts.jsonl").write_text(json.dumps(row))
+    opened = page("--examples", tmp_path / "posts.jsonl", "--image-root", tmp_path)
+    opened.button[1].click()
+    _, _, post = shown(opened.run())
+    assert "This post has no picture." in words(post)
+    assert "With and without caption Words" in words(post)
+
+
+def test_an_error_of_the_pipeline_is_told_in_words_and_the_page_goes_on(page, monkeypatch):
+    opened = page()
+    with monkeypatch.context() as broken:
+        broken.setattr(Post, "to_doc", fail)
+        opened = hand_in(opened, "saw jordan today")
+    assert opened.error[0].value == "The post cannot be read."
+    assert opened.text[0].value == "the post is odd"
+    assert not shown(opened)
+    assert shown(hand_in(opened, "saw jordan today"))
+
+
+def fail(*arguments):
+    raise ValueError("the post is odd")
 
 
 def test_without_a_text_it_asks_for_one(page):
@@ -109,7 +146,8 @@ def test_hostile_text_stays_text(page, posts):
     assert not [name for name in names if name.startswith("on")]
     # Token by token: the labels of what the tiny network takes for entities stand in between.
     tokens = [token.text for token in spacy.blank("en")(HOSTILE)]
-    assert sum(all(token in one.text for token in tokens) for one in shown(opened)) == 2
+    assert all(token in one.text for token in tokens for one in shown(opened)[-1:])
+    assert sum(HOSTILE in one.text for one in shown(opened)) == 1  # in the gallery
     # Streamlit takes these for Markdown.
     assert not any("example.org" in element.value for element in opened.markdown)
     assert not any("example.org" in button.label for button in opened.button)
@@ -117,14 +155,33 @@ def test_hostile_text_stays_text(page, posts):
 
 def test_the_gallery_shows_what_can_be_read_and_nothing_from_outside_its_folder(page, posts):
     opened = page("--examples", posts, "--image-root", posts.parent)
-    first, second = shown(opened)
-    assert words(first) == "saw jordan today"
-    assert first.all("img")[0]["alt"] == "Picture of post 1"
-    assert HOSTILE in second.text
+    tiles = shown(opened)
+    assert [words(tile) for tile in tiles if HOSTILE not in tile.text] == [
+        "saw jordan today",
+        "saw amazon",
+        "saw phoenix",
+    ]
+    assert HOSTILE in tiles[1].text
     opened.button[1].click()
-    post, comparison = shown(opened.run())[2:]
+    status, post = shown(opened.run())[len(tiles) :]
+    assert "jordan PER" in words(status)
     assert "jordan PER" in words(post)
-    assert "jordan PER" in words(comparison)
+
+
+def test_every_post_of_the_gallery_can_be_read(page, posts):
+    for number in range(1, 5):
+        opened = page("--examples", posts, "--image-root", posts.parent)
+        assert len(opened.button) == 5
+        opened.button[number].click()
+        opened.run()
+        assert not opened.exception
+        assert not opened.error
+
+
+def test_the_pictures_of_the_gallery_are_described_by_what_their_posts_say(page, posts):
+    opened = page("--examples", posts, "--image-root", posts.parent)
+    descriptions = [image["alt"] for tile in shown(opened) for image in tile.all("img")]
+    assert descriptions == ["Picture of post 1", HOSTILE, "Picture: red, bird"]
 
 
 def test_the_words_of_a_user_are_forgotten(page, monkeypatch):
@@ -147,14 +204,21 @@ def address(trained, posts):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # The tiny extractor is registered by the tests.
-    start = "import tests.tiny; from spacy.cli import setup_cli; setup_cli()"
+    # The tiny extractor is registered by the tests. Pictures may have 2 MiB, and a file in the
+    # temporary folder is refused.
+    start = (
+        "import tempfile, tests.tiny, spacy_msvse.cli.serve as serve; "
+        "from spacy.cli import setup_cli; "
+        f"serve.MAX_BYTES = {UPLOAD_LIMIT}; "
+        "tempfile.SpooledTemporaryFile.rollover = None; "
+        "setup_cli()"
+    )
     command = ["msvse", "serve", str(trained), "--examples", str(posts), "--port", str(port)]
     server = subprocess.Popen(
         [sys.executable, "-c", start, *command, "--headless"], cwd=Path(__file__).parents[2]
     )
     address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    for _ in range(1000):  # a busy machine takes minutes
         try:
             urlopen(f"{address}/_stcore/health").close()
             break
@@ -166,9 +230,89 @@ def address(trained, posts):
     server.wait(timeout=30)
 
 
+@pytest.fixture
+def view(chromium, address):
+    """Opens the page in a browser."""
+    pages = []
+
+    def open_(scheme: str = "light", width: int = 1200):
+        page = chromium.new_page(
+            viewport={"width": width, "height": 1500}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        pages.append(page)
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        # Before all of it is there, the page forgets what is chosen.
+        page.locator("figure").last.wait_for(state="attached")
+        page.locator('[data-test-script-state="notRunning"]').wait_for()
+        return page
+
+    yield open_
+    for page in pages:
+        page.close()
+
+
+def upload(page, name: str, size: int) -> None:
+    """Choose a picture of a size in bytes. Decoders pass over what follows its end."""
+    content = picture("PER", seed=3).ljust(size, b"\0")
+    chosen = {"name": name, "mimeType": "image/png", "buffer": content}
+    page.locator("input[type=file]").set_input_files(chosen)
+
+
+def barriers(page) -> list[tuple[str, str]]:
+    """What axe finds in all that we wrote."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
+    found = axe.Axe().run(page, context='[data-testid="stHtml"]').response["violations"]
+    return [(one["id"], node["html"]) for one in found for node in one["nodes"]]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier_in_gallery_answer_and_comparison(view, scheme, width):
+    page = view(scheme, width)
+    page.get_by_role("tab", name="Examples").click()
+    page.get_by_role("img", name="Picture: red, bird").wait_for()
+    assert page.locator('[data-testid="stHtml"] figure').count() == 4
+    assert barriers(page) == []
+    page.get_by_role("button", name="Find entities in post 1").click()
+    page.get_by_role("status").filter(has_text="1 entity found: jordan PER.").wait_for()
+    page.get_by_role("heading", name="With and without picture, tags and caption").wait_for()
+    for summary in page.locator("summary").all():
+        summary.click()
+    page.get_by_text("Region 1,").wait_for()
+    assert barriers(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.browser
+def test_a_picture_within_the_limit_stays_in_memory(view):
+    page = view()
+    with page.expect_response(lambda response: "upload_file" in response.url) as answered:
+        upload(page, "within.png", UPLOAD_LIMIT - 4096)
+    assert answered.value.ok
+    page.get_by_label("Text", exact=True).fill("saw jordan today")
+    page.get_by_role("button", name="Find entities", exact=True).click()
+    page.get_by_role("status").filter(has_text="1 entity found: jordan PER.").wait_for()
+
+
+@pytest.mark.browser
+def test_a_picture_above_the_limit_is_refused_by_the_page_and_by_the_server(view):
+    page = view()
+    upload(page, "above.png", UPLOAD_LIMIT + 1)
+    page.get_by_text("File must be 2.0MB or smaller.").wait_for()
+    # Whoever goes around the page meets the same limit.
+    with page.expect_request(lambda request: "upload_file" in request.url) as sent:
+        upload(page, "within.png", 1000)
+    file = {"name": "a.png", "mimeType": "image/png", "buffer": bytes(UPLOAD_LIMIT + 1)}
+    kept = {"x-xsrftoken"}
+    headers = {k: v for k, v in sent.value.all_headers().items() if k.lower() in kept}
+    refusal = page.request.put(sent.value.url, multipart={"file": file}, headers=headers)
+    assert refusal.status == 413
+
+
 @pytest.mark.browser
 def test_a_post_is_read_compared_and_downloaded(chromium, address, trained, posts, tmp_path):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
     hostile_name = "<img src=x onerror=alert(1)>.png"
     happened: list[str] = []
     page = chromium.new_page(viewport={"width": 1200, "height": 1500}, reduced_motion="reduce")
@@ -182,14 +326,13 @@ def test_a_post_is_read_compared_and_downloaded(chromium, address, trained, post
     text = f"saw jordan today {HOSTILE}"
     page.get_by_label("Text", exact=True).fill(text)
     page.get_by_role("button", name="Find entities", exact=True).click()
-    page.get_by_role("heading", name="With and without the picture").wait_for()
+    page.get_by_role("heading", name="With and without picture, tags and caption").wait_for()
 
     assert page.locator("mark.entity").first.inner_text().startswith("jordan PER")
     assert page.locator("article.post img").evaluate("image => image.naturalWidth") > 0
     assert page.locator("tbody tr").first.inner_text().startswith("jordan\tPER")
     assert page.locator(".spacy-msvse :is(script, [onerror], [onload])").count() == 0
-    found = axe.Axe().run(page, context=".spacy-msvse").response["violations"]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+    assert barriers(page) == []
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as JSON").click()
