@@ -95,6 +95,13 @@ def test_entities_come_with_their_confidence(annotated):
     assert all(0 < span["score"] <= 1 for row in rows for span in row.get("spans", ()))
 
 
+def test_spans_count_the_characters_of_the_rows_own_text(trained):
+    row = Row("posts.jsonl", 1, {"text": "sawjordan today", "words": ["saw", "jordan", "today"]})
+    (found,) = annotate(spacy.load(trained), [row])
+    assert found.values["text"] == "sawjordan today"
+    assert entities(found.values)[0][0] == "jordan"
+
+
 def test_a_post_whose_picture_cannot_be_read_keeps_its_entities_and_says_so(annotated):
     rows, _, result = annotated
     assert entities(rows[1])[0][0] == "jordan"
