@@ -307,9 +307,10 @@ class MsvseNer(Requests, TrainablePipe):
         """What entities and all probabilities are read from.
 
         outputs (MsvseOutputs): What the network returned.
-        RETURNS (Lattice): The scores, divided by the temperature.
+        RETURNS (Lattice): The scores, divided by the temperature. In double precision: a probability
+            is a difference of sums over all tokens.
         """
-        return self.require_network().lattice(outputs).tempered(self.temperature)
+        return self.require_network().lattice(outputs).double().tempered(self.temperature)
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:  # type: ignore[override]
         """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and

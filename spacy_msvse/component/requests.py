@@ -23,7 +23,7 @@ from .posts import USED
 if TYPE_CHECKING:
     from .pipe import MsvseNer, Prediction
 
-#: How many posts are held at once in calibration.
+#: How many posts are read at once in calibration; of each batch, the lattice stays.
 BATCH_SIZE = 128
 
 
@@ -139,7 +139,7 @@ class Requests:
         answers = [np.zeros((len(doc), len(self.bio_labels)), dtype="float32") for doc in docs]
         for rows, posts, outputs in self.run(docs):
             with torch.inference_mode():
-                marginals = self.lattice(outputs).marginals().exp().cpu().numpy()
+                marginals = self.lattice(outputs).marginals().exp().float().cpu().numpy()
             for row, post, values in zip(rows, posts, marginals, strict=True):
                 answers[row] = values[: len(post.doc)]
         return answers
@@ -186,8 +186,9 @@ class Requests:
         for part in minibatch(examples, BATCH_SIZE):
             for rows, _, outputs in self.run([example.predicted for example in part]):
                 with torch.inference_mode():
-                    lattice = network.lattice(outputs)
-                    found = best_entities(lattice)
+                    scores = network.lattice(outputs)
+                lattice = scores.double()  # made outside, or the fit could not differentiate
+                found = best_entities(lattice)
                 right = [
                     is_right(part[rows[row]], first, last + 1, self.labels[label])
                     for row, first, last, label in found
@@ -196,7 +197,7 @@ class Requests:
                 if judged:
                     entities = torch.tensor(found, device=lattice.mask.device)[judged]
                     verdicts = torch.tensor([right[index] for index in judged]).to(entities.device)
-                    batches.append(Judged(lattice.double(), entities, verdicts))
+                    batches.append(Judged(lattice, entities, verdicts))
         if not batches:
             raise ValueError(Errors.E080.format(name=self.name))
         before, after = self.temperature, fit_temperature(batches)

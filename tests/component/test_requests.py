@@ -3,13 +3,18 @@
 import json
 import pickle
 from dataclasses import asdict
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
+import torch
 from spacy.training import Example
 
 from spacy_msvse import make_doc
+from spacy_msvse.component.batch import find_entities
 from spacy_msvse.evaluation.scores import entity_scores
+from spacy_msvse.network.crf import BioCRF, Lattice
+from spacy_msvse.network.inputs import MsvseOutputs
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
 from .test_serialization import answers, via_bytes, via_disk, via_pickle
@@ -95,6 +100,61 @@ def test_a_temperature_changes_confidences_and_no_entity(trained, copy):
     for (expected, before), (found, after) in zip(answers(trained), answers(copy), strict=True):
         assert found == expected
         assert max(after) < min(before)
+
+
+def outputs_of(lattice: Lattice) -> MsvseOutputs:
+    """As the network would return them."""
+    return MsvseOutputs(lattice, None, None, torch.zeros(len(lattice.mask), 3, dtype=torch.bool))
+
+
+def single_precision(nlp, tokens: int) -> Lattice:
+    """A post that the network is unsure of."""
+    torch.manual_seed(0)
+    crf = BioCRF(len(ner(nlp).labels))
+    for parameter in crf.parameters():
+        torch.nn.init.normal_(parameter).requires_grad_(False)
+    return crf.lattice(torch.randn(1, tokens, crf.num_tags), torch.ones(1, tokens).bool())
+
+
+def enumerated(lattice: Lattice) -> list[tuple[np.ndarray, float]]:
+    """Every labelling and its probability."""
+    paths = list(product(range(lattice.emissions.shape[2]), repeat=lattice.emissions.shape[1]))
+    scores = []
+    for path in paths:
+        score = lattice.start[path[0]] + lattice.end[path[-1]]
+        score = score + sum(lattice.emissions[0, t, label] for t, label in enumerate(path))
+        scores.append(score + sum(lattice.transitions[step] for step in pairwise(path)))
+    weights = torch.stack(scores).double().softmax(0).tolist()
+    return list(zip(map(np.asarray, paths), weights, strict=True))
+
+
+def test_probabilities_equal_enumeration(trained):
+    lattice = single_precision(trained, 4)
+    (prediction,) = ner(trained).decode([None], outputs_of(lattice))
+    labellings = enumerated(lattice.double())
+    assert prediction.entities
+    for start, end, label, confidence in prediction.entities:
+        entity = (start, end, ner(trained).labels.index(label))
+        holding = [weight for path, weight in labellings if entity in find_entities(path)]
+        assert confidence == pytest.approx(sum(holding), abs=1e-6)
+
+
+def test_probabilities_in_a_long_post_are_as_exact(trained):
+    """That of an entity is the weight that is left when all labellings without it are forbidden."""
+    lattice = single_precision(trained, 5_000)
+    (prediction,) = ner(trained).decode([None], outputs_of(lattice))
+    whole = lattice.double()
+    everything = whole.log_partition()
+    assert len(prediction.entities) > 100
+    for start, end, label, confidence in prediction.entities[:: len(prediction.entities) // 2]:
+        begin = ner(trained).bio_labels.index(f"B-{label}")
+        allowed = torch.ones_like(whole.emissions, dtype=torch.bool)
+        allowed[0, start:end] = False
+        allowed[0, start, begin] = True
+        allowed[0, start + 1 : end, begin + 1] = True
+        allowed[0, end : end + 1, begin + 1] = False
+        share = whole.restrict(allowed).log_partition() - everything
+        assert confidence == pytest.approx(float(share.exp()), abs=1e-6)
 
 
 def test_calibration_fits_the_odds_of_being_right(copy):
