@@ -102,7 +102,11 @@ def _tokenize(
         return nlp.make_doc(text_or_words)
     is_list = isinstance(text_or_words, list | tuple)
     if is_list and all(isinstance(word, str) for word in text_or_words):
-        doc = Doc(nlp.vocab, words=list(text_or_words), spaces=spaces)
+        doc = Doc(
+            nlp.vocab,
+            words=list(text_or_words),
+            spaces=None if spaces is None else list(spaces),
+        )
         # Training tokenizes anew where blanks are known; words that are given stay whole.
         doc.has_unknown_spaces = True
         return doc

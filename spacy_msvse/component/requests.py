@@ -2,6 +2,7 @@
 pictures did. The answers are plain values of JSON types or arrays; no Doc is changed."""
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,10 +13,10 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..gold import is_right
 from ..network.attention import recorded_attention
-from ..network.calibration import Judged, fit_temperature, log_loss
+from ..network.calibration import Judged, fit_temperature, is_limit, log_loss
 from ..network.config import REGIONS
 from .batch import best_entities, find_entities
 from .posts import USED
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: How many posts are read at once in calibration; of each batch, the lattice stays.
 BATCH_SIZE = 128
+
+#: Fewer entities than this tell no temperature.
+MIN_ENTITIES = 20
 
 
 @dataclass
@@ -77,17 +81,17 @@ class PictureEffect:
 class Calibration:
     """How a temperature came about.
 
-    temperature (float): The temperature.
-    entities (int): How many predicted entities it was fitted to.
+    temperature (float): The temperature from now on.
+    entities (int): How many predicted entities were judged.
     log_loss_before (float): Their mean negative log-likelihood of being right or wrong, by the
-        temperature until now.
-    log_loss_after (float): By the new one.
+        temperature until now; None without any entity.
+    log_loss_after (float): By the temperature from now on.
     """
 
     temperature: float
     entities: int
-    log_loss_before: float
-    log_loss_after: float
+    log_loss_before: float | None
+    log_loss_after: float | None
 
 
 class Requests:
@@ -171,16 +175,42 @@ class Requests:
         return answers
 
     def calibrate(  # type: ignore[misc]
-        self: "MsvseNer", examples: Iterable[Example]
+        self: "MsvseNer", examples: Iterable[Example], *, source: str | None = None
     ) -> Calibration:
         """Fit the temperature, so that of the entities of confidence p a share of p is right. The
-        entities stay as they are; every probability that is told from now on changes.
+        entities stay as they are; every probability that is told from now on changes. Where the
+        posts cannot tell a temperature, it stays as it is.
 
         examples (Iterable[Example]): Posts that the component was not trained on.
+        source (str): What to call them, in what is saved and on a model card.
         RETURNS (Calibration): What came of it.
-        RAISES (ValueError): As `predict`, or if no entity is predicted or none can be judged
-            (MSVSE-E080).
+        RAISES (ValueError): As `predict`.
         """
+        batches = self._judge(examples)
+        count = sum(len(batch.right) for batch in batches)
+        right = sum(int(batch.right.sum()) for batch in batches)
+        before = self.temperature
+        loss_before = float(log_loss(batches, before)) if batches else None
+        kept = Calibration(before, count, loss_before, loss_before)
+        if count < MIN_ENTITIES:
+            return self._warn_of_kept(kept, f"only {count} predicted entities can be judged")
+        if right in (0, count):
+            verdict = "right" if right else "wrong"
+            return self._warn_of_kept(kept, f"all {count} entities are {verdict}")
+        after = fit_temperature(batches)
+        if is_limit(after):
+            return self._warn_of_kept(kept, f"the best one is at the limit, {after:.3g}")
+        loss_after = float(log_loss(batches, after))
+        self.cfg["calibration"] = {"entities": count, "source": source}
+        if loss_before is not None and loss_after >= loss_before:
+            return kept
+        self.cfg["temperature"] = after
+        return Calibration(after, count, loss_before, loss_after)
+
+    def _judge(  # type: ignore[misc]
+        self: "MsvseNer", examples: Iterable[Example]
+    ) -> list[Judged]:
+        """The entities that are found and that gold annotation can judge."""
         network = self.require_network()
         batches = []
         for part in minibatch(examples, BATCH_SIZE):
@@ -198,16 +228,14 @@ class Requests:
                     entities = torch.tensor(found, device=lattice.mask.device)[judged]
                     verdicts = torch.tensor([right[index] for index in judged]).to(entities.device)
                     batches.append(Judged(lattice, entities, verdicts))
-        if not batches:
-            raise ValueError(Errors.E080.format(name=self.name))
-        before, after = self.temperature, fit_temperature(batches)
-        self.cfg["temperature"] = after
-        return Calibration(
-            temperature=after,
-            entities=sum(len(batch.right) for batch in batches),
-            log_loss_before=float(log_loss(batches, before)),
-            log_loss_after=float(log_loss(batches, after)),
-        )
+        return batches
+
+    def _warn_of_kept(  # type: ignore[misc]
+        self: "MsvseNer", kept: Calibration, reason: str
+    ) -> Calibration:
+        message = Warnings.W008.format(name=self.name, temperature=kept.temperature, reason=reason)
+        warnings.warn(message, stacklevel=3)
+        return kept
 
 
 def compare(
