@@ -1,6 +1,5 @@
 """The component: what spaCy calls to train, predict, annotate, score and save."""
 
-import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from .model import MsvseModel, get_shim, network_config, untrained_views
 from .posts import Post
 from .reading import POLICIES, read_posts, survey
 from .requests import Requests
+from .workers import prepare_worker
 
 #: The settings of a component whose confidences were fitted to no posts.
 UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
@@ -261,9 +261,7 @@ class MsvseNer(Requests, TrainablePipe):
         batch_size (int): How many are buffered; see `max_batch_tokens` for how many are computed.
         YIELDS (Doc): The Docs, in order.
         """
-        if multiprocessing.parent_process() is not None:
-            # The thread pool of the parent does not survive a fork: waiting for it would hang.
-            torch.set_num_threads(1)
+        prepare_worker()
         yield from super().pipe(stream, batch_size=batch_size)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
