@@ -7,6 +7,9 @@ from pathlib import Path
 report = json.loads(Path(sys.argv[1]).read_text())
 promises = {
     "F1 with pictures is at least 95": report["msvse"]["ents_f"] >= 95,
+    "the calibration error is at most 3 after calibration": (
+        report["calibration"]["after"]["ece"] <= 3
+    ),
     # Eight minutes on two quiet cores is the promise; a shared machine gets a quarter more.
     f"it takes at most 8 minutes ({report['seconds']} s)": report["seconds"] <= 1.25 * 480,
     "it takes at most 4 GB": report["peak_mb"] <= 4096,

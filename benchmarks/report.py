@@ -17,6 +17,10 @@ def main(
 ) -> None:
     """Write the file and print it as a table."""
     report: dict[str, Any] = {row: percent(srsly.read_json(folder / f"{row}.json")) for row in ROWS}
+    report["calibration"] = {
+        "before": calibration(srsly.read_json(folder / "uncalibrated.json")),
+        "after": calibration(srsly.read_json(folder / "msvse.json")),
+    }
     steps = [srsly.read_json(path) for path in sorted((folder / "steps").glob("*.json"))]
     report["seconds"] = round(sum(step["seconds"] for step in steps), 1)
     report["peak_mb"] = round(max(step["peak_mb"] for step in steps), 1)
@@ -25,6 +29,12 @@ def main(
     keys = ("ents_p", "ents_r", "ents_f", "picture_decides_f")
     rows = [(row, *(f"{report[row][key] or 0:.2f}" for key in keys)) for row in ROWS]
     msg.table(rows, header=("per cent", *keys), aligns=("l", *"rrrr"), divider=True)
+    rows = [
+        (name, f"{told['temperature']:.3f}", told["ece"], *told["ece_interval"])
+        for name, told in report["calibration"].items()
+    ]
+    header = ("calibration", "temperature", "error in per cent", "from", "to")
+    msg.table(rows, header=header, aligns=("l", *"rrrr"), divider=True)
     msg.good(f"{report['seconds']} s, {report['peak_mb']} MB at most; wrote {output}")
 
 
@@ -38,6 +48,18 @@ def percent(scores: dict[str, Any]) -> dict[str, Any]:
             for name, values in scores["ents_per_type"].items()
         },
         "picture_decides_f": None if marked is None else _round(marked["ents_f"]),
+    }
+
+
+def calibration(scores: dict[str, Any]) -> dict[str, Any]:
+    """The temperature and, in per cent, the expected calibration error with its interval."""
+    measured = scores["calibration"]
+    (temperature,) = scores["temperatures"].values()
+    return {
+        "temperature": temperature,
+        "entities": measured["entities"],
+        "ece": _round(measured["ece"]),
+        "ece_interval": [_round(value) for value in measured["ece_interval"] or (0.0, 0.0)],
     }
 
 

@@ -313,11 +313,11 @@ def measure_crf(sizes: Sizes) -> Rounds:
 
     @torch.inference_mode()
     def decode() -> None:
-        crf.lattice(emissions, mask).best_labels()
+        crf.lattice(emissions, mask).double().best_labels()
 
     @torch.inference_mode()
     def marginals() -> None:
-        crf.lattice(emissions, mask).marginals()
+        crf.lattice(emissions, mask).double().marginals()
 
     def both() -> None:
         decode()

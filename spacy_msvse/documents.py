@@ -27,6 +27,7 @@ def make_doc(
     text_or_words: str | Sequence[str],
     image: Picture = None,
     *,
+    spaces: Sequence[bool] | None = None,
     tags: list[str] | None = None,
     caption: str | None = None,
     texts: dict[str, str] | None = None,
@@ -39,6 +40,8 @@ def make_doc(
     text_or_words (str / Sequence[str]): A text to tokenize, or words to take as they are.
     image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, the bytes
         of a picture file, or pixels, which are encoded as PNG. Defaults to None, no picture.
+    spaces (Sequence[bool]): Whether a blank follows each of the words. Defaults to None, which
+        joins them by blanks.
     tags (list[str]): What the picture shows, word by word. Like all that follow, it is used in
         place of an extractor's.
     caption (str): What the picture shows, as a sentence.
@@ -58,7 +61,7 @@ def make_doc(
         "image_features": features,
     }
     given = {name: value for name, value in values.items() if value is not None}
-    return set_picture_attributes(_tokenize(nlp, text_or_words), given)
+    return set_picture_attributes(_tokenize(nlp, text_or_words, spaces), given)
 
 
 def encode_picture(image: Picture) -> str | bytes | None:
@@ -92,13 +95,21 @@ def encode_picture(image: Picture) -> str | bytes | None:
     )
 
 
-def _tokenize(nlp: Language, text_or_words: str | Sequence[str]) -> Doc:
+def _tokenize(
+    nlp: Language, text_or_words: str | Sequence[str], spaces: Sequence[bool] | None
+) -> Doc:
     if isinstance(text_or_words, str):
         return nlp.make_doc(text_or_words)
     is_list = isinstance(text_or_words, list | tuple)
     if is_list and all(isinstance(word, str) for word in text_or_words):
-        # Without `spaces` the Doc knows that its blanks are made up, and its words stay whole.
-        return Doc(nlp.vocab, words=list(text_or_words))
+        doc = Doc(
+            nlp.vocab,
+            words=list(text_or_words),
+            spaces=None if spaces is None else list(spaces),
+        )
+        # Training tokenizes anew where blanks are known; words that are given stay whole.
+        doc.has_unknown_spaces = True
+        return doc
     raise TypeError(
         Errors.E035.format(
             type=type(text_or_words).__name__,

@@ -184,10 +184,6 @@ class Errors:
         "give the folder that `spacy train` has written."
     )
 
-    E080 = (
-        "[MSVSE-E080] '{name}' predicts no entity on these posts, or they have no gold "
-        "annotation, so there is nothing to calibrate it on. Give the dev data of its training."
-    )
     E081 = "[MSVSE-E081] {setting} is {value!r}, but must be {expected}."
     E082 = (
         "[MSVSE-E082] '{model}' has no component whose confidences can be calibrated. Give the "
@@ -209,6 +205,15 @@ class Errors:
     E093 = (
         "[MSVSE-E093] '{path}' does not hold {expected}, as `python -m spacy msvse {command}` "
         "writes it. Run that again and give its file."
+    )
+
+    E094 = (
+        "[MSVSE-E094] The scores in '{path}' were measured by the temperatures {measured}, but the "
+        "pipeline's are {own}. Run `python -m spacy msvse evaluate` again and give its file."
+    )
+    E095 = (
+        "[MSVSE-E095] '{output}' cannot be the output: {reason}. Name another folder, or an older "
+        "copy, which is replaced."
     )
 
     E110 = (
@@ -265,4 +270,12 @@ class Warnings:
         "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have "
         "no sentence boundaries to split them short enough, so some of their text is left out. "
         "Raise `max_length`, or set it to 0: the component splits long posts itself."
+    )
+    W007 = (
+        "[MSVSE-W007] '{name}' is trained on, so its temperature of {temperature:.3f} no longer "
+        "fits and is 1 again. Run `python -m spacy msvse calibrate` when training is done."
+    )
+    W008 = (
+        "[MSVSE-W008] The temperature of '{name}' stays at {temperature:.3f}: {reason}. Calibrate "
+        "it on more posts that it was not trained on."
     )

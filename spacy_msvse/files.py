@@ -1,7 +1,8 @@
 """Files that are whole or not there, and damage that is called by its name."""
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,20 @@ def read_whole(path: Path) -> bytes:
     if not path.exists():
         raise ValueError(Errors.E006.format(reason=f"'{path.name}' is missing"))
     return path.read_bytes()
+
+
+def hash_files(files: Iterable[Path]) -> str:
+    """Tell files by their content.
+
+    files (Iterable[Path]): The files, in an order of their own.
+    RETURNS (str): The SHA-256 hash of all their bytes.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file_:
+            while chunk := file_.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def checked(load: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -35,8 +35,8 @@ def calibrate_cli(
 ) -> None:
     """Fit confidences to posts that the pipeline was not trained on.
 
-    Entities stay as they are. Give the dev data, and measure on test data: `evaluate` prints the
-    calibration error.
+    Entities stay as they are, and so do confidences where the posts cannot tell a temperature. Give
+    the dev data, and measure on test data: `evaluate` prints the calibration error.
     """
     setup_gpu(gpu_id, silent=True)
     nlp = spacy.load(model)
@@ -50,14 +50,14 @@ def calibrate_cli(
     examples = list(Corpus(data_path, image_root=image_root)(nlp))
     for name, component in components.items():
         progress = tqdm(examples, unit="post", disable=not sys.stderr.isatty())
-        calibration = component.calibrate(progress)
-        msg.good(
-            f"{name}: temperature {calibration.temperature:.3f}, fitted to "
-            f"{calibration.entities} entities; log loss {calibration.log_loss_before:.4f} before, "
-            f"{calibration.log_loss_after:.4f} after"
-        )
+        calibration = component.calibrate(progress, source=data_path.name)
+        told = f"{name}: temperature {calibration.temperature:.3f}, {calibration.entities} entities"
+        if calibration.entities:
+            told += f"; log loss {calibration.log_loss_before:.4f} before, "
+            told += f"{calibration.log_loss_after:.4f} after"
+        msg.good(told)
         if output is None:
-            # The temperature alone has changed: one file, which is replaced as a whole.
+            # The settings alone have changed: one file, which is replaced as a whole.
             component.to_disk(model / name, exclude=["vocab", "model", "vision"])
     if output is not None:
         nlp.to_disk(output)

@@ -1,6 +1,8 @@
 """`python -m spacy msvse card`"""
 
+import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +13,7 @@ from wasabi import msg
 
 from ..errors import Errors
 from ..evaluation.model_card import NOT_STATED, find_parts, make_model_card
-from ..files import write_whole
+from ..files import checked, read_whole, write_whole
 from . import app
 
 #: What the files that the card is made of must hold.
@@ -24,6 +26,8 @@ METRICS_KEYS = {
     "views",
     "conlleval",
     "control",
+    "data",
+    "temperatures",
 }
 REPORT_KEYS = {"source", "source_sha256", "label_map", "posts", "entities", "pictures_referenced"}
 
@@ -83,12 +87,18 @@ def card_cli(
     `spacy package` carries both into the wheel. What is not given is called "not stated".
     """
     try:
+        if output is not None:
+            output = output.resolve()
+            check_output(output, model.resolve())
         meta, config = read_pipeline(model)
+        settings = read_settings(model, config)
         metrics = read_parts(metrics_path, METRICS_KEYS, "scores", "evaluate")
         controls = [read_parts(path, METRICS_KEYS, "scores", "evaluate") for path in control or ()]
         reports = [read_parts(path, REPORT_KEYS, "counts", "convert") for path in data or ()]
-        for path, scores in zip(control or (), controls, strict=True):
-            if gold_counts(scores) != gold_counts(metrics):
+        paths = (metrics_path, *(control or ()))
+        for path, scores in zip(paths, (metrics, *controls), strict=True):
+            check_temperatures(path, scores, settings)
+            if scores["data"]["sha256"] != metrics["data"]["sha256"]:
                 expected = f"scores of the posts of '{metrics_path}'"
                 raise ValueError(
                     Errors.E093.format(path=path, expected=expected, command="evaluate")
@@ -108,17 +118,28 @@ def card_cli(
         meta,
         parts,
         metrics,
+        settings=settings,
         controls=controls,
         reports=reports,
         data_license=data_license,
         intended_use=intended_use,
         limits=limits,
     )
+    # A copy is made beside and replaces an older folder whole, of which nothing is to be left.
+    folder = model if output is None else output.with_name(output.name + ".tmp")
     if output is not None:
-        shutil.copytree(model, output, dirs_exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(model, folder)
+    write_whole(folder / "meta.json", srsly.json_dumps(meta, indent=2).encode("utf-8"))
+    write_whole(folder / "README.md", card.encode("utf-8"))
+    if output is not None:
+        older = output.with_name(output.name + ".old")
+        shutil.rmtree(older, ignore_errors=True)
+        if output.exists():
+            output.rename(older)
+        folder.rename(output)
+        shutil.rmtree(older, ignore_errors=True)
         model = output
-    write_whole(model / "meta.json", srsly.json_dumps(meta, indent=2).encode("utf-8"))
-    write_whole(model / "README.md", card.encode("utf-8"))
     msg.good(f"Wrote the card to {model / 'README.md'} and {model / 'meta.json'}")
 
 
@@ -135,6 +156,58 @@ def read_pipeline(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not find_parts(config, {}):
         raise ValueError(Errors.E092.format(path=path))
     return srsly.read_json(path / "meta.json"), config
+
+
+def check_output(output: Path, model: Path) -> None:
+    """Check that a folder may be replaced by a copy of a pipeline.
+
+    output (Path): The folder, absolute.
+    model (Path): The pipeline, absolute.
+    RAISES (ValueError): If anything but an older pipeline would be lost, or the pipeline copied
+        into itself (MSVSE-E095).
+    """
+    reason = None
+    if model in output.parents:
+        reason = f"it lies inside the pipeline '{model}'"
+    elif output in model.parents:
+        reason = f"it holds the pipeline '{model}'"
+    elif output.exists() and any(output.iterdir()) and not (output / "meta.json").exists():
+        reason = "it holds something else than a pipeline"
+    if reason is not None:
+        raise ValueError(Errors.E095.format(output=output, reason=reason))
+
+
+def read_settings(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read the settings that the components were saved with.
+
+    path (Path): The pipeline's folder.
+    config (dict): Its config.
+    RETURNS (dict): Component to its settings, "temperature" among them.
+    RAISES (ValueError): If they are missing or damaged (MSVSE-E006).
+    """
+    load = checked(srsly.json_loads)
+    return {
+        name: {"calibration": None, **load(read_whole(path / name / "cfg"))}
+        for name, component in config["components"].items()
+        if component.get("factory") == "msvse_ner"
+    }
+
+
+def check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Check that scores were measured by a pipeline as it is now.
+
+    path (Path): The file of the scores.
+    scores (dict): What it holds.
+    settings (dict): Component to its settings.
+    RAISES (ValueError): If the pipeline has been calibrated otherwise since (MSVSE-E094).
+    """
+    measured = scores["temperatures"]
+    own = {name: values["temperature"] for name, values in settings.items()}
+    # A file may hold fewer digits.
+    if measured.keys() != own.keys() or not all(
+        math.isclose(own[name], measured[name], rel_tol=1e-6) for name in own
+    ):
+        raise ValueError(Errors.E094.format(path=path, measured=measured, own=own))
 
 
 def read_parts(path: Path, keys: set[str], expected: str, command: str) -> dict[str, Any]:
@@ -154,9 +227,3 @@ def read_parts(path: Path, keys: set[str], expected: str, command: str) -> dict[
     if not isinstance(values, dict) or not keys <= values.keys():
         raise ValueError(Errors.E093.format(path=path, expected=expected, command=command))
     return values
-
-
-def gold_counts(metrics: dict[str, Any]) -> tuple[int, dict[str, int]]:
-    """RETURNS (tuple): The posts and the gold entities of each type that scores are of."""
-    entities = {name: counts["gold"] for name, counts in metrics["entities_per_type"].items()}
-    return metrics["posts"], {name: count for name, count in entities.items() if count}

@@ -11,6 +11,7 @@ import spacy
 import srsly
 import typer
 from spacy.cli._util import setup_gpu
+from spacy.training.corpus import FILE_TYPE, walk_corpus
 from spacy.util import fix_random_seed
 from tqdm import tqdm
 from wasabi import msg
@@ -24,7 +25,7 @@ from ..evaluation.controls import CONTROLS
 from ..evaluation.markdown import render_scores
 from ..evaluation.plots import draw_plots
 from ..evaluation.scores import evaluate
-from ..files import write_whole
+from ..files import hash_files, write_whole
 from . import app
 from .options import Features, GpuId, ImageRoot
 
@@ -91,6 +92,14 @@ def evaluate_cli(
         progress=progress,
     )
     scores["control"] = None if control is None else control.value
+    # What the scores are of: a card must not show those of other posts or another calibration.
+    sha256 = hash_files(sorted(walk_corpus(data_path, FILE_TYPE)))
+    scores["data"] = {"file": data_path.name, "sha256": sha256}
+    scores["temperatures"] = {
+        name: pipe.temperature  # type: ignore[attr-defined]
+        for name, pipe in nlp.pipeline
+        if hasattr(pipe, "temperature")
+    }
     print_scores(scores)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """The component: what spaCy calls to train, predict, annotate, score and save."""
 
-import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,10 @@ from .model import MsvseModel, get_shim, network_config, untrained_views
 from .posts import Post
 from .reading import POLICIES, read_posts, survey
 from .requests import Requests
+from .workers import prepare_worker
+
+#: The settings of a component whose confidences were fitted to no posts.
+UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
 
 
 @dataclass
@@ -82,7 +85,7 @@ class MsvseNer(Requests, TrainablePipe):
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = {"labels": [], "temperature": 1.0}
+        self.cfg: dict[str, Any] = {"labels": [], **UNCALIBRATED}
         self.min_confidence = min_confidence
         self.vision = vision
         self.overwrite = overwrite
@@ -186,7 +189,7 @@ class MsvseNer(Requests, TrainablePipe):
             self.vision.initialize()
             self._adopt_vision()
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
-        self.cfg["temperature"] = 1.0
+        self.cfg.update(UNCALIBRATED)
         self.model.attrs["types"] = list(self.labels)
         extracted_dim = 0 if self.vision is None else self.vision.region_dim
         # At least 1, since a pipeline without regions has a width of none.
@@ -201,7 +204,7 @@ class MsvseNer(Requests, TrainablePipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from a batch of examples.
+        """Learn from a batch of examples. A calibration does not outlast it.
 
         examples (Iterable[Example]): The examples.
         drop (float): The dropout rate, of every dropout of the network.
@@ -217,6 +220,12 @@ class MsvseNer(Requests, TrainablePipe):
         if not examples:
             return losses
         self.require_network()
+        if any(self.cfg[key] != value for key, value in UNCALIBRATED.items()):
+            # It was fitted to a network that ceases to be.
+            warnings.warn(
+                Warnings.W007.format(name=self.name, temperature=self.temperature), stacklevel=2
+            )
+            self.cfg.update(UNCALIBRATED)
         set_dropout_rate(self.model, drop)
         # How many pictures cannot be read was said at initialisation, once and not in every epoch.
         policy = "error" if self.on_missing_image == "error" else "ignore"
@@ -252,9 +261,7 @@ class MsvseNer(Requests, TrainablePipe):
         batch_size (int): How many are buffered; see `max_batch_tokens` for how many are computed.
         YIELDS (Doc): The Docs, in order.
         """
-        if multiprocessing.parent_process() is not None:
-            # The thread pool of the parent does not survive a fork: waiting for it would hang.
-            torch.set_num_threads(1)
+        prepare_worker()
         yield from super().pipe(stream, batch_size=batch_size)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
@@ -307,9 +314,10 @@ class MsvseNer(Requests, TrainablePipe):
         """What entities and all probabilities are read from.
 
         outputs (MsvseOutputs): What the network returned.
-        RETURNS (Lattice): The scores, divided by the temperature.
+        RETURNS (Lattice): The scores, divided by the temperature. In double precision, since it is
+            differences of sums over all tokens that probabilities are read off.
         """
-        return self.require_network().lattice(outputs).tempered(self.temperature)
+        return self.require_network().lattice(outputs).double().tempered(self.temperature)
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:  # type: ignore[override]
         """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and

@@ -2,6 +2,7 @@
 pictures did. The answers are plain values of JSON types or arrays; no Doc is changed."""
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,10 +13,10 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..gold import is_right
 from ..network.attention import recorded_attention
-from ..network.calibration import Judged, fit_temperature, log_loss
+from ..network.calibration import Judged, fit_temperature, is_limit, log_loss
 from ..network.config import REGIONS
 from ..network.crf import Lattice
 from .batch import best_entities, find_entities
@@ -24,8 +25,11 @@ from .posts import USED
 if TYPE_CHECKING:
     from .pipe import MsvseNer, Prediction
 
-#: How many posts are held at once in calibration.
+#: How many posts are read at once in calibration; of each batch, the lattice stays.
 BATCH_SIZE = 128
+
+#: Fewer entities than this tell no temperature.
+MIN_ENTITIES = 20
 
 
 @dataclass
@@ -90,17 +94,17 @@ class PictureEffect:
 class Calibration:
     """How a temperature came about.
 
-    temperature (float): The temperature.
-    entities (int): How many predicted entities it was fitted to.
+    temperature (float): The temperature from now on.
+    entities (int): How many predicted entities were judged.
     log_loss_before (float): Their mean negative log-likelihood of being right or wrong, by the
-        temperature until now.
-    log_loss_after (float): By the new one.
+        temperature until now; None without any entity.
+    log_loss_after (float): By the temperature from now on.
     """
 
     temperature: float
     entities: int
-    log_loss_before: float
-    log_loss_after: float
+    log_loss_before: float | None
+    log_loss_after: float | None
 
 
 class Requests:
@@ -152,7 +156,7 @@ class Requests:
         answers = [np.zeros((len(doc), len(self.bio_labels)), dtype="float32") for doc in docs]
         for rows, posts, outputs in self.run(docs):
             with torch.inference_mode():
-                marginals = self.lattice(outputs).marginals().exp().cpu().numpy()
+                marginals = self.lattice(outputs).marginals().exp().float().cpu().numpy()
             for row, post, values in zip(rows, posts, marginals, strict=True):
                 answers[row] = values[: len(post.doc)]
         return answers
@@ -189,23 +193,50 @@ class Requests:
         return answers
 
     def calibrate(  # type: ignore[misc]
-        self: "MsvseNer", examples: Iterable[Example]
+        self: "MsvseNer", examples: Iterable[Example], *, source: str | None = None
     ) -> Calibration:
         """Fit the temperature, so that of the entities of confidence p a share of p is right. The
-        entities stay as they are; every probability that is told from now on changes.
+        entities stay as they are; every probability that is told from now on changes. Where the
+        posts cannot tell a temperature, it stays as it is.
 
         examples (Iterable[Example]): Posts that the component was not trained on.
+        source (str): What to call them, in what is saved and on a model card.
         RETURNS (Calibration): What came of it.
-        RAISES (ValueError): As `predict`, or if no entity is predicted or none can be judged
-            (MSVSE-E080).
+        RAISES (ValueError): As `predict`.
         """
+        batches = self._judge(examples)
+        count = sum(len(batch.right) for batch in batches)
+        right = sum(int(batch.right.sum()) for batch in batches)
+        before = self.temperature
+        loss_before = float(log_loss(batches, before)) if batches else None
+        kept = Calibration(before, count, loss_before, loss_before)
+        if count < MIN_ENTITIES:
+            return self._warn_of_kept(kept, f"only {count} predicted entities can be judged")
+        if right in (0, count):
+            verdict = "right" if right else "wrong"
+            return self._warn_of_kept(kept, f"all {count} entities are {verdict}")
+        after = fit_temperature(batches)
+        if is_limit(after):
+            return self._warn_of_kept(kept, f"the best one is at the limit, {after:.3g}")
+        loss_after = float(log_loss(batches, after))
+        self.cfg["calibration"] = {"entities": count, "source": source}
+        if loss_before is not None and loss_after >= loss_before:
+            return kept
+        self.cfg["temperature"] = after
+        return Calibration(after, count, loss_before, loss_after)
+
+    def _judge(  # type: ignore[misc]
+        self: "MsvseNer", examples: Iterable[Example]
+    ) -> list[Judged]:
+        """The entities that are found and that gold annotation can judge."""
         network = self.require_network()
         batches = []
         for part in minibatch(examples, BATCH_SIZE):
             for rows, _, outputs in self.run([example.predicted for example in part]):
                 with torch.inference_mode():
-                    lattice = network.lattice(outputs)
-                    found = best_entities(lattice)
+                    scores = network.lattice(outputs)
+                lattice = scores.double()  # made outside, or the fit could not differentiate
+                found = best_entities(lattice)
                 right = [
                     is_right(part[rows[row]], first, last + 1, self.labels[label])
                     for row, first, last, label in found
@@ -214,17 +245,15 @@ class Requests:
                 if judged:
                     entities = torch.tensor(found, device=lattice.mask.device)[judged]
                     verdicts = torch.tensor([right[index] for index in judged]).to(entities.device)
-                    batches.append(Judged(lattice.double(), entities, verdicts))
-        if not batches:
-            raise ValueError(Errors.E080.format(name=self.name))
-        before, after = self.temperature, fit_temperature(batches)
-        self.cfg["temperature"] = after
-        return Calibration(
-            temperature=after,
-            entities=sum(len(batch.right) for batch in batches),
-            log_loss_before=float(log_loss(batches, before)),
-            log_loss_after=float(log_loss(batches, after)),
-        )
+                    batches.append(Judged(lattice, entities, verdicts))
+        return batches
+
+    def _warn_of_kept(  # type: ignore[misc]
+        self: "MsvseNer", kept: Calibration, reason: str
+    ) -> Calibration:
+        message = Warnings.W008.format(name=self.name, temperature=kept.temperature, reason=reason)
+        warnings.warn(message, stacklevel=3)
+        return kept
 
 
 def findings(predictions: Iterable["Prediction"]) -> list[Findings]:

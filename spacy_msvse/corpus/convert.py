@@ -1,6 +1,5 @@
 """Convert files of posts into the `.spacy` files that pipelines are trained on."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
 from ..errors import Errors
-from ..files import replaced_when_done
+from ..files import hash_files, replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import find_description, read_captions, read_tags
@@ -148,7 +147,7 @@ def convert(
 
     nlp = spacy.blank(language)
     label_map = dict(label_map or {})
-    report = ConversionReport(input_path.name, _hash_file(input_path), label_map, format)
+    report = ConversionReport(input_path.name, hash_files([input_path]), label_map, format)
     bad_rows = report.bad_rows
     captions_by_picture = read_captions(Path(captions), bad_rows) if captions else {}
     tags_by_picture = read_tags(Path(tags), nlp, bad_rows) if tags else {}
@@ -188,14 +187,6 @@ def convert(
         doc_bin.to_disk(docs_file)
         srsly.write_json(report_file, report.to_json())
     return report
-
-
-def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file_:
-        while chunk := file_.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _find_picture(post: Post, image_root: str | Path | None) -> bool | None:

@@ -19,7 +19,10 @@ def read_folder(path: Path) -> Iterator[Row]:
     """
     from PIL import Image
 
-    suffixes = Image.registered_extensions()
+    from ..vision.picture import FORMATS
+
+    # Pillow has names for PDF, video and others, too.
+    suffixes = {s for s, name in Image.registered_extensions().items() if name in FORMATS}
     pictures: dict[str, list[str]] = defaultdict(list)
     texts = set()
     for file in path.iterdir():

@@ -8,6 +8,7 @@ from typing import Any
 import srsly
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from pydantic_core import from_json
+from spacy.util import get_words_and_spaces
 
 from .posts import Post
 from .rows import BadRow, Row, read_raw_lines
@@ -46,7 +47,8 @@ def read_jsonl(path: Path, bad_rows: list[BadRow]) -> Iterator[Post]:
     """Read posts like `{"text": ..., "image": ..., "spans": [{"start", "end", "label"}]}`.
 
     Instead of "text" a row may hold "words", or "tokens" as strings or in Prodigy's form; its
-    spans then count characters of the words joined by blanks. "meta", "tags", "caption" and
+    spans then count characters of the words joined by blanks. With both, "words" tell how "text"
+    is cut, and spans count characters of the text. "meta", "tags", "caption" and
     "texts" may be added; an empty caption or list of tags is taken for none. A row without
     "spans" is not annotated. A picture may be a path or a base64 `data:` URI.
 
@@ -100,31 +102,39 @@ def make_post(row: Row) -> Post:
     if values.answer != "accept":
         raise ValueError(f"the annotation was not accepted (answer: {values.answer!r})")
     spans = values.spans
+    text, spaces = _get_text(values)
     return Post(
         row.path,
         row.line,
-        _get_text(values),
+        text,
         None if spans is None else [(span.start, span.end, span.label) for span in spans],
         image=_get_image(values),
         tags=values.tags or None,
         caption=values.caption or None,
         texts=values.texts or None,
         meta=values.meta or {},
+        spaces=spaces,
     )
 
 
-def _get_text(row: PostRow) -> str | list[str]:
+def _get_text(row: PostRow) -> tuple[str | list[str], list[bool] | None]:
+    """The text or its words, and which words a blank follows, as far as the row tells."""
     if row.words is not None:
         words = row.words
     elif row.text is not None:
-        return row.text
+        return row.text, None
     elif row.tokens is not None:
         words = [token if isinstance(token, str) else token.text for token in row.tokens]
     else:
         raise ValueError("the post has neither 'text' nor 'words'")
     if not all(words):
         raise ValueError("a word is empty")
-    return words
+    if row.text is None:
+        return words, None
+    try:
+        return get_words_and_spaces(words, row.text)
+    except ValueError as error:
+        raise ValueError("'words' are not those of 'text'") from error
 
 
 def _get_image(row: PostRow) -> str | bytes | None:

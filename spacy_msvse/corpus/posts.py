@@ -19,8 +19,8 @@ class Post:
     path (Path): The file that the post comes from.
     line (int): The line it starts on.
     text (str / list[str]): The text, or its words.
-    entities (list): Entities as (start, end, label), in characters of the text, or of the words
-        joined by blanks. None if the post is not annotated, which is not the same as no entities.
+    entities (list): Entities as (start, end, label), in characters of the text. None if the post is
+        not annotated, which is not the same as no entities.
     image (str / bytes): The picture's path or its encoded bytes.
     tags (list[str]): What the picture shows, word by word.
     caption (str): What the picture shows, as a sentence.
@@ -28,6 +28,8 @@ class Post:
     meta (dict): Free-form description of the post.
     stray_starts (int): How many entities the file opens with `I-` where `B-` is due.
     pictures_left_out (int): How many pictures it has besides the one.
+    spaces (list[bool]): Whether a blank follows each word; None if that is unknown, and the words
+        are joined by blanks.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Post:
     meta: dict[str, Any] = field(default_factory=dict)
     stray_starts: int = 0
     pictures_left_out: int = 0
+    spaces: list[bool] | None = None
 
     def to_doc(self, nlp: Language, label_map: Mapping[str, str] | None = None) -> Doc:
         """Make the post into a Doc.
@@ -55,6 +58,7 @@ class Post:
             nlp,
             self.text,
             self.image,
+            spaces=self.spaces,
             tags=self.tags,
             caption=self.caption,
             texts=self.texts,

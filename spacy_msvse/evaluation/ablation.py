@@ -13,6 +13,7 @@ from spacy.util import dot_to_object, set_dot_to_object
 from thinc.api import Config
 
 from ..errors import Errors
+from ..files import hash_files
 from ..network.config import REGIONS
 from .run import RESULT, scored_corpora
 
@@ -185,13 +186,11 @@ def describe_data(config: Config) -> dict[str, dict[str, Any]]:
     """
     data = {}
     for split, (_, path) in corpus_paths(config).items():
-        digest = hashlib.sha256()
-        for file in sorted(walk_corpus(path, FILE_TYPE)):
-            digest.update(file.read_bytes())
         report_path = Path(f"{path}.json")
         report = srsly.read_json(report_path) if report_path.exists() else {}
         told = {key: report[key] for key in ("source", "source_sha256", "label_map") if report}
-        data[split] = {"file": path.name, "sha256": digest.hexdigest(), **told}
+        sha256 = hash_files(sorted(walk_corpus(path, FILE_TYPE)))
+        data[split] = {"file": path.name, "sha256": sha256, **told}
     return data
 
 

@@ -6,8 +6,12 @@ from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from .conlleval import counted_rows
+
+#: What Markdown takes for more than text, besides the characters of HTML.
+_MARKUP = re.compile(r"[\\`*_~!|\[\]]")
 
 #: How scores are told what was done to the pictures.
 CONDITIONS = {None: "their own", "no_picture": "none", "shuffled": "those of other posts"}
@@ -121,7 +125,9 @@ def percent(value: float | None) -> str:
 
 
 def escape(value: Any) -> Any:
-    """RETURNS (Any): A text so that no table or page takes it for more than text."""
-    if not isinstance(value, str):
+    """RETURNS (Any): A text so that no table or page takes it for more than text. `Markup` is an
+    author's own Markdown and stays as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return " ".join(value.split()).replace("<", "&lt;").replace("|", "\\|")
+    text = " ".join(value.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKUP.sub(r"\\\g<0>", text)

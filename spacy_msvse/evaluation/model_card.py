@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from spacy.util import walk_dict
 
 from .markdown import render_scores
@@ -19,6 +20,7 @@ def make_model_card(
     parts: Sequence[Mapping[str, str]],
     metrics: Mapping[str, Any],
     *,
+    settings: Mapping[str, Mapping[str, Any]],
     controls: Sequence[Mapping[str, Any]] = (),
     reports: Sequence[Mapping[str, Any]] = (),
     data_license: str = NOT_STATED,
@@ -29,12 +31,13 @@ def make_model_card(
 
     meta (dict): The pipeline's meta.
     parts (Sequence): What `find_parts` returned.
-    metrics (dict): What `evaluate` returned, with its "control".
+    metrics (dict): What the command `evaluate` wrote.
+    settings (dict): Component to what it was saved with: "temperature" and "calibration".
     controls (Sequence): The same under controls, on the same posts.
     reports (Sequence): Conversion reports of the data.
     data_license (str): The licence of the data.
-    intended_use (str): What the pipeline is for, in place of the general words.
-    limits (str): What is to be added to its limits.
+    intended_use (str): What the pipeline is for, in place of the general words; Markdown.
+    limits (str): What is to be added to its limits; Markdown.
     RETURNS (str): Markdown.
     """
     return render_scores(
@@ -43,10 +46,11 @@ def make_model_card(
         meta=meta,
         labels=sorted({label for labels in meta["labels"].values() for label in labels}),
         parts=parts,
+        settings=settings,
         reports=reports,
         data_license=data_license,
-        intended_use=intended_use,
-        limits=limits,
+        intended_use=Markup(intended_use),
+        limits=Markup(limits),
         not_stated=NOT_STATED,
     )
 

@@ -12,6 +12,9 @@ from .crf import Lattice
 #: A temperature lies between 1 / LIMIT and LIMIT: entities that are all right would ask for 0.
 LIMIT = 10.0
 
+#: How near to a limit is at it.
+_MARGIN = 1.1
+
 
 @dataclass
 class Judged:
@@ -65,3 +68,8 @@ def fit_temperature(batches: Sequence[Judged]) -> float:
     with torch.enable_grad():
         optimizer.step(closure)
     return float(temperature().detach())
+
+
+def is_limit(temperature: float) -> bool:
+    """RETURNS (bool): Whether entities asked for a temperature beyond the limits."""
+    return not _MARGIN / LIMIT < temperature < LIMIT / _MARGIN

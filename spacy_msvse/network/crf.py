@@ -81,10 +81,11 @@ class Lattice:
         """A copy in double precision, for gradients of its own: none reaches the network, and none
         is hindered by inference mode.
 
-        RETURNS (Lattice): The copy.
+        RETURNS (Lattice): The copy; in main memory if the device knows no double precision.
         """
-        copy = self._map(lambda scores: scores.detach().to(torch.double, copy=True))
-        return replace(copy, mask=self.mask.clone())
+        device = torch.device("cpu") if self.mask.device.type == "mps" else self.mask.device
+        copy = self._map(lambda scores: scores.detach().to(device, torch.double, copy=True))
+        return replace(copy, mask=self.mask.to(device, copy=True))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Lattice":
         return Lattice(

@@ -4,8 +4,10 @@ import json
 import platform
 import subprocess
 import sys
+import time
 from copy import deepcopy
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import spacy
@@ -95,6 +97,13 @@ def test_entities_come_with_their_confidence(annotated):
     assert all(0 < span["score"] <= 1 for row in rows for span in row.get("spans", ()))
 
 
+def test_spans_count_the_characters_of_the_rows_own_text(trained):
+    row = Row("posts.jsonl", 1, {"text": "sawjordan today", "words": ["saw", "jordan", "today"]})
+    (found,) = annotate(spacy.load(trained), [row])
+    assert found.values["text"] == "sawjordan today"
+    assert entities(found.values)[0][0] == "jordan"
+
+
 def test_a_post_whose_picture_cannot_be_read_keeps_its_entities_and_says_so(annotated):
     rows, _, result = annotated
     assert entities(rows[1])[0][0] == "jordan"
@@ -160,6 +169,55 @@ def test_several_processes_write_the_same(trained, posts, annotated, tmp_path):
     rows, *_ = annotated
     run(trained, posts, tmp_path / "out.jsonl", "--n-process", 2)
     assert read((tmp_path / "out.jsonl").read_bytes()) == roughly(rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_run_that_is_killed_leaves_no_worker_behind_and_goes_on(trained, tmp_path):
+    rows = [{"text": f"saw jordan{number} today", "id": number} for number in range(400)]
+    srsly.write_jsonl(tmp_path / "posts.jsonl", rows)
+    output = tmp_path / "out.jsonl"
+    arguments = [trained, tmp_path / "posts.jsonl", output, "--n-process", 2]
+    # The tiny extractor is registered by nothing but the tests.
+    script = "import tests.tiny; from spacy.cli import setup_cli; setup_cli()"
+    command = [sys.executable, "-c", script, "msvse", "annotate", *map(str, arguments)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL) as killed:
+        try:
+            wait_until(lambda: output.exists() and output.read_bytes().count(b"\n") > 0)
+            workers = children(killed.pid)
+        finally:
+            killed.kill()
+    assert len(workers) == 2
+    wait_until(lambda: not any(map(is_running, workers)), seconds=10)
+    assert 0 < output.read_bytes().count(b"\n") < len(rows)
+    run(*arguments)
+    assert [row["id"] for row in read(output.read_bytes())] == list(range(len(rows)))
+    assert all("spans" in row for row in read(output.read_bytes()))
+
+
+def wait_until(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def stat(process: int) -> list[str]:
+    """State and parent of a process, and what follows them; nothing if there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def children(parent: int) -> list[int]:
+    processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [process for process in processes if stat(process)[1:2] == [str(parent)]]
+
+
+def is_running(process: int) -> bool:
+    """Whether there is such a process, and it is not waiting to be cleared away."""
+    return stat(process)[:1] not in ([], ["Z"])
 
 
 def test_entities_under_a_confidence_are_left_out(trained, posts, tmp_path):

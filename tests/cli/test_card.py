@@ -1,6 +1,7 @@
 """`python -m spacy msvse card`: what a pipeline is, was made of and scored."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -32,7 +33,8 @@ def run_folder(tmp_path_factory):
     nlp.to_disk(folder / "pipeline")
     for name, control in (("scores", None), ("no_picture", "no_picture")):
         scores = evaluate(nlp, ambiguous_examples(nlp), control=control)
-        srsly.write_json(folder / f"{name}.json", {**scores, "control": control})
+        told = {"data": {"file": "test.spacy", "sha256": "a1"}, "temperatures": {"msvse_ner": 1.0}}
+        srsly.write_json(folder / f"{name}.json", {**scores, "control": control, **told})
     srsly.write_jsonl(folder / "test.jsonl", [{"text": "saw jordan", "image": "a.png"}])
     convert(
         folder / "test.jsonl", folder / "test.spacy", format="jsonl", label_map={"OTHER": "MISC"}
@@ -104,6 +106,13 @@ def test_what_is_not_given_is_not_stated_and_nothing_is_guessed(run_folder, tmp_
     assert str(run_folder) not in card + json.dumps(meta)
 
 
+def test_the_authors_own_words_are_markdown(run_folder, tmp_path):
+    options = ("--limits", "See [here](https://example.org).", "--intended-use", "For *tests*.")
+    card, *_ = write_card(run_folder, tmp_path / "out", *options)
+    assert "- See [here](https://example.org)." in card
+    assert "For *tests*." in card
+
+
 def test_data_are_told_by_their_fingerprint_and_licences_by_name(run_folder, tmp_path):
     report = srsly.read_json(run_folder / "test.spacy.json")
     options = ["--data", run_folder / "test.spacy.json", "--data-license", "CC0"]
@@ -142,9 +151,51 @@ def test_a_file_that_evaluate_did_not_write_is_a_coded_error(run_folder, tmp_pat
 
 def test_a_control_on_other_posts_is_a_coded_error(run_folder, tmp_path):
     scores = srsly.read_json(run_folder / "no_picture.json")
-    srsly.write_json(tmp_path / "control.json", {**scores, "posts": 11})
+    data = {"file": "test.spacy", "sha256": "b2"}
+    srsly.write_json(tmp_path / "control.json", {**scores, "data": data})
     options = ("--control", tmp_path / "control.json")
     assert "MSVSE-E093" in write_card(run_folder, tmp_path / "out", *options, status=1)[2]
+
+
+def test_the_card_tells_the_posts_of_the_scores_and_that_nothing_was_calibrated(
+    run_folder, tmp_path
+):
+    card, *_ = write_card(run_folder, tmp_path / "out")
+    assert "The posts are those of test.spacy, SHA-256 a1." in card
+    assert ["Confidences of msvse\\_ner", "not calibrated, temperature 1.000"] in table_rows(card)
+
+
+def test_scores_by_another_temperature_are_a_coded_error(run_folder, tmp_path):
+    own = tmp_path / "run"
+    shutil.copytree(run_folder / "pipeline", own / "pipeline")
+    shutil.copy(run_folder / "scores.json", own)
+    settings = srsly.read_json(own / "pipeline" / "msvse_ner" / "cfg")
+    settings |= {"temperature": 1.5, "calibration": {"entities": 240, "source": "dev.spacy"}}
+    srsly.write_json(own / "pipeline" / "msvse_ner" / "cfg", settings)
+    *_, printed = write_card(own, tmp_path / "out", status=1)
+    assert "MSVSE-E094" in printed
+    scores = {**srsly.read_json(own / "scores.json"), "temperatures": {"msvse_ner": 1.5}}
+    srsly.write_json(own / "scores.json", scores)
+    card, *_ = write_card(own, tmp_path / "out")
+    told = "calibrated on 240 entities of dev.spacy, temperature 1.500"
+    assert ["Confidences of msvse\\_ner", told] in table_rows(card)
+
+
+def test_an_older_copy_is_replaced_whole(run_folder, tmp_path):
+    write_card(run_folder, tmp_path / "out")
+    (tmp_path / "out" / "left_over").touch()
+    write_card(run_folder, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+    assert not (tmp_path / "out" / "left_over").exists()
+    spacy.load(tmp_path / "out")
+
+
+def test_an_output_that_would_cost_anything_is_a_coded_error(run_folder, tmp_path):
+    (tmp_path / "letters.txt").touch()
+    for output in (run_folder / "pipeline" / "copy", run_folder, tmp_path):
+        before = sorted(output.parent.rglob("*"))
+        assert "MSVSE-E095" in write_card(run_folder, output, status=1)[2]
+        assert sorted(output.parent.rglob("*")) == before
 
 
 def test_a_folder_without_a_pipeline_is_a_coded_error(run_folder, tmp_path):

@@ -1,16 +1,21 @@
 """The commands, run as a user runs them but in this process."""
 
+import hashlib
 import re
 import shutil
 
+import numpy as np
 import pytest
 import spacy
 import srsly
 from spacy.cli._util import app
 from spacy.tokens import DocBin
+from spacy.training import Example
 from typer.testing import CliRunner
 
 import spacy_msvse.cli.evaluate
+from spacy_msvse.corpus.reader import Corpus
+from spacy_msvse.evaluation.calibration import judged_confidences
 
 from ..tiny import COLOURS, NAMES, ambiguous_examples, picture, save_encoder, tiny_pipeline, train
 
@@ -82,11 +87,15 @@ def model(tmp_path_factory):
 
 
 def evaluate(model, data, *options):
+    return evaluate_on(data / "posts.spacy", model, data, *options)
+
+
+def evaluate_on(posts, model, data, *options):
     output = data / "scores.json"
     run(
         "evaluate",
         model,
-        data / "posts.spacy",
+        posts,
         "--image-root",
         data / "pictures",
         "--output",
@@ -188,14 +197,31 @@ def test_without_matplotlib_a_report_is_refused_before_scoring(data, tmp_path, m
     assert "spacy-msvse[plots]" in output
 
 
-def calibrate(model, data, *options):
-    return run("calibrate", model, data / "posts.spacy", "-i", data / "pictures", *options)
+@pytest.fixture(scope="module")
+def guessed(tmp_path_factory, data):
+    """Two splits of which no post is in the other. Without a picture, a type is a guess."""
+    folder = tmp_path_factory.mktemp("guessed")
+    for split, ending in (("dev", "again"), ("test", "today")):
+        rows = []
+        for name in NAMES:
+            for label in COLOURS:
+                span = {"start": 4, "end": 4 + len(name), "label": label}
+                row = {"text": f"saw {name} {ending}", "spans": [span]}
+                rows += [row, {**row, "image": f"{name}-{label}.png"}]
+        srsly.write_jsonl(folder / f"{split}.jsonl", rows)
+        output = folder / f"{split}.spacy"
+        run("convert", folder / f"{split}.jsonl", output, "--format", "jsonl")
+    return folder
 
 
-def test_calibrate_fits_confidences_and_replaces_one_file(model, data, tmp_path):
+def calibrate(model, data, guessed, *options):
+    return run("calibrate", model, guessed / "dev.spacy", "-i", data / "pictures", *options)
+
+
+def test_calibrate_fits_confidences_and_replaces_one_file(model, data, guessed, tmp_path):
     own = shutil.copytree(model, tmp_path / "pipeline")
     before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
-    said = " ".join(calibrate(own, data).output.split())
+    said = " ".join(calibrate(own, data, guessed).output.split())
     temperature, loss_before, loss_after = re.findall(r"(\d+\.\d+)", said)[:3]
     assert float(loss_after) < float(loss_before)
     after = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
@@ -203,16 +229,42 @@ def test_calibrate_fits_confidences_and_replaces_one_file(model, data, tmp_path)
     assert {p for p in after if after[p] != before[p]} == {own / "msvse_ner" / "cfg"}
     component = spacy.load(own).get_pipe("msvse_ner")
     assert component.temperature == pytest.approx(float(temperature), abs=1e-3)
+    assert component.cfg["calibration"] == {"entities": 24, "source": "dev.spacy"}
 
 
-def test_evaluate_tells_the_calibration_before_and_after(model, data, tmp_path):
-    """The one post without a picture is guessed wrong; the others are right."""
-    calibrate(model, data, "--output", tmp_path / "calibrated")
-    before, after = evaluate(model, data), evaluate(tmp_path / "calibrated", data)
-    assert before["calibration"]["entities"] == after["calibration"]["entities"] == 13
-    assert len(after["calibration"]["bins"]) == 10
-    assert after["calibration"]["ece"] != before["calibration"]["ece"]
+def test_calibration_holds_on_posts_that_it_was_not_fitted_to(model, data, guessed, tmp_path):
+    calibrated = tmp_path / "calibrated"
+    calibrate(model, data, guessed, "--output", calibrated)
+    before, after = (evaluate_on(guessed / "test.spacy", m, data) for m in (model, calibrated))
+    assert before["calibration"]["entities"] == after["calibration"]["entities"] == 24
     assert after["ents_per_type"] == before["ents_per_type"]
+    examples = list(Corpus(guessed / "test.spacy", image_root=data / "pictures")(spacy.load(model)))
+    losses = [log_loss_on(examples, path) for path in (model, calibrated)]
+    assert losses[1] < losses[0]
+
+
+def log_loss_on(examples, model) -> float:
+    nlp = spacy.load(model)
+    docs = nlp.pipe([example.predicted.copy() for example in examples])
+    scored = [Example(doc, eg.reference) for doc, eg in zip(docs, examples, strict=True)]
+    _, confidence, right = judged_confidences(scored)
+    # Single precision, in which scores are kept on a Doc, may round to 1.
+    return -np.log(np.where(right, confidence, 1 - confidence).clip(min=1e-7)).mean()
+
+
+def test_where_nothing_is_told_calibrate_warns_and_leaves_the_pipeline(model, data, tmp_path):
+    own = shutil.copytree(model, tmp_path / "pipeline")
+    with pytest.warns(UserWarning, match="MSVSE-W008"):
+        run("calibrate", own, data / "posts.spacy", "-i", data / "pictures")
+    assert (own / "msvse_ner" / "cfg").read_bytes() == (model / "msvse_ner" / "cfg").read_bytes()
+
+
+def test_evaluate_tells_what_the_scores_are_of(model, data):
+    scores = evaluate(model, data)
+    assert scores["data"]["file"] == "posts.spacy"
+    content = (data / "posts.spacy").read_bytes()
+    assert scores["data"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert scores["temperatures"] == {"msvse_ner": 1.0}
 
 
 def test_evaluate_prints_the_calibration_error(model, data):

@@ -2,14 +2,20 @@
 
 import json
 import pickle
+import warnings
 from dataclasses import asdict
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
+import torch
 from spacy.training import Example
 
 from spacy_msvse import make_doc
+from spacy_msvse.component.batch import find_entities
 from spacy_msvse.evaluation.scores import entity_scores
+from spacy_msvse.network.crf import BioCRF, Lattice
+from spacy_msvse.network.inputs import MsvseOutputs
 
 from ..tiny import COLOURS, NAMES, ambiguous_examples, entities, picture, tiny_pipeline, train
 from .test_serialization import answers, via_bytes, via_disk, via_pickle
@@ -97,6 +103,61 @@ def test_a_temperature_changes_confidences_and_no_entity(trained, copy):
         assert max(after) < min(before)
 
 
+def outputs_of(lattice: Lattice) -> MsvseOutputs:
+    """As the network would return them."""
+    return MsvseOutputs(lattice, None, None, torch.zeros(len(lattice.mask), 3, dtype=torch.bool))
+
+
+def single_precision(nlp, tokens: int) -> Lattice:
+    """A post that the network is unsure of."""
+    torch.manual_seed(0)
+    crf = BioCRF(len(ner(nlp).labels))
+    for parameter in crf.parameters():
+        torch.nn.init.normal_(parameter).requires_grad_(False)
+    return crf.lattice(torch.randn(1, tokens, crf.num_tags), torch.ones(1, tokens).bool())
+
+
+def enumerated(lattice: Lattice) -> list[tuple[np.ndarray, float]]:
+    """Every labelling and its probability."""
+    paths = list(product(range(lattice.emissions.shape[2]), repeat=lattice.emissions.shape[1]))
+    scores = []
+    for path in paths:
+        score = lattice.start[path[0]] + lattice.end[path[-1]]
+        score = score + sum(lattice.emissions[0, t, label] for t, label in enumerate(path))
+        scores.append(score + sum(lattice.transitions[step] for step in pairwise(path)))
+    weights = torch.stack(scores).double().softmax(0).tolist()
+    return list(zip(map(np.asarray, paths), weights, strict=True))
+
+
+def test_probabilities_equal_enumeration(trained):
+    lattice = single_precision(trained, 4)
+    (prediction,) = ner(trained).decode([None], outputs_of(lattice))
+    labellings = enumerated(lattice.double())
+    assert prediction.entities
+    for start, end, label, confidence in prediction.entities:
+        entity = (start, end, ner(trained).labels.index(label))
+        holding = [weight for path, weight in labellings if entity in find_entities(path)]
+        assert confidence == pytest.approx(sum(holding), abs=1e-6)
+
+
+def test_probabilities_in_a_long_post_are_as_exact(trained):
+    """That of an entity is the weight that is left when all labellings without it are forbidden."""
+    lattice = single_precision(trained, 5_000)
+    (prediction,) = ner(trained).decode([None], outputs_of(lattice))
+    whole = lattice.double()
+    everything = whole.log_partition()
+    assert len(prediction.entities) > 100
+    for start, end, label, confidence in prediction.entities[:: len(prediction.entities) // 2]:
+        begin = ner(trained).bio_labels.index(f"B-{label}")
+        allowed = torch.ones_like(whole.emissions, dtype=torch.bool)
+        allowed[0, start:end] = False
+        allowed[0, start, begin] = True
+        allowed[0, start + 1 : end, begin + 1] = True
+        allowed[0, end : end + 1, begin + 1] = False
+        share = whole.restrict(allowed).log_partition() - everything
+        assert confidence == pytest.approx(float(share.exp()), abs=1e-6)
+
+
 def test_calibration_fits_the_odds_of_being_right(copy):
     """Of the posts without a picture, the type is right by chance, however sure the network is."""
     calibration = ner(copy).calibrate(mixed_examples(copy))
@@ -127,12 +188,58 @@ def test_training_anew_begins_without_a_temperature(copy):
     assert ner(copy).temperature == 1.0
 
 
-def test_nothing_to_calibrate_on_is_a_coded_error(copy):
-    with pytest.raises(ValueError, match="MSVSE-E080"):
-        ner(copy).calibrate([])
+def test_what_it_was_calibrated_on_is_saved_until_training_goes_on(copy, tmp_path):
+    ner(copy).calibrate(mixed_examples(copy), source="dev.spacy")
+    copy = via_disk(copy, tmp_path)
+    assert ner(copy).cfg["calibration"] == {"entities": 24, "source": "dev.spacy"}
+    assert ner(copy).temperature != 1.0
+    optimizer = copy.resume_training()
+    with pytest.warns(UserWarning, match="MSVSE-W007"):
+        copy.update(ambiguous_examples(copy), sgd=optimizer)
+    assert (ner(copy).temperature, ner(copy).cfg["calibration"]) == (1.0, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy.update(ambiguous_examples(copy), sgd=optimizer)
+
+
+def test_training_without_a_calibration_warns_of_none(copy):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy.update(ambiguous_examples(copy), sgd=copy.resume_training())
+
+
+def test_too_few_entities_leave_the_temperature_as_it_is(copy):
+    ner(copy).cfg["temperature"] = 2.0
     unannotated = Example(*posts(copy)[:2])
-    with pytest.raises(ValueError, match="MSVSE-E080"):
-        ner(copy).calibrate([unannotated])
+    for examples, count in (([], 0), ([unannotated], 0), (mixed_examples(copy)[:19], 19)):
+        with pytest.warns(UserWarning, match=f"MSVSE-W008.*only {count} "):
+            calibration = ner(copy).calibrate(examples)
+        assert (calibration.temperature, calibration.entities) == (2.0, count)
+        assert calibration.log_loss_after == calibration.log_loss_before
+    assert ner(copy).temperature == 2.0
+    assert ner(copy).cfg["calibration"] is None
+
+
+def test_entities_that_are_all_right_leave_the_temperature_as_it_is(copy):
+    ner(copy).cfg["temperature"] = 2.0
+    with pytest.warns(UserWarning, match="MSVSE-W008.*all 24 entities are right"):
+        calibration = ner(copy).calibrate(ambiguous_examples(copy, copies=2))
+    assert (calibration.temperature, calibration.entities) == (2.0, 24)
+    assert ner(copy).temperature == 2.0
+
+
+def test_a_temperature_at_the_limit_is_not_taken(copy, monkeypatch):
+    monkeypatch.setattr("spacy_msvse.component.requests.fit_temperature", lambda _: 10.0)
+    with pytest.warns(UserWarning, match="MSVSE-W008.*at the limit, 10"):
+        calibration = ner(copy).calibrate(mixed_examples(copy))
+    assert calibration.temperature == ner(copy).temperature == 1.0
+
+
+def test_a_temperature_that_is_no_better_is_not_taken(copy, monkeypatch):
+    ner(copy).calibrate(mixed_examples(copy))
+    best = ner(copy).temperature
+    monkeypatch.setattr("spacy_msvse.component.requests.fit_temperature", lambda _: best * 2)
+    assert ner(copy).calibrate(mixed_examples(copy)).temperature == best
 
 
 def test_entities_below_the_minimum_are_left_out(copy):
@@ -161,19 +268,29 @@ def test_the_minimum_is_a_setting(encoder):
 
 
 def test_precision_does_not_fall_as_the_minimum_rises(encoder):
-    """Half of the posts lack the picture that tells; they are trained on like this, so that the
-    network knows when it is guessing."""
+    """Half of the posts lack the picture that tells. Training had such posts too, so that the
+    network knows when it is guessing; those here are others."""
     nlp = tiny_pipeline(encoder)
     train(nlp, mixed_examples(nlp))
-    examples = mixed_examples(nlp)
-    precisions = []
+    examples = []
+    for name, label, seen in product(NAMES, COLOURS, (True, False)):
+        doc = make_doc(nlp, f"saw {name} again", image=picture(label, seed=7) if seen else None)
+        examples.append(Example.from_dict(doc, {"entities": [(4, 4 + len(name), label)]}))
+    precisions, kept = [], []
     for minimum in np.arange(0, 1, 0.1):
         ner(nlp).min_confidence = float(minimum)
         docs = nlp.pipe([example.predicted for example in examples])
         scored = [Example(doc, eg.reference) for doc, eg in zip(docs, examples, strict=True)]
-        precisions.append(entity_scores(scored)["ents_p"] or 1.0)
+        scores = entity_scores(scored)
+        predicted = sum(counts["predicted"] for counts in scores["entities_per_type"].values())
+        if not predicted:
+            break
+        precisions.append(scores["ents_p"])
+        kept.append(predicted)
     assert precisions == sorted(precisions)
+    assert kept == sorted(kept, reverse=True)
     assert precisions[-1] > precisions[0] + 0.1
+    assert kept[-1] >= 6
 
 
 # Pictures

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import spacy_msvse.cli  # noqa: F401 (joins the commands)
 from spacy_msvse.cli.convert import parse_label_map
 from spacy_msvse.corpus.convert import convert
+from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.corpus.rows import BadRowsError
 
 POSTS = "IMGID:1\nAda\tB-PER\n\nIMGID:2\nParis\tI-LOC\n,\tO\nX\tB-OTHER\n\nIMGID:3\nhello\tO"
@@ -43,6 +44,15 @@ def pictures(tmp_path):
 
 def read_docs(path, nlp):
     return list(DocBin().from_disk(path).get_docs(nlp.vocab))
+
+
+def test_words_beside_a_text_stay_whole_in_training(write, output, nlp):
+    span = {"start": 3, "end": 7, "label": "LOC"}
+    row = {"text": "hi,#NYC", "words": ["hi", ",", "#NYC"], "spans": [span]}
+    convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl")
+    (example,) = Corpus(output)(nlp)
+    assert [token.text for token in example.predicted] == ["hi", ",", "#NYC"]
+    assert [ent.text for ent in example.reference.ents] == ["#NYC"]
 
 
 def test_everything_is_counted_and_written(write, output, pictures, nlp):

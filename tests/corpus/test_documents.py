@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy
 import pytest
 from PIL import Image
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 
 from spacy_msvse.documents import make_doc
 
@@ -24,6 +24,12 @@ def test_words_stay_whole_and_are_joined_by_blanks(nlp):
     assert [token.text for token in doc] == ["#NYC", "it's"]
     assert doc.has_unknown_spaces
     assert doc.text.rstrip() == "#NYC it's"
+
+
+def test_words_keep_the_spaces_of_their_text(nlp):
+    doc = make_doc(nlp, ["Hi", ",", "it's"], spaces=[False, True, False])
+    assert doc.text == Doc(nlp.vocab).from_bytes(doc.to_bytes()).text == "Hi, it's"
+    assert [token.text for token in doc] == ["Hi", ",", "it's"]
 
 
 def test_without_a_picture_nothing_is_set(nlp):

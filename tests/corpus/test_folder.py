@@ -7,7 +7,8 @@ def test_a_text_and_the_picture_of_its_name_are_a_post(tmp_path):
     (tmp_path / "b.txt").write_text("saw Zoë\n", encoding="utf-8")
     (tmp_path / "b.JPG").touch()
     (tmp_path / "a.txt").write_text("no picture\nat all", encoding="utf-8")
-    (tmp_path / "notes.csv").touch()
+    for name in ("notes.csv", "a.pdf", "b.mpg", "c.ps"):
+        (tmp_path / name).touch()
     (tmp_path / "more").mkdir()
     assert [row.values for row in read_folder(tmp_path)] == [
         {"meta": {"name": "a"}, "text": "no picture\nat all"},

@@ -61,6 +61,24 @@ def test_words_stay_whole_and_spans_count_them_joined_by_blanks(read, row):
     assert [ent.text for ent in doc.ents] == ["Ada"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "tokens"),
+    [
+        ("Hi,Bob", ["Hi", ",", "Bob"], ["Hi", ",", "Bob"]),
+        (" Hi  Bob\n", ["Hi", "Bob"], [" ", "Hi", " ", "Bob", "\n"]),
+        ("a a:aBob", ["a", "a:a", "Bob"], ["a", "a:a", "Bob"]),
+    ],
+)
+def test_words_beside_a_text_cut_it_and_spans_count_its_characters(read, text, words, tokens):
+    start = text.index("Bob")
+    span = {"start": start, "end": start + 3, "label": "PER"}
+    (doc,), bad_rows = read({"text": text, "words": words, "spans": [span]})
+    assert not bad_rows
+    assert doc.text == text
+    assert [token.text for token in doc] == tokens
+    assert [(ent.text, ent.start_char) for ent in doc.ents] == [("Bob", start)]
+
+
 def test_a_row_without_spans_is_not_annotated(read):
     (bare, empty), _ = read({"text": "Ada"}, {"text": "Ada", "spans": []})
     assert not bare.has_annotation("ENT_IOB")
@@ -93,6 +111,9 @@ def test_blank_lines_are_passed_over(read):
         ({"text": 3}, "'text'"),
         ({"words": "Ada"}, "'words'"),
         ({"words": ["Ada", ""]}, "a word is empty"),
+        ({"text": "Ada", "words": ["Adam"]}, "not those of 'text'"),
+        ({"text": "Ada here", "words": ["Ada"]}, "not those of 'text'"),
+        ({"text": "Adahere", "words": ["Ada here"]}, "not those of 'text'"),
         ({"text": "Ada", "spans": [{"start": 0, "end": 3}]}, "'spans.0.label'"),
         ({"text": "Ada", "spans": [{**ADA, "start": "0"}]}, "'spans.0.start'"),
         ({"text": "Ada", "tags": "dog"}, "'tags'"),

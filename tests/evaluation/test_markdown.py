@@ -1,5 +1,11 @@
 """Scores as Markdown."""
 
+import html
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
 from spacy_msvse.evaluation.markdown import align_tables, escape
 
 
@@ -17,6 +23,25 @@ def test_tables_can_be_read_as_they_stand():
         "",
         "End",
     ]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "[PER](https://example.org)",
+        "![](https://example.org/seen.png)",
+        "*PER* __LOC__ ~~ORG~~ `MISC`",
+        "<b>PER</b> &lt; &amp; <https://example.org>",
+        "A|B \\| C\\",
+        "A\n# B\n| C |",
+    ],
+)
+def test_a_name_is_no_markup(label):
+    table = align_tables(f"| type | gold |\n| --- | --- |\n| {escape(label)} | 7 |\n")
+    page = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(table)
+    cells = re.findall("<td>(.*?)</td>", page)
+    assert [html.unescape(cell) for cell in cells] == [" ".join(label.split()), "7"]
+    assert not re.findall("<(?!/?(?:table|thead|tbody|tr|th|td)>)", page)
 
 
 def test_a_bar_in_a_name_divides_no_cell():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spacy_msvse.network.calibration import LIMIT, Judged, fit_temperature, log_loss
+from spacy_msvse.network.calibration import LIMIT, Judged, fit_temperature, is_limit, log_loss
 from spacy_msvse.network.crf import Lattice
 
 
@@ -39,7 +39,10 @@ def test_the_fit_lowers_the_log_loss():
 
 @pytest.mark.parametrize(("share", "temperature"), [(1.0, 1 / LIMIT), (0.0, LIMIT)])
 def test_entities_that_are_all_right_or_all_wrong_ask_for_a_limit(share, temperature):
-    assert fit_temperature([coins(share, 1.0)]) == pytest.approx(temperature, rel=0.05)
+    fitted = fit_temperature([coins(share, 1.0)])
+    assert fitted == pytest.approx(temperature, rel=0.05)
+    assert is_limit(fitted)
+    assert not is_limit(fit_temperature([coins(0.999, 4.0)]))
 
 
 def test_what_was_read_in_inference_mode_can_be_fitted_to():
