@@ -16,7 +16,7 @@ from ..network.config import NetworkConfig
 from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseInputs, MsvseTargets, Pictures, Regions, WordPieces
 from .posts import Post, given_view
-from .wordpieces import Encoding, encode_words, words_to_encode
+from .wordpieces import Encoding, encode_words, view_words, words_to_encode
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 
@@ -155,17 +155,12 @@ class Collator:
         for view in self.config.joint_views:
             if view in post.texts:
                 separator = [self.tokenizer.sep_token] if words else []
-                words += separator + self._view_words(post.texts[view])
+                words += separator + view_words(post.texts[view], self.max_view_words)
         return words
-
-    def _view_words(self, text: str) -> list[str]:
-        # A tokenizer stumbles over half a surrogate pair; with the rest of the batch, it reads "?".
-        words = text.split()[: self.max_view_words]
-        return [word.encode("utf-8", "replace").decode("utf-8") for word in words]
 
     def _view(self, view: str, posts: Sequence[Post]) -> WordPieces:
         """A textual view's word pieces without special ones, for prefixes."""
-        words = [self._view_words(post.texts.get(view, "")) for post in posts]
+        words = [view_words(post.texts.get(view, ""), self.max_view_words) for post in posts]
         if not any(words):
             empty = torch.zeros(len(posts), 1, dtype=torch.long)
             return WordPieces(empty, empty.bool())
@@ -210,20 +205,27 @@ class Collator:
 
 
 def count_pieces(
-    tokenizer: Any, docs: Sequence[Doc], joint_views: Sequence[str], normalize_urls: bool
+    tokenizer: Any,
+    docs: Sequence[Doc],
+    joint_views: Sequence[str],
+    max_view_words: int,
+    normalize_urls: bool,
 ) -> list[int]:
     """How much there is to encode of each Doc, as far as can be told before its picture is seen.
 
     tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
     docs (Sequence[Doc]): The Docs, none of them empty.
     joint_views (Sequence[str]): The views that are encoded behind the text.
+    max_view_words (int): How many words of a view are read.
     normalize_urls (bool): Whether URLs are read as one word.
     RETURNS (list): The word pieces of each text and of the joint views that the user gave.
     """
     texts = []
     for doc in docs:
-        views = [given_view(doc, view) or "" for view in joint_views]
-        texts.append(words_to_encode(doc, normalize_urls) + " ".join(views).split())
+        words = words_to_encode(doc, normalize_urls)
+        for view in joint_views:
+            words += view_words(given_view(doc, view) or "", max_view_words)
+        texts.append(words)
     return [len(encoding.ids) for encoding in encode_words(tokenizer, texts)]
 
 

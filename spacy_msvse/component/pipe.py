@@ -357,6 +357,7 @@ class MsvseNer(Requests, TrainablePipe):
                 get_shim(self.model).tokenizer,
                 [docs[row] for row in filled],
                 network_config(self.model).joint_views,
+                self.model.attrs["max_view_words"],
                 self.model.attrs["normalize_urls"],
             )
             by_pieces = sorted(zip(pieces, filled, strict=True), key=itemgetter(0), reverse=True)

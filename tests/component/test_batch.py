@@ -8,7 +8,14 @@ from spacy.training import Example
 from spacy_transformers.span_getters import configure_strided_spans, get_doc_spans
 from transformers import AutoTokenizer
 
-from spacy_msvse.component.batch import Collator, align, find_entities, make_targets
+from spacy_msvse import make_doc
+from spacy_msvse.component.batch import (
+    Collator,
+    align,
+    count_pieces,
+    find_entities,
+    make_targets,
+)
 from spacy_msvse.component.posts import Post
 from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.crf import bio_labels
@@ -120,6 +127,12 @@ def test_tokens_that_no_window_holds_are_marked(tokenizer):
 
     inputs = collator(tokenizer, get_spans=first_token)([post(["saw", "jordan"])])
     assert inputs.token_piece.tolist() == [[1, -1]]
+
+
+def test_no_more_words_of_a_view_are_counted_than_are_read(tokenizer, nlp):
+    docs = [make_doc(nlp, ["saw"], caption="nice " * n) for n in (3, 4, 5000)]
+    three, four, many = count_pieces(tokenizer, docs, ["caption"], 4, False)
+    assert three < four == many
 
 
 def test_align_of_nothing():

@@ -188,6 +188,12 @@ def test_batches_hold_posts_of_as_many_word_pieces(trained):
     assert list(component._batches(docs)) == [[1, 2, 0]]
 
 
+def test_half_a_surrogate_pair_in_a_caption_never_ends_a_run(trained):
+    docs = [make_doc(trained, "saw jordan", caption="the \ud83d nice") for _ in range(2)]
+    statuses = [doc._.image_status["caption"] for doc in trained.pipe(docs)]
+    assert statuses == ["used", "used"]
+
+
 def test_empty_docs_are_annotated_with_nothing(trained):
     doc = trained("")
     assert doc.ents == ()
