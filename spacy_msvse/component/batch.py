@@ -218,7 +218,8 @@ def count_pieces(
     joint_views (Sequence[str]): The views that are encoded behind the text.
     max_view_words (int): How many words of a view are read.
     normalize_urls (bool): Whether URLs are read as one word.
-    RETURNS (list): The word pieces of each text and of the joint views that the user gave.
+    RETURNS (list): The word pieces of each text and of the joint views that the user gave, special
+        ones included.
     """
     texts = []
     for doc in docs:
@@ -226,7 +227,11 @@ def count_pieces(
         for view in joint_views:
             words += view_words(given_view(doc, view) or "", max_view_words)
         texts.append(words)
-    return [len(encoding.ids) for encoding in encode_words(tokenizer, texts)]
+    encodings = encode_words(tokenizer, texts, add_special_tokens=False)
+    special = tokenizer.num_special_tokens_to_add(pair=bool(joint_views))
+    # A token of invisible characters is read as an unknown one.
+    pieces = [max(len(e.ids), len(doc)) for e, doc in zip(encodings, docs, strict=True)]
+    return [count + special for count in pieces]
 
 
 def align(
