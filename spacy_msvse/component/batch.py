@@ -187,9 +187,9 @@ class Collator:
         width = self.config.region_dim
         vectors, boxes = [], []
         for post in posts:
-            boxes.append(np.zeros((0, 4)) if post.boxes is None else post.boxes)
+            boxes.append(np.zeros((0, 4), "float32") if post.boxes is None else post.boxes)
             if post.regions is None:  # absent, or made of the pixels later
-                vectors.append(np.zeros((len(boxes[-1]), width)))
+                vectors.append(np.zeros((len(boxes[-1]), width), "float32"))
             elif post.regions.shape[1] == width:
                 vectors.append(post.regions)
             else:
