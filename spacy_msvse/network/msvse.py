@@ -47,14 +47,14 @@ class Msvse(nn.Module):
         encoder (Encoder): The encoder that text, tags and caption share.
         backbone (nn.Module): Makes region vectors (Q, R, D) of pixels (Q, H, W, 3) and is trained
             with the rest; None for a network whose regions are all given.
-        RAISES (ValueError): If layers are to be shared in an encoder that convolves, or prefixes to
-            enter one that takes none (MSVSE-E007).
+        RAISES (ValueError): If layers are to be shared in an encoder that mixes neighbours, or
+            prefixes to enter one that takes none (MSVSE-E007).
         """
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.backbone = backbone
-        if config.shared_depth and encoder.convolves:
+        if config.shared_depth and encoder.mixes_neighbours:
             expected = (
                 "0 for an encoder with a convolution or an LSTM, which would let the text see the "
                 "caption"
