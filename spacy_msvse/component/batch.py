@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -273,21 +274,20 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> MsvseTarg
     RAISES (ValueError): For a gold label that is not among the types (MSVSE-E017).
     """
     labels = bio_labels(tuple(types))
-    index = {label: i for i, label in enumerate(labels)}
+    index: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
+    # A missing label is the last row: any.
+    index[None] = len(labels)
+    table = np.eye(len(labels) + 1, len(labels), dtype=bool)
+    table[-1] = True
     allowed, occurring, known = [], [], []
     for example in examples:
         gold = _legal(biluo_to_iob(example.get_aligned_ner()))
-        rows = np.zeros((len(gold), len(labels)), dtype=bool)
-        for token, label in enumerate(gold):
-            if label is None:
-                rows[token] = True
-            elif label in index:
-                rows[token, index[label]] = True
-            else:
-                raise ValueError(Errors.E017.format(label=label[2:], labels=", ".join(types)))
         found = {label[2:] for label in gold if label is not None and label != "O"}
+        unknown = found.difference(types)
+        if unknown:
+            raise ValueError(Errors.E017.format(label=min(unknown), labels=", ".join(types)))
         complete = None not in gold
-        allowed.append(rows)
+        allowed.append(table[[index[label] for label in gold]])
         occurring.append([name in found for name in types])
         known.append([complete or name in found for name in types])
     return MsvseTargets(
@@ -299,15 +299,12 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> MsvseTarg
 
 def _legal(labels: Sequence[str | None]) -> list[str | None]:
     """Open an entity where a label continues none, as evaluation does."""
-    legal: list[str | None] = []
-    before: str | None = "O"
-    for label in labels:
-        if label is not None and label.startswith("I-"):
-            continues = before is None or before[2:] == label[2:]
-            label = label if continues else "B-" + label[2:]
-        legal.append(label)
-        before = label
-    return legal
+    return [
+        "B-" + label[2:]
+        if label and label.startswith("I-") and before and before[2:] != label[2:]
+        else label
+        for before, label in pairwise(["O", *labels])
+    ]
 
 
 def find_entities(labels: np.ndarray) -> list[tuple[int, int, int]]:

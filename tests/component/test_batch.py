@@ -187,6 +187,36 @@ def test_misaligned_tokens_are_never_taken_for_o(nlp):
     assert allowed_labels(targets, 0) == [set(LABELS), {"O"}]
 
 
+def test_targets_are_those_of_a_plain_loop_over_random_labels(nlp):
+    random = np.random.default_rng(0)
+    examples = []
+    for length in random.integers(1, 30, 50):
+        cuts = np.unique(random.integers(0, length + 1, length))
+        kinds = random.choice(["PER", "LOC", "", None], len(cuts))
+        spans = [(*cut, kind) for *cut, kind in zip(cuts, cuts[1:], kinds, strict=False)]
+        gold = Doc(nlp.vocab, words=["saw"] * int(length))
+        gold.set_ents(
+            [Span(gold, start, end, kind) for start, end, kind in spans if kind],
+            missing=[Span(gold, start, end) for start, end, kind in spans if kind is None],
+            default="outside",
+        )
+        examples.append(Example(Doc(nlp.vocab, words=["saw"] * int(length)), gold))
+    targets = make_targets(examples, CONFIG.types)
+    for row, example in enumerate(examples):
+        gold = [
+            token.ent_iob_ + ("-" + token.ent_type_ if token.ent_type_ else "")
+            for token in example.reference
+        ]
+        assert allowed_labels(targets, row)[: len(gold)] == [
+            {label} if label else set(LABELS) for label in gold
+        ]
+        found = {label[2:] for label in gold}
+        assert targets.types[row].tolist() == [name in found for name in CONFIG.types]
+        known = [name in found or "" not in gold for name in CONFIG.types]
+        assert targets.types_known[row].tolist() == known
+    assert not targets.types_known.all(), "labels were missing"
+
+
 def test_an_unknown_gold_label_is_a_coded_error(nlp):
     with pytest.raises(ValueError, match="MSVSE-E017"):
         make_targets([example(nlp, ["saw"], ents=[(0, 1, "ORG")])], CONFIG.types)
