@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..network.config import NetworkConfig
 from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseInputs, MsvseTargets, Pictures, Regions, WordPieces
 from .posts import Post, given_view
-from .wordpieces import Encoding, encode_words, words_to_encode
+from .wordpieces import Encoding, encode_words, view_words, words_to_encode
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 
@@ -155,17 +156,12 @@ class Collator:
         for view in self.config.joint_views:
             if view in post.texts:
                 separator = [self.tokenizer.sep_token] if words else []
-                words += separator + self._view_words(post.texts[view])
+                words += separator + view_words(post.texts[view], self.max_view_words)
         return words
-
-    def _view_words(self, text: str) -> list[str]:
-        # A tokenizer stumbles over half a surrogate pair; with the rest of the batch, it reads "?".
-        words = text.split()[: self.max_view_words]
-        return [word.encode("utf-8", "replace").decode("utf-8") for word in words]
 
     def _view(self, view: str, posts: Sequence[Post]) -> WordPieces:
         """A textual view's word pieces without special ones, for prefixes."""
-        words = [self._view_words(post.texts.get(view, "")) for post in posts]
+        words = [view_words(post.texts.get(view, ""), self.max_view_words) for post in posts]
         if not any(words):
             empty = torch.zeros(len(posts), 1, dtype=torch.long)
             return WordPieces(empty, empty.bool())
@@ -192,9 +188,9 @@ class Collator:
         width = self.config.region_dim
         vectors, boxes = [], []
         for post in posts:
-            boxes.append(np.zeros((0, 4)) if post.boxes is None else post.boxes)
+            boxes.append(np.zeros((0, 4), "float32") if post.boxes is None else post.boxes)
             if post.regions is None:  # absent, or made of the pixels later
-                vectors.append(np.zeros((len(boxes[-1]), width)))
+                vectors.append(np.zeros((len(boxes[-1]), width), "float32"))
             elif post.regions.shape[1] == width:
                 vectors.append(post.regions)
             else:
@@ -210,21 +206,33 @@ class Collator:
 
 
 def count_pieces(
-    tokenizer: Any, docs: Sequence[Doc], joint_views: Sequence[str], normalize_urls: bool
+    tokenizer: Any,
+    docs: Sequence[Doc],
+    joint_views: Sequence[str],
+    max_view_words: int,
+    normalize_urls: bool,
 ) -> list[int]:
     """How much there is to encode of each Doc, as far as can be told before its picture is seen.
 
     tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
     docs (Sequence[Doc]): The Docs, none of them empty.
     joint_views (Sequence[str]): The views that are encoded behind the text.
+    max_view_words (int): How many words of a view are read.
     normalize_urls (bool): Whether URLs are read as one word.
-    RETURNS (list): The word pieces of each text and of the joint views that the user gave.
+    RETURNS (list): The word pieces of each text and of the joint views that the user gave, special
+        ones included.
     """
     texts = []
     for doc in docs:
-        views = [given_view(doc, view) or "" for view in joint_views]
-        texts.append(words_to_encode(doc, normalize_urls) + " ".join(views).split())
-    return [len(encoding.ids) for encoding in encode_words(tokenizer, texts)]
+        words = words_to_encode(doc, normalize_urls)
+        for view in joint_views:
+            words += view_words(given_view(doc, view) or "", max_view_words)
+        texts.append(words)
+    encodings = encode_words(tokenizer, texts, add_special_tokens=False)
+    special = tokenizer.num_special_tokens_to_add(pair=bool(joint_views))
+    # A token of invisible characters is read as an unknown one.
+    pieces = [max(len(e.ids), len(doc)) for e, doc in zip(encodings, docs, strict=True)]
+    return [count + special for count in pieces]
 
 
 def align(
@@ -266,21 +274,20 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> MsvseTarg
     RAISES (ValueError): For a gold label that is not among the types (MSVSE-E017).
     """
     labels = bio_labels(tuple(types))
-    index = {label: i for i, label in enumerate(labels)}
+    index: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
+    # A missing label is the last row: any.
+    index[None] = len(labels)
+    table = np.eye(len(labels) + 1, len(labels), dtype=bool)
+    table[-1] = True
     allowed, occurring, known = [], [], []
     for example in examples:
         gold = _legal(biluo_to_iob(example.get_aligned_ner()))
-        rows = np.zeros((len(gold), len(labels)), dtype=bool)
-        for token, label in enumerate(gold):
-            if label is None:
-                rows[token] = True
-            elif label in index:
-                rows[token, index[label]] = True
-            else:
-                raise ValueError(Errors.E017.format(label=label[2:], labels=", ".join(types)))
         found = {label[2:] for label in gold if label is not None and label != "O"}
+        unknown = found.difference(types)
+        if unknown:
+            raise ValueError(Errors.E017.format(label=min(unknown), labels=", ".join(types)))
         complete = None not in gold
-        allowed.append(rows)
+        allowed.append(table[[index[label] for label in gold]])
         occurring.append([name in found for name in types])
         known.append([complete or name in found for name in types])
     return MsvseTargets(
@@ -292,15 +299,12 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> MsvseTarg
 
 def _legal(labels: Sequence[str | None]) -> list[str | None]:
     """Open an entity where a label continues none, as evaluation does."""
-    legal: list[str | None] = []
-    before: str | None = "O"
-    for label in labels:
-        if label is not None and label.startswith("I-"):
-            continues = before is None or before[2:] == label[2:]
-            label = label if continues else "B-" + label[2:]
-        legal.append(label)
-        before = label
-    return legal
+    return [
+        "B-" + label[2:]
+        if label and label.startswith("I-") and before and before[2:] != label[2:]
+        else label
+        for before, label in pairwise(["O", *labels])
+    ]
 
 
 def find_entities(labels: np.ndarray) -> list[tuple[int, int, int]]:

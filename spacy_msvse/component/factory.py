@@ -17,7 +17,7 @@ DEFAULT_CONFIG = Config().from_str("""
 overwrite = false
 on_missing_image = "warn"
 min_view_share = 0.01
-max_batch_tokens = 1024
+max_batch_tokens = 2048
 min_confidence = 0.0
 
 [msvse_ner.model]
@@ -104,7 +104,8 @@ def make_msvse_ner(
     overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
     on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
     min_view_share (float): A view that a smaller share of the training posts carried is masked.
-    max_batch_tokens (int): The most tokens, padding included, that are predicted together.
+    max_batch_tokens (int): The most word pieces of texts and joint views, padding included, that
+        are predicted together.
     min_confidence (float): Entities that are less probable are left out.
     scorer (Callable): How `nlp.evaluate` scores.
     RETURNS (MsvseNer): The component.

@@ -66,7 +66,7 @@ class MsvseNer(Requests, TrainablePipe):
         overwrite: bool = False,
         on_missing_image: str = "warn",
         min_view_share: float = 0.01,
-        max_batch_tokens: int = 1024,
+        max_batch_tokens: int = 2048,
         min_confidence: float = 0.0,
         scorer: Callable | None = None,
     ) -> None:
@@ -358,27 +358,28 @@ class MsvseNer(Requests, TrainablePipe):
 
     def _batches(self, docs: Sequence[Doc]) -> Iterator[list[int]]:
         """Rows of Docs of about as many word pieces, so that little is padded, and of
-        `max_batch_tokens` at most; no empty Docs."""
+        `max_batch_tokens` at most, what is padded included; no empty Docs."""
         filled = [row for row, doc in enumerate(docs) if len(doc)]
-        if len(filled) > 1:  # a post alone need not be tokenised twice
-            pieces = count_pieces(
-                get_shim(self.model).tokenizer,
-                [docs[row] for row in filled],
-                network_config(self.model).joint_views,
-                self.model.attrs["normalize_urls"],
-            )
-            by_pieces = sorted(zip(pieces, filled, strict=True), key=itemgetter(0), reverse=True)
-            filled = [row for _, row in by_pieces]
+        if len(filled) < 2:  # a post alone need not be tokenised twice
+            yield from ([row] for row in filled)
+            return
+        pieces = count_pieces(
+            get_shim(self.model).tokenizer,
+            [docs[row] for row in filled],
+            network_config(self.model).joint_views,
+            self.model.attrs["max_view_words"],
+            self.model.attrs["normalize_urls"],
+        )
         rows: list[int] = []
         longest = 0
-        for row in filled:
-            longest = max(longest, len(docs[row]))
+        by_pieces = sorted(zip(pieces, filled, strict=True), key=itemgetter(0), reverse=True)
+        for count, row in by_pieces:
             if rows and longest * (len(rows) + 1) > self.max_batch_tokens:
                 yield rows
-                rows, longest = [], len(docs[row])
+                rows = []
+            longest = longest if rows else count
             rows.append(row)
-        if rows:
-            yield rows
+        yield rows
 
     def _untrained_views(self) -> dict[str, float]:
         masked = untrained_views(self.model, self.min_view_share)

@@ -62,6 +62,17 @@ def words_to_encode(tokens: Doc | Span, normalize_urls: bool) -> list[str]:
     ]
 
 
+def view_words(text: str, max_words: int) -> list[str]:
+    """The first words of a textual view, as the encoder is to read them.
+
+    text (str): The view.
+    max_words (int): How many words are read.
+    RETURNS (list): The words.
+    """
+    # A tokenizer stumbles over half a surrogate pair; with the rest of the batch, it reads "?".
+    return [word.encode("utf-8", "replace").decode("utf-8") for word in text.split()[:max_words]]
+
+
 def encode_words(
     tokenizer: Any,
     texts: Sequence[list[str]],

@@ -38,7 +38,8 @@ def tie_loss(multimodal: Lattice, text: Lattice) -> Tensor:
     text (Lattice): Scores of the text CRF.
     RETURNS (Tensor): float of shape (P,), a mean over the tokens of a post.
     """
-    teacher = multimodal.marginals().detach()
+    with torch.no_grad():
+        teacher = multimodal.marginals()
     student = text.marginals()
     # A forbidden label has a finite log-probability on both sides, and a weight of exactly 0.
     divergence = (teacher.exp() * (teacher - student)).sum(dim=2)

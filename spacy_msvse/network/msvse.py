@@ -47,14 +47,14 @@ class Msvse(nn.Module):
         encoder (Encoder): The encoder that text, tags and caption share.
         backbone (nn.Module): Makes region vectors (Q, R, D) of pixels (Q, H, W, 3) and is trained
             with the rest; None for a network whose regions are all given.
-        RAISES (ValueError): If layers are to be shared in an encoder that convolves, or prefixes to
-            enter one that takes none (MSVSE-E007).
+        RAISES (ValueError): If layers are to be shared in an encoder that mixes neighbours, or
+            prefixes to enter one that takes none (MSVSE-E007).
         """
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.backbone = backbone
-        if config.shared_depth and encoder.convolves:
+        if config.shared_depth and encoder.mixes_neighbours:
             expected = (
                 "0 for an encoder with a convolution or an LSTM, which would let the text see the "
                 "caption"
@@ -261,16 +261,16 @@ class Msvse(nn.Module):
         rows = enriched.nonzero().squeeze(1)
         if not len(rows):
             return text
-        mask = inputs.joint.rows(rows).mask
-        joint = self.encoder.run(
-            lower[rows, : mask.shape[1]],
-            mask,
-            None if prefixes is None else prefixes.rows(rows),
-            start=self.shared_layers,
-        )
+        mask = inputs.joint.mask
+        some = len(rows) < len(text)
+        if some:
+            mask = inputs.joint.rows(rows).mask
+            lower = lower[rows, : mask.shape[1]]
+            prefixes = None if prefixes is None else prefixes.rows(rows)
+        joint = self.encoder.run(lower, mask, prefixes, start=self.shared_layers)
         joint = self.encoder.finish(joint)[:, : text.shape[1]]
         joint = functional.pad(joint, (0, 0, 0, text.shape[1] - joint.shape[1]))
-        return text.index_copy(0, rows, joint)
+        return text.index_copy(0, rows, joint) if some else joint
 
     def _encode_view(self, pieces: WordPieces) -> tuple[Tensor, Tensor]:
         """Encode a textual view by the lower layers of the shared encoder, absent rows left out."""

@@ -8,7 +8,14 @@ from spacy.training import Example
 from spacy_transformers.span_getters import configure_strided_spans, get_doc_spans
 from transformers import AutoTokenizer
 
-from spacy_msvse.component.batch import Collator, align, find_entities, make_targets
+from spacy_msvse import make_doc
+from spacy_msvse.component.batch import (
+    Collator,
+    align,
+    count_pieces,
+    find_entities,
+    make_targets,
+)
 from spacy_msvse.component.posts import Post
 from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.crf import bio_labels
@@ -122,6 +129,12 @@ def test_tokens_that_no_window_holds_are_marked(tokenizer):
     assert inputs.token_piece.tolist() == [[1, -1]]
 
 
+def test_no_more_words_of_a_view_are_counted_than_are_read(tokenizer, nlp):
+    docs = [make_doc(nlp, ["saw"], caption="nice " * n) for n in (3, 4, 5000)]
+    three, four, many = count_pieces(tokenizer, docs, ["caption"], 4, False)
+    assert three < four == many
+
+
 def test_align_of_nothing():
     assert align([], [0]) == ([pytest.approx([])], [pytest.approx([])])
 
@@ -172,6 +185,36 @@ def test_misaligned_tokens_are_never_taken_for_o(nlp):
     misaligned = example(nlp, ["newyork", "saw"], ["new", "york", "saw"], ents=[(1, 2, "LOC")])
     targets = make_targets([misaligned], CONFIG.types)
     assert allowed_labels(targets, 0) == [set(LABELS), {"O"}]
+
+
+def test_targets_are_those_of_a_plain_loop_over_random_labels(nlp):
+    random = np.random.default_rng(0)
+    examples = []
+    for length in random.integers(1, 30, 50):
+        cuts = np.unique(random.integers(0, length + 1, length))
+        kinds = random.choice(["PER", "LOC", "", None], len(cuts))
+        spans = [(*cut, kind) for *cut, kind in zip(cuts, cuts[1:], kinds, strict=False)]
+        gold = Doc(nlp.vocab, words=["saw"] * int(length))
+        gold.set_ents(
+            [Span(gold, start, end, kind) for start, end, kind in spans if kind],
+            missing=[Span(gold, start, end) for start, end, kind in spans if kind is None],
+            default="outside",
+        )
+        examples.append(Example(Doc(nlp.vocab, words=["saw"] * int(length)), gold))
+    targets = make_targets(examples, CONFIG.types)
+    for row, example in enumerate(examples):
+        gold = [
+            token.ent_iob_ + ("-" + token.ent_type_ if token.ent_type_ else "")
+            for token in example.reference
+        ]
+        assert allowed_labels(targets, row)[: len(gold)] == [
+            {label} if label else set(LABELS) for label in gold
+        ]
+        found = {label[2:] for label in gold}
+        assert targets.types[row].tolist() == [name in found for name in CONFIG.types]
+        known = [name in found or "" not in gold for name in CONFIG.types]
+        assert targets.types_known[row].tolist() == known
+    assert not targets.types_known.all(), "labels were missing"
 
 
 def test_an_unknown_gold_label_is_a_coded_error(nlp):

@@ -10,6 +10,7 @@ from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_msvse import make_doc
+from spacy_msvse.component.model import get_shim
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
 
@@ -172,9 +173,25 @@ def test_mixed_batches_equal_single_posts(trained):
 
 def test_batches_hold_posts_of_similar_length_within_the_budget(trained):
     component = trained.get_pipe("msvse_ner")
-    docs = [trained.make_doc("a " * n) for n in (700, 3, 0, 650, 5, 4)]
+    docs = [trained.make_doc("a " * n) for n in (1400, 3, 0, 1300, 5, 4)]
     batches = list(component._batches(docs))
     assert batches == [[0], [3], [4, 5, 1]]
+
+
+def test_no_batch_holds_more_word_pieces_than_the_budget(trained):
+    """Short posts with long captions: what is padded and encoded counts, not the tokens."""
+    component = trained.get_pipe("msvse_ner")
+    lengths = [10 * (n % 6) for n in range(120)]
+    docs = [make_doc(trained, "saw jordan today", caption="nice " * n) for n in lengths]
+    seen = []
+    network = get_shim(component.model).network
+    hook = network.register_forward_pre_hook(lambda _, given: seen.append(given[0].joint.ids))
+    try:
+        component.predict(docs)
+    finally:
+        hook.remove()
+    assert sum(len(ids) for ids in seen) == len(docs)
+    assert max(ids.numel() for ids in seen) <= component.max_batch_tokens
 
 
 def test_batches_hold_posts_of_as_many_word_pieces(trained):
@@ -186,6 +203,12 @@ def test_batches_hold_posts_of_as_many_word_pieces(trained):
         make_doc(trained, ["saw", "jordan"], caption="saw the very nice florence"),
     ]
     assert list(component._batches(docs)) == [[1, 2, 0]]
+
+
+def test_half_a_surrogate_pair_in_a_caption_never_ends_a_run(trained):
+    docs = [make_doc(trained, "saw jordan", caption="the \ud83d nice") for _ in range(2)]
+    statuses = [doc._.image_status["caption"] for doc in trained.pipe(docs)]
+    assert statuses == ["used", "used"]
 
 
 def test_empty_docs_are_annotated_with_nothing(trained):

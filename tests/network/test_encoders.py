@@ -170,7 +170,7 @@ def test_padding_changes_nothing(encoder):
 
 def test_layers_may_be_run_in_parts_and_word_pieces_hidden_from_others(variant, encoder):
     """What the text must not see changes nothing of it, in no layer."""
-    if encoder.convolves:
+    if encoder.mixes_neighbours:
         with pytest.raises(ValueError, match="MSVSE-E007"):
             Msvse(NetworkConfig(types=("PER",), shared_depth=0.5), encoder)
         return

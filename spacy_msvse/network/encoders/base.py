@@ -168,7 +168,7 @@ class Encoder(nn.Module):
         return self.model.config.max_position_embeddings
 
     @property
-    def convolves(self) -> bool:
+    def mixes_neighbours(self) -> bool:
         """Whether word pieces reach their neighbours otherwise than by attention."""
         return False
 

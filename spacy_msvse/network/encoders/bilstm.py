@@ -16,7 +16,7 @@ class BiLstmEncoder(Encoder):
     adapted = ()
 
     @property
-    def convolves(self) -> bool:
+    def mixes_neighbours(self) -> bool:
         return True
 
     @property

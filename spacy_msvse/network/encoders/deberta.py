@@ -14,7 +14,7 @@ class DebertaV2Encoder(Encoder):
     adapted = ("query_proj", "value_proj")
 
     @property
-    def convolves(self) -> bool:
+    def mixes_neighbours(self) -> bool:
         return self.model.encoder.conv is not None
 
     def embed(self, pieces: WordPieces) -> Tensor:
