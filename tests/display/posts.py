@@ -72,7 +72,7 @@ def hostile_post(nlp, image: str | bytes | None = None) -> Doc:
         regions=[(HOSTILE, 0.5, 0.1, 0.1, 0.9, 0.9)],
     )
     doc.user_data["title"] = HOSTILE
-    doc._.image_status = {HOSTILE: HOSTILE}
+    doc._.image_status = {HOSTILE: HOSTILE, f"used {HOSTILE}": "used"}
     doc._.visual_entities = {HOSTILE: {HOSTILE: 0.5}}
     return annotate(doc, [(1, 2, HOSTILE, 0.5)])
 

@@ -181,7 +181,9 @@ def test_every_post_of_the_gallery_can_be_read(page, posts):
 def test_the_pictures_of_the_gallery_are_described_by_what_their_posts_say(page, posts):
     opened = page("--examples", posts, "--image-root", posts.parent)
     descriptions = [image["alt"] for tile in shown(opened) for image in tile.all("img")]
-    assert descriptions == ["Picture of post 1", HOSTILE, "Picture: red, bird"]
+    # Kept apart, since Streamlit drops a description that ends a tag.
+    hostile = HOSTILE.replace("</", "< /")
+    assert descriptions == ["Picture of post 1", hostile, "Picture: red, bird"]
 
 
 def test_the_words_of_a_user_are_forgotten(page, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from spacy_msvse import make_doc, render
 
-from .posts import full_post, hostile_post, jpeg
+from .posts import HOSTILE, effect, full_post, hostile_post, jpeg
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
 
@@ -53,10 +53,20 @@ def docs(nlp):
     return [full_post(nlp), make_doc(nlp, "a post without"), missing]
 
 
+def effects():
+    """What the pictures did to the posts of `docs` and to the hostile one."""
+    known = [
+        effect(0, 1, ("PER", 0.92), ("LOC", 0.5), regions=[0.1, 0.02], tags=0.03),
+        effect(2, 3, ("LOC", 0.7), ("LOC", 0.4, False), regions=[0.1, 0.02], tags=0.03),
+    ]
+    return [known, [], [], [effect(1, 2, (HOSTILE, 0.5), (HOSTILE, 0.4, False), regions=[0.1])]]
+
+
 @pytest.mark.parametrize("width", [DESK, PHONE])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_barrier(show, docs, nlp, scheme, width):
-    page = show(render([*docs, hostile_post(nlp)], page=True), scheme, width)
+    page = show(render([*docs, hostile_post(nlp)], page=True, effects=effects()), scheme, width)
+    page.locator("summary").evaluate_all("all => all.forEach(one => one.click())")
     results = axe.Axe().run(page).response["violations"]
     assert [(found["id"], found["nodes"][0]["html"]) for found in results] == []
 
@@ -70,7 +80,7 @@ def test_the_dark_page_is_dark(show, docs):
 
 @pytest.mark.parametrize("width", [320, PHONE, DESK])
 def test_the_page_never_scrolls_sideways(show, docs, nlp, width):
-    page = show(render([*docs, hostile_post(nlp)], page=True), width=width)
+    page = show(render([*docs, hostile_post(nlp)], page=True, effects=effects()), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
