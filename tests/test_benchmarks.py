@@ -65,3 +65,24 @@ def test_the_gains_are_each_measured_beside_the_default(tmp_path, monkeypatch, p
     for rows in comparisons.values():
         assert next(iter(rows)) == "default"
         assert all(row["CPU s"]["ratio median"] > 0 for row in rows.values())
+
+
+def test_the_report_tells_the_calibration_before_and_after(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    report = importlib.import_module("report")
+    scores = {"ents_p": 1.0, "ents_r": 1.0, "ents_f": 1.0, "ents_per_type": {}, "slices": {}}
+    for name, temperature, error in (
+        *((row, 0.8, 0.012) for row in report.ROWS),
+        ("uncalibrated", 1.0, 0.034),
+    ):
+        calibration = {"entities": 9, "ece": error, "ece_interval": [error / 2, 2 * error]}
+        told = {"calibration": calibration, "temperatures": {"msvse_ner": temperature}}
+        srsly.write_json(tmp_path / f"{name}.json", {**scores, **told})
+    (tmp_path / "steps").mkdir()
+    srsly.write_json(tmp_path / "steps" / "train.json", {"seconds": 1.0, "peak_mb": 1.0})
+    report.main(tmp_path, tmp_path / "metrics.json", tmp_path)
+    told = srsly.read_json(tmp_path / "metrics.json")["calibration"]
+    assert told["before"]["ece"] == pytest.approx(3.4)
+    assert told["after"]["ece"] == pytest.approx(1.2)
+    assert told["after"]["ece_interval"] == pytest.approx([0.6, 2.4])
+    assert (told["before"]["temperature"], told["after"]["temperature"]) == (1.0, 0.8)
