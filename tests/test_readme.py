@@ -10,6 +10,7 @@ from PIL import Image
 from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.evaluation.ablation import TEXT_ONLY
 from spacy_msvse.extensions import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.vision.extract import VisualExtractor
 
@@ -67,6 +68,32 @@ def test_every_config_of_the_project_is_valid():
     for path in sorted((ROOT / "configs").glob("*.cfg")):
         nlp = load_model_from_config(load_config(path), auto_fill=True)
         assert nlp.pipe_names == ["msvse_ner"], path.name
+
+
+@pytest.mark.parametrize("name", ["demo", "paper", "captions"])
+def test_a_config_and_its_rival_differ_in_the_views_alone(name):
+    from spacy.cli._util import parse_config_overrides
+    from spacy.util import load_config, load_model_from_config
+    from weasel.util import split_command
+
+    project = load_project_config(ROOT, overrides={"vars.config": name})
+    (command,) = (step for step in project["commands"] if step["name"] == "train-text-only")
+    arguments = split_command(command["script"][0])
+    path, *options = arguments[arguments.index("train") + 1 :]
+    given = parse_config_overrides(options[options.index("--gpu-id") + 2 :])
+    views = {key: value for key, value in given.items() if key.startswith("components.")}
+    assert views == {f"components.msvse_ner.{key}": value for key, value in TEXT_ONLY.items()}
+
+    same = {key: value for key, value in given.items() if key not in views}
+    full, rival = (
+        load_model_from_config(load_config(ROOT / path, overrides=overrides), auto_fill=True).config
+        for overrides in (same, given)
+    )
+    model, rival_model = (config["components"]["msvse_ner"]["model"] for config in (full, rival))
+    for key in ("encoder", "transformer_config", "learning_rate_factors", "get_spans"):
+        assert model[key] == rival_model[key], key
+    assert full["training"] == rival["training"], "batcher, rates, steps and the rest"
+    assert full["corpora"] == rival["corpora"]
 
 
 def test_no_step_depends_on_a_folder_of_pictures():
