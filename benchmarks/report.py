@@ -23,7 +23,7 @@ def main(
     report["wheel"] = str(wheel)
     srsly.write_json(output, report)
     keys = ("ents_p", "ents_r", "ents_f", "picture_decides_f")
-    rows = [(row, *(f"{report[row][key] or 0:.2f}" for key in keys)) for row in ROWS]
+    rows = [(row, *map(cell, map(report[row].get, keys))) for row in ROWS]
     msg.table(rows, header=("per cent", *keys), aligns=("l", *"rrrr"), divider=True)
     msg.good(f"{report['seconds']} s, {report['peak_mb']} MB at most; wrote {output}")
 
@@ -39,6 +39,11 @@ def percent(scores: dict[str, Any]) -> dict[str, Any]:
         },
         "picture_decides_f": None if marked is None else _round(marked["ents_f"]),
     }
+
+
+def cell(value: float | None) -> str:
+    """A score in the table; a dash if there is none."""
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _round(value: float | None) -> float:

@@ -65,3 +65,18 @@ def test_the_gains_are_each_measured_beside_the_default(tmp_path, monkeypatch, p
     for rows in comparisons.values():
         assert next(iter(rows)) == "default"
         assert all(row["CPU s"]["ratio median"] > 0 for row in rows.values())
+
+
+def test_a_report_has_a_dash_where_no_post_is_marked(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    report = importlib.import_module("report")
+    scores = {"ents_p": 0.5, "ents_r": 0.0, "ents_f": 0.25, "ents_per_type": {}, "slices": {}}
+    for row in report.ROWS:
+        srsly.write_json(tmp_path / f"{row}.json", scores)
+    (tmp_path / "steps").mkdir()
+    srsly.write_json(tmp_path / "steps" / "train.json", {"seconds": 2.0, "peak_mb": 10.0})
+    report.main(tmp_path, tmp_path / "report.json", tmp_path / "a.whl")
+    assert ["msvse", "50.00", "0.00", "25.00", "-"] in map(
+        str.split, capsys.readouterr().out.splitlines()
+    )
+    assert srsly.read_json(tmp_path / "report.json")["msvse"]["picture_decides_f"] is None

@@ -54,6 +54,30 @@ def test_the_project_runs_what_it_lists():
     for steps in config["workflows"].values():
         assert set(steps) <= commands
     assert {"all", "twitter2015", "twitter2017"} <= set(config["workflows"])
+    nested = re.compile(r"-m weasel run (\S+)")
+    for command in config["commands"]:
+        runs = [match for line in command["script"] for match in nested.findall(line)]
+        assert {*runs} <= commands | {*config["workflows"]}, command["name"]
+
+
+@pytest.mark.parametrize("name", ["made-views", "twitter2015-captions"])
+def test_what_makes_a_result_makes_what_it_depends_on(name):
+    """Neither needs more than a fresh clone and the posts."""
+    from weasel.util import split_command
+
+    commands = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
+    made = set()
+    for line in commands[name]["script"]:
+        arguments = split_command(line)
+        if arguments[1:4] != ["-m", "weasel", "run"]:
+            continue
+        given = dict(re.findall(r"--(vars\.\w+) (\S+)", line))
+        project = load_project_config(ROOT, overrides=given)
+        (step,) = (step for step in project["commands"] if step["name"] == arguments[4])
+        for path in step.get("deps", []):
+            shipped = path.startswith(("assets/", "configs/"))
+            assert path in made or shipped, f"{step['name']}: {path}"
+        made |= {*step.get("outputs", []), *step.get("outputs_no_cache", [])}
 
 
 def test_a_trial_runs_the_steps_of_an_experiment():
