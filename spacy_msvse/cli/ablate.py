@@ -23,6 +23,7 @@ from ..evaluation.ablation import (
     Run,
     choose_rows,
     component_name,
+    corpus_limits,
     corpus_paths,
     describe_data,
     plan_runs,
@@ -94,8 +95,12 @@ def ablate_cli(
         component = component_name(config, config_path)
         if test is not None:
             dev = dot_to_object(config, config["training"]["dev_corpus"])
-            config["corpora"]["test"] = {**dev, "path": str(test)}
-        data = describe_data(config)
+            config["corpora"]["test"] = read_whole(dev, test)
+        limits = corpus_limits(config)
+        data = {
+            split: {**told, **limits.get(split, {})}
+            for split, told in describe_data(config).items()
+        }
         chosen, left_out = choose_rows(config, component, _split(matrix), _split(rows), bilstm)
         if TRAINED_SHUFFLED in chosen:
             chosen[TRAINED_SHUFFLED] = shuffle_corpora(config, output / "shuffled")
@@ -138,6 +143,17 @@ def ablate_cli(
             Errors.E123.format(count=len(failed), total=len(runs), runs="; ".join(failed), log=LOG),
             exits=1,
         )
+
+
+def read_whole(corpus: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Settings that read other posts as a corpus does, and all of them.
+
+    corpus (dict): Settings of a reader.
+    path (Path): The other posts.
+    RETURNS (dict): Settings of a reader.
+    """
+    every = {"limit": 0, "max_length": 0, "augmenter": None}
+    return {**corpus, **{key: every[key] for key in every if key in corpus}, "path": str(path)}
 
 
 def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:

@@ -181,6 +181,21 @@ def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
     return paths
 
 
+def corpus_limits(config: Config) -> dict[str, dict[str, int]]:
+    """Which corpora are not read to their end.
+
+    config (Config): A training config.
+    RETURNS (dict): Split to its "limit", in posts.
+    RAISES (ValueError): For a corpus without a path (MSVSE-E121).
+    """
+    filled = config.interpolate()
+    limits = {
+        split: dot_to_object(filled, name).get("limit")
+        for split, (name, _) in corpus_paths(config).items()
+    }
+    return {split: {"limit": limit} for split, limit in limits.items() if limit}
+
+
 def describe_data(config: Config) -> dict[str, dict[str, Any]]:
     """Tell which posts these are, wherever they lie.
 

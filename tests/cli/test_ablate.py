@@ -100,6 +100,20 @@ def test_a_killed_run_is_repeated_alone_and_the_table_is_the_same(data, monkeypa
     assert srsly.read_json(scores)["ents_f"] == pytest.approx(full["f1"]["mean"])
 
 
+def test_test_posts_are_read_whole_whatever_the_dev_posts_are(data):
+    limits = ("--corpora.dev.limit", "2", "--corpora.train.limit", "7")
+    report = run(data, "limited", *limits, "--rows", "full", "--training.max_steps", "1")
+    result = srsly.read_json(data / "limited" / "runs" / "full" / "0" / "result.json")
+    posts = len(DocBin().from_disk(data / "test.spacy"))
+    assert [len(result[split]["post_counts"]) for split in ("dev", "test")] == [2, posts]
+    assert [report["data"][split].get("limit") for split in ("train", "dev", "test")] == [
+        7,
+        2,
+        None,
+    ]
+    assert "limit 7" in (data / "limited" / "ablation.md").read_text("utf8")
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [(("--matrix", "structures"), "E040"), (("--paths.train", "nowhere.spacy"), "E121")],
