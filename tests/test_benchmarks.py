@@ -1,5 +1,6 @@
 """The benchmarks run. Their figures mean nothing at these sizes."""
 
+import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -32,7 +33,12 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
     # A process of its own would spend seconds on imports.
     monkeypatch.setattr(speed, "in_own_process", lambda function, *given: function(*given))
     peer = tmp_path / "peer.py"
-    peer.write_text('print(\'{"train": 2.0, "predict": 4.0}\')')
+    # A post a second, however many there are.
+    peer.write_text(f"""import json, pathlib, sys
+given = len(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+print(given, file=open({str(tmp_path / "given.txt")!r}, "a"))
+print(json.dumps({{"train": given, "predict": 2 * given}}))
+""")
     command = ["run", str(posts), str(tmp_path / "speed.json"), "--smallest"]
     command += ["--peer", f"{sys.executable} {peer}"]
     CliRunner().invoke(speed.app, command, catch_exceptions=False)
@@ -41,7 +47,9 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
     assert all(target["measured"] > 0 for target in report["targets"])
     assert [target["name"] for target in report["targets"]] == [
         "training, default",
+        "training, default, URLs in full",
         "prediction, default",
+        "prediction, default, URLs in full",
         "overhead, BERT-base",
         "overhead, MiniLM",
         "CRF, decoding and marginals",
@@ -49,9 +57,21 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
         "memory, after 1,000 posts",
     ]
     training = report["comparisons"]["training step, BERT-base"]
-    assert list(training) == ["yardstick", "paper", "default", f"{sys.executable} {peer}"]
+    named = ["paper", "default", "default, URLs in full"]
+    assert list(training) == ["yardstick", *named, f"{sys.executable} {peer}"]
     assert training[f"{sys.executable} {peer}"]["wall s"]["median"] == 1.0
+    assert (tmp_path / "given.txt").read_text().split() == ["2", "4"], "a step's, a prediction's"
     assert len(report["curves"]) == 5
+    for curve in report["curves"].values():
+        assert not any("wall" in name for name in curve["exponents"])
+        assert any("CPU" in name for name in curve["exponents"])
+    assert set(report["threads"]) == {*report["comparisons"], *report["curves"]}
+    assert set(report["threads"].values()) == {report["machine"]["threads used"]}
+    digest = hashlib.sha256(posts.read_bytes()).hexdigest()
+    for told in (digest, "rounds: 1", "command: ", *(f"{name}: {{" for name in named)):
+        assert any(told in note for note in report["notes"]), told
+    pictures = report["comparisons"]["pictures, MiniLM"]
+    assert len(pictures) in (1, 3)
     markdown = (tmp_path / "speed.md").read_text()
     assert all(title in markdown for title in [*report["comparisons"], *report["curves"]])
 

@@ -252,7 +252,7 @@ class MsvseNer(Requests, TrainablePipe):
         batch_size (int): How many are buffered; see `max_batch_tokens` for how many are computed.
         YIELDS (Doc): The Docs, in order.
         """
-        if multiprocessing.parent_process() is not None:
+        if _is_forked():
             # The thread pool of the parent does not survive a fork: waiting for it would hang.
             torch.set_num_threads(1)
         yield from super().pipe(stream, batch_size=batch_size)
@@ -544,6 +544,15 @@ class MsvseNer(Requests, TrainablePipe):
         if topic not in self._warned:
             self._warned.add(topic)
             warnings.warn(message, stacklevel=3)
+
+
+def _is_forked() -> bool:
+    """Whether this process is a fork of one that may have used its threads. A fork server has not,
+    and a spawned process begins anew."""
+    if multiprocessing.parent_process() is None:
+        return False
+    kind = getattr(multiprocessing.current_process(), "_start_method", None)
+    return (kind or multiprocessing.get_start_method()) == "fork"
 
 
 def _restore(
