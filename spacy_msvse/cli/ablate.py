@@ -4,7 +4,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 import srsly
@@ -75,6 +77,9 @@ def ablate_cli(
         typer.Option("--code", "-c", help="Python file with registered functions", exists=True),
     ] = None,
     gpu_id: GpuId = -1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="How many runs to carry out at a time", min=1)
+    ] = 1,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the best pipeline of each run")
     ] = False,
@@ -113,10 +118,19 @@ def ablate_cli(
         "code": None if code is None else str(code),
         "keep_model": keep_models,
     }
+    # Rows that do not differ share a folder: one of them is carried out, and the others look.
+    locks = {run.folder: Lock() for run in runs}
+
+    def attempt(number: int, run: Run) -> bool:
+        with locks[run.folder]:
+            return carry_out(run, how, f"[{number}/{len(runs)}]")
+
+    with ThreadPoolExecutor(jobs) as pool:
+        ended = list(pool.map(attempt, range(1, len(runs) + 1), runs))
     failed = [
         f"{run.row}, seed {run.seed}"
-        for number, run in enumerate(runs, start=1)
-        if not carry_out(run, how, f"[{number}/{len(runs)}]")
+        for run, has_result in zip(runs, ended, strict=True)
+        if not has_result
     ]
     machines = [result["machine"] for run in runs if (result := run.result())]
     report: dict[str, Any] = {
