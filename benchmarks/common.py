@@ -1,9 +1,12 @@
 """What the benchmarks share: works timed in turns, memory, processes of their own, the report."""
 
 import ctypes
+import hashlib
 import json
 import multiprocessing
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from spacy_msvse.evaluation.machine import describe_machine, memory_mb
 
 #: A measure's values, round by round, by row and by measure.
 Rounds = dict[str, dict[str, list[float]]]
+
+#: A size, and the values of each measure.
+Point = tuple[int, dict[str, list[float]]]
 
 #: Name to a function that prepares a work and returns what is timed.
 Works = Mapping[str, Callable[[], Callable[[], object]]]
@@ -31,15 +38,23 @@ PRELOADED = [
 ]
 
 
-def take_turns(works: Works, rounds: int, warmups: int = 1) -> Rounds:
+def take_turns(
+    works: Works,
+    rounds: int,
+    warmups: int = 1,
+    told: Mapping[str, Callable[[], float]] | None = None,
+) -> Rounds:
     """Time several works in turns, so that whatever else the machine does meets all of them.
 
     works (Mapping): The works.
     rounds (int): How often each is timed.
     warmups (int): How often each is run before, untimed.
+    told (Mapping): Name to what runs in every round and tells its wall seconds itself.
     RETURNS (dict): Name to wall and CPU seconds of every round.
     """
+    told = told or {}
     times: Rounds = {name: {"wall s": [], "CPU s": []} for name in works}
+    times |= {name: {"wall s": []} for name in told}
     for number in range(-warmups, rounds):
         for name, prepare in works.items():
             work = prepare()
@@ -49,6 +64,9 @@ def take_turns(works: Works, rounds: int, warmups: int = 1) -> Rounds:
             if number >= 0:
                 times[name]["wall s"].append(wall)
                 times[name]["CPU s"].append(cpu)
+        if number >= 0:
+            for name, tell in told.items():
+                times[name]["wall s"].append(tell())
     return times
 
 
@@ -126,35 +144,63 @@ class Report:
 
     comparisons (dict): Title to what `summarise` returned.
     curves (dict): Title to its points and the exponents of their measures.
+    threads (dict): Title to the threads that torch used.
     targets (list): Each promise with what was measured.
-    notes (list): What was left out, and why.
+    notes (list): What was measured on what, what was left out, and why.
     """
 
     machine: dict[str, Any] = field(default_factory=describe_machine)
     comparisons: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, Any] = field(default_factory=dict)
+    threads: dict[str, int] = field(default_factory=dict)
     targets: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def compare(self, title: str, rounds: Rounds) -> None:
+    def tell(self, data: Path, rounds: int, named: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note what it takes to measure the same again.
+
+        data (Path): The posts.
+        rounds (int): How often each work is timed.
+        named (Mapping): Configuration to its settings.
+        """
+        self.notes += [
+            f"command: {shlex.join(sys.argv)}",
+            f"posts: {data.name}, SHA-256 {hashlib.sha256(data.read_bytes()).hexdigest()}",
+            f"rounds: {rounds}",
+            *(f"{name}: {json.dumps(settings)}" for name, settings in named.items()),
+        ]
+
+    def compare(self, title: str, rounds: Rounds, threads: int | None = None) -> None:
         """Add a comparison, and print it.
 
         title (str): Its title.
         rounds (dict): Row to measure to values; the first row is what others are compared to.
+        threads (int): How many were used; None for those of this process.
         """
         self.comparisons[title] = summarise(rounds)
+        self.threads[title] = torch.get_num_threads() if threads is None else threads
         print(comparison_table(title, self.comparisons[title]), flush=True)
 
-    def follow(self, title: str, points: list[dict[str, float]]) -> None:
-        """Add a curve, and print it.
+    def follow(self, title: str, points: Sequence[Point], threads: int) -> None:
+        """Add a curve, and print it. Exponents are of what other programs disturb least: CPU time
+        and memory.
 
-        title (str): What grows, as the points call it.
-        points (list): The size and the measures of each.
+        title (str): What grows.
+        points (Sequence): Sizes and their measures, from the smallest.
+        threads (int): How many were used.
         """
-        measures = [name for name in points[0] if name != title]
-        x = [point[title] for point in points]
-        exponents = {name: slope(x, [point[name] for point in points]) for name in measures}
-        self.curves[title] = {"points": points, "exponents": exponents}
+        spreads = [
+            {title: size, **{name: _spread(values, "") for name, values in measures.items()}}
+            for size, measures in points
+        ]
+        sizes = [size for size, _ in points]
+        exponents = {
+            name: slope(sizes, [point[name]["median"] for point in spreads])
+            for name in points[0][1]
+            if "wall" not in name
+        }
+        self.curves[title] = {"points": spreads, "exponents": exponents}
+        self.threads[title] = threads
         print(curve_table(title, self.curves[title]), flush=True)
 
     def judge(self, targets: Sequence[Target]) -> None:
@@ -186,9 +232,11 @@ class Report:
             *(f"- {note}" for note in self.notes),
             "",
             targets_table(self.targets),
-            *(comparison_table(*item) for item in self.comparisons.items()),
-            *(curve_table(*item) for item in self.curves.items()),
         ]
+        tables = ((self.comparisons, comparison_table), (self.curves, curve_table))
+        for found, table in tables:
+            for title, figures in found.items():
+                parts += [f"Threads: {self.threads[title]}\n", table(title, figures)]
         output.with_suffix(".md").write_text("\n".join(parts))
 
 
@@ -204,22 +252,27 @@ def comparison_table(title: str, comparison: dict[str, Any]) -> str:
         for name in measures:
             for prefix in ("", "ratio "):
                 figures = found.get(name)
-                cells.append(
-                    ""
-                    if figures is None
-                    else f"{figures[prefix + 'median']:.3g} "
-                    f"({figures[prefix + 'low']:.3g} to {figures[prefix + 'high']:.3g})"
-                )
+                cells.append("" if figures is None else spread_cell(figures, prefix))
         rows.append(cells)
     return markdown(header, rows)
 
 
+def spread_cell(figures: Mapping[str, float], prefix: str = "") -> str:
+    """Median (lowest to highest)."""
+    median, low, high = (figures[prefix + name] for name in ("median", "low", "high"))
+    return f"{median:.3g} ({low:.3g} to {high:.3g})"
+
+
 def curve_table(title: str, curve: dict[str, Any]) -> str:
     """A curve in Markdown, the fitted exponents as its last row."""
-    measures = list(curve["exponents"])
-    rows = [[f"{value:.4g}" for value in point.values()] for point in curve["points"]]
-    exponents = ["exponent", *(f"{curve['exponents'][name]:.2f}" for name in measures)]
-    return markdown([title, *measures], [*rows, exponents])
+    measures = [name for name in curve["points"][0] if name != title]
+    rows = [
+        [f"{point[title]}", *(spread_cell(point[name]) for name in measures)]
+        for point in curve["points"]
+    ]
+    fitted = curve["exponents"]
+    exponents = [f"{fitted[name]:.2f}" if name in fitted else "" for name in measures]
+    return markdown([title, *measures], [*rows, ["exponent", *exponents]])
 
 
 def targets_table(targets: list[dict[str, Any]]) -> str:

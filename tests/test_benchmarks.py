@@ -1,5 +1,6 @@
 """The benchmarks run. Their figures mean nothing at these sizes."""
 
+import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -32,7 +33,12 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
     # A process of its own would spend seconds on imports.
     monkeypatch.setattr(speed, "in_own_process", lambda function, *given: function(*given))
     peer = tmp_path / "peer.py"
-    peer.write_text('print(\'{"train": 2.0, "predict": 4.0}\')')
+    # A post a second, however many there are.
+    peer.write_text(f"""import json, pathlib, sys
+given = len(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+print(given, file=open({str(tmp_path / "given.txt")!r}, "a"))
+print(json.dumps({{"train": given, "predict": 2 * given}}))
+""")
     command = ["run", str(posts), str(tmp_path / "speed.json"), "--smallest"]
     command += ["--peer", f"{sys.executable} {peer}"]
     CliRunner().invoke(speed.app, command, catch_exceptions=False)
@@ -41,7 +47,9 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
     assert all(target["measured"] > 0 for target in report["targets"])
     assert [target["name"] for target in report["targets"]] == [
         "training, default",
+        "training, default, URLs in full",
         "prediction, default",
+        "prediction, default, URLs in full",
         "overhead, BERT-base",
         "overhead, MiniLM",
         "CRF, decoding and marginals",
@@ -49,9 +57,21 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
         "memory, after 1,000 posts",
     ]
     training = report["comparisons"]["training step, BERT-base"]
-    assert list(training) == ["yardstick", "paper", "default", f"{sys.executable} {peer}"]
+    named = ["paper", "default", "default, URLs in full"]
+    assert list(training) == ["yardstick", *named, f"{sys.executable} {peer}"]
     assert training[f"{sys.executable} {peer}"]["wall s"]["median"] == 1.0
+    assert (tmp_path / "given.txt").read_text().split() == ["2", "4"], "a step's, a prediction's"
     assert len(report["curves"]) == 5
+    for curve in report["curves"].values():
+        assert not any("wall" in name for name in curve["exponents"])
+        assert any("CPU" in name for name in curve["exponents"])
+    assert set(report["threads"]) == {*report["comparisons"], *report["curves"]}
+    assert set(report["threads"].values()) == {report["machine"]["threads used"]}
+    digest = hashlib.sha256(posts.read_bytes()).hexdigest()
+    for told in (digest, "rounds: 1", "command: ", *(f"{name}: {{" for name in named)):
+        assert any(told in note for note in report["notes"]), told
+    pictures = report["comparisons"]["pictures, MiniLM"]
+    assert len(pictures) in (1, 3)
     markdown = (tmp_path / "speed.md").read_text()
     assert all(title in markdown for title in [*report["comparisons"], *report["curves"]])
 
@@ -86,3 +106,20 @@ def test_the_report_tells_the_calibration_before_and_after(tmp_path, monkeypatch
     assert told["after"]["ece"] == pytest.approx(1.2)
     assert told["after"]["ece_interval"] == pytest.approx([0.6, 2.4])
     assert (told["before"]["temperature"], told["after"]["temperature"]) == (1.0, 0.8)
+
+
+def test_a_report_has_a_dash_where_no_post_is_marked(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    report = importlib.import_module("report")
+    scores = {"ents_p": 0.5, "ents_r": 0.0, "ents_f": 0.25, "ents_per_type": {}, "slices": {}}
+    measured = {"calibration": {"entities": 0, "ece": None, "ece_interval": None, "bins": []}}
+    for row in (*report.ROWS, "uncalibrated"):
+        told = {**scores, **measured, "temperatures": {"msvse_ner": 1.0}}
+        srsly.write_json(tmp_path / f"{row}.json", told)
+    (tmp_path / "steps").mkdir()
+    srsly.write_json(tmp_path / "steps" / "train.json", {"seconds": 2.0, "peak_mb": 10.0})
+    report.main(tmp_path, tmp_path / "report.json", tmp_path / "a.whl")
+    assert ["msvse", "50.00", "0.00", "25.00", "-"] in map(
+        str.split, capsys.readouterr().out.splitlines()
+    )
+    assert srsly.read_json(tmp_path / "report.json")["msvse"]["picture_decides_f"] is None

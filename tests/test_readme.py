@@ -10,6 +10,7 @@ from PIL import Image
 from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.evaluation.ablation import TEXT_ONLY
 from spacy_msvse.extensions import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.vision.extract import VisualExtractor
 
@@ -53,6 +54,30 @@ def test_the_project_runs_what_it_lists():
     for steps in config["workflows"].values():
         assert set(steps) <= commands
     assert {"all", "twitter2015", "twitter2017"} <= set(config["workflows"])
+    nested = re.compile(r"-m weasel run (\S+)")
+    for command in config["commands"]:
+        runs = [match for line in command["script"] for match in nested.findall(line)]
+        assert {*runs} <= commands | {*config["workflows"]}, command["name"]
+
+
+@pytest.mark.parametrize("name", ["made-views", "twitter2015-captions"])
+def test_what_makes_a_result_makes_what_it_depends_on(name):
+    """Neither needs more than a fresh clone and the posts."""
+    from weasel.util import split_command
+
+    commands = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
+    made = set()
+    for line in commands[name]["script"]:
+        arguments = split_command(line)
+        if arguments[1:4] != ["-m", "weasel", "run"]:
+            continue
+        given = dict(re.findall(r"--(vars\.\w+) (\S+)", line))
+        project = load_project_config(ROOT, overrides=given)
+        (step,) = (step for step in project["commands"] if step["name"] == arguments[4])
+        for path in step.get("deps", []):
+            shipped = path.startswith(("assets/", "configs/"))
+            assert path in made or shipped, f"{step['name']}: {path}"
+        made |= {*step.get("outputs", []), *step.get("outputs_no_cache", [])}
 
 
 def test_a_trial_runs_the_steps_of_an_experiment():
@@ -67,6 +92,32 @@ def test_every_config_of_the_project_is_valid():
     for path in sorted((ROOT / "configs").glob("*.cfg")):
         nlp = load_model_from_config(load_config(path), auto_fill=True)
         assert nlp.pipe_names == ["msvse_ner"], path.name
+
+
+@pytest.mark.parametrize("name", ["demo", "paper", "captions"])
+def test_a_config_and_its_rival_differ_in_the_views_alone(name):
+    from spacy.cli._util import parse_config_overrides
+    from spacy.util import load_config, load_model_from_config
+    from weasel.util import split_command
+
+    project = load_project_config(ROOT, overrides={"vars.config": name})
+    (command,) = (step for step in project["commands"] if step["name"] == "train-text-only")
+    arguments = split_command(command["script"][0])
+    path, *options = arguments[arguments.index("train") + 1 :]
+    given = parse_config_overrides(options[options.index("--gpu-id") + 2 :])
+    views = {key: value for key, value in given.items() if key.startswith("components.")}
+    assert views == {f"components.msvse_ner.{key}": value for key, value in TEXT_ONLY.items()}
+
+    same = {key: value for key, value in given.items() if key not in views}
+    full, rival = (
+        load_model_from_config(load_config(ROOT / path, overrides=overrides), auto_fill=True).config
+        for overrides in (same, given)
+    )
+    model, rival_model = (config["components"]["msvse_ner"]["model"] for config in (full, rival))
+    for key in ("encoder", "transformer_config", "learning_rate_factors", "get_spans"):
+        assert model[key] == rival_model[key], key
+    assert full["training"] == rival["training"], "batcher, rates, steps and the rest"
+    assert full["corpora"] == rival["corpora"]
 
 
 def test_no_step_depends_on_a_folder_of_pictures():

@@ -4,7 +4,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 import srsly
@@ -23,6 +25,7 @@ from ..evaluation.ablation import (
     Run,
     choose_rows,
     component_name,
+    corpus_limits,
     corpus_paths,
     describe_data,
     plan_runs,
@@ -74,6 +77,9 @@ def ablate_cli(
         typer.Option("--code", "-c", help="Python file with registered functions", exists=True),
     ] = None,
     gpu_id: GpuId = -1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="How many runs to carry out at a time", min=1)
+    ] = 1,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the best pipeline of each run")
     ] = False,
@@ -94,8 +100,12 @@ def ablate_cli(
         component = component_name(config, config_path)
         if test is not None:
             dev = dot_to_object(config, config["training"]["dev_corpus"])
-            config["corpora"]["test"] = {**dev, "path": str(test)}
-        data = describe_data(config)
+            config["corpora"]["test"] = read_whole(dev, test)
+        limits = corpus_limits(config)
+        data = {
+            split: {**told, **limits.get(split, {})}
+            for split, told in describe_data(config).items()
+        }
         chosen, left_out = choose_rows(config, component, _split(matrix), _split(rows), bilstm)
         if TRAINED_SHUFFLED in chosen:
             chosen[TRAINED_SHUFFLED] = shuffle_corpora(config, output / "shuffled")
@@ -108,10 +118,19 @@ def ablate_cli(
         "code": None if code is None else str(code),
         "keep_model": keep_models,
     }
+    # Rows that do not differ share a folder: one of them is carried out, and the others look.
+    locks = {run.folder: Lock() for run in runs}
+
+    def attempt(number: int, run: Run) -> bool:
+        with locks[run.folder]:
+            return carry_out(run, how, f"[{number}/{len(runs)}]")
+
+    with ThreadPoolExecutor(jobs) as pool:
+        ended = list(pool.map(attempt, range(1, len(runs) + 1), runs))
     failed = [
         f"{run.row}, seed {run.seed}"
-        for number, run in enumerate(runs, start=1)
-        if not carry_out(run, how, f"[{number}/{len(runs)}]")
+        for run, has_result in zip(runs, ended, strict=True)
+        if not has_result
     ]
     machines = [result["machine"] for run in runs if (result := run.result())]
     report: dict[str, Any] = {
@@ -138,6 +157,17 @@ def ablate_cli(
             Errors.E123.format(count=len(failed), total=len(runs), runs="; ".join(failed), log=LOG),
             exits=1,
         )
+
+
+def read_whole(corpus: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Settings that read other posts as a corpus does, and all of them.
+
+    corpus (dict): Settings of a reader.
+    path (Path): The other posts.
+    RETURNS (dict): Settings of a reader.
+    """
+    every = {"limit": 0, "max_length": 0, "augmenter": None}
+    return {**corpus, **{key: every[key] for key in every if key in corpus}, "path": str(path)}
 
 
 def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:

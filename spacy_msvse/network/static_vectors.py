@@ -16,7 +16,8 @@ PAD, UNKNOWN, START, SEPARATOR = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 def save_bilstm(
     words: Sequence[str], vectors: Tensor, folder: str | Path, num_layers: int = 1
 ) -> None:
-    """Save a BiLSTM of random weights over the vectors of words. A word without a vector gets the
+    """Save the vectors of words and the sizes of a BiLSTM over them, whose weights are drawn when
+    the folder is loaded: every seed of a training has its own. A word without a vector gets the
     mean of all. If no word has a capital letter, words are looked up in lower case.
 
     words (Sequence[str]): W distinct words.
@@ -59,7 +60,7 @@ def save_bilstm(
 
 
 def save_bilstm_of_encoder(name: str, folder: str | Path, num_layers: int = 1) -> None:
-    """Save a BiLSTM of random weights over the word piece embeddings of an encoder.
+    """Save the word piece embeddings of an encoder, likewise.
 
     name (str): The encoder, as in `find_encoder`.
     folder (Path): Where to save it, with the encoder's tokenizer.
@@ -86,5 +87,5 @@ def _save(vectors: Tensor, tokenizer: Any, folder: str | Path, num_layers: int) 
     model = BiLstmModel(config)
     with torch.no_grad():
         model.embeddings.weight.copy_(vectors)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict={"embeddings.weight": model.embeddings.weight})
     tokenizer.save_pretrained(folder)

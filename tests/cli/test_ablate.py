@@ -1,8 +1,12 @@
-"""A small matrix, one of its runs killed, and carried on."""
+"""A small matrix, killed in the middle and carried on."""
 
+import multiprocessing
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import srsly
@@ -45,7 +49,7 @@ def data(tmp_path_factory):
 
 def run(data: Path, output: str, *options: str, status: int = 0) -> dict:
     arguments = ["msvse", "ablate", data / "config.cfg", data / output, "--code", tiny.__file__]
-    arguments += ["--test", data / "test.spacy", "--rows", "full,text_only", "--seeds", "1"]
+    arguments += ["--test", data / "test.spacy", "--rows", "full,trained_shuffled", "--seeds", "1"]
     arguments += ["--paths.train", data / "train.spacy", "--paths.dev", data / "dev.spacy"]
     arguments += ["--training.max_steps", "5", "--training.eval_frequency", "3", *options]
     result = CliRunner().invoke(app, list(map(str, arguments)))
@@ -57,47 +61,103 @@ def rows(report: dict) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in MEASURED} for row in report["rows"]]
 
 
-class Killed(subprocess.Popen):
-    """A process that is killed before it has done anything, if it is to train without pictures."""
+def kill_in_the_middle(data: Path, output: str, folder: Path) -> None:
+    """Kill the command as soon as the run in a folder has saved a first pipeline."""
+    process = multiprocessing.get_context("fork").Process(target=run, args=(data, output))
+    process.start()
+    while not (folder / "model-best").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+    (child,) = (int(pid) for path in threads for pid in path.read_text().split())
+    process.kill()
+    process.join()
+    while is_running(child):
+        time.sleep(0.01)
+    assert not (folder / "result.json").exists()
 
-    def __init__(self, command, **settings):
-        super().__init__(command, **settings)
-        if "text_only" in command[-1]:
-            self.kill()
+
+def is_running(process: int) -> bool:
+    """Whether a process is there, and no zombie that nobody has buried."""
+    status = Path(f"/proc/{process}/status")
+    try:
+        return "State:\tZ" not in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
-def test_a_killed_run_is_repeated_alone_and_the_table_is_the_same(data, monkeypatch):
-    whole = run(data, "whole", "--keep-models")
-    full, text_only = whole["rows"]
-    assert (full["row"], text_only["row"], whole["scored"]) == ("full", "text_only", "test")
-    assert full["parameters"]["mean"] > text_only["parameters"]["mean"]
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the system does not tell of processes")
+def test_killed_in_the_middle_it_goes_on_there_and_the_tables_are_the_same(data):
+    whole = run(data, "output", "--keep-models", "--jobs", "2")
+    full, shuffled = whole["rows"]
+    assert (full["row"], shuffled["row"], whole["scored"]) == ("full", "trained_shuffled", "test")
     assert full["seconds_per_step"]["mean"] > 0
-    assert "| text_only | 1 |" in (data / "whole" / "ablation.md").read_text("utf8")
+    assert "| trained_shuffled | 1 |" in (data / "output" / "ablation.md").read_text("utf8")
 
-    shutil.copytree(data / "whole", data / "killed")
-    runs = data / "killed" / "runs"
-    (runs / "text_only" / "0" / "result.json").unlink()
-    written = (runs / "full" / "0" / "result.json").stat().st_mtime_ns
-    with monkeypatch.context() as patch:
-        patch.setattr(ablate.subprocess, "Popen", Killed)
-        first = run(data, "killed", status=1)
-    assert first["failed"] == ["text_only, seed 0"]
-    assert "MSVSE-E123" in first["output"]
-    assert rows(first) == rows(whole)[:1]
+    # One run has ended, the other is killed.
+    first, second = (data / "output" / "runs" / row["row"] / "0" for row in (full, shuffled))
+    written = (first / "result.json").stat().st_mtime_ns
+    shutil.rmtree(second)
+    kill_in_the_middle(data, "output", second)
 
-    second = run(data, "killed")
-    assert second["failed"] == []
-    assert rows(second) == rows(whole)
-    assert (runs / "full" / "0" / "result.json").stat().st_mtime_ns == written, "not repeated"
-    left = {path.name for path in (runs / "text_only" / "0").iterdir()}
+    again = run(data, "output")
+    assert again["failed"] == []
+    assert rows(again) == rows(whole)
+    unmeasured = [
+        [
+            {k: v for k, v in run.items() if k not in (*MEASURED, "seconds")}
+            for run in report["runs"]
+        ]
+        for report in (again, whole)
+    ]
+    assert unmeasured[0] == unmeasured[1]
+    assert (first / "result.json").stat().st_mtime_ns == written, "not repeated"
+    left = {path.name for path in second.iterdir()}
     assert left == {"config.cfg", "run.json", "log.txt", "training.json", "result.json"}
 
     # What is in the table is what `evaluate` says of a kept model.
     scores = data / "scores.json"
-    model = data / "whole" / "runs" / "full" / "0" / "model-best"
+    model = data / "output" / "runs" / "full" / "0" / "model-best"
     arguments = ["msvse", "evaluate", model, data / "test.spacy", "--output", scores]
     assert CliRunner().invoke(app, list(map(str, arguments))).exit_code == 0
     assert srsly.read_json(scores)["ents_f"] == pytest.approx(full["f1"]["mean"])
+
+
+def test_jobs_run_at_a_time_and_one_that_fails_ends_no_other(data, monkeypatch):
+    begun = []
+    met = Barrier(2, timeout=60)
+
+    class Failing(subprocess.Popen):
+        """Two of these wait for each other, and fail."""
+
+        def __init__(self, command, **settings):
+            super().__init__([sys.executable, "-c", "raise SystemExit(1)"], **settings)
+            begun.append(command[-1])
+            met.wait()
+
+    monkeypatch.setattr(ablate.subprocess, "Popen", Failing)
+    options = ("--seeds", "2", "--jobs", "2", "--rows", "full,text_only")
+    report = run(data, "failed", *options, status=1)
+    assert "MSVSE-E123" in report["output"]
+    assert report["failed"] == [
+        f"{row}, seed {seed}" for seed in (0, 1) for row in ("full", "text_only")
+    ]
+    assert len(begun) == 4
+    assert report["rows"] == []
+
+
+def test_test_posts_are_read_whole_whatever_the_dev_posts_are(data):
+    limits = ("--corpora.dev.limit", "2", "--corpora.train.limit", "7")
+    report = run(data, "limited", *limits, "--rows", "full", "--training.max_steps", "1")
+    result = srsly.read_json(data / "limited" / "runs" / "full" / "0" / "result.json")
+    posts = len(DocBin().from_disk(data / "test.spacy"))
+    assert [len(result[split]["post_counts"]) for split in ("dev", "test")] == [2, posts]
+    assert [report["data"][split].get("limit") for split in ("train", "dev", "test")] == [
+        7,
+        2,
+        None,
+    ]
+    assert "limit 7" in (data / "limited" / "ablation.md").read_text("utf8")
 
 
 @pytest.mark.parametrize(

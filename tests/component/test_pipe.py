@@ -1,5 +1,6 @@
 """The component in a pipeline: training, prediction, annotation."""
 
+import multiprocessing
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_msvse import make_doc
+from spacy_msvse.component import workers
 from spacy_msvse.component.model import get_shim
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
@@ -412,6 +414,15 @@ def test_n_process_works_after_the_parent_has_used_its_threads(trained):
     parallel = list(trained.pipe(docs, n_process=2, batch_size=2))
     assert [entities(doc) for doc in parallel] == expected
     assert parallel[0].ents[0]._.confidence is not None
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_forked_child_alone_gives_its_threads_up(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("not on this system")
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply(workers.is_forked) == (method == "fork")
+    assert not workers.is_forked()
 
 
 def test_a_token_of_invisible_characters_is_predicted_like_any_other(trained):

@@ -1,5 +1,6 @@
 """Rows change what they are named after, and results are collated as they are."""
 
+import hashlib
 import io
 import os
 import threading
@@ -106,10 +107,24 @@ def test_a_bilstm_is_a_text_only_row_that_learns_at_the_rate_of_the_rest(config,
     rows, _ = choose_rows(config, "msvse_ner", ["controls"], ["bilstm_crf"], tmp_path)
     (overrides,) = rows.values()
     assert overrides[f"{MODEL}.encoder"] == str(tmp_path)
-    assert overrides[f"{MODEL}.learning_rate_factors.encoder"] == 1.0
+    frozen = {f"{MODEL}.learning_rate_factors.embeddings": 0.0, f"{MODEL}.layer_decay": 0.9}
+    model = vary(vary(config, frozen), overrides)["components"]["msvse_ner"]["model"]
+    factors = model["learning_rate_factors"]
+    assert factors["encoder"] == factors["embeddings"] == model["layer_decay"] == 1.0
     assert overrides[f"{MODEL}.joint_views"] == overrides[f"{MODEL}.prefix_views"] == []
     with pytest.raises(ValueError, match="MSVSE-E040"):
         choose_rows(config, "msvse_ner", ["encoders"], ["bilstm_crf"])
+
+
+def test_another_encoder_does_not_inherit_that_the_embeddings_are_frozen(config):
+    frozen = vary(config, {f"{MODEL}.learning_rate_factors.embeddings": 0.0})
+    for varied in (config, frozen):
+        rows, _ = choose_rows(varied, "msvse_ner", ["controls", "encoders"])
+        for row, overrides in rows.items():
+            factors = vary(varied, overrides)["components"]["msvse_ner"]["model"]
+            own = f"{MODEL}.encoder" not in overrides
+            expected = 0.0 if own and varied is frozen else 1.0
+            assert factors["learning_rate_factors"].get("embeddings", 1.0) == expected, row
 
 
 def test_rows_of_views_that_the_config_does_not_read_are_left_out(config):
@@ -154,6 +169,24 @@ def test_a_result_counts_for_its_config_and_data_alone(config, tmp_path):
     DocBin().to_disk(other)
     moved = vary(config, {"corpora.train.path": str(other)})
     assert plan_runs(moved, {FULL: {}}, [0], tmp_path)[0].result() is None
+
+
+def test_a_result_counts_for_the_files_of_an_encoder_folder(config, tmp_path):
+    def fingerprint(name):
+        varied = vary(config, {f"{MODEL}.encoder": name})
+        (run,) = plan_runs(varied, {FULL: {}}, [0], tmp_path)
+        return run.fingerprint
+
+    folder = save_encoder(tmp_path / "encoder")
+    first = fingerprint(folder)
+    assert fingerprint(folder) == first
+    (tmp_path / "encoder" / "config.json").write_text("{}")
+    assert fingerprint(folder) != first
+    # By name it is the text of the config and the data, as it always was.
+    varied = vary(config, {f"{MODEL}.encoder": "a-name-on-the-hub", "system.seed": 0})
+    text = vary(varied, {"training.seed": 0}).interpolate().to_str()
+    text += srsly.json_dumps(describe_data(varied), sort_keys=True)
+    assert fingerprint("a-name-on-the-hub") == hashlib.sha256(text.encode("utf8")).hexdigest()
 
 
 def test_trained_shuffled_reads_the_same_posts_with_pictures_of_others(config, nlp, tmp_path):

@@ -69,6 +69,26 @@ def test_the_word_embeddings_of_an_encoder_are_static_vectors_too(tmp_path):
     )
 
 
+def test_every_seed_has_an_lstm_of_its_own_and_the_folder_is_always_the_same(folder, tmp_path):
+    def layers(seed):
+        torch.manual_seed(seed)
+        encoder, _ = load_pretrained(str(folder))
+        assert torch.equal(encoder.model.embeddings.weight[-4:], VECTORS)
+        return torch.cat([weights.flatten() for weights in encoder.layers.parameters()])
+
+    first, again, other = layers(0), layers(0), layers(1)
+    assert torch.equal(first, again)
+    assert not torch.isclose(first, other).any()
+    bound = (VECTORS.shape[1] // 2) ** -0.5
+    assert first.abs().max() <= bound
+    assert first.std() > bound / 3
+
+    save_bilstm(WORDS, VECTORS, tmp_path, num_layers=2)
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == sorted(path.name for path in tmp_path.iterdir())
+    assert all((folder / name).read_bytes() == (tmp_path / name).read_bytes() for name in files)
+
+
 def test_the_configuration_builds_the_same_encoder(folder, encoder):
     again = build_encoder(encoder.config).eval()
     again.load_state_dict(encoder.state_dict())

@@ -14,7 +14,8 @@ class BiLstmConfig(PretrainedConfig):
     num_hidden_layers (int): Number of layers.
     max_position_embeddings (int): The longest window of text. An LSTM knows no bound, but its time
         grows with the length.
-    hidden_dropout_prob (float): Dropout probability on vectors and on each layer's output.
+    hidden_dropout_prob (float): Dropout probability on vectors and on each layer's output; as with
+        every encoder, `[training]` has the last word.
     num_attention_heads (int): An LSTM has none; those of the interaction with visual features.
     """
 
@@ -26,7 +27,7 @@ class BiLstmConfig(PretrainedConfig):
         hidden_size: int = 300,
         num_hidden_layers: int = 1,
         max_position_embeddings: int = 512,
-        hidden_dropout_prob: float = 0.5,
+        hidden_dropout_prob: float = 0.1,
         num_attention_heads: int = 1,
         **settings: Any,
     ) -> None:
@@ -40,7 +41,8 @@ class BiLstmConfig(PretrainedConfig):
 
 
 class BiLstmModel(PreTrainedModel):
-    """Vectors and layers. They are run by `BiLstmEncoder`."""
+    """Vectors and layers. They are run by `BiLstmEncoder`. Layers that a folder does not hold get
+    new random weights when it is loaded."""
 
     config_class = BiLstmConfig  # type: ignore[assignment]
 
@@ -54,3 +56,7 @@ class BiLstmModel(PreTrainedModel):
             for _ in range(config.num_hidden_layers)
         )
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.LSTM):
+            module.reset_parameters()
