@@ -12,8 +12,8 @@ def prepare_worker() -> None:
     """Prepare this process, if it is a worker, for computing; otherwise do nothing."""
     if parent_process() is None:
         return
-    # The thread pool of the parent does not survive a fork: waiting for it would hang. Other workers
-    # would fight for the cores, unless they are told how many threads to use.
+    # The thread pool of the parent does not survive a fork: waiting for it would hang. Workers of
+    # another kind would fight for the cores, unless they are told how many threads to use.
     if is_forked() or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     _end_with_parent(os.getpid())
