@@ -60,9 +60,7 @@ def test_the_project_runs_what_it_lists():
         assert {*runs} <= commands | {*config["workflows"]}, command["name"]
 
 
-@pytest.mark.parametrize(
-    "name", ["made-views", "twitter2015-deviations", "twitter2015-captions"]
-)
+@pytest.mark.parametrize("name", ["made-views", "twitter2015-deviations", "twitter2015-captions"])
 def test_what_makes_a_result_makes_what_it_depends_on(name):
     """None needs more than a fresh clone and the posts."""
     from weasel.util import split_command
