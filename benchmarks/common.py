@@ -1,7 +1,6 @@
 """What the benchmarks share: works timed in turns, memory, processes of their own, the report."""
 
 import ctypes
-import hashlib
 import json
 import multiprocessing
 import shlex
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from spacy_msvse.evaluation.machine import describe_machine, memory_mb
+from spacy_msvse.files import hash_files
 
 #: A measure's values, round by round, by row and by measure.
 Rounds = dict[str, dict[str, list[float]]]
@@ -165,7 +165,7 @@ class Report:
         """
         self.notes += [
             f"command: {shlex.join(sys.argv)}",
-            f"posts: {data.name}, SHA-256 {hashlib.sha256(data.read_bytes()).hexdigest()}",
+            f"posts: {data.name}, SHA-256 {hash_files([data])}",
             f"rounds: {rounds}",
             *(f"{name}: {json.dumps(settings)}" for name, settings in named.items()),
         ]

@@ -100,7 +100,7 @@ def ablate_cli(
         component = component_name(config, config_path)
         if test is not None:
             dev = dot_to_object(config, config["training"]["dev_corpus"])
-            config["corpora"]["test"] = read_whole(dev, test)
+            config["corpora"]["test"] = whole_corpus(dev, test)
         limits = corpus_limits(config)
         data = {
             split: {**told, **limits.get(split, {})}
@@ -159,7 +159,7 @@ def ablate_cli(
         )
 
 
-def read_whole(corpus: dict[str, Any], path: Path) -> dict[str, Any]:
+def whole_corpus(corpus: dict[str, Any], path: Path) -> dict[str, Any]:
     """Settings that read other posts as a corpus does, and all of them.
 
     corpus (dict): Settings of a reader.
@@ -167,7 +167,7 @@ def read_whole(corpus: dict[str, Any], path: Path) -> dict[str, Any]:
     RETURNS (dict): Settings of a reader.
     """
     every = {"limit": 0, "max_length": 0, "augmenter": None}
-    return {**corpus, **{key: every[key] for key in every if key in corpus}, "path": str(path)}
+    return {key: every.get(key, value) for key, value in corpus.items()} | {"path": str(path)}
 
 
 def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:

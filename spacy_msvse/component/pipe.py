@@ -377,7 +377,8 @@ class MsvseNer(Requests, TrainablePipe):
             if rows and longest * (len(rows) + 1) > self.max_batch_tokens:
                 yield rows
                 rows = []
-            longest = longest if rows else count
+            if not rows:
+                longest = count
             rows.append(row)
         yield rows
 
