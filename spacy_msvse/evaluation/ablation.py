@@ -78,13 +78,14 @@ MATRICES: dict[str, dict[str, Settings]] = {
         "without_prefixes": WITHOUT_PREFIXES,
     },
     "deviations": {
-        "without_shared_layers": {"model.shared_depth": 0.0},
-        "urls_in_full": {"model.normalize_urls": False},
+        "third_of_layers_shared": {"model.shared_depth": 0.34},
+        "half_of_layers_shared": {"model.shared_depth": 0.5},
         "paper": {"model.shared_depth": 0.0, "model.normalize_urls": False},
     },
     "reconstruction": {
         "view_layers_2": {"model.view_layers": 2},
         "prefix_length_8": {"model.prefix_length": 8},
+        "text_loss_weight_1": {"model.text_loss_weight": 1.0},
         "tie_loss_weight_1": {"model.tie_loss_weight": 1.0},
         "visual_loss_weight_1": {"model.visual_loss_weight": 1.0},
         "joint_decoding_half": {"model.joint_decoding_weight": 0.5},
