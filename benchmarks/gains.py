@@ -1,7 +1,7 @@
 """What each way to save time gives: the default beside itself with one thing undone, or with one
 more thing tried.
 
-python benchmarks/gains.py POSTS.spacy OUTPUT.json   (Linux; ten minutes on one core, 6 GB)
+python benchmarks/gains.py POSTS.spacy OUTPUT.json   (Linux with a C++ compiler; minutes, 6 GB)
 """
 
 import math
@@ -56,20 +56,23 @@ def main(
         f"{len(examples)} posts in random order, an encoder of MiniLM's size. A ratio above 1 is "
         "time that the default saves; one below 1 is time that it leaves on the table."
     )
-    report.compare("prediction", take_turns(predictions(encoder, examples), rounds))
+    works = predictions(encoder, examples, "eager" if smallest else "inductor")
+    report.compare("prediction", take_turns(works, rounds))
     report.compare("training", take_turns(trainings(encoder, examples), rounds))
     report.compare("CRF, decoding", take_turns(decodings(), rounds))
     report.write(output)
 
 
-def predictions(encoder: dict[str, Any], examples: Sequence[Example]) -> Works:
+def predictions(encoder: dict[str, Any], examples: Sequence[Example], compiler: str) -> Works:
     """Ways to predict all examples."""
 
     def pipeline(**settings: Any) -> Language:
         return make_pipeline(encoder, examples, **DEFAULT | settings)[0]
 
-    nlp, quantised = pipeline(), pipeline()
+    nlp, quantised, compiled = pipeline(), pipeline(), pipeline()
     quantise(quantised)
+    layers: Any = find_shim(compiled).network.encoder
+    layers.run_layer = torch.compile(layers.run_layer, dynamic=True, backend=compiler)
     unsorted = mock.patch.object(pipe, "count_pieces", lambda _, docs, *rest: [40] * len(docs))
     works = {
         "default": nlp,
@@ -77,6 +80,8 @@ def predictions(encoder: dict[str, Any], examples: Sequence[Example]) -> Works:
         "URLs in full": pipeline(normalize_urls=False),
         "tried: int8 weights": quantised,
         "tried: bfloat16": pipeline(precision="bfloat16"),
+        # Compiled in the rounds before the clock starts.
+        "tried: torch.compile": compiled,
     }
     return {
         **{name: partial(predict_copies, nlp, examples) for name, nlp in works.items()},

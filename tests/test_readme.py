@@ -10,7 +10,7 @@ from PIL import Image
 from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
-from spacy_msvse.evaluation.ablation import TEXT_ONLY
+from spacy_msvse.evaluation.ablation import TEXT_ONLY, choose_rows
 from spacy_msvse.extensions import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.vision.extract import VisualExtractor
 
@@ -60,7 +60,7 @@ def test_the_project_runs_what_it_lists():
         assert {*runs} <= commands | {*config["workflows"]}, command["name"]
 
 
-@pytest.mark.parametrize("name", ["made-views", "twitter2015-deviations", "twitter2015-captions"])
+@pytest.mark.parametrize("name", ["made-views", "twitter2015-captions"])
 def test_what_makes_a_result_makes_what_it_depends_on(name):
     """None needs more than a fresh clone and the posts."""
     from weasel.util import split_command
@@ -78,6 +78,33 @@ def test_what_makes_a_result_makes_what_it_depends_on(name):
             shipped = path.startswith(("assets/", "configs/"))
             assert path in made or shipped, f"{step['name']}: {path}"
         made |= {*step.get("outputs", []), *step.get("outputs_no_cache", [])}
+
+
+def ablations() -> list[list[str]]:
+    from weasel.util import split_command
+
+    scripts = [command["script"] for command in load_project_config(ROOT)["commands"]]
+    lines = [split_command(line) for script in scripts for line in script]
+    return [line[4:] for line in lines if line[1:5] == ["-m", "spacy", "msvse", "ablate"]]
+
+
+@pytest.mark.parametrize("arguments", ablations(), ids=lambda arguments: Path(arguments[2]).name)
+def test_an_ablation_of_the_project_has_its_rows_and_settings(arguments):
+    from spacy.cli._util import parse_config_overrides
+    from spacy.util import load_config
+    from typer.main import get_command
+
+    from spacy_msvse.cli import app
+
+    command = get_command(app).commands["ablate"]
+    # Resilient: the posts need not be there.
+    context = command.make_context("ablate", arguments[1:], resilient_parsing=True)
+    overrides = parse_config_overrides(context.args)
+    config = load_config(ROOT / arguments[1], overrides=overrides, interpolate=False)
+    matrices = context.params["matrix"].split(",")
+    only = [row for row in context.params["rows"].split(",") if row]
+    rows, _ = choose_rows(config, "msvse_ner", matrices, only)
+    assert len(rows) > 1
 
 
 def test_a_trial_runs_the_steps_of_an_experiment():

@@ -1,7 +1,8 @@
 """What the runs of an ablation came to, as figures to read on and as a page."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
         deviation ("mean", "sd") over the seeds of "dev_f1", and of the scored posts' "f1",
         "precision", "recall", "f1_per_type", "seen_f1", "unseen_f1", "parameters" and
         "trainable_parameters", "seconds_per_step", "peak_mb"; "difference", how far it is above the
-        full model, see `paired_bootstrap`, None if there is nothing to compare.
+        full model, see `paired_bootstrap`, None if there is nothing to compare; and
+        "dev_difference", the same on the dev posts, where settings are chosen.
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for run in runs:
@@ -45,7 +47,8 @@ def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "overrides": overrides[row],
             "seeds": sorted(results),
             **summarise(list(results.values())),
-            "difference": None if row == FULL else _compare(results, full),
+            "difference": None if row == FULL else _compare(results, full, scored_posts),
+            "dev_difference": None if row == FULL else _compare(results, full, itemgetter("dev")),
         }
         for row, results in found.items()
     ]
@@ -73,9 +76,14 @@ def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
+def scored_posts(result: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict): A run's scores on the test posts if there are any, else on the dev posts."""
+    return result.get("test", result["dev"])
+
+
 def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds of a row; see `collate`."""
-    scores = [result.get("test", result["dev"]) for result in results]
+    scores = [scored_posts(result) for result in results]
     types = sorted({name for score in scores for name in score["ents_per_type"] or ()})
     return {
         "dev_f1": mean_sd([result["dev"]["ents_f"] for result in results]),
@@ -114,10 +122,13 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     RETURNS (str): Markdown.
     """
     types = sorted({name for row in report["rows"] for name in row["f1_per_type"]})
+    # Scored on the dev posts, one difference is the other.
+    tested = report["scored"] == "test"
     header = [
         "row",
         "seeds",
         "dev F1",
+        *(["dev, to full (95%)"] if tested else []),
         "F1",
         "P",
         "R",
@@ -130,13 +141,15 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     ]
     table = []
     for row in report["rows"]:
-        scores = [row[key] for key in ("dev_f1", "f1", "precision", "recall")]
+        scores = [row[key] for key in ("f1", "precision", "recall")]
         scores += [row["f1_per_type"].get(name) for name in types]
         scores += [row["seen_f1"], row["unseen_f1"]]
         table.append(
             [
                 row["row"],
                 str(len(row["seeds"])),
+                percent(row["dev_f1"]),
+                *(difference_cells(row["dev_difference"])[:1] if tested else []),
                 *map(percent, scores),
                 *difference_cells(row["difference"]),
                 *(number(row[key]["mean"], unit, digits) for key, unit, digits in COSTS.values()),
@@ -175,14 +188,15 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _compare(
-    results: Mapping[int, dict[str, Any]], full: Mapping[int, dict[str, Any]]
+    results: Mapping[int, dict[str, Any]],
+    full: Mapping[int, dict[str, Any]],
+    posts: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> dict[str, float] | None:
     seeds = results.keys() & full.keys()
     if not seeds:
         return None
     own, others = (
-        np.sum([r[seed].get("test", r[seed]["dev"])["post_counts"] for seed in seeds], axis=0)
-        for r in (results, full)
+        np.sum([posts(r[seed])["post_counts"] for seed in seeds], axis=0) for r in (results, full)
     )
     return vars(paired_bootstrap(own, others))
 
