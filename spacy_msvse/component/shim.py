@@ -210,12 +210,17 @@ class NetworkShim(PyTorchShim):
 
         RAISES (ValueError): If the weights are incomplete or damaged (MSVSE-E006).
         """
+        from transformers.modeling_utils import no_init_weights
+
         message = srsly.msgpack_loads(bytes_data)
         if message["config"] is None:
             return self
         try:
-            network = build_network(json.loads(message["config"]))
-            network.load_state_dict(load_tensors(message["weights"]))
+            # To draw random weights would take as long as to read the ones that replace them.
+            with no_init_weights():
+                network = build_network(json.loads(message["config"]))
+            # Adopted, not copied.
+            network.load_state_dict(load_tensors(message["weights"]), assign=True)
             network.backbone = self.backbone
         except (SafetensorError, RuntimeError, KeyError) as error:
             raise ValueError(Errors.E006.format(reason=error)) from error

@@ -5,6 +5,7 @@ import pickletools
 
 import pytest
 import spacy
+import torch
 from spacy.tokens import DocBin
 
 from spacy_msvse import make_doc
@@ -157,6 +158,23 @@ def test_from_bytes_goes_to_the_device_that_thinc_works_on(trained):
 
     copy = via_bytes(trained, None)
     assert get_shim(copy.get_pipe("msvse_ner").model).device == get_torch_default_device()
+
+
+def test_loading_draws_no_random_weights_for_the_encoder(trained, monkeypatch):
+    def draw(*_, **__):
+        raise AssertionError("what is drawn here is overwritten at once")
+
+    monkeypatch.setattr(torch.Tensor, "normal_", draw)
+    via_bytes(trained, None)
+
+
+def test_a_loaded_pipeline_learns_on(trained, tmp_path):
+    """Its weights are those of the file, adopted as they are: they must be free to change."""
+    copy = via_disk(trained, tmp_path)
+    loaded = copy(make_doc(copy, "saw jordan today", image=picture("LOC")))
+    copy.update(ambiguous_examples(copy), sgd=copy.resume_training())
+    learnt = copy(make_doc(copy, "saw jordan today", image=picture("LOC")))
+    assert learnt.ents[0]._.confidence != loaded.ents[0]._.confidence
 
 
 def test_settings_of_the_tiny_pipeline_round_trip(encoder, tmp_path):
