@@ -111,6 +111,7 @@ def trainings(encoder: dict[str, Any], examples: Sequence[Example]) -> Works:
         "URLs in full": work(normalize_urls=False),
         "posts in batches as they come": work(as_they_come),
         "attention written out": lambda: written_out()(default()),
+        "tried: bfloat16": work(precision="bfloat16"),
         "tried: gradient checkpointing": work(gradient_checkpointing=True),
         "tried: frozen embeddings": work(learning_rate_factors={"encoder": 0.1, "embeddings": 0.0}),
     }

@@ -11,6 +11,7 @@ from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
 from spacy_msvse.evaluation.ablation import TEXT_ONLY, choose_rows
+from spacy_msvse.evaluation.comparison import difference_cells, percent
 from spacy_msvse.extensions import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.vision.extract import VisualExtractor
 
@@ -46,6 +47,37 @@ def test_every_attribute_is_explained(name):
 @pytest.mark.parametrize("path", re.findall(r"(?:configs|assets|benchmarks)/[\w./-]*\w", README))
 def test_every_file_that_the_readme_names_is_there(path):
     assert (ROOT / path).exists()
+
+
+def stated_results() -> list:
+    """Folder, row, F1 and difference, of the tables under "Evidence"."""
+    section = README[README.index("\n## Evidence") :]
+    section = section[: section.index("\n## ", 1)]
+    stated = []
+    for line in section.splitlines():
+        if folder := re.search(r"\(`(benchmarks/results/\w+)`\)", line):
+            place = folder[1]
+        elif row := re.match(r"\| `(\w+)` \|", line):
+            f1, difference = (cell.strip() for cell in line.strip("|").split("|")[2:])
+            stated.append((place, row[1], f1, difference))
+    return stated
+
+
+@pytest.mark.parametrize(("folder", "row", "f1", "difference"), stated_results())
+def test_the_evidence_is_what_was_measured(folder, row, f1, difference):
+    rows = srsly.read_json(ROOT / folder / "ablation.json")["rows"]
+    (measured,) = (one for one in rows if one["row"] == row)
+    assert f1 == percent(measured["f1"])
+    assert difference == difference_cells(measured["difference"])[0]
+
+
+@pytest.mark.parametrize("name", ["default", "default, URLs in full", "paper"])
+def test_the_speed_is_what_was_measured(name):
+    measured = srsly.read_json(ROOT / "benchmarks" / "results" / "speed.json")["comparisons"]
+    tables = ("training step, BERT-base", "prediction, BERT-base")
+    ratios = [measured[table][name]["wall s"]["ratio median"] for table in tables]
+    cells = " | ".join(f"{ratio:.1f}" for ratio in ratios)
+    assert f"| {name} | {cells} |" in README
 
 
 def test_the_project_runs_what_it_lists():

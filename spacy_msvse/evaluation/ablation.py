@@ -82,6 +82,7 @@ MATRICES: dict[str, dict[str, Settings]] = {
         "half_of_layers_shared": {"model.shared_depth": 0.5},
         "paper": {"model.shared_depth": 0.0, "model.normalize_urls": False},
     },
+    "precision": {"bfloat16": {"model.precision": "bfloat16"}},
     "reconstruction": {
         "view_layers_2": {"model.view_layers": 2},
         "prefix_length_8": {"model.prefix_length": 8},
