@@ -168,6 +168,18 @@ def test_loading_draws_no_random_weights_for_the_encoder(trained, monkeypatch):
     via_bytes(trained, None)
 
 
+def test_a_trained_pipeline_can_be_loaded_to_compute_in_another_precision(trained, tmp_path):
+    from spacy_msvse.component.model import get_shim
+
+    trained.to_disk(tmp_path)
+    config = {"components": {"msvse_ner": {"model": {"precision": "bfloat16"}}}}
+    copy = spacy.load(tmp_path, config=config)
+    assert get_shim(copy.get_pipe("msvse_ner").model).precision == torch.bfloat16
+    for label in COLOURS:
+        doc = copy(make_doc(copy, "saw jordan today", image=picture(label)))
+        assert [ent.label_ for ent in doc.ents] == [label]
+
+
 def test_a_loaded_pipeline_learns_on(trained, tmp_path):
     """Its weights are those of the file, adopted as they are: they must be free to change."""
     copy = via_disk(trained, tmp_path)
