@@ -231,7 +231,7 @@ class Report:
             *(f"- {name}: {value}" for name, value in self.machine.items()),
             *(f"- {note}" for note in self.notes),
             "",
-            targets_table(self.targets),
+            *([targets_table(self.targets)] if self.targets else []),
         ]
         tables = ((self.comparisons, comparison_table), (self.curves, curve_table))
         for found, table in tables:

@@ -46,7 +46,8 @@ MINILM: dict[str, Any] = {
 TINY: dict[str, Any] = {
     "model_type": "bert",
     "hidden_size": 32,
-    "num_hidden_layers": 2,
+    # The fewest of which one is shared.
+    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "intermediate_size": 64,
 }

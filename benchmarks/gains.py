@@ -71,8 +71,8 @@ def predictions(encoder: dict[str, Any], examples: Sequence[Example], compiler: 
 
     nlp, quantised, compiled = pipeline(), pipeline(), pipeline()
     quantise(quantised)
-    layers: Any = find_shim(compiled).network.encoder
-    layers.run_layer = torch.compile(layers.run_layer, dynamic=True, backend=compiler)
+    layerwise: Any = find_shim(compiled).network.encoder
+    layerwise.run_layer = torch.compile(layerwise.run_layer, dynamic=True, backend=compiler)
     unsorted = mock.patch.object(pipe, "count_pieces", lambda _, docs, *rest: [40] * len(docs))
     works = {
         "default": nlp,

@@ -1,6 +1,7 @@
 """The README and the project file say what is there."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,13 @@ def test_the_evidence_is_what_was_measured(folder, row, f1, difference):
     assert difference == difference_cells(measured["difference"])[0]
 
 
+def test_the_evidence_has_both_tables():
+    assert {folder for folder, *_ in stated_results()} == {
+        "benchmarks/results/twitter2015_controls",
+        "benchmarks/results/made_controls",
+    }
+
+
 @pytest.mark.parametrize("name", ["default", "default, URLs in full", "paper"])
 def test_the_speed_is_what_was_measured(name):
     measured = srsly.read_json(ROOT / "benchmarks" / "results" / "speed.json")["comparisons"]
@@ -101,6 +109,12 @@ def test_what_makes_a_result_makes_what_it_depends_on(name):
     made = set()
     for line in commands[name]["script"]:
         arguments = split_command(line)
+        if arguments[3:5] == ["msvse", "init-bilstm"]:
+            made.add(arguments[6])
+        if arguments[3:5] == ["msvse", "ablate"]:
+            names = {"--test", "--bilstm", "--paths.train", "--paths.dev", "--paths.labels"}
+            needed = {value for name, value in pairwise(arguments) if name in names}
+            assert needed <= made, needed - made
         if arguments[1:4] != ["-m", "weasel", "run"]:
             continue
         given = dict(re.findall(r"--(vars\.\w+) (\S+)", line))
@@ -123,7 +137,7 @@ def ablations() -> list[list[str]]:
 @pytest.mark.parametrize("arguments", ablations(), ids=lambda arguments: Path(arguments[2]).name)
 def test_an_ablation_of_the_project_has_its_rows_and_settings(arguments):
     from spacy.cli._util import parse_config_overrides
-    from spacy.util import load_config
+    from spacy.util import load_config, load_model_from_config
     from typer.main import get_command
 
     from spacy_msvse.cli import app
@@ -133,6 +147,8 @@ def test_an_ablation_of_the_project_has_its_rows_and_settings(arguments):
     context = command.make_context("ablate", arguments[1:], resilient_parsing=True)
     overrides = parse_config_overrides(context.args)
     config = load_config(ROOT / arguments[1], overrides=overrides, interpolate=False)
+    # Refuses settings that do not exist.
+    config = load_model_from_config(config, auto_fill=True).config
     matrices = context.params["matrix"].split(",")
     only = [row for row in context.params["rows"].split(",") if row]
     rows, _ = choose_rows(config, "msvse_ner", matrices, only)

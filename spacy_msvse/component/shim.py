@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import srsly
@@ -27,6 +28,10 @@ PRECISIONS = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+
+#: `no_init_weights` changes torch for the whole process, and two at once would not change it back.
+ONE_AT_A_TIME = Lock()
 
 
 class NetworkShim(PyTorchShim):
@@ -217,7 +222,7 @@ class NetworkShim(PyTorchShim):
             return self
         try:
             # To draw random weights would take as long as to read the ones that replace them.
-            with no_init_weights():
+            with ONE_AT_A_TIME, no_init_weights():
                 network = build_network(json.loads(message["config"]))
             # Adopted, not copied.
             network.load_state_dict(load_tensors(message["weights"]), assign=True)

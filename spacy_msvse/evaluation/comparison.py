@@ -47,7 +47,7 @@ def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "overrides": overrides[row],
             "seeds": sorted(results),
             **summarise(list(results.values())),
-            "difference": None if row == FULL else _compare(results, full, scored_posts),
+            "difference": None if row == FULL else _compare(results, full, final_scores),
             "dev_difference": None if row == FULL else _compare(results, full, itemgetter("dev")),
         }
         for row, results in found.items()
@@ -76,14 +76,14 @@ def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def scored_posts(result: Mapping[str, Any]) -> dict[str, Any]:
+def final_scores(result: Mapping[str, Any]) -> dict[str, Any]:
     """RETURNS (dict): A run's scores on the test posts if there are any, else on the dev posts."""
     return result.get("test", result["dev"])
 
 
 def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds of a row; see `collate`."""
-    scores = [scored_posts(result) for result in results]
+    scores = [final_scores(result) for result in results]
     types = sorted({name for score in scores for name in score["ents_per_type"] or ()})
     return {
         "dev_f1": mean_sd([result["dev"]["ents_f"] for result in results]),
@@ -190,13 +190,13 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 def _compare(
     results: Mapping[int, dict[str, Any]],
     full: Mapping[int, dict[str, Any]],
-    posts: Callable[[dict[str, Any]], dict[str, Any]],
+    scores: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> dict[str, float] | None:
     seeds = results.keys() & full.keys()
     if not seeds:
         return None
     own, others = (
-        np.sum([posts(r[seed])["post_counts"] for seed in seeds], axis=0) for r in (results, full)
+        np.sum([scores(r[seed])["post_counts"] for seed in seeds], axis=0) for r in (results, full)
     )
     return vars(paired_bootstrap(own, others))
 

@@ -180,8 +180,7 @@ def test_a_trained_pipeline_can_be_loaded_to_compute_in_another_precision(traine
         assert [ent.label_ for ent in doc.ents] == [label]
 
 
-def test_a_loaded_pipeline_learns_on(trained, tmp_path):
-    """Its weights are those of the file, adopted as they are: they must be free to change."""
+def test_an_update_changes_the_adopted_weights_of_a_loaded_pipeline(trained, tmp_path):
     copy = via_disk(trained, tmp_path)
     loaded = copy(make_doc(copy, "saw jordan today", image=picture("LOC")))
     copy.update(ambiguous_examples(copy), sgd=copy.resume_training())
