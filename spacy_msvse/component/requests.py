@@ -206,15 +206,11 @@ class Requests:
         """
         batches = self._judge(examples)
         count = sum(len(batch.right) for batch in batches)
-        right = sum(int(batch.right.sum()) for batch in batches)
         before = self.temperature
         loss_before = float(log_loss(batches, before)) if batches else None
         kept = Calibration(before, count, loss_before, loss_before)
         if count < MIN_ENTITIES:
             return self._warn_of_kept(kept, f"only {count} predicted entities can be judged")
-        if right in (0, count):
-            verdict = "right" if right else "wrong"
-            return self._warn_of_kept(kept, f"all {count} entities are {verdict}")
         after = fit_temperature(batches)
         if is_limit(after):
             return self._warn_of_kept(kept, f"the best one is at the limit, {after:.3g}")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .crf import Lattice
 
-#: A temperature lies between 1 / LIMIT and LIMIT: entities that are all right would ask for 0.
+#: A temperature lies between 1 / LIMIT and LIMIT: entities that are all wrong would ask for more.
 LIMIT = 10.0
 
 #: How near to a limit is at it.
@@ -31,28 +31,39 @@ class Judged:
     right: Tensor
 
 
-def log_loss(batches: Sequence[Judged], temperature: float | Tensor) -> Tensor:
+def log_loss(
+    batches: Sequence[Judged],
+    temperature: float | Tensor,
+    targets: tuple[float, float] = (0.0, 1.0),
+) -> Tensor:
     """How far the tempered probabilities of the entities are from which of them are right.
 
     batches (Sequence[Judged]): The entities, one at least.
     temperature (float or Tensor): A positive scalar.
-    RETURNS (Tensor): Mean negative log-likelihood an entity, a scalar of float64.
+    targets (tuple): The probability that a wrong one should have, and a right one.
+    RETURNS (Tensor): Mean cross-entropy an entity, a scalar of float64.
     """
     losses = []
+    of_wrong, of_right = targets
     for batch in batches:
         lattice = batch.lattice.tempered(temperature)
         log_right = lattice.span_log_probabilities(*batch.entities.T).clamp(max=-1e-12)
         log_wrong = torch.log(-torch.expm1(log_right))
-        losses.append(-torch.where(batch.right, log_right, log_wrong))
+        target = torch.where(batch.right, of_right, of_wrong)
+        losses.append(-(target * log_right + (1 - target) * log_wrong))
     return torch.cat(losses).mean()
 
 
 def fit_temperature(batches: Sequence[Judged]) -> float:
-    """Find the temperature of the least log loss.
+    """Find the temperature of the least log loss, to the targets of Platt (1999): some entities
+    that are all right, or all but one, do not show that the next one is certain.
 
     batches (Sequence[Judged]): Entities of posts that the network was not trained on.
     RETURNS (float): The temperature, between 1 / LIMIT and LIMIT.
     """
+    right = sum(int(batch.right.sum()) for batch in batches)
+    wrong = sum(len(batch.right) for batch in batches) - right
+    targets = 1 / (wrong + 2), (right + 1) / (right + 2)
     position = torch.zeros((), dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([position], max_iter=50, line_search_fn="strong_wolfe")
 
@@ -61,7 +72,7 @@ def fit_temperature(batches: Sequence[Judged]) -> float:
 
     def closure() -> float:
         optimizer.zero_grad()
-        loss = log_loss(batches, temperature())
+        loss = log_loss(batches, temperature(), targets)
         loss.backward()
         return float(loss.detach())
 

@@ -220,12 +220,13 @@ def test_too_few_entities_leave_the_temperature_as_it_is(copy):
     assert ner(copy).cfg["calibration"] is None
 
 
-def test_entities_that_are_all_right_leave_the_temperature_as_it_is(copy):
-    ner(copy).cfg["temperature"] = 2.0
-    with pytest.warns(UserWarning, match="MSVSE-W008.*all 24 entities are right"):
-        calibration = ner(copy).calibrate(ambiguous_examples(copy, copies=2))
-    assert (calibration.temperature, calibration.entities) == (2.0, 24)
-    assert ner(copy).temperature == 2.0
+def test_entities_that_are_all_right_are_believed_so_far(copy):
+    ner(copy).cfg["temperature"] = 5.0
+    examples = ambiguous_examples(copy, copies=2)
+    assert ner(copy).calibrate(examples).entities == 24
+    docs = copy.pipe([example.predicted for example in examples])
+    confidences = [ent._.confidence for doc in docs for ent in doc.ents]
+    assert sum(confidences) / len(confidences) == pytest.approx(25 / 26, abs=0.01)
 
 
 def test_a_temperature_at_the_limit_is_not_taken(copy, monkeypatch):

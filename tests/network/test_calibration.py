@@ -37,12 +37,19 @@ def test_the_fit_lowers_the_log_loss():
     assert log_loss(batches, fit_temperature(batches)) < log_loss(batches, 1.0)
 
 
-@pytest.mark.parametrize(("share", "temperature"), [(1.0, 1 / LIMIT), (0.0, LIMIT)])
-def test_entities_that_are_all_right_or_all_wrong_ask_for_a_limit(share, temperature):
-    fitted = fit_temperature([coins(share, 1.0)])
-    assert fitted == pytest.approx(temperature, rel=0.05)
+@pytest.mark.parametrize("count", [20, 200])
+def test_entities_that_are_all_right_make_the_next_one_likely_but_not_certain(count):
+    """By Laplace's rule of succession, right n times of n is n + 1 of n + 2 for the next."""
+    expected = 1.0 / torch.logit(torch.tensor((count + 1) / (count + 2))).item()
+    fitted = fit_temperature([coins(1.0, 1.0, count)])
+    assert fitted == pytest.approx(expected, rel=1e-3)
+    assert not is_limit(fitted)
+
+
+def test_entities_that_are_all_wrong_ask_for_a_limit():
+    fitted = fit_temperature([coins(0.0, 1.0)])
+    assert fitted == pytest.approx(LIMIT, rel=0.05)
     assert is_limit(fitted)
-    assert not is_limit(fit_temperature([coins(0.999, 4.0)]))
 
 
 def test_what_was_read_in_inference_mode_can_be_fitted_to():
