@@ -106,9 +106,10 @@ def test_posts_that_differ_in_their_link_are_one_to_the_network_only_if_urls_are
         make_doc(nlp, ["saw", "jordan", link], image=picture("LOC"))
         for link in ("http://t.co/x", "https://t.co/zzzzzz")
     ]
-    same = [np.array_equal(*ner.label_marginals(docs))]
+    # To rounding: two rows of one batch need not be added up in the same order.
+    same = [np.allclose(*ner.label_marginals(docs), rtol=0, atol=1e-6)]
     ner.from_bytes(ner.to_bytes())
-    same.append(np.array_equal(*ner.label_marginals(docs)))
+    same.append(np.allclose(*ner.label_marginals(docs), rtol=0, atol=1e-6))
     assert same == [normalize_urls] * 2
 
 
