@@ -8,6 +8,7 @@ import pytest
 import spacy
 import srsly
 from PIL import Image
+from weasel.util import split_command
 from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
@@ -103,8 +104,6 @@ def test_the_project_runs_what_it_lists():
 @pytest.mark.parametrize("name", ["made-views", "twitter2015-captions"])
 def test_what_makes_a_result_makes_what_it_depends_on(name):
     """None needs more than a fresh clone and the posts."""
-    from weasel.util import split_command
-
     commands = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
     made = set()
     for line in commands[name]["script"]:
@@ -127,8 +126,6 @@ def test_what_makes_a_result_makes_what_it_depends_on(name):
 
 
 def ablations() -> list[list[str]]:
-    from weasel.util import split_command
-
     scripts = [command["script"] for command in load_project_config(ROOT)["commands"]]
     lines = [split_command(line) for script in scripts for line in script]
     return [line[4:] for line in lines if line[1:5] == ["-m", "spacy", "msvse", "ablate"]]
@@ -173,7 +170,6 @@ def test_every_config_of_the_project_is_valid():
 def test_a_config_and_its_rival_differ_in_the_views_alone(name):
     from spacy.cli._util import parse_config_overrides
     from spacy.util import load_config, load_model_from_config
-    from weasel.util import split_command
 
     project = load_project_config(ROOT, overrides={"vars.config": name})
     (command,) = (step for step in project["commands"] if step["name"] == "train-text-only")

@@ -1,8 +1,7 @@
 """What the runs of an ablation came to, as figures to read on and as a page."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,18 +39,22 @@ def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
         if result is not None:
             found.setdefault(run.row, {})[run.seed] = result
     overrides = {run.row: run.overrides for run in runs}
-    full = found.get(FULL, {})
-    return [
-        {
-            "row": row,
-            "overrides": overrides[row],
-            "seeds": sorted(results),
-            **summarise(list(results.values())),
-            "difference": None if row == FULL else _compare(results, full, final_scores),
-            "dev_difference": None if row == FULL else _compare(results, full, itemgetter("dev")),
-        }
-        for row, results in found.items()
-    ]
+    rows = []
+    for row, results in found.items():
+        full = {} if row == FULL else found.get(FULL, {})
+        tested = any("test" in result for result in results.values())
+        dev_difference = _compare(results, full, "dev")
+        rows.append(
+            {
+                "row": row,
+                "overrides": overrides[row],
+                "seeds": sorted(results),
+                **summarise(list(results.values())),
+                "difference": _compare(results, full, "test") if tested else dev_difference,
+                "dev_difference": dev_difference,
+            }
+        )
+    return rows
 
 
 def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -76,14 +79,9 @@ def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def final_scores(result: Mapping[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict): A run's scores on the test posts if there are any, else on the dev posts."""
-    return result.get("test", result["dev"])
-
-
 def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds of a row; see `collate`."""
-    scores = [final_scores(result) for result in results]
+    scores = [result.get("test", result["dev"]) for result in results]
     types = sorted({name for score in scores for name in score["ents_per_type"] or ()})
     return {
         "dev_f1": mean_sd([result["dev"]["ents_f"] for result in results]),
@@ -188,15 +186,13 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _compare(
-    results: Mapping[int, dict[str, Any]],
-    full: Mapping[int, dict[str, Any]],
-    scores: Callable[[dict[str, Any]], dict[str, Any]],
+    results: Mapping[int, dict[str, Any]], full: Mapping[int, dict[str, Any]], split: str
 ) -> dict[str, float] | None:
     seeds = results.keys() & full.keys()
     if not seeds:
         return None
     own, others = (
-        np.sum([scores(r[seed])["post_counts"] for seed in seeds], axis=0) for r in (results, full)
+        np.sum([r[seed][split]["post_counts"] for seed in seeds], axis=0) for r in (results, full)
     )
     return vars(paired_bootstrap(own, others))
 

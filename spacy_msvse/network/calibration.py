@@ -49,7 +49,7 @@ def log_loss(
         lattice = batch.lattice.tempered(temperature)
         log_right = lattice.span_log_probabilities(*batch.entities.T).clamp(max=-1e-12)
         log_wrong = torch.log(-torch.expm1(log_right))
-        target = torch.where(batch.right, of_right, of_wrong)
+        target = torch.where(batch.right, log_right.new_tensor(of_right), of_wrong)
         losses.append(-(target * log_right + (1 - target) * log_wrong))
     return torch.cat(losses).mean()
 

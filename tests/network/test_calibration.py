@@ -50,6 +50,7 @@ def test_entities_that_are_all_wrong_ask_for_a_limit():
     fitted = fit_temperature([coins(0.0, 1.0)])
     assert fitted == pytest.approx(LIMIT, rel=0.05)
     assert is_limit(fitted)
+    assert not is_limit(fit_temperature([coins(0.999, 4.0)]))
 
 
 def test_what_was_read_in_inference_mode_can_be_fitted_to():
