@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from spacy_msvse.evaluation.machine import describe_machine, memory_mb
-from spacy_msvse.files import hash_files
+from spacy_msvse.util import hash_files
 
 #: A measure's values, round by round, by row and by measure.
 Rounds = dict[str, dict[str, list[float]]]

@@ -19,8 +19,8 @@ from contestants import (
 )
 
 from spacy_msvse import make_doc
+from spacy_msvse.doc import get_picture_attributes, set_picture_attributes
 from spacy_msvse.evaluation.machine import memory_mb
-from spacy_msvse.extensions import get_picture_attributes, set_picture_attributes
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from .about import __version__
 
 if TYPE_CHECKING:
     from .display.render import render
-    from .documents import make_doc
+    from .doc import make_doc
     from .network.msvse import build_network
 
 __all__ = ["__version__", "build_network", "make_doc", "render"]
 
-_HOMES = {"make_doc": "documents", "build_network": "network.msvse", "render": "display.render"}
+_HOMES = {"make_doc": "doc", "build_network": "network.msvse", "render": "display.render"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,25 @@
-"""Coded messages. Each says what happened and what to do next."""
+"""The package's exception, and its coded messages. Each says what happened and what to do next."""
+
+import re
+
+_CODE = re.compile(r"\[MSVSE-([EW]\d+)\]")
+
+
+class MsvseError(ValueError):
+    """Every error that this package raises.
+
+    message (str): One of the messages of `Errors`, formatted.
+    """
+
+    @property
+    def code(self) -> str | None:
+        """The code of the message, such as "E007"; None for a message without one."""
+        found = _CODE.search(str(self))
+        return None if found is None else found[1]
 
 
 class Errors:
-    """Messages of the exceptions this package raises: `ValueError(Errors.E001.format(...))`."""
+    """Messages of the exceptions this package raises: `MsvseError(Errors.E001.format(...))`."""
 
     E001 = (
         "[MSVSE-E001] Text encoder '{name}' cannot be loaded: {reason}. Give the name of an "

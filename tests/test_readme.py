@@ -12,9 +12,9 @@ from weasel.util import split_command
 from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.doc import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.evaluation.ablation import TEXT_ONLY, choose_rows
 from spacy_msvse.evaluation.comparison import difference_cells, percent
-from spacy_msvse.extensions import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.vision.extract import VisualExtractor
 
 ROOT = Path(__file__).parents[1]

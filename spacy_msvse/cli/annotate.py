@@ -24,8 +24,8 @@ from ..corpus.folder import read_folder
 from ..corpus.jsonl import make_post, read_rows
 from ..corpus.resume import dump_row, kept_values, skip_written, with_spans
 from ..corpus.rows import PIPE, BadRow, Row
+from ..doc import picture_source
 from ..errors import Errors
-from ..extensions import picture_source
 from ..vision.picture import PictureError, open_picture
 from . import app
 from .options import GpuId

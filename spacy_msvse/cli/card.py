@@ -11,9 +11,9 @@ import typer
 from spacy import util
 from wasabi import msg
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..evaluation.model_card import NOT_STATED, find_parts, make_model_card
-from ..files import checked, read_whole, write_whole
+from ..util import checked, read_whole, write_whole
 from . import app
 
 #: What the files that the card is made of must hold.
@@ -100,7 +100,7 @@ def card_cli(
             check_temperatures(path, scores, settings)
             if scores["data"]["sha256"] != metrics["data"]["sha256"]:
                 expected = f"scores of the posts of '{metrics_path}'"
-                raise ValueError(
+                raise MsvseError(
                     Errors.E093.format(path=path, expected=expected, command="evaluate")
                 )
     except ValueError as error:
@@ -151,10 +151,10 @@ def read_pipeline(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     RAISES (ValueError): If it is none with our component (MSVSE-E092).
     """
     if not all((path / file).is_file() for file in ("meta.json", "config.cfg")):
-        raise ValueError(Errors.E092.format(path=path))
+        raise MsvseError(Errors.E092.format(path=path))
     config = util.load_config(path / "config.cfg")
     if not find_parts(config, {}):
-        raise ValueError(Errors.E092.format(path=path))
+        raise MsvseError(Errors.E092.format(path=path))
     return srsly.read_json(path / "meta.json"), config
 
 
@@ -174,7 +174,7 @@ def check_output(output: Path, model: Path) -> None:
     elif output.exists() and any(output.iterdir()) and not (output / "meta.json").exists():
         reason = "it holds something else than a pipeline"
     if reason is not None:
-        raise ValueError(Errors.E095.format(output=output, reason=reason))
+        raise MsvseError(Errors.E095.format(output=output, reason=reason))
 
 
 def read_settings(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -207,7 +207,7 @@ def check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, A
     if measured.keys() != own.keys() or not all(
         math.isclose(own[name], measured[name], rel_tol=1e-6) for name in own
     ):
-        raise ValueError(Errors.E094.format(path=path, measured=measured, own=own))
+        raise MsvseError(Errors.E094.format(path=path, measured=measured, own=own))
 
 
 def read_parts(path: Path, keys: set[str], expected: str, command: str) -> dict[str, Any]:
@@ -225,5 +225,5 @@ def read_parts(path: Path, keys: set[str], expected: str, command: str) -> dict[
     except ValueError:
         values = None
     if not isinstance(values, dict) or not keys <= values.keys():
-        raise ValueError(Errors.E093.format(path=path, expected=expected, command=command))
+        raise MsvseError(Errors.E093.format(path=path, expected=expected, command=command))
     return values

@@ -10,7 +10,7 @@ from wasabi import msg
 
 from ..corpus.convert import FORMATS, ConversionReport, convert
 from ..corpus.rows import BadRow, BadRowsError
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from . import app
 
 Format = Enum("Format", {name: name for name in FORMATS}, type=str)  # type: ignore[misc]
@@ -141,7 +141,7 @@ def parse_label_map(entries: list[str]) -> dict[str, str]:
     for entry in entries:
         old, _, new = entry.partition("=")
         if not (old and new):
-            raise ValueError(Errors.E032.format(entry=entry))
+            raise MsvseError(Errors.E032.format(entry=entry))
         label_map[old] = new
     return label_map
 

@@ -25,7 +25,7 @@ from ..evaluation.controls import CONTROLS
 from ..evaluation.markdown import render_scores
 from ..evaluation.plots import draw_plots
 from ..evaluation.scores import evaluate
-from ..files import hash_files, write_whole
+from ..util import hash_files, write_whole
 from . import app
 from .options import Features, GpuId, ImageRoot
 

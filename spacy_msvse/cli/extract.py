@@ -16,7 +16,7 @@ from wasabi import msg
 
 from ..component.factory import DEFAULT_CONFIG
 from ..corpus.audit import read_docs
-from ..extensions import picture_source
+from ..doc import picture_source
 from ..vision.extract import VisualExtractor
 from ..vision.fill import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore

@@ -10,7 +10,7 @@ from spacy.util import is_package
 from thinc.api import to_numpy
 from wasabi import msg
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..network.pretrained import PACKAGED_ENCODERS
 from ..network.static_vectors import save_bilstm, save_bilstm_of_encoder
 from . import app
@@ -61,6 +61,6 @@ def read_vectors(source: str) -> tuple[list[str], torch.Tensor]:
     vocab = spacy.load(source).vocab
     keys = {key: row for key, row in vocab.vectors.key2row.items() if row >= 0}
     if not keys:
-        raise ValueError(Errors.E043.format(source=source))
+        raise MsvseError(Errors.E043.format(source=source))
     table = torch.from_numpy(to_numpy(vocab.vectors.data))
     return [vocab.strings[key] for key in keys], table[list(keys.values())]

@@ -14,7 +14,7 @@ from thinc.api import Config
 from wasabi import msg
 
 from ..component.factory import DEFAULT_CONFIG, make_msvse_ner
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..network.config import NetworkConfig
 from ..network.pretrained import PACKAGED_ENCODERS
 from . import app
@@ -80,7 +80,7 @@ def init_config_cli(
     to_stdout = str(output_path) == "-"
     try:
         if not to_stdout and output_path.exists() and not force:
-            raise ValueError(Errors.E041.format(path=output_path))
+            raise MsvseError(Errors.E041.format(path=output_path))
         text = make_config(
             encoder=encoder,
             scales=[scale.strip() for scale in scales.split(",")],
@@ -127,7 +127,7 @@ def make_config(
         ("recipe to optimize for", optimize, OPTIMIZE),
     ):
         if value not in choices:
-            raise ValueError(Errors.E040.format(name=name, value=value, choices=", ".join(choices)))
+            raise MsvseError(Errors.E040.format(name=name, value=value, choices=", ".join(choices)))
     base, recipe = ((RECIPES / f"{name}.cfg").read_text("utf8") for name in ("base", optimize))
     config = combine(base, recipe)
     config["nlp"]["lang"] = language

@@ -18,7 +18,7 @@ from ..component.sources import ignore_missing_images, set_image_root
 from ..corpus.jsonl import read_jsonl
 from ..corpus.rows import BadRow
 from ..display.render import explain, pair, stream
-from ..files import replaced_when_done
+from ..util import replaced_when_done
 from . import app
 from .convert import print_bad_rows
 from .options import GpuId

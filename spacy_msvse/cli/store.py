@@ -12,8 +12,8 @@ import typer
 from wasabi import msg
 
 from ..corpus.audit import read_docs
-from ..errors import Errors
-from ..extensions import picture_source
+from ..doc import picture_source
+from ..errors import Errors, MsvseError
 from ..vision.picture import PictureError, picture_key
 from ..vision.store import FeatureStore
 from ..vision.upkeep import StoreSummary, find_damage, prune, summarize
@@ -153,7 +153,7 @@ def known_fingerprints(
     for prefix in wanted:
         matching = {fingerprint for fingerprint in known if fingerprint.startswith(prefix)}
         if not matching:
-            raise ValueError(Errors.E062.format(path=store_path, fingerprint=prefix))
+            raise MsvseError(Errors.E062.format(path=store_path, fingerprint=prefix))
         found |= matching
     return found
 

@@ -12,7 +12,7 @@ from spacy.training import Example, biluo_to_iob
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..network.config import NetworkConfig
 from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseInputs, MsvseTargets, Pictures, Regions, WordPieces
@@ -194,7 +194,7 @@ class Collator:
             elif post.regions.shape[1] == width:
                 vectors.append(post.regions)
             else:
-                raise ValueError(Errors.E013.format(given=post.regions.shape[1], expected=width))
+                raise MsvseError(Errors.E013.format(given=post.regions.shape[1], expected=width))
         mask = pad([np.ones(len(rows), dtype=bool) for rows in vectors], False)
         return Regions(pad(vectors, 0.0).float(), pad(boxes, 0.0).float(), mask)
 
@@ -285,7 +285,7 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> MsvseTarg
         found = {label[2:] for label in gold if label is not None and label != "O"}
         unknown = found.difference(types)
         if unknown:
-            raise ValueError(Errors.E017.format(label=min(unknown), labels=", ".join(types)))
+            raise MsvseError(Errors.E017.format(label=min(unknown), labels=", ".join(types)))
         complete = None not in gold
         allowed.append(table[[index[label] for label in gold]])
         occurring.append([name in found for name in types])

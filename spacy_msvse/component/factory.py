@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.language import Language
 from thinc.api import Config
 
-from .. import extensions  # noqa: F401  (registers the attributes)
+from .. import doc  # noqa: F401  (registers the attributes)
 
 if TYPE_CHECKING:
     from .pipe import MsvseNer

@@ -18,12 +18,12 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
 
-from ..errors import Errors, Warnings
-from ..extensions import SPANS_KEY
-from ..files import checked, read_whole, write_whole
+from ..doc import SPANS_KEY
+from ..errors import Errors, MsvseError, Warnings
 from ..network.crf import Lattice, bio_labels
 from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
 from ..network.msvse import Msvse
+from ..util import checked, read_whole, write_whole
 from ..vision.extract import VisualExtractor
 from ..vision.features import SCALES
 from ..vision.picture import Fetcher
@@ -77,7 +77,7 @@ class MsvseNer(Requests, TrainablePipe):
         """
         if on_missing_image not in POLICIES:
             expected = "one of " + ", ".join(POLICIES)
-            raise ValueError(
+            raise MsvseError(
                 Errors.E007.format(
                     setting="on_missing_image", value=on_missing_image, expected=expected
                 )
@@ -124,7 +124,7 @@ class MsvseNer(Requests, TrainablePipe):
             return 0
         if get_shim(self.model).network is not None:
             labels = ", ".join(self.labels)
-            raise ValueError(Errors.E005.format(label=label, name=self.name, labels=labels))
+            raise MsvseError(Errors.E005.format(label=label, name=self.name, labels=labels))
         self.cfg["labels"].append(label)
         self.vocab.strings.add(label)
         return 1
@@ -144,7 +144,7 @@ class MsvseNer(Requests, TrainablePipe):
     @min_confidence.setter
     def min_confidence(self, value: float) -> None:
         if not 0 <= value <= 1:
-            raise ValueError(
+            raise MsvseError(
                 Errors.E081.format(setting="min_confidence", value=value, expected="in [0, 1]")
             )
         self.cfg["min_confidence"] = value
@@ -182,7 +182,7 @@ class MsvseNer(Requests, TrainablePipe):
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
-            raise ValueError(Errors.E004.format(name=self.name))
+            raise MsvseError(Errors.E004.format(name=self.name))
         if self.vision is not None:
             if "texts" in self.vision.extractors and set(views) <= set(SCALES):
                 warnings.warn(Warnings.W005.format(name=self.name), stacklevel=2)
@@ -547,7 +547,7 @@ class MsvseNer(Requests, TrainablePipe):
         """
         network = get_shim(self.model).network
         if network is None:
-            raise ValueError(Errors.E003.format(name=self.name))
+            raise MsvseError(Errors.E003.format(name=self.name))
         return network
 
     def _warn_once(self, topic: str, message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..network.config import REGIONS
 from ..vision.features import PictureFeatures
 
@@ -138,7 +138,7 @@ def _regions(
 ) -> tuple[np.ndarray, np.ndarray]:
     vectors = np.asarray(vectors, dtype="float32")
     if vectors.ndim != 2 or not len(vectors):
-        raise ValueError(Errors.E014.format(given=f"shape {vectors.shape}"))
+        raise MsvseError(Errors.E014.format(given=f"shape {vectors.shape}"))
     whole = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
     if _given_vectors(doc) is None:
         boxes = None if features is None else features.boxes

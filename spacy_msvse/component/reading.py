@@ -9,8 +9,8 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..errors import Errors, Warnings
-from ..extensions import DESCRIBING_ATTRIBUTES, picture_source
+from ..doc import DESCRIBING_ATTRIBUTES, picture_source
+from ..errors import Errors, MsvseError, Warnings
 from ..vision.extract import VisualExtractor
 from ..vision.features import PictureFeatures
 from ..vision.picture import Fetcher, PictureError, probe_picture
@@ -113,7 +113,7 @@ def survey(
         except PictureError as error:
             problems.append(str(error))
     if problems and len(problems) == referenced and not described:
-        raise ValueError(Errors.E009.format(count=referenced, reason=problems[0]))
+        raise MsvseError(Errors.E009.format(count=referenced, reason=problems[0]))
     if problems:
         message = Warnings.W004.format(count=len(problems), total=referenced, first=problems[0])
         warnings.warn(message, stacklevel=3)
@@ -127,7 +127,7 @@ def _stored_features(
     if store is not None and vision is not None:
         found = store.get(key, vision.fingerprint)
     if found is None:
-        raise ValueError(Errors.E014.format(given=f"the key '{key}', which no store holds"))
+        raise MsvseError(Errors.E014.format(given=f"the key '{key}', which no store holds"))
     return found
 
 

@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from ..errors import Errors, Warnings
+from ..errors import Errors, MsvseError, Warnings
 from ..gold import is_right
 from ..network.attention import recorded_attention
 from ..network.calibration import Judged, fit_temperature, is_limit, log_loss
@@ -123,7 +123,7 @@ class Requests:
         RAISES (ValueError): As `predict`, or for k below 1 (MSVSE-E081).
         """
         if k < 1:
-            raise ValueError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
+            raise MsvseError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
         docs = list(docs)
         answers = [[Labelling([], 1.0)] for _ in docs]
         for rows, _, outputs in self.run(docs):

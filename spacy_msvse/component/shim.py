@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..network.encoders.lora import LORA_PARAMETER
 from ..network.inputs import MsvseInputs, MsvseOutputs, to_device
 from ..network.msvse import Msvse, build_network
@@ -58,7 +58,7 @@ class NetworkShim(PyTorchShim):
         """
         if precision not in PRECISIONS:
             expected = "one of " + ", ".join(PRECISIONS)
-            raise ValueError(
+            raise MsvseError(
                 Errors.E007.format(setting="precision", value=precision, expected=expected)
             )
         super().__init__(None)
@@ -228,7 +228,7 @@ class NetworkShim(PyTorchShim):
             network.load_state_dict(load_tensors(message["weights"]), assign=True)
             network.backbone = self.backbone
         except (SafetensorError, RuntimeError, KeyError) as error:
-            raise ValueError(Errors.E006.format(reason=error)) from error
+            raise MsvseError(Errors.E006.format(reason=error)) from error
         self.set_network(network.eval(), tokenizer_from_files(message["tokenizer"]))
         return self
 

@@ -14,8 +14,8 @@ from spacy.tokens import Doc, DocBin
 from spacy.training.corpus import FILE_TYPE, walk_corpus
 from tqdm import tqdm
 
-from ..errors import Errors
-from ..extensions import DESCRIBING_ATTRIBUTES, get_picture_attributes
+from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes
+from ..errors import Errors, MsvseError
 from ..network.config import REGIONS
 from ..vision.picture import (
     PictureError,
@@ -222,12 +222,12 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
     """
     files = walk_corpus(path, FILE_TYPE) if Path(path).exists() else []
     if not files:
-        raise ValueError(Errors.E042.format(path=path, reason=f"it is no {FILE_TYPE} file"))
+        raise MsvseError(Errors.E042.format(path=path, reason=f"it is no {FILE_TYPE} file"))
     for file in files:
         try:
             doc_bin = DocBin().from_disk(file)
         except Exception as error:  # zlib's, msgpack's, or a key that is missing
-            raise ValueError(Errors.E042.format(path=file, reason=error)) from error
+            raise MsvseError(Errors.E042.format(path=file, reason=error)) from error
         docs = doc_bin.get_docs(nlp.vocab)
         yield from tqdm(
             docs, total=len(doc_bin), desc=Path(file).name, unit=" posts", disable=not progress

@@ -12,8 +12,8 @@ import srsly
 from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
-from ..errors import Errors
-from ..files import hash_files, replaced_when_done
+from ..errors import Errors, MsvseError
+from ..util import hash_files, replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import find_description, read_captions, read_tags
@@ -138,12 +138,12 @@ def convert(
     """
     input_path, output_path = Path(input_path), Path(output_path)
     if format not in FORMATS:
-        raise ValueError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
+        raise MsvseError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
     if output_path.suffix != ".spacy":
-        raise ValueError(Errors.E036.format(path=output_path))
+        raise MsvseError(Errors.E036.format(path=output_path))
     for path in (input_path, image_root, captions, tags, boxes):
         if path is not None and not Path(path).exists():
-            raise ValueError(Errors.E033.format(path=path))
+            raise MsvseError(Errors.E033.format(path=path))
 
     nlp = spacy.blank(language)
     label_map = dict(label_map or {})

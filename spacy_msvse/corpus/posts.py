@@ -9,7 +9,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..documents import make_doc
+from ..doc import make_doc
 
 
 @dataclass

@@ -12,8 +12,8 @@ from spacy.training import Corpus as DocBinCorpus
 from spacy.training import Example
 from spacy.training.corpus import FILE_TYPE, walk_corpus
 
-from ..errors import Errors, Warnings
-from ..extensions import get_picture_attributes, set_picture_attributes
+from ..doc import get_picture_attributes, set_picture_attributes
+from ..errors import Errors, MsvseError, Warnings
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
@@ -42,7 +42,7 @@ def create_corpus(
     RAISES (ValueError): If there is no path.
     """
     if path is None:
-        raise ValueError(Errors.E037)
+        raise MsvseError(Errors.E037)
     return Corpus(
         path,
         image_root=image_root,

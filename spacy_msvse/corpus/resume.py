@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 from spacy.tokens import Doc
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from .rows import Row
 
 #: What annotation adds to a row; what stood there gives way.
@@ -73,7 +73,7 @@ def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
             whole = line.endswith(b"\n")
             if row is None or not (_is_made_of if whole else _begins_like)(line, row):
                 source = "the input" if row is None else row.path
-                raise ValueError(Errors.E090.format(row=done + 1, path=path, source=source))
+                raise MsvseError(Errors.E090.format(row=done + 1, path=path, source=source))
             if not whole:
                 rows = chain([row], rows)
                 break

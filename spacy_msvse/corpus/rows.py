@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 
 #: In place of a path: standard input or output.
 PIPE = Path("-")
@@ -41,7 +41,7 @@ class BadRow:
         return Errors.E030.format(path=self.path, line=self.line, reason=self.reason)
 
 
-class BadRowsError(ValueError):
+class BadRowsError(MsvseError):
     """Raised when a file holds rows that cannot be used and these are not to be left out.
 
     path (Path): The file to convert.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from spacy.tokens import Doc, Span
 
 from ..component.posts import USED
-from ..errors import Errors
-from ..extensions import picture_source
+from ..doc import picture_source
+from ..errors import Errors, MsvseError
 from ..network.config import REGIONS
 from ..vision.picture import PictureError, open_picture
 from .look import Look
@@ -110,12 +110,12 @@ def show_post(
     effects (Iterable[PictureEffect]): What the picture did, if it is to be shown.
     image_root (Path): The only folder to read pictures from; None allows any path.
     RETURNS (ShownPost): The post as it is shown.
-    RAISES (TypeError): If it is not a Doc (MSVSE-E070).
+    RAISES (MsvseError): If it is not a Doc (MSVSE-E070).
     RAISES (ValueError): If a region is malformed (MSVSE-E071), or what was assigned as the picture
         is none (MSVSE-E008). A picture that cannot be read is no error.
     """
     if not isinstance(doc, Doc):
-        raise TypeError(Errors.E070.format(type=type(doc).__name__))
+        raise MsvseError(Errors.E070.format(type=type(doc).__name__))
     regions = [_show_region(*item) for item in enumerate(doc._.image_regions or (), 1)]
     named = [region for region in regions if region.label]
     views = [view for view, status in (doc._.image_status or {}).items() if status == USED]
@@ -199,4 +199,4 @@ def _show_region(number: int, region: Any) -> ShownRegion:
         shown = (left, top, max(right - left, 0.0), max(bottom - top, 0.0))
         return ShownRegion(number, str(label or ""), float(score), *shown)
     except (TypeError, ValueError) as error:
-        raise ValueError(Errors.E071.format(region=region)) from error
+        raise MsvseError(Errors.E071.format(region=region)) from error

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import is_in_jupyter
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from .look import Look
 from .posts import show_post
 
@@ -42,7 +42,7 @@ def render(
     effects (Iterable[list]): What `explain_pictures` told of the posts, to be shown beside them:
         for each one a list.
     RETURNS (str): The HTML; None if it is displayed in a notebook.
-    RAISES (TypeError): If there is something else than Docs (MSVSE-E070).
+    RAISES (MsvseError): If there is something else than Docs (MSVSE-E070).
     RAISES (ValueError): If a region is malformed (MSVSE-E071), or if there are not as many effects
         as posts (MSVSE-E072).
     """
@@ -76,7 +76,7 @@ def pair(
     missing: Any = object()
     for doc, its_effects in zip_longest(docs, effects, fillvalue=missing):
         if doc is missing or its_effects is missing:
-            raise ValueError(Errors.E072)
+            raise MsvseError(Errors.E072)
         yield doc, its_effects
 
 

@@ -14,9 +14,9 @@ from spacy.util import dot_to_object, set_dot_to_object
 from thinc.api import Config
 from weasel.util import get_checksum
 
-from ..errors import Errors
-from ..files import hash_files
+from ..errors import Errors, MsvseError
 from ..network.config import REGIONS
+from ..util import hash_files
 from .run import RESULT, scored_corpora
 
 #: Settings of the component by their dotted name, and what a row sets them to.
@@ -162,7 +162,7 @@ def component_name(config: Config, path: Path) -> str:
     for name, component in config["components"].items():
         if component.get("factory") == "msvse_ner":
             return name
-    raise ValueError(Errors.E120.format(path=path))
+    raise MsvseError(Errors.E120.format(path=path))
 
 
 def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
@@ -179,7 +179,7 @@ def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
     for split, name in names.items():
         path = dot_to_object(filled, name).get("path")
         if path is None or not Path(path).exists():
-            raise ValueError(Errors.E121.format(name=name, path=path))
+            raise MsvseError(Errors.E121.format(name=name, path=path))
         paths[split] = (name, Path(path))
     return paths
 
@@ -285,7 +285,7 @@ def learning_rate(config: Config) -> float:
     if isinstance(rate, dict):
         rate = rate.get("initial_rate")
     if not isinstance(rate, int | float) or rate <= 0:
-        raise ValueError(Errors.E122.format(rate=rate))
+        raise MsvseError(Errors.E122.format(rate=rate))
     return rate
 
 
@@ -331,4 +331,4 @@ def vary(config: Config, overrides: Mapping[str, Any]) -> Config:
 def _require(name: str, values: Iterable[str], choices: Collection[str]) -> None:
     for value in values:
         if value not in choices:
-            raise ValueError(Errors.E040.format(name=name, value=value, choices=", ".join(choices)))
+            raise MsvseError(Errors.E040.format(name=name, value=value, choices=", ".join(choices)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from spacy.training import Example
 
-from ..extensions import SPANS_KEY
+from ..doc import SPANS_KEY
 from ..gold import is_right
 
 NUM_BINS = 10

@@ -9,7 +9,7 @@ from spacy.training import Example
 from spacy.training.corpus import FILE_TYPE, walk_corpus
 from spacy.vocab import Vocab
 
-from ..extensions import PICTURE_ATTRIBUTES, get_picture_attributes, set_picture_attributes
+from ..doc import PICTURE_ATTRIBUTES, get_picture_attributes, set_picture_attributes
 
 
 def no_picture(examples: Sequence[Example], seed: int = 0) -> None:

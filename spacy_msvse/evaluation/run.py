@@ -24,7 +24,7 @@ from spacy.training.loop import train as train_nlp
 from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
 
-from ..files import write_whole
+from ..util import write_whole
 from .conlleval import known_entities
 from .machine import STATUS, describe_machine, memory_mb
 from .scores import evaluate

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 
 #: The view made of region vectors; every other view is a text, encoded by the shared encoder.
 REGIONS = "regions"
@@ -95,7 +95,7 @@ class NetworkConfig:
     def _require(self, condition: bool, setting: str, expected: str) -> None:
         if not condition:
             value = getattr(self, setting)
-            raise ValueError(Errors.E007.format(setting=setting, value=value, expected=expected))
+            raise MsvseError(Errors.E007.format(setting=setting, value=value, expected=expected))
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -129,5 +129,5 @@ class NetworkConfig:
         for name, value in values.items():
             if name not in names:
                 expected = "one of " + ", ".join(sorted(names))
-                raise ValueError(Errors.E007.format(setting=name, value=value, expected=expected))
+                raise MsvseError(Errors.E007.format(setting=name, value=value, expected=expected))
         return cls(**values)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from .encoders.base import Encoder
 from .encoders.families import ATTENTION, auto_classes, find_adapter, make_encoder
 
@@ -26,7 +26,7 @@ def find_encoder(name: str) -> str:
     # The package's own import pulls in libraries nobody needs here, so it is only located.
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(Errors.E001.format(name=name, reason="the package is not installed"))
+        raise MsvseError(Errors.E001.format(name=name, reason="the package is not installed"))
     return str(Path(spec.submodule_search_locations[0]) / folder)
 
 
@@ -57,8 +57,8 @@ def load_pretrained(
         find_adapter(config.model_type)
         model = models.from_pretrained(source, config=config, attn_implementation=ATTENTION)
     except (OSError, ValueError) as error:
-        if "MSVSE-" in str(error):
+        if isinstance(error, MsvseError):
             raise
         reason = str(error).splitlines()[0]
-        raise ValueError(Errors.E001.format(name=name, reason=reason)) from error
+        raise MsvseError(Errors.E001.format(name=name, reason=reason)) from error
     return make_encoder(model), tokenizer

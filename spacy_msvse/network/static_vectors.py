@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from .pretrained import load_pretrained
 
 PAD, UNKNOWN, START, SEPARATOR = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -77,7 +77,7 @@ def _save(vectors: Tensor, tokenizer: Any, folder: str | Path, num_layers: int) 
 
     count, width = vectors.shape
     if not width or width % 2:
-        raise ValueError(Errors.E018.format(width=width))
+        raise MsvseError(Errors.E018.format(width=width))
     config = BiLstmConfig(
         vocab_size=count,
         hidden_size=width,

@@ -8,7 +8,7 @@ import numpy as np
 import srsly
 from PIL.Image import Image
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from .features import SCALES, Extractor, PictureFeatures, make_fingerprint
 from .picture import Fetcher
 from .run import ExtractionRun, in_batches
@@ -50,7 +50,7 @@ class VisualExtractor:
                 continue
             if scale not in extractor.fills:
                 name, fills = type(extractor).__name__, ", ".join(extractor.fills)
-                raise ValueError(Errors.E010.format(extractor=name, fills=fills, scale=scale))
+                raise MsvseError(Errors.E010.format(extractor=name, fills=fills, scale=scale))
             # An equal extractor that came before stands in for this one.
             equals = [other for other in self.extractors.values() if other == extractor]
             self.extractors[scale] = equals[0] if equals else extractor
@@ -130,11 +130,11 @@ class VisualExtractor:
         try:
             message = srsly.msgpack_loads(data)
         except Exception as error:  # msgpack has many
-            raise ValueError(Errors.E006.format(reason=error)) from error
+            raise MsvseError(Errors.E006.format(reason=error)) from error
         for scale, extractor in self.distinct.items():
             if scale not in message:
                 reason = f"no extractor of the scale '{scale}'"
-                raise ValueError(Errors.E006.format(reason=reason))
+                raise MsvseError(Errors.E006.format(reason=reason))
             extractor.from_bytes(message[scale])
 
     def prepare(self, picture: Image) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 
 #: Bytes that an encoded picture may have.
 MAX_BYTES = 64 * 2**20
@@ -52,7 +52,7 @@ _ZERO_IS_WHITE = 0  # in TIFF
 _SIXTEEN_BIT_WHITE = 65535
 
 
-class PictureError(ValueError):
+class PictureError(MsvseError):
     """A picture that cannot or must not be read. The message names it and says why.
 
     message (str): The message.

@@ -15,7 +15,7 @@ import lmdb
 import numpy as np
 import srsly
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from .features import PictureFeatures
 
 try:
@@ -73,7 +73,7 @@ class FeatureStore:
         if not readonly:
             self.path.mkdir(parents=True, exist_ok=True)
         elif not (self.path / DATA_FILE).is_file():
-            raise ValueError(Errors.E033.format(path=path))
+            raise MsvseError(Errors.E033.format(path=path))
         self._open()
 
     def get(self, key: str, fingerprint: str) -> PictureFeatures | None:
@@ -315,7 +315,7 @@ def _open_environment(path: Path) -> lmdb.Environment:
     missing = _missing_bytes(environment, path)
     if missing:  # to read them would end the process
         environment.close()
-        raise ValueError(
+        raise MsvseError(
             Errors.E060.format(path=path, reason=f"its end is missing: {missing} bytes")
         )
     return environment
@@ -350,6 +350,6 @@ def _coded_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise ValueError(Errors.E060.format(path=path, reason=error)) from error
+        raise MsvseError(Errors.E060.format(path=path, reason=error)) from error
     except lmdb.Error as error:
-        raise ValueError(Errors.E065.format(path=path, reason=error)) from error
+        raise MsvseError(Errors.E065.format(path=path, reason=error)) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from .features import SCALES, PictureFeatures
 from .store import DATA_FILE, FeatureStore, compact, unpack
 
@@ -124,7 +124,7 @@ def find_damage(path: str | Path) -> list[DamagedRecord]:
             return pool.submit(_find_damage, path).result()
         except BrokenProcessPool as error:
             reason = "its pages refer to places that are not there"
-            raise ValueError(Errors.E060.format(path=path, reason=reason)) from error
+            raise MsvseError(Errors.E060.format(path=path, reason=reason)) from error
 
 
 def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = False) -> PruneReport:
@@ -153,7 +153,7 @@ def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = Fa
                 continue
             goes.append((key, fingerprint))
     if report.dropped and not report.kept:
-        raise ValueError(Errors.E064.format(path=path))
+        raise MsvseError(Errors.E064.format(path=path))
     if not dry_run:
         with FeatureStore(path) as store:
             store.drop(goes)

@@ -10,6 +10,7 @@ from spacy.util import load_config, load_model_from_config, registry
 from spacy_msvse.cli.comments import read_comments
 from spacy_msvse.cli.init_config import OPTIMIZE, RECIPES, SCALES, make_config
 from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.errors import MsvseError
 
 from ..test_readme import ROOT
 from ..tiny import ambiguous_examples, save_encoder
@@ -176,7 +177,7 @@ def test_unknown_choices_are_refused_and_the_known_ones_named(tmp_path):
     assert "'smell'" in output
     assert "regions, tags, caption" in output.replace("\n", " ")
     assert "accuracy" in run("init-config", path, "--optimize", "beauty", status=2).output
-    with pytest.raises(ValueError, match=r"MSVSE-E040.*accuracy, speed, cpu"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E040.*accuracy, speed, cpu"):
         make_config(optimize="beauty")
     run("init-config", path, "--lang", "xx-unknown", status=1)
     assert not path.exists()

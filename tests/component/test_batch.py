@@ -17,6 +17,7 @@ from spacy_msvse.component.batch import (
     make_targets,
 )
 from spacy_msvse.component.posts import Post
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.crf import bio_labels
 
@@ -145,7 +146,7 @@ def test_regions_are_padded_and_a_wrong_width_is_a_coded_error(tokenizer):
     inputs = collator(tokenizer)([full, post(["saw"])])
     assert inputs.regions.mask.tolist() == [[True, True], [False, False]]
     full.regions = np.ones((2, 5), dtype="float32")
-    with pytest.raises(ValueError, match="MSVSE-E013"):
+    with pytest.raises(MsvseError, match="MSVSE-E013"):
         collator(tokenizer)([full])
 
 
@@ -218,7 +219,7 @@ def test_targets_are_those_of_a_plain_loop_over_random_labels(nlp):
 
 
 def test_an_unknown_gold_label_is_a_coded_error(nlp):
-    with pytest.raises(ValueError, match="MSVSE-E017"):
+    with pytest.raises(MsvseError, match="MSVSE-E017"):
         make_targets([example(nlp, ["saw"], ents=[(0, 1, "ORG")])], CONFIG.types)
 
 

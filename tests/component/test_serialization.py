@@ -9,6 +9,7 @@ import torch
 from spacy.tokens import DocBin
 
 from spacy_msvse import make_doc
+from spacy_msvse.errors import MsvseError
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
 
@@ -116,7 +117,7 @@ def test_a_half_written_pipeline_is_a_coded_error(trained, tmp_path, name, damag
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-7])
-    with pytest.raises(ValueError, match="MSVSE-E006"):
+    with pytest.raises(MsvseError, match="MSVSE-E006"):
         spacy.load(tmp_path)
 
 

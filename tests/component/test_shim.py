@@ -11,6 +11,7 @@ from spacy.training import Example
 from spacy_msvse import make_doc
 from spacy_msvse.component.callbacks import create_gradual_unfreezing
 from spacy_msvse.component.model import get_shim
+from spacy_msvse.errors import MsvseError
 
 from ..tiny import ambiguous_examples, picture, tiny_pipeline, train
 
@@ -118,7 +119,7 @@ def test_float16_scales_the_loss_by_its_settings(encoder):
 
 
 def test_an_unknown_precision_is_a_coded_error(encoder):
-    with pytest.raises(ValueError, match="MSVSE-E007"):
+    with pytest.raises(MsvseError, match="MSVSE-E007"):
         tiny_pipeline(encoder, model={"precision": "half"})
 
 

@@ -6,7 +6,7 @@ from spacy.tokens import DocBin
 from spacy_msvse.corpus.boxes import read_boxes
 from spacy_msvse.corpus.convert import convert
 from spacy_msvse.corpus.reader import Corpus
-from spacy_msvse.extensions import PICTURE_ATTRIBUTES, get_picture_attributes
+from spacy_msvse.doc import PICTURE_ATTRIBUTES, get_picture_attributes
 
 ANNOTATION = (
     "<annotation>\n<size><width>{size}</width><height>100</height></size>\n{objects}</annotation>"

@@ -14,6 +14,7 @@ from spacy_msvse.cli.convert import parse_label_map
 from spacy_msvse.corpus.convert import convert
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.corpus.rows import BadRowsError
+from spacy_msvse.errors import MsvseError
 
 POSTS = "IMGID:1\nAda\tB-PER\n\nIMGID:2\nParis\tI-LOC\n,\tO\nX\tB-OTHER\n\nIMGID:3\nhello\tO"
 BAD_POSTS = "IMGID:1\nAda\nBob\tB-PER\n"
@@ -158,17 +159,17 @@ def test_an_interrupted_conversion_leaves_nothing_behind(write, output, monkeypa
 
 def test_wrong_settings_are_refused(write, output, tmp_path):
     posts = write("posts.txt", POSTS)
-    with pytest.raises(ValueError, match="MSVSE-E031"):
+    with pytest.raises(MsvseError, match="MSVSE-E031"):
         convert(posts, output, format="xml")
-    with pytest.raises(ValueError, match="MSVSE-E036"):
+    with pytest.raises(MsvseError, match="MSVSE-E036"):
         convert(posts, tmp_path / "posts.bin", format="conll")
-    with pytest.raises(ValueError, match=r"MSVSE-E033.*absent"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E033.*absent"):
         convert(posts, output, format="conll", captions=tmp_path / "absent")
 
 
 @pytest.mark.parametrize("entry", ["OTHER", "=MISC", "OTHER="])
 def test_a_label_map_entry_of_another_form_is_refused(entry):
-    with pytest.raises(ValueError, match="MSVSE-E032"):
+    with pytest.raises(MsvseError, match="MSVSE-E032"):
         parse_label_map([entry])
 
 

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from spacy.tokens import Doc, DocBin
 
-from spacy_msvse.documents import make_doc
+from spacy_msvse.doc import make_doc
+from spacy_msvse.errors import MsvseError
 
 RED = (255, 0, 0)
 
@@ -81,19 +82,19 @@ def test_an_array_of_pixels_is_encoded(nlp, shape):
     ],
 )
 def test_an_array_that_holds_no_pixels_is_refused(nlp, array):
-    with pytest.raises(ValueError, match="MSVSE-E035"):
+    with pytest.raises(MsvseError, match="MSVSE-E035"):
         make_doc(nlp, "Ada", array)
 
 
 @pytest.mark.parametrize("image", [3, {"path": "a.jpg"}, ["a.jpg"]])
 def test_what_is_no_picture_is_refused(nlp, image):
-    with pytest.raises(TypeError, match="MSVSE-E035"):
+    with pytest.raises(MsvseError, match="MSVSE-E035"):
         make_doc(nlp, "Ada", image)
 
 
 @pytest.mark.parametrize("text", [b"Ada", None, [1, 2], 3])
 def test_what_is_neither_text_nor_words_is_refused(nlp, text):
-    with pytest.raises(TypeError, match="MSVSE-E035"):
+    with pytest.raises(MsvseError, match="MSVSE-E035"):
         make_doc(nlp, text)
 
 

@@ -8,8 +8,8 @@ from spacy.training.augment import create_lower_casing_augmenter
 from spacy.util import registry
 
 from spacy_msvse.corpus.reader import create_corpus
-from spacy_msvse.documents import make_doc
-from spacy_msvse.extensions import get_picture_attributes
+from spacy_msvse.doc import get_picture_attributes, make_doc
+from spacy_msvse.errors import MsvseError
 
 SENTENCES = ["Ada", "is", "here", ".", "Bob", "is", "in", "#NYC", "."]
 
@@ -149,7 +149,7 @@ def test_it_reads_what_spacy_s_own_reads(write, nlp, doc):
 
 
 def test_no_path_is_refused():
-    with pytest.raises(ValueError, match="MSVSE-E037"):
+    with pytest.raises(MsvseError, match="MSVSE-E037"):
         create_corpus(None)
 
 
@@ -192,5 +192,5 @@ class TestImageRoot:
     @pytest.mark.parametrize("name", ["../outside.jpg", "/etc/passwd", "link.jpg"])
     def test_nothing_outside_is_named(self, read, tmp_path, name):
         (tmp_path / "pictures" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
-        with pytest.raises(ValueError, match="MSVSE-E021"):
+        with pytest.raises(MsvseError, match="MSVSE-E021"):
             read(name)

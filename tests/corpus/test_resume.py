@@ -4,6 +4,7 @@ import pytest
 
 from spacy_msvse.corpus.resume import dump_row, skip_written
 from spacy_msvse.corpus.rows import Row
+from spacy_msvse.errors import MsvseError
 
 VALUES = (
     {"text": "saw Zoë", "image": "a.png"},
@@ -57,6 +58,6 @@ def test_a_run_may_be_stopped_after_any_byte(tmp_path):
 def test_a_file_of_another_input_is_a_coded_error_and_stays_as_it_is(tmp_path, content):
     output = tmp_path / "out.jsonl"
     output.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match="MSVSE-E090"):
+    with pytest.raises(MsvseError, match="MSVSE-E090"):
         skip_written(output, rows(tmp_path))
     assert output.read_text(encoding="utf-8") == content

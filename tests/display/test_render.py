@@ -16,6 +16,7 @@ from spacy.tokens import Doc, DocBin
 import spacy_msvse
 from spacy_msvse import make_doc, render
 from spacy_msvse.display.render import pair, stream
+from spacy_msvse.errors import MsvseError
 
 from ..tiny import picture
 from .posts import HOSTILE, Markup, annotate, effect, full_post, hostile_post, jpeg
@@ -88,12 +89,12 @@ def test_corners_are_kept_inside_the_picture(nlp, corner):
 def test_a_malformed_region_is_a_coded_error(nlp, region):
     doc = full_post(nlp)
     doc._.image_regions = [region]
-    with pytest.raises(ValueError, match="MSVSE-E071"):
+    with pytest.raises(MsvseError, match="MSVSE-E071"):
         render(doc)
 
 
 def test_only_docs_are_shown(nlp):
-    with pytest.raises(TypeError, match="MSVSE-E070"):
+    with pytest.raises(MsvseError, match="MSVSE-E070"):
         render(["a text"])
 
 
@@ -380,7 +381,7 @@ def test_the_chosen_labels_are_compared_alone(nlp):
 
 @pytest.mark.parametrize("effects", [[], [[], []]])
 def test_effects_of_other_posts_are_a_coded_error(nlp, effects):
-    with pytest.raises(ValueError, match="MSVSE-E072"):
+    with pytest.raises(MsvseError, match="MSVSE-E072"):
         render(full_post(nlp), effects=effects)
 
 

@@ -11,6 +11,7 @@ from spacy.tokens import DocBin
 from spacy.util import load_model_from_config
 
 from spacy_msvse.cli.ablate import shuffle_corpora
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.evaluation import run as running
 from spacy_msvse.evaluation.ablation import (
     ENCODERS,
@@ -99,7 +100,7 @@ def test_a_schedule_without_a_rate_is_refused_by_the_learning_rates_alone(config
     schedule = {"@schedules": "cyclic_triangular.v1", "max_lr": 1e-3}
     varied = vary(config, {"training.optimizer.learn_rate": schedule})
     choose_rows(varied, "msvse_ner", ["structure"])
-    with pytest.raises(ValueError, match="MSVSE-E122"):
+    with pytest.raises(MsvseError, match="MSVSE-E122"):
         choose_rows(varied, "msvse_ner", ["learning_rates"])
 
 
@@ -112,7 +113,7 @@ def test_a_bilstm_is_a_text_only_row_that_learns_at_the_rate_of_the_rest(config,
     factors = model["learning_rate_factors"]
     assert factors["encoder"] == factors["embeddings"] == model["layer_decay"] == 1.0
     assert overrides[f"{MODEL}.joint_views"] == overrides[f"{MODEL}.prefix_views"] == []
-    with pytest.raises(ValueError, match="MSVSE-E040"):
+    with pytest.raises(MsvseError, match="MSVSE-E040"):
         choose_rows(config, "msvse_ner", ["encoders"], ["bilstm_crf"])
 
 
@@ -137,11 +138,11 @@ def test_rows_of_views_that_the_config_does_not_read_are_left_out(config):
 
 def test_unknown_names_are_refused(config):
     for matrices, only in ((["structures"], []), (["structure"], ["text_only"])):
-        with pytest.raises(ValueError, match="MSVSE-E040"):
+        with pytest.raises(MsvseError, match="MSVSE-E040"):
             choose_rows(config, "msvse_ner", matrices, only)
-    with pytest.raises(ValueError, match="MSVSE-E120"):
+    with pytest.raises(MsvseError, match="MSVSE-E120"):
         component_name(vary(config, {"components": {}}), "config.cfg")
-    with pytest.raises(ValueError, match="MSVSE-E121"):
+    with pytest.raises(MsvseError, match="MSVSE-E121"):
         describe_data(vary(config, {"corpora.dev.path": None}))
 
 

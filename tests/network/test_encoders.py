@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.encoders.base import Encoder, PrefixAttention, Prefixes
 from spacy_msvse.network.encoders.families import FAMILIES, build_encoder, make_encoder
@@ -171,7 +172,7 @@ def test_padding_changes_nothing(encoder):
 def test_layers_may_be_run_in_parts_and_word_pieces_hidden_from_others(variant, encoder):
     """What the text must not see changes nothing of it, in no layer."""
     if encoder.mixes_neighbours:
-        with pytest.raises(ValueError, match="MSVSE-E007"):
+        with pytest.raises(MsvseError, match="MSVSE-E007"):
             Msvse(NetworkConfig(types=("PER",), shared_depth=0.5), encoder)
         return
     pieces = make_pieces()
@@ -263,13 +264,13 @@ def test_prefix_attention_is_a_softmax_over_prefix_and_text():
 
 def test_an_unsupported_family_is_a_coded_error():
     config = AutoConfig.for_model("t5", d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
-    with pytest.raises(ValueError, match="MSVSE-E002"):
+    with pytest.raises(MsvseError, match="MSVSE-E002"):
         make_encoder(AutoModel.from_config(config))
-    with pytest.raises(ValueError, match="MSVSE-E002"):
+    with pytest.raises(MsvseError, match="MSVSE-E002"):
         build_encoder({"model_type": "gpt2"})
 
 
 def test_relative_positions_in_berts_layers_are_a_coded_error():
     config = AutoConfig.for_model("bert", **SIZES, position_embedding_type="relative_key")
-    with pytest.raises(ValueError, match="MSVSE-E002"):
+    with pytest.raises(MsvseError, match="MSVSE-E002"):
         make_encoder(AutoModel.from_config(config))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.inputs import MsvseTargets, to_device
 from spacy_msvse.network.msvse import build_network, gather_tokens
@@ -300,7 +301,7 @@ def test_dropout_reaches_the_network():
     ],
 )
 def test_bad_settings_are_a_coded_error(settings):
-    with pytest.raises(ValueError, match="MSVSE-E007"):
+    with pytest.raises(MsvseError, match="MSVSE-E007"):
         tiny_config(**settings)
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.encoders.families import build_encoder
 from spacy_msvse.network.inputs import WordPieces
@@ -101,10 +102,10 @@ def test_the_configuration_builds_the_same_encoder(folder, encoder):
     "settings", [{"prefix_views": ("caption",)}, {"prefix_views": (), "shared_depth": 0.5}]
 )
 def test_what_an_lstm_cannot_do_is_a_coded_error(settings, encoder):
-    with pytest.raises(ValueError, match="MSVSE-E007"):
+    with pytest.raises(MsvseError, match="MSVSE-E007"):
         Msvse(NetworkConfig(types=("PER",), **settings), encoder)
 
 
 def test_an_odd_width_is_a_coded_error(tmp_path):
-    with pytest.raises(ValueError, match="MSVSE-E018"):
+    with pytest.raises(MsvseError, match="MSVSE-E018"):
         save_bilstm(WORDS, VECTORS[:, :3], tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import srsly
 from PIL.Image import Image
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 from ..features import PictureFeatures, make_fingerprint
 
 #: What a network may compute in. Half precision is for GPUs: most processors gain nothing by it.
@@ -50,7 +50,7 @@ class CheckedSettings:
 
     def _require(self, setting: str, holds: bool, expected: str) -> None:
         if not holds:
-            raise ValueError(
+            raise MsvseError(
                 Errors.E023.format(
                     setting=setting,
                     extractor=type(self).__name__,
@@ -95,10 +95,10 @@ class NetworkExtractor(CheckedSettings, ABC):
         try:
             self._find()
         except Exception as error:  # torch, safetensors, transformers and the hub each have many
-            if "MSVSE-" in str(error):
+            if isinstance(error, MsvseError):
                 raise
             reason = first_line(error)
-            raise ValueError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
+            raise MsvseError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
 
     def to(self, device: str) -> None:
         """Compute on another device.
@@ -153,9 +153,9 @@ class NetworkExtractor(CheckedSettings, ABC):
         try:
             self._unpack(srsly.msgpack_loads(data))
         except Exception as error:  # msgpack, safetensors, torch and transformers have their own
-            if "MSVSE-" in str(error):
+            if isinstance(error, MsvseError):
                 raise
-            raise ValueError(Errors.E006.format(reason=first_line(error))) from error
+            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
 
     @abstractmethod
     def _find(self) -> None:
@@ -204,7 +204,7 @@ class NetworkExtractor(CheckedSettings, ABC):
         RAISES (ValueError): If there are no weights yet (MSVSE-E012).
         """
         if self._loaded.network is None:
-            raise ValueError(Errors.E012.format(extractor=self.weights))
+            raise MsvseError(Errors.E012.format(extractor=self.weights))
         return self._loaded.network
 
 

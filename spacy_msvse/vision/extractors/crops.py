@@ -9,7 +9,7 @@ import numpy as np
 import srsly
 from PIL.Image import Image
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 from ..features import PictureFeatures, make_fingerprint
 
 
@@ -34,7 +34,7 @@ class DetectedCrops:
         for extractor in (self.detector, self.encoder):
             if "regions" not in extractor.fills:
                 name, fills = type(extractor).__name__, ", ".join(extractor.fills)
-                raise ValueError(Errors.E010.format(extractor=name, fills=fills, scale="regions"))
+                raise MsvseError(Errors.E010.format(extractor=name, fills=fills, scale="regions"))
 
     @property
     def fills(self) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ class DetectedCrops:
             message = srsly.msgpack_loads(data)
             detector, encoder = message["detector"], message["encoder"]
         except Exception as error:  # msgpack has many
-            raise ValueError(Errors.E006.format(reason=error)) from error
+            raise MsvseError(Errors.E006.format(reason=error)) from error
         self.detector.from_bytes(detector)
         self.encoder.from_bytes(encoder)
 

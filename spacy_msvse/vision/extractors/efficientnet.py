@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 from .base import GridClassifier, first_line
 
 
@@ -52,7 +52,7 @@ class EfficientNetLite0(GridClassifier):
             self._load(read_weights(path), categories)
         except Exception as error:  # a damaged file fails in torch, zipfile or safetensors
             reason = f"'{path}' does not hold them ({first_line(error)})"
-            raise ValueError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
+            raise MsvseError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
 
     def _build(self, weights: dict[str, Any]) -> Any:
         from .efficientnet_network import EfficientNetLite0Network
@@ -68,11 +68,11 @@ def _find_weights(weights: str) -> Path:
         path = Path(weights)
         if path.is_file():
             return path
-        raise ValueError(Errors.E011.format(extractor=weights, reason="there is no such file"))
+        raise MsvseError(Errors.E011.format(extractor=weights, reason="there is no such file"))
     package = weights.replace("-", "_")
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None:
-        raise ValueError(
+        raise MsvseError(
             Errors.E011.format(extractor=weights, reason="there is no such package or file")
         )
     for folder in spec.submodule_search_locations or ():
@@ -80,4 +80,4 @@ def _find_weights(weights: str) -> Path:
             if path.suffix in WEIGHT_SUFFIXES:
                 return path
     reason = f"the package holds no {' or '.join(WEIGHT_SUFFIXES)} file"
-    raise ValueError(Errors.E011.format(extractor=weights, reason=reason))
+    raise MsvseError(Errors.E011.format(extractor=weights, reason=reason))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 from ..features import PictureFeatures, make_fingerprint
 from .base import CheckedSettings
 
@@ -138,7 +138,7 @@ def _reader() -> Callable[[np.ndarray], Any]:
 def _require_packages() -> None:
     for package in _PACKAGES:
         if find_spec(package) is None:
-            raise ValueError(Errors.E024.format(extractor=RapidOcr.__name__, package=package))
+            raise MsvseError(Errors.E024.format(extractor=RapidOcr.__name__, package=package))
 
 
 def _find_models() -> dict[str, str]:
@@ -149,7 +149,7 @@ def _find_models() -> dict[str, str]:
     for model in _MODELS:
         found = [path for path in wheel if path.match(f"*_{model.lower()}_*.onnx")]
         if len(found) != 1 or not found[0].is_file():
-            raise ValueError(Errors.E025.format(model=model, version=version("rapidocr")))
+            raise MsvseError(Errors.E025.format(model=model, version=version("rapidocr")))
         paths[model] = str(found[0])
     return paths
 

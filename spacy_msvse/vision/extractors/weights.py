@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 
 #: The files that can be read.
 WEIGHT_SUFFIXES = (".pth", ".safetensors")
@@ -45,7 +45,7 @@ def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tenso
             f"there is no such file, and torchvision's {architecture} has "
             f"{', '.join(known.__members__)}"
         )
-        raise ValueError(Errors.E011.format(extractor=weights, reason=reason))
+        raise MsvseError(Errors.E011.format(extractor=weights, reason=reason))
     return known[weights].get_state_dict(check_hash=True, weights_only=True)
 
 
@@ -74,7 +74,7 @@ def name_classes(
     """
     names = list(usual if given is None else given)
     if len(names) != count:
-        raise ValueError(Errors.E050.format(weights=weights, count=count, names=len(names)))
+        raise MsvseError(Errors.E050.format(weights=weights, count=count, names=len(names)))
     return names
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 from ..features import PictureFeatures
 from .base import PRECISIONS, likeliest
 from .encoders import pool_whole
@@ -69,7 +69,7 @@ class ZeroShotTags(PretrainedExtractor):
         elif saved["prompts"] == prompts:
             texts = load(saved["texts"])
         else:
-            raise ValueError(Errors.E051.format(extractor=self.weights))
+            raise MsvseError(Errors.E051.format(extractor=self.weights))
         return ZeroShotNetwork(*load_vision_tower(source), prompts, texts, self.precision)
 
     def _pack(self, network: "ZeroShotNetwork") -> dict[str, Any]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 from spacy_msvse.vision.extractors.encoders import TransformersEncoder
@@ -67,7 +68,7 @@ def test_the_fingerprint_is_that_of_the_pixels(saved):
 
 
 def test_only_grids_can_be_trained():
-    with pytest.raises(ValueError, match=r"MSVSE-E023.*EfficientNetLite0"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E023.*EfficientNetLite0"):
         TrainableBackbone(TagCaption())
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import Errors
+from .errors import Errors, MsvseError
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def read_whole(path: Path) -> bytes:
     RAISES (ValueError): If it is missing (MSVSE-E006).
     """
     if not path.exists():
-        raise ValueError(Errors.E006.format(reason=f"'{path.name}' is missing"))
+        raise MsvseError(Errors.E006.format(reason=f"'{path.name}' is missing"))
     return path.read_bytes()
 
 
@@ -72,8 +72,8 @@ def checked(load: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         try:
             return load(data)
         except ValueError as error:
-            if "MSVSE-" in str(error):
+            if isinstance(error, MsvseError):
                 raise
-            raise ValueError(Errors.E006.format(reason=error)) from error
+            raise MsvseError(Errors.E006.format(reason=error)) from error
 
     return load_checked

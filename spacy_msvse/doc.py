@@ -1,4 +1,8 @@
-"""From text and a picture to a Doc."""
+"""Pictures on spaCy's `Doc` and `Span`: the extension attributes, and `make_doc`. No torch here.
+
+A user may set every attribute except those of `PREDICTED_ATTRIBUTES`. `None` means "not given". An
+empty list or string means "given, and empty": no extractor fills it then.
+"""
 
 import io
 from collections.abc import Sequence
@@ -7,19 +11,113 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
-from .errors import Errors
-from .extensions import set_picture_attributes
+from .errors import Errors, MsvseError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+#: Attributes of a Doc that describe its picture: these travel with a post through a corpus.
+PICTURE_ATTRIBUTES = (
+    "image",
+    "image_tags",
+    "image_caption",
+    "image_texts",
+    "image_regions",
+    "image_features",
+)
+
+#: Those of them that tell something of the picture without looking at it.
+DESCRIBING_ATTRIBUTES = ("image_tags", "image_caption", "image_texts", "image_features")
+
+#: Attributes of a Doc that the component writes.
+PREDICTED_ATTRIBUTES = ("image_status", "image_extracted", "visual_entities")
+
+#: Where in `doc.spans` the predicted entities and their probabilities are.
+SPANS_KEY = "msvse_ner"
 
 #: What `make_doc` accepts as a picture.
 Picture = Union[str, Path, bytes, "Image", numpy.ndarray, None]
 
 #: The modes of a PIL image that a PNG file can hold; any other is turned into RGB.
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+
+#: Colours for displaCy, registered as an entry point.
+DISPLACY_COLORS = {
+    "PER": "#a5d8ff",
+    "LOC": "#b2f2bb",
+    "ORG": "#ffd8a8",
+    "MISC": "#eebefa",
+    "OTHER": "#eebefa",
+}
+
+
+def register_extensions() -> None:
+    """Register the attributes once; attributes that exist already are left alone."""
+    for name in PICTURE_ATTRIBUTES + PREDICTED_ATTRIBUTES:
+        if not Doc.has_extension(name):
+            Doc.set_extension(name, default=None)
+    if not Span.has_extension("confidence"):
+        Span.set_extension("confidence", getter=get_confidence)
+
+
+def get_confidence(span: Span) -> float | None:
+    """Look up the probability of a predicted entity, `span._.confidence`.
+
+    span (Span): An entity, such as one of `doc.ents`.
+    RETURNS (float): Probability that exactly these tokens are an entity of exactly this type; None
+        if the component did not predict it.
+    """
+    group = span.doc.spans.get(SPANS_KEY)
+    if group is None:
+        return None
+    for other, score in zip(group, group.attrs.get("scores", ()), strict=False):
+        if (other.start, other.end, other.label) == (span.start, span.end, span.label):
+            return float(score)
+    return None
+
+
+def picture_source(doc: Doc) -> str | bytes | None:
+    """The picture of a Doc.
+
+    doc (Doc): The Doc.
+    RETURNS (str or bytes): A path or encoded bytes, None without a picture.
+    RAISES (ValueError): If something else was assigned (MSVSE-E008).
+    """
+    image = doc._.image
+    if image is None or isinstance(image, str | bytes):
+        return image or None
+    raise MsvseError(Errors.E008.format(type=type(image).__name__))
+
+
+def get_picture_attributes(doc: Doc) -> dict[str, Any]:
+    """Collect what a post carries besides its text, without the predicted attributes.
+
+    doc (Doc): The post.
+    RETURNS (dict): Attribute name to value, for the attributes that are set; under "meta" the
+        free-form description of the post (`doc.user_data["meta"]`), if any.
+    """
+    values = {name: doc._.get(name) for name in PICTURE_ATTRIBUTES}
+    for name in doc._.image_extracted or ():
+        values[name] = None
+    values["meta"] = doc.user_data.get("meta")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:
+    """Put the values that `get_picture_attributes` collected onto another Doc.
+
+    doc (Doc): The Doc to write to.
+    values (dict): Attribute name to value.
+    RETURNS (Doc): The same Doc.
+    """
+    for name, value in values.items():
+        if name == "meta":
+            doc.user_data["meta"] = value
+        else:
+            doc._.set(name, value)
+    return doc
 
 
 def make_doc(
@@ -49,7 +147,7 @@ def make_doc(
     regions (list): Regions as (label, score, x1, y1, x2, y2), in relative coordinates.
     features (numpy.ndarray / str): Region vectors, or their key in a feature store.
     RETURNS (Doc): The Doc.
-    RAISES (TypeError): If the text or the picture is of a type that cannot be used.
+    RAISES (MsvseError): If the text or the picture is of a type that cannot be used.
     RAISES (ValueError): If an array does not hold pixels.
     """
     values = {
@@ -69,7 +167,7 @@ def encode_picture(image: Picture) -> str | bytes | None:
 
     image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The picture.
     RETURNS (str / bytes): A path, or the bytes of a picture file; None if there is no picture.
-    RAISES (TypeError): If the picture is of a type that cannot be used.
+    RAISES (MsvseError): If the picture is of a type that cannot be used.
     RAISES (ValueError): If an array does not hold pixels.
     """
     if image is None or isinstance(image, str | bytes):
@@ -85,7 +183,7 @@ def encode_picture(image: Picture) -> str | bytes | None:
         return _encode_png(_read_pixels(image))
     if isinstance(image, Image.Image):
         return _encode_png(image)
-    raise TypeError(
+    raise MsvseError(
         Errors.E035.format(
             type=type(image).__name__,
             argument="image",
@@ -110,7 +208,7 @@ def _tokenize(
         # Training tokenizes anew where blanks are known; words that are given stay whole.
         doc.has_unknown_spaces = True
         return doc
-    raise TypeError(
+    raise MsvseError(
         Errors.E035.format(
             type=type(text_or_words).__name__,
             argument="text",
@@ -125,7 +223,7 @@ def _read_pixels(array: numpy.ndarray) -> "Image":
 
     has_pixels = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if array.dtype != numpy.uint8 or array.size == 0 or not has_pixels:
-        raise ValueError(
+        raise MsvseError(
             Errors.E035.format(
                 type=f"an array of shape {array.shape} and type {array.dtype}",
                 argument="image",
@@ -146,3 +244,6 @@ def _encode_png(image: "Image") -> bytes:
     buffer = io.BytesIO()
     upright.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+register_extensions()
