@@ -208,8 +208,8 @@ class Errors:
     )
 
     E090 = (
-        "[MSVSE-E090] Row {row} of '{path}' is not an annotated row {row} of '{source}', so the "
-        "output belongs to another input. Name another output, or pass --overwrite to start anew."
+        "[MSVSE-E090] Row {row} of '{path}' was not made from row {row} of the input, so the file "
+        "belongs to another input. Name another output, or pass --force to start again."
     )
     E091 = (
         "[MSVSE-E091] '{path}' is the input and the output. Name another output: the annotated "

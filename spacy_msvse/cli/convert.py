@@ -1,19 +1,18 @@
 """`python -m spacy msvse convert`"""
 
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from wasabi import msg
 
-from ..corpus.convert import FORMATS, ConversionReport, convert
-from ..corpus.rows import BadRow, BadRowsError
+from ..corpus.convert import ConversionReport, Format, convert
+from ..corpus.rows import BadRowsError
 from ..errors import Errors, MsvseError
 from . import app
-
-Format = Enum("Format", {name: name for name in FORMATS}, type=str)  # type: ignore[misc]
+from .messages import print_bad_rows
+from .options import ImageRoot, Language
 
 
 @app.command("convert")
@@ -30,21 +29,12 @@ def convert_cli(
         Format,
         typer.Option("--format", "-f", help="Format of the posts"),
     ],
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-root",
-            "-i",
-            help="Folder of the pictures, to count those there and to find those of WID lines",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
+    image_root: ImageRoot = None,
     image_suffix: Annotated[
         str,
         typer.Option(
             "--image-suffix",
-            help="What makes the id of a picture the name of its file (conll)",
+            help="Ending that turns the id of a picture into its file name (conll)",
         ),
     ] = ".jpg",
     label_column: Annotated[
@@ -52,7 +42,7 @@ def convert_cli(
         typer.Option(
             "--label-column",
             "-n",
-            help="Column of the label, from 1; the last if not given (conll)",
+            help="Column of the label, from 1; by default the last (conll)",
             min=2,
         ),
     ] = None,
@@ -81,7 +71,7 @@ def convert_cli(
         typer.Option(
             "--boxes",
             "-b",
-            help="Folder of boxes drawn in the pictures: Pascal VOC's XML, <id>.xml",
+            help="Folder of boxes drawn in the pictures: XML of Pascal VOC, <id>.xml",
             exists=True,
             file_okay=False,
         ),
@@ -90,25 +80,23 @@ def convert_cli(
         list[str] | None,
         typer.Option("--label-map", "-m", help="Label to rename, as OLD=NEW; may be repeated"),
     ] = None,
-    language: Annotated[
-        str,
-        typer.Option("--lang", "-l", help="Language of the posts"),
-    ] = "en",
+    language: Language = "en",
     skip_bad_rows: Annotated[
         bool,
-        typer.Option("--skip-bad-rows", "-s", help="Leave malformed rows out instead of giving up"),
+        typer.Option("--skip-bad-rows", "-s", help="Leave out malformed rows instead of failing"),
     ] = False,
 ) -> None:
-    """Convert posts with pictures into a .spacy file, count them, and write the counts beside it.
+    """Convert posts with pictures into a .spacy file, and write counts beside it.
 
-    Malformed rows are listed with file and line; unless they are to be skipped, nothing is
-    written then.
+    Malformed rows are listed with file and line. If there are any, nothing is written, unless
+    --skip-bad-rows is given. With --image-root, the pictures that exist are counted, and the
+    pictures of WID lines are found.
     """
     try:
         report = convert(
             input_path,
             output_path,
-            format=format.value,
+            format=format,
             image_root=image_root,
             image_suffix=image_suffix,
             label_column=label_column,
@@ -123,7 +111,7 @@ def convert_cli(
     except BadRowsError as error:
         print_bad_rows(error.bad_rows)
         msg.fail(str(error), exits=1)
-    except (ValueError, ImportError) as error:  # spaCy's for a language that it does not know
+    except (ValueError, ImportError) as error:  # spaCy's, for an unknown language
         msg.fail(str(error), exits=1)
     print_bad_rows(report.bad_rows)
     print_report(report)
@@ -131,11 +119,11 @@ def convert_cli(
 
 
 def parse_label_map(entries: list[str]) -> dict[str, str]:
-    """Read labels to rename.
+    """Parse the labels to rename.
 
     entries (list[str]): Entries of the form OLD=NEW.
     RETURNS (dict[str, str]): Old labels to new ones.
-    RAISES (ValueError): If an entry is of another form.
+    RAISES (MsvseError): If an entry has another form (MSVSE-E032).
     """
     label_map = {}
     for entry in entries:
@@ -146,27 +134,18 @@ def parse_label_map(entries: list[str]) -> dict[str, str]:
     return label_map
 
 
-def print_bad_rows(bad_rows: list[BadRow]) -> None:
-    """Print each row that cannot be used to standard error.
-
-    bad_rows (list[BadRow]): The rows.
-    """
-    for row in bad_rows:
-        typer.echo(str(row), err=True)
-
-
 def print_report(report: ConversionReport) -> None:
-    """Print what a conversion counted as a table.
+    """Print the counts of a conversion as a table.
 
     report (ConversionReport): The counts.
     """
-    found = "not looked for" if report.pictures_found is None else report.pictures_found
+    found = "not checked" if report.pictures_found is None else report.pictures_found
     rows: list[tuple[str, int | str]] = [
         ("Posts", report.posts),
         ("Tokens", report.tokens),
         ("Entities", report.entities),
         *((f"  {label}", count) for label, count in sorted(report.entities_per_label.items())),
-        ("Entities opened by a stray I-", report.stray_starts),
+        ("Entities that begin with I- instead of B-", report.stray_starts),
         ("Posts without entity", report.posts_without_entity),
         ("Posts with a picture", report.pictures_referenced),
         ("Pictures found", found),

@@ -4,7 +4,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from enum import Enum
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,90 +14,66 @@ import typer
 from pydantic import TypeAdapter
 from wasabi import msg
 
-from ..component.factory import DEFAULT_CONFIG
 from ..corpus.audit import Audit, SplitAudit, audit
 from ..corpus.verdicts import FAIL, GOOD, WARN, Verdict, judge
 from . import app
-from .init_config import VIEWS
+from .options import AsJson, ImageRoot
 
 SPLITS = ("train", "dev", "test")
-
-Format = Enum("Format", {name: name for name in ("text", "json")}, type=str)  # type: ignore[misc]
 
 
 @app.command("debug-data")
 def debug_data_cli(
     train_path: Annotated[
-        Path, typer.Argument(help="The .spacy file to train on, or a folder of such", exists=True)
+        Path, typer.Argument(help="The .spacy file of training posts, or a folder of such", exists=True)
     ],
     dev_path: Annotated[
-        Path | None, typer.Argument(help="Likewise, to score training on", exists=True)
+        Path | None, typer.Argument(help="The same for dev posts", exists=True)
     ] = None,
     test_path: Annotated[
-        Path | None, typer.Argument(help="Likewise, to evaluate on", exists=True)
+        Path | None, typer.Argument(help="The same for test posts", exists=True)
     ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-root", "-i", help="Folder of the pictures", exists=True, file_okay=False
-        ),
-    ] = None,
+    image_root: ImageRoot = None,
     language: Annotated[
         str,
         typer.Option("--lang", "-l", help="Language whose tokenizer training will use"),
     ] = "en",
-    format: Annotated[
-        Format,
-        typer.Option("--format", "-f", help="Print for reading, or as JSON with all pictures"),
-    ] = Format.text,  # type: ignore[attr-defined]
+    as_json: AsJson = False,
 ) -> None:
-    """Look through a corpus before training on it: entities, pictures, views, duplicates, leakage.
+    """Check a corpus before training: entities, pictures, views, duplicates, leakage.
 
-    Every picture is decoded. The exit status is 1 if there is something that training would end
-    with. Views and extractors are those of the default config; a view that a post does not bring
-    counts as carried if its picture can be read.
+    Every picture is decoded. The exit status is 1 if an error would stop training. The views and
+    extractors are those of the default config. A post has a view if it gives it, or if its picture
+    can be read. With --json, all pictures with a problem are listed.
     """
     paths = [path for path in (train_path, dev_path, test_path) if path is not None]
-    views, extracted = default_views()
     try:
         found = audit(
             dict(zip(SPLITS, paths, strict=False)),
             spacy.blank(language),
             image_root=image_root,
-            views=views,
-            extracted=extracted,
             progress=sys.stderr.isatty(),
         )
-    except (ValueError, ImportError) as error:  # spaCy's for a language that it does not know
+    except (ValueError, ImportError) as error:  # spaCy's, for an unknown language
         msg.fail(str(error), exits=1)
-    verdicts = judge(found, min_view_share=DEFAULT_CONFIG["min_view_share"])
-    failed = any(verdict.level == FAIL for verdict in verdicts)
-    if format.value == "json":
+    verdicts = judge(found)
+    if as_json:
         typer.echo(srsly.json_dumps(to_json(found, verdicts), indent=2))
     else:
         print_counts(found)
         print_verdicts(verdicts)
-    if failed:
+    if any(verdict.level == FAIL for verdict in verdicts):
         sys.exit(1)
 
 
-def default_views() -> tuple[list[str], list[str]]:
-    """Find out what a pipeline of the default config reads.
-
-    RETURNS (tuple): The views, and those of them that extractors fill.
-    """
-    vision = DEFAULT_CONFIG["vision"]
-    return list(VIEWS), [view for view in VIEWS if vision.get(view) is not None]
-
-
 def to_json(found: Audit, verdicts: Iterable[Verdict]) -> dict[str, Any]:
-    """Bring counts and verdicts into types that JSON can hold.
+    """Make counts and verdicts JSON-safe.
 
     found (Audit): The counts.
     verdicts (Iterable[Verdict]): The verdicts.
     RETURNS (dict): Both.
     """
-    # Not dataclasses.asdict, which before Python 3.12 counts the items of a Counter.
+    # Before Python 3.12, dataclasses.asdict makes a Counter of the items of a Counter.
     audited = TypeAdapter(Audit).dump_python(found, mode="json")
     return {**audited, "verdicts": [asdict(verdict) for verdict in verdicts]}
 
@@ -147,7 +122,7 @@ def print_counts(found: Audit) -> None:
 
 
 def print_verdicts(verdicts: Iterable[Verdict]) -> None:
-    """Print verdicts, topic by topic, and how many there are of each kind.
+    """Print verdicts, topic by topic, and the number of each level.
 
     verdicts (Iterable[Verdict]): The verdicts.
     """
@@ -161,10 +136,6 @@ def print_verdicts(verdicts: Iterable[Verdict]) -> None:
             for example in verdict.examples:
                 typer.echo(f"    {example}")
     msg.divider("Summary")
-    for level, text in (
-        (GOOD, "passed"),
-        (WARN, "to look at"),
-        (FAIL, "that training would end with"),
-    ):
+    for level, text in ((GOOD, "passed"), (WARN, "to check"), (FAIL, "that would stop training")):
         if levels[level]:
             show[level](f"{levels[level]} {text}")

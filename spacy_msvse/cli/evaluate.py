@@ -17,8 +17,7 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ..component.sources import set_feature_store
-from ..corpus.audit import read_docs
-from ..corpus.reader import Corpus
+from ..corpus.reader import Corpus, read_docs
 from ..errors import Errors
 from ..evaluation.conlleval import known_entities
 from ..evaluation.controls import CONTROLS

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ..component.factory import DEFAULT_CONFIG
-from ..corpus.audit import read_docs
+from ..corpus.reader import read_docs
 from ..doc import picture_source
 from ..vision.extract import VisualExtractor
 from ..vision.fill import WORKERS, ExtractionReport, fill_store

@@ -6,9 +6,28 @@ from typing import Annotated
 import typer
 
 ImageRoot = Annotated[
-    Path | None, typer.Option("--image-root", "-i", help="Folder of the pictures", exists=True)
+    Path | None,
+    typer.Option(
+        "--image-root",
+        "-i",
+        help="Folder of the pictures; nothing outside it is read",
+        exists=True,
+        file_okay=False,
+    ),
 ]
 Features = Annotated[
     Path | None, typer.Option("--features", help="Feature store to read and fill", file_okay=False)
 ]
 GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
+Code = Annotated[
+    Path | None,
+    typer.Option(
+        "--code",
+        help="Python file with registered functions of your own; it is imported first",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+Language = Annotated[str, typer.Option("--lang", "-l", help="Language of the posts")]
+Force = Annotated[bool, typer.Option("--force", "-F", help="Overwrite the output")]
+AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print JSON")]

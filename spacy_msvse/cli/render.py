@@ -20,7 +20,7 @@ from ..corpus.rows import BadRow
 from ..display.render import explain, pair, stream
 from ..util import replaced_when_done
 from . import app
-from .convert import print_bad_rows
+from .messages import print_bad_rows
 from .options import GpuId
 
 if TYPE_CHECKING:

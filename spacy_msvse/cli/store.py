@@ -11,7 +11,7 @@ import srsly
 import typer
 from wasabi import msg
 
-from ..corpus.audit import read_docs
+from ..corpus.reader import read_docs
 from ..doc import picture_source
 from ..errors import Errors, MsvseError
 from ..vision.picture import PictureError, picture_key

@@ -78,6 +78,12 @@ stride = 96
 @scorers = "spacy.ner_scorer.v1"
 """)["msvse_ner"]
 
+#: The views of the default config, and those of them that its extractors fill.
+DEFAULT_VIEWS: tuple[str, ...] = tuple(
+    dict.fromkeys(DEFAULT_CONFIG["model"]["prefix_views"] + DEFAULT_CONFIG["model"]["joint_views"])
+)
+EXTRACTED_VIEWS = tuple(view for view in DEFAULT_VIEWS if DEFAULT_CONFIG["vision"].get(view))
+
 
 @Language.factory(
     "msvse_ner",

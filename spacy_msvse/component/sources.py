@@ -1,8 +1,21 @@
 """Where the components of a pipeline get pictures and features from, set for one run."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from spacy.language import Language
+
+
+def components(nlp: Language) -> Iterator[tuple[str, Any]]:
+    """Every component of a pipeline that this package has made.
+
+    nlp (Language): The pipeline.
+    YIELDS (tuple): Name and component.
+    """
+    for name, component in nlp.pipeline:
+        if nlp.get_pipe_meta(name).factory == "msvse_ner":
+            yield name, component
 
 
 def set_image_root(nlp: Language, path: Path | None) -> None:

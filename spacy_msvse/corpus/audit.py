@@ -1,8 +1,8 @@
-"""Count what is in the splits of a corpus: entities, pictures, views, and what splits share."""
+"""Count entities, pictures, views and duplicates in the splits of a corpus."""
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
-from spacy.training.corpus import FILE_TYPE, walk_corpus
-from tqdm import tqdm
+from spacy.tokens import Doc
 
+from ..component.factory import DEFAULT_VIEWS, EXTRACTED_VIEWS
+from ..component.posts import given_view
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes
-from ..errors import Errors, MsvseError
-from ..network.config import REGIONS
+from ..errors import Errors
 from ..vision.picture import (
     PictureError,
     decode_picture,
@@ -25,33 +24,34 @@ from ..vision.picture import (
     read_picture,
     resolve_picture_path,
 )
+from .reader import read_docs
 
-#: How many examples of a finding are kept.
+#: How many examples are kept of each kind of occurrence.
 MAX_EXAMPLES = 5
 
-#: A link, also one that a tokenizer cut into "http://t." and "co/...".
+#: A link, also if a tokenizer split it into "http://t." and "co/...".
 LINK = re.compile(r"https?:\S*(\s*co/\S+)?", re.IGNORECASE)
 
-#: What posts may have in common.
+#: What two posts may have in common.
 TEXT, PICTURE, BOTH = KINDS = ("text", "picture", "text and picture")
 
 
 @dataclass
-class Finding:
-    """How often something was found, and where first.
+class Occurrences:
+    """How often something occurs, with the first examples.
 
-    count (int): How often.
-    examples (list[str]): The first few.
+    count (int): The number of occurrences.
+    examples (list[str]): The first `MAX_EXAMPLES` of them.
     """
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
     def add(self, example: str, count: int = 1) -> None:
-        """Count in.
+        """Add to the count.
 
-        example (str): Where it was found.
-        count (int): How often.
+        example (str): The place.
+        count (int): The number of occurrences there.
         """
         self.count += count
         if len(self.examples) < MAX_EXAMPLES:
@@ -64,7 +64,7 @@ class PictureProblem:
 
     post (int): Number of the post in its split, from 1.
     picture (str): The path, or the number of bytes.
-    reason (str): What is wrong.
+    reason (str): The reason.
     """
 
     post: int
@@ -74,45 +74,45 @@ class PictureProblem:
 
 @dataclass
 class SplitAudit:
-    """What was counted in a split.
+    """Counts of a split.
 
     posts (int): Posts.
     tokens (int): Tokens.
-    empty_posts (Finding): Posts without a word.
+    empty_posts (Occurrences): Posts without a word.
     labels (Counter): Entities by label.
-    unannotated_posts (Finding): Posts in which no token says whether it is of an entity.
-    partly_annotated_posts (Finding): Posts in which some tokens do not.
-    misaligned_entities (Finding): Entities that begin or end inside a token of the tokenizer.
-    whitespace_edges (Finding): Entities that begin or end with whitespace.
-    punctuation_edges (Finding): Entities that begin or end with punctuation.
-    pictures (int): Posts that reference a picture.
-    readable (int): Those whose picture can be read and decoded.
-    missing (list): Those whose picture is not there.
-    broken (list): Those whose picture is there but cannot be decoded.
-    refused (list): Those whose picture must not be read: outside the picture folder, or a URL.
-    described (int): Posts that bring tags, a caption, further texts or region vectors.
-    tags (int): Posts that bring tags.
-    captions (int): Posts that bring a caption.
-    texts (Counter): Posts that bring each further text, by its name.
-    region_widths (Counter): Posts that bring region vectors, by their width.
-    bad_regions (Finding): Posts whose region vectors are no table of numbers, or an empty one.
-    views (Counter): Posts that carry each view: bring it, or have a picture to extract it from, in
-        which an extractor may yet find nothing.
-    repeated_texts (Finding): Posts whose text an earlier one has.
-    shared_pictures (Finding): Posts whose picture an earlier one has: by content, or by name where
-        it cannot be read.
-    repeated_posts (Finding): Posts whose text and picture an earlier one has.
+    unannotated_posts (Occurrences): Posts in which no token is annotated.
+    partly_annotated_posts (Occurrences): Posts in which some tokens are not annotated.
+    misaligned_entities (Occurrences): Entities that begin or end inside a token of the tokenizer.
+    whitespace_edges (Occurrences): Entities that begin or end with whitespace.
+    punctuation_edges (Occurrences): Entities that begin or end with punctuation.
+    pictures (int): Posts with a picture.
+    readable (int): Posts whose picture can be read and decoded.
+    missing (list): Pictures that do not exist.
+    broken (list): Pictures that exist but cannot be decoded.
+    refused (list): Pictures that must not be read: outside the picture folder, or a URL.
+    described (int): Posts that give tags, a caption, further texts or region vectors.
+    tags (int): Posts that give tags.
+    captions (int): Posts that give a caption.
+    texts (Counter): Posts that give each further text, by its name.
+    region_widths (Counter): Posts that give region vectors, by their width.
+    bad_regions (Occurrences): Posts whose region vectors are not a table of numbers, or are empty.
+    views (Counter): Posts that have each view: they give it, or they have a readable picture from
+        which it can be extracted. The extractor may still find nothing.
+    repeated_texts (Occurrences): Posts with the text of an earlier post.
+    shared_pictures (Occurrences): Posts with the picture of an earlier post. Pictures are compared
+        by content, or by name if they cannot be read.
+    repeated_posts (Occurrences): Posts with the text and the picture of an earlier post.
     """
 
     posts: int = 0
     tokens: int = 0
-    empty_posts: Finding = field(default_factory=Finding)
+    empty_posts: Occurrences = field(default_factory=Occurrences)
     labels: Counter[str] = field(default_factory=Counter)
-    unannotated_posts: Finding = field(default_factory=Finding)
-    partly_annotated_posts: Finding = field(default_factory=Finding)
-    misaligned_entities: Finding = field(default_factory=Finding)
-    whitespace_edges: Finding = field(default_factory=Finding)
-    punctuation_edges: Finding = field(default_factory=Finding)
+    unannotated_posts: Occurrences = field(default_factory=Occurrences)
+    partly_annotated_posts: Occurrences = field(default_factory=Occurrences)
+    misaligned_entities: Occurrences = field(default_factory=Occurrences)
+    whitespace_edges: Occurrences = field(default_factory=Occurrences)
+    punctuation_edges: Occurrences = field(default_factory=Occurrences)
     pictures: int = 0
     readable: int = 0
     missing: list[PictureProblem] = field(default_factory=list)
@@ -123,19 +123,19 @@ class SplitAudit:
     captions: int = 0
     texts: Counter[str] = field(default_factory=Counter)
     region_widths: Counter[int] = field(default_factory=Counter)
-    bad_regions: Finding = field(default_factory=Finding)
+    bad_regions: Occurrences = field(default_factory=Occurrences)
     views: Counter[str] = field(default_factory=Counter)
-    repeated_texts: Finding = field(default_factory=Finding)
-    shared_pictures: Finding = field(default_factory=Finding)
-    repeated_posts: Finding = field(default_factory=Finding)
+    repeated_texts: Occurrences = field(default_factory=Occurrences)
+    shared_pictures: Occurrences = field(default_factory=Occurrences)
+    repeated_posts: Occurrences = field(default_factory=Occurrences)
 
     @property
     def entities(self) -> int:
-        """Entities of all labels."""
+        """The number of entities of all labels."""
         return self.labels.total()
 
     def view_share(self, view: str) -> float:
-        """The share of posts that carry a view.
+        """The share of posts that have a view.
 
         view (str): Name of the view.
         RETURNS (float): In [0, 1].
@@ -145,28 +145,28 @@ class SplitAudit:
 
 @dataclass
 class Leak:
-    """What two splits share.
+    """What two splits have in common.
 
     kind (str): One of `KINDS`.
-    earlier (str): Name of the split that is trained on, or nearer to it.
-    later (str): Name of the other.
-    posts (Finding): Posts of the later one whose text or picture the earlier one has.
+    earlier (str): Name of the training split, or of the split that is closer to it.
+    later (str): Name of the other split.
+    posts (Occurrences): Posts of the later split whose text or picture is in the earlier split.
     """
 
     kind: str
     earlier: str
     later: str
-    posts: Finding
+    posts: Occurrences
 
 
 @dataclass
 class Audit:
-    """What was counted in a corpus.
+    """Counts of a corpus.
 
-    splits (dict): Name to counts.
-    leaks (list): What each two splits share, also if it is nothing.
+    splits (dict): Counts by the name of the split.
+    leaks (list): What each pair of splits has in common, also if that is nothing.
     image_root (str): The picture folder, or None.
-    views (tuple): The views that the posts were looked through for.
+    views (tuple): The views that were counted.
     """
 
     splits: dict[str, SplitAudit]
@@ -180,29 +180,31 @@ def audit(
     nlp: Language,
     *,
     image_root: str | Path | None = None,
-    views: Sequence[str] = (REGIONS, "tags", "caption"),
-    extracted: Collection[str] = (REGIONS, "tags", "caption"),
+    views: Sequence[str] = DEFAULT_VIEWS,
+    extracted: Collection[str] = EXTRACTED_VIEWS,
     progress: bool = False,
 ) -> Audit:
-    """Look through the splits of a corpus. Every picture is decoded, one at a time, and none kept.
+    """Check the splits of a corpus. Every picture is decoded, one at a time, and none is kept.
 
-    paths (Mapping): Name of each split to its `.spacy` file or folder, training first.
+    paths (Mapping): Name of each split to its `.spacy` file or folder, the training split first.
     nlp (Language): The tokenizer that training will use.
-    image_root (Path): The only folder to read pictures from; None allows any path.
-    views (Sequence[str]): The views that a pipeline will read.
-    extracted (Collection[str]): Those that an extractor fills from a picture.
+    image_root (Path): The only folder from which pictures are read; None allows any path.
+    views (Sequence[str]): The views that a pipeline will read. Defaults to those of the default
+        config.
+    extracted (Collection[str]): The views that an extractor can fill from a picture. Defaults to
+        those of the default config.
     progress (bool): Whether to show a progress bar.
     RETURNS (Audit): The counts.
-    RAISES (ValueError): If a path holds no posts that can be read (MSVSE-E042).
+    RAISES (MsvseError): If the posts of a path cannot be read (MSVSE-E042).
     """
-    looker = _Looker(image_root)
+    pictures = _PictureChecker(image_root)
     contents = {}
     splits = {}
     for name, path in paths.items():
-        auditor = _SplitAuditor(nlp, looker, views, extracted)
+        auditor = _SplitAuditor(nlp, pictures, views, extracted)
         for doc in read_docs(path, nlp, progress=progress):
             auditor.count(doc)
-        splits[name], contents[name] = auditor.found, auditor.contents
+        splits[name], contents[name] = auditor.counts, auditor.contents
     leaks = [
         _find_leak(kind, earlier, later, contents)
         for earlier, later in combinations(paths, 2)
@@ -211,37 +213,11 @@ def audit(
     return Audit(splits, leaks, None if image_root is None else str(image_root), tuple(views))
 
 
-def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Iterator[Doc]:
-    """Read gold Docs one by one.
+def _normalize(text: str) -> str:
+    """A form that is the same for texts that differ only in case, space and links.
 
-    path (Path): A `.spacy` file or a folder of such files.
-    nlp (Language): Gives the vocabulary.
-    progress (bool): Whether to show a progress bar for each file.
-    YIELDS (Doc): The Docs.
-    RAISES (ValueError): If there is no such file, or one that cannot be read (MSVSE-E042).
-    """
-    files = walk_corpus(path, FILE_TYPE) if Path(path).exists() else []
-    if not files:
-        raise MsvseError(Errors.E042.format(path=path, reason=f"it is no {FILE_TYPE} file"))
-    for file in files:
-        try:
-            doc_bin = DocBin().from_disk(file)
-        except Exception as error:  # zlib's, msgpack's, or a key that is missing
-            raise MsvseError(Errors.E042.format(path=file, reason=error)) from error
-        docs = doc_bin.get_docs(nlp.vocab)
-        yield from tqdm(
-            docs, total=len(doc_bin), desc=Path(file).name, unit=" posts", disable=not progress
-        )
-
-
-def normalize(text: str) -> str:
-    """Bring texts that differ in case, space and links only to the same form.
-
-    Corpora that share posts cut them differently: "@user" or "@", "user"; with their links, without
-    them or with half of one.
-
-    text (str): A text.
-    RETURNS (str): The form; empty only if the text is.
+    Corpora with the same posts tokenize them differently: "@user" or "@", "user"; with the link,
+    without it or with half of it. The form is empty only if the text is.
     """
     return _squeeze(LINK.sub("", text)) or _squeeze(text)
 
@@ -251,21 +227,21 @@ def _squeeze(text: str) -> str:
 
 
 class _Contents:
-    """How many posts of a split have a text, a picture or both, and a name for each."""
+    """The texts and pictures of a split: how many posts have each, and the first of them."""
 
     def __init__(self) -> None:
         self.counts: dict[str, Counter[Any]] = {kind: Counter() for kind in KINDS}
         self.names: dict[str, dict[Any, str]] = {kind: {} for kind in KINDS}
 
     def add(self, kind: str, content: Any, name: str) -> bool:
-        """Count a post in, and tell whether an earlier one has the same content."""
+        """Add a post; return whether an earlier post has the same content."""
         self.counts[kind][content] += 1
         self.names[kind].setdefault(content, name)
         return self.counts[kind][content] > 1
 
 
 def _find_leak(kind: str, earlier: str, later: str, contents: Mapping[str, _Contents]) -> Leak:
-    posts = Finding()
+    posts = Occurrences()
     known = contents[earlier].counts[kind]
     for content, count in contents[later].counts[kind].items():
         if content in known:
@@ -274,153 +250,137 @@ def _find_leak(kind: str, earlier: str, later: str, contents: Mapping[str, _Cont
 
 
 @dataclass
-class _Look:
-    """What became of a picture: `status` is a field of `SplitAudit`, `key` tells it from others."""
+class _CheckedPicture:
+    """The result for a picture: `status` is a field of `SplitAudit`, `key` identifies it."""
 
     status: str
     key: str | None = None
     reason: str = ""
 
 
-class _Looker:
+class _PictureChecker:
     """Reads pictures, and decodes each content once."""
 
     def __init__(self, image_root: str | Path | None) -> None:
         self.image_root = image_root
         self._readable: set[str] = set()
 
-    def look(self, source: Any) -> _Look:
-        """Look at a picture.
-
-        source (Any): What stands in `doc._.image`.
-        RETURNS (_Look): What became of it.
-        """
+    def check(self, source: Any) -> _CheckedPicture:
+        """Check the value of `doc._.image`."""
         if not isinstance(source, str | bytes):
-            return _Look("refused", reason=Errors.E008.format(type=type(source).__name__))
-        # The name has to do where the content cannot be read.
+            return _CheckedPicture("refused", reason=Errors.E008.format(type=type(source).__name__))
+        # A picture that cannot be read is identified by its name.
         name = source if isinstance(source, str) else None
         try:
             if isinstance(source, str):
                 resolve_picture_path(source, self.image_root)
         except PictureError as error:
-            return _Look("refused", name, str(error))
+            return _CheckedPicture("refused", name, str(error))
         try:
             data = read_picture(source, self.image_root)
             key = picture_key(data)
             if key not in self._readable:
-                # Damage further on shows at any size; a small one is decoded faster.
+                # All bytes are decoded at any size, and a small size is faster.
                 decode_picture(data, picture_name(source), shrink_to=1)
                 self._readable.add(key)
         except PictureError as error:
             missing = isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
-            return _Look("missing" if missing else "broken", name, str(error))
-        return _Look("readable", key)
+            return _CheckedPicture("missing" if missing else "broken", name, str(error))
+        return _CheckedPicture("readable", key)
 
 
 class _SplitAuditor:
     """Counts the posts of one split, one by one."""
 
     def __init__(
-        self, nlp: Language, looker: _Looker, views: Sequence[str], extracted: Collection[str]
+        self, nlp: Language, pictures: _PictureChecker, views: Sequence[str], extracted: Collection[str]
     ) -> None:
         self.nlp = nlp
-        self.looker = looker
+        self.pictures = pictures
         self.views = views
         self.extracted = extracted
-        self.found = SplitAudit()
+        self.counts = SplitAudit()
         self.contents = _Contents()
 
     def count(self, doc: Doc) -> None:
-        """Count a post in.
-
-        doc (Doc): The gold post.
-        """
-        found = self.found
-        found.posts += 1
-        found.tokens += len(doc)
+        """Add a gold post to the counts."""
+        counts = self.counts
+        counts.posts += 1
+        counts.tokens += len(doc)
         values = get_picture_attributes(doc)
         self._count_entities(doc)
         self._count_descriptions(values)
-        look = self._count_picture(values.get("image") or None)
+        checked = self._count_picture(values.get("image") or None)
         for view in self.views:
-            value = _given(values, view)
+            value = given_view(doc, view)
             if value is None:
-                carried = look.status == "readable" and view in self.extracted
+                has_view = checked.status == "readable" and view in self.extracted
             else:
-                carried = len(value) > 0
-            found.views[view] += carried
-        text = normalize(doc.text)
+                has_view = len(value) > 0
+            counts.views[view] += has_view
+        text = _normalize(doc.text)
         if not text:
-            found.empty_posts.add(f"post {found.posts}")
+            counts.empty_posts.add(f"post {counts.posts}")
             return
-        name = f"post {found.posts}: {_shorten(doc.text)}"
+        name = f"post {counts.posts}: {_shorten(doc.text)}"
         if self.contents.add(TEXT, text, name):
-            found.repeated_texts.add(name)
-        if look.key is not None and self.contents.add(BOTH, (text, look.key), name):
-            found.repeated_posts.add(name)
+            counts.repeated_texts.add(name)
+        if checked.key is not None and self.contents.add(BOTH, (text, checked.key), name):
+            counts.repeated_posts.add(name)
 
     def _count_entities(self, doc: Doc) -> None:
-        found = self.found
-        found.labels.update(entity.label_ for entity in doc.ents)
-        name = f"post {found.posts}: {_shorten(doc.text)}"
+        counts = self.counts
+        counts.labels.update(entity.label_ for entity in doc.ents)
+        name = f"post {counts.posts}: {_shorten(doc.text)}"
         unknown = sum(not token.ent_iob for token in doc)
         if unknown and unknown == len(doc):
-            found.unannotated_posts.add(name)
+            counts.unannotated_posts.add(name)
         elif unknown:
-            found.partly_annotated_posts.add(name)
-        # Training tokenizes anew unless the post was given as words.
+            counts.partly_annotated_posts.add(name)
+        # Training tokenizes the text again, unless the post was given as words.
         tokenized = doc if doc.has_unknown_spaces else self.nlp.make_doc(doc.text)
         for entity in doc.ents:
-            name = f"post {found.posts}: {entity.text!r} ({entity.label_})"
+            name = f"post {counts.posts}: {entity.text!r} ({entity.label_})"
             first, last = entity[0], entity[-1]
             if tokenized.char_span(entity.start_char, entity.end_char) is None:
-                found.misaligned_entities.add(name)
+                counts.misaligned_entities.add(name)
             if first.is_space or last.is_space:
-                found.whitespace_edges.add(name)
+                counts.whitespace_edges.add(name)
             elif first.is_punct or last.is_punct:
-                found.punctuation_edges.add(name)
+                counts.punctuation_edges.add(name)
 
     def _count_descriptions(self, values: Mapping[str, Any]) -> None:
-        found = self.found
-        found.described += any(name in values for name in DESCRIBING_ATTRIBUTES)
-        found.tags += bool(values.get("image_tags"))
-        found.captions += bool(values.get("image_caption"))
-        found.texts.update(name for name, text in values.get("image_texts", {}).items() if text)
+        counts = self.counts
+        counts.described += any(name in values for name in DESCRIBING_ATTRIBUTES)
+        counts.tags += bool(values.get("image_tags"))
+        counts.captions += bool(values.get("image_caption"))
+        counts.texts.update(name for name, text in values.get("image_texts", {}).items() if text)
         vectors = values.get("image_features")
         if vectors is None or isinstance(vectors, str):
             return
         try:
             rows, width = np.asarray(vectors, dtype="float32").shape
-        except ValueError:  # of another number of dimensions, ragged, or no numbers
+        except ValueError:  # another number of dimensions, ragged, or not numbers
             rows, width = 0, 0
         if rows:
-            found.region_widths[width] += 1
+            counts.region_widths[width] += 1
         else:
-            found.bad_regions.add(f"post {found.posts}")
+            counts.bad_regions.add(f"post {counts.posts}")
 
-    def _count_picture(self, source: Any) -> _Look:
-        found = self.found
+    def _count_picture(self, source: Any) -> _CheckedPicture:
+        counts = self.counts
         if source is None:
-            return _Look("absent")
-        found.pictures += 1
-        look = self.looker.look(source)
+            return _CheckedPicture("absent")
+        counts.pictures += 1
+        checked = self.pictures.check(source)
         name = picture_name(source) if isinstance(source, str | bytes) else repr(source)
-        if look.status == "readable":
-            found.readable += 1
+        if checked.status == "readable":
+            counts.readable += 1
         else:
-            getattr(found, look.status).append(PictureProblem(found.posts, name, look.reason))
-        if look.key and self.contents.add(PICTURE, look.key, f"post {found.posts}: {name}"):
-            found.shared_pictures.add(f"post {found.posts}: {name}")
-        return look
-
-
-def _given(values: Mapping[str, Any], view: str) -> Any:
-    """What a post itself says of a view; None if it says nothing."""
-    if view == REGIONS:
-        return values.get("image_features")
-    if view in ("tags", "caption"):
-        return values.get(f"image_{view}")
-    return values.get("image_texts", {}).get(view)
+            getattr(found, checked.status).append(PictureProblem(counts.posts, name, checked.reason))
+        if checked.key and self.contents.add(PICTURE, checked.key, f"post {counts.posts}: {name}"):
+            counts.shared_pictures.add(f"post {counts.posts}: {name}")
+        return checked
 
 
 def _shorten(text: str, length: int = 60) -> str:

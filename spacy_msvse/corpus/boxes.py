@@ -1,24 +1,24 @@
-"""Boxes that annotators drew in pictures, in Pascal VOC's XML."""
+"""Boxes that annotators drew in pictures, in the XML format of Pascal VOC."""
 
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from .rows import BadRow
 
-#: Like a region of a Doc: (name, score, x1, y1, x2, y2), relative to the picture.
+#: (name, score, x1, y1, x2, y2), relative to the picture, like a region of a Doc.
 Box = tuple[str, float, float, float, float, float]
 
 
 def read_boxes(folder: Path, picture: str, bad_rows: list[BadRow]) -> list[Box]:
     """Read the boxes drawn in a picture.
 
-    Each bears the name of an entity, as it stands in the text. So they are gold, for those who
-    score grounding: as regions or in any other view they would tell a network the answer.
+    The name of a box is the name of an entity in the text. Boxes are gold data for scoring
+    grounding. Do not use them as regions or in another view: the network would read the answer.
 
-    folder (Path): The folder of the files, each named like its picture, but `.xml`.
+    folder (Path): The folder of the files. Each has the name of its picture, but ends in `.xml`.
     picture (str): The picture's name.
-    bad_rows (list[BadRow]): What cannot be used is added to it.
-    RETURNS (list[Box]): The boxes, with 1 as their score; none if there is no file.
+    bad_rows (list[BadRow]): Boxes that cannot be used are added to it.
+    RETURNS (list[Box]): The boxes, with score 1; an empty list if there is no file.
     """
     path = folder / PurePosixPath(picture).with_suffix(".xml").name
     if not path.is_file():
@@ -38,7 +38,7 @@ def read_boxes(folder: Path, picture: str, bad_rows: list[BadRow]) -> list[Box]:
         try:
             boxes.append((name, 1.0, *_scale(corners, size)))
         except (ValueError, ZeroDivisionError):
-            reason = f"object {number}, {name!r}: {corners} is no box in a picture of {size}"
+            reason = f"object {number}, {name!r}: {corners} is not a box in a picture of {size}"
             bad_rows.append(BadRow(path, 1, reason))
     return boxes
 

@@ -1,4 +1,4 @@
-"""Posts in CoNLL columns, with the pictures' names on `IMGID:` or `WID:` lines."""
+"""Posts in CoNLL columns, with picture names in `IMGID:` or `WID:` lines."""
 
 import os
 import re
@@ -10,10 +10,11 @@ from pathlib import Path
 
 from spacy.training import iob_to_biluo, tags_to_entities
 
-from .posts import Post
+from ..errors import MsvseError
+from .post import PostRow
 from .rows import BadRow, read_lines
 
-#: What names the picture of a post on Twitter, and the pictures of one on Weibo.
+#: Beginnings of lines that name one picture (Twitter) or several pictures (Weibo).
 PICTURE_LINE, PICTURES_LINE = NAMING_LINES = ("IMGID:", "WID:")
 DOCUMENT_LINE = "-DOCSTART-"
 
@@ -25,24 +26,23 @@ def read_conll(
     image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
     label_column: int | None = None,
-) -> Iterator[Post]:
-    """Read posts whose tokens stand one on a line, the token first and its IOB label last.
+) -> Iterator[PostRow]:
+    """Read posts with one token on each line: the token first and its IOB label last.
 
-    A line `IMGID:<id>` starts a post and names its picture; a blank line ends it. Where a blank
-    line is not followed by a new name, what follows belongs to the same picture. An `I-` that
-    continues nothing opens an entity, as the usual scorers read it.
+    A line `IMGID:<id>` starts a post and names its picture; a blank line ends the post. If no new
+    name follows the blank line, the next post has the same picture. An `I-` that continues no
+    entity starts one, as in the usual scorers.
 
-    A line `WID:<id>` stands for every file of the picture folder whose name begins with
-    `<id>_`, and may give several ids. A post has one picture, the first; where there are more, all
-    their names are under "pictures" in its `meta`.
+    A line `WID:<id>` names every file of the picture folder whose name starts with `<id>_`, and
+    may give several ids. The post's picture is the first one. If there are more, the names of all
+    are in the post's `meta`, under "pictures".
 
     path (Path): The file.
-    bad_rows (list[BadRow]): Rows that cannot be used are added to it; the rest of their post is
-        kept.
-    image_root (str / Path): The folder of the pictures, where posts have several.
-    image_suffix (str): Makes the name of a picture file out of its id.
+    bad_rows (list[BadRow]): Rows that cannot be used are added to it. The rest of the post is kept.
+    image_root (str / Path): The folder of the pictures, needed if posts have several.
+    image_suffix (str): Ending that turns the id of a picture into its file name.
     label_column (int): The column of the label, from 1; None for the last.
-    YIELDS (Post): The posts.
+    YIELDS (PostRow): The posts.
     """
     folder = _group_pictures(image_root) if image_root else {}
     block = _Block()
@@ -61,7 +61,7 @@ def read_conll(
             block.line = block.line or number
             try:
                 block.tokens.append(_read_token(line, label_column))
-            except ValueError as error:
+            except MsvseError as error:
                 bad_rows.append(BadRow(path, number, str(error)))
     # The last post is often not followed by a blank line.
     yield from _finish(path, block, bad_rows)
@@ -69,7 +69,7 @@ def read_conll(
 
 @dataclass
 class _Block:
-    """The lines of one post: where they start, its id, its pictures, and (token, label) pairs."""
+    """The lines of one post: the first line, the id, the pictures, and (token, label) pairs."""
 
     line: int = 0
     id: str = ""
@@ -78,7 +78,7 @@ class _Block:
 
 
 def _group_pictures(image_root: str | Path) -> dict[str, list[str]]:
-    """The files of a folder in order, by what stands before an underscore in their names."""
+    """The files of a folder in order, grouped by the part of their name before an underscore."""
     groups = defaultdict(list)
     for name in sorted(os.listdir(image_root)):
         groups[name.partition("_")[0]].append(name)
@@ -98,27 +98,27 @@ def _name_pictures(
 
 
 def _read_token(line: str, label_column: int | None) -> tuple[str, str]:
-    # A token may be an invisible character, so nothing but the separator is taken off it.
+    # A token may be an invisible character, so only the separator is removed.
     columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
     if len(columns) < max(2, label_column or 2):
         place = "" if label_column is None else f" in column {label_column}"
-        raise ValueError(f"a token and a label{place} are expected, not {line!r}")
+        raise MsvseError(f"a token and a label{place} are expected, not {line!r}")
     token, label = columns[0], columns[(label_column or 0) - 1].strip()
     if not token:
-        raise ValueError("the token is empty")
+        raise MsvseError("the token is empty")
     if label != "O" and not (label.startswith(("B-", "I-")) and label[2:]):
-        raise ValueError(f"label {label!r} is not O, B-TYPE or I-TYPE")
+        raise MsvseError(f"label {label!r} is not O, B-TYPE or I-TYPE")
     return token, label
 
 
-def _finish(path: Path, block: _Block, bad_rows: list[BadRow]) -> Iterator[Post]:
+def _finish(path: Path, block: _Block, bad_rows: list[BadRow]) -> Iterator[PostRow]:
     if block.tokens:
         yield _make_post(path, block)
     elif block.line:
         bad_rows.append(BadRow(path, block.line, "the post has no tokens"))
 
 
-def _make_post(path: Path, block: _Block) -> Post:
+def _make_post(path: Path, block: _Block) -> PostRow:
     words = [word for word, _ in block.tokens]
     labels = [label for _, label in block.tokens]
     starts = list(accumulate((len(word) + 1 for word in words), initial=0))
@@ -130,7 +130,7 @@ def _make_post(path: Path, block: _Block) -> Post:
         label.startswith("I-") and previous[2:] != label[2:]
         for previous, label in pairwise(["O", *labels])
     )
-    post = Post(path, block.line, words, entities, stray_starts=stray_starts)
+    post = PostRow(path, block.line, words, entities, stray_starts=stray_starts)
     if block.pictures:
         post.image = block.pictures[0]
         post.meta = {"id": block.id}

@@ -1,11 +1,11 @@
-"""Convert files of posts into the `.spacy` files that pipelines are trained on."""
+"""Convert files of posts into `.spacy` files for training."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import spacy
 import srsly
@@ -18,35 +18,37 @@ from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import find_description, read_captions, read_tags
 from .jsonl import read_jsonl
-from .posts import Post
+from .post import PostRow
 from .rows import BadRow, BadRowsError
 
-FORMATS = ("conll", "jsonl")
+Format = Literal["conll", "jsonl"]
+
+FORMATS: tuple[str, ...] = get_args(Format)
 
 
 @dataclass
 class ConversionReport:
-    """What a conversion read and counted.
+    """Counts of a conversion.
 
-    Labelings of the same posts circulate under one name, and scores on different ones do not
-    compare: the hash of the source and the label map tell which one this is.
+    Several annotations of the same posts have the same name, and scores on different ones cannot
+    be compared. The hash of the source and the label map identify the annotation.
 
     source (str): The name of the converted file.
     source_sha256 (str): The SHA-256 hash of its bytes.
     label_map (dict[str, str]): The labels that were renamed.
-    format (str): The format it was read in.
+    format (str): The format of the source.
     posts (int): Posts written.
     tokens (int): Tokens written.
     entities (int): Entities written.
     entities_per_label (dict[str, int]): Entities by label.
-    posts_without_entity (int): Posts that hold no entity.
-    stray_starts (int): Entities that the source opens with `I-` where `B-` is due.
-    pictures_referenced (int): Posts that name or hold a picture.
-    pictures_found (int): Those whose picture is in the picture folder; None if it is not known.
-    pictures_left_out (int): Further pictures of posts that have several.
+    posts_without_entity (int): Posts without an entity.
+    stray_starts (int): Entities that begin with `I-` in the source, where `B-` is expected.
+    pictures_referenced (int): Posts with a picture, as a path or as bytes.
+    pictures_found (int): Posts whose picture is in the picture folder; None if there was no folder.
+    pictures_left_out (int): Further pictures of posts with several.
     boxes_used (int): Posts with boxes drawn in their picture.
-    captions_used (int): Posts that have a caption.
-    tags_used (int): Posts that have tags.
+    captions_used (int): Posts with a caption.
+    tags_used (int): Posts with tags.
     bad_rows (list[BadRow]): Rows that were left out.
     """
 
@@ -68,12 +70,12 @@ class ConversionReport:
     tags_used: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
 
-    def count(self, post: Post, doc: Doc, picture_found: bool | None) -> None:
-        """Count a post in.
+    def count(self, post: PostRow, doc: Doc, picture_found: bool | None) -> None:
+        """Add a post to the counts.
 
-        post (Post): The post as it was read.
-        doc (Doc): The same as it is written.
-        picture_found (bool): Whether its picture is there; None if it was not looked for.
+        post (PostRow): The post as it was read.
+        doc (Doc): The post as it is written.
+        picture_found (bool): Whether its picture exists; None if that was not checked.
         """
         self.posts += 1
         self.tokens += len(doc)
@@ -90,7 +92,10 @@ class ConversionReport:
         self.tags_used += doc._.image_tags is not None
 
     def to_json(self) -> dict[str, Any]:
-        """RETURNS (dict): The report as JSON can hold it."""
+        """Make the report JSON-safe.
+
+        RETURNS (dict): The report.
+        """
         rows = [f"{row.path.name}:{row.line}: {row.reason}" for row in self.bad_rows]
         labels = dict(sorted(self.entities_per_label.items()))
         return {**vars(self), "entities_per_label": labels, "bad_rows": rows}
@@ -100,7 +105,7 @@ def convert(
     input_path: str | Path,
     output_path: str | Path,
     *,
-    format: str,
+    format: Format,
     image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
     label_column: int | None = None,
@@ -112,29 +117,30 @@ def convert(
     skip_bad_rows: bool = False,
     progress: bool = False,
 ) -> ConversionReport:
-    """Convert a file of posts into a `.spacy` file, and write the report beside it.
+    """Convert a file of posts into a `.spacy` file, and write a report beside it.
 
-    Either both files are written whole or nothing is.
+    Both files are written completely, or none of them.
 
     input_path (str / Path): The file of posts.
-    output_path (str / Path): The `.spacy` file to write; the report goes to the same name with
-        `.json` at its end.
+    output_path (str / Path): The `.spacy` file to write. The report has the same name with `.json`
+        at its end.
     format (str): "conll" or "jsonl".
-    image_root (str / Path): The folder of the pictures, to count those that are there, and to find
-        those of posts with several. Paths stay relative to it.
-    image_suffix (str): In CoNLL files, makes the name of a picture file out of its id.
-    label_column (int): In CoNLL files, the column of the label, from 1; None for the last.
+    image_root (str / Path): The folder of the pictures: to count the pictures that exist, and to
+        find the pictures of `WID:` lines. Paths stay relative to it.
+    image_suffix (str): For CoNLL files, the ending that turns the id of a picture into its file
+        name.
+    label_column (int): For CoNLL files, the column of the label, from 1; None for the last.
     captions (str / Path): A file with captions of the pictures.
     tags (str / Path): A file with tags of the pictures.
-    boxes (str / Path): A folder with boxes drawn in the pictures, see `read_boxes`. They are put
-        under "boxes" into the `meta` of their posts.
+    boxes (str / Path): A folder with boxes in the XML format of Pascal VOC. They are added to the
+        `meta` of their posts, under "boxes".
     label_map (Mapping[str, str]): Labels to rename.
     language (str): The language whose tokenizer and stop words to use.
-    skip_bad_rows (bool): Whether to leave out rows that cannot be used, instead of giving up.
+    skip_bad_rows (bool): Whether to leave out rows that cannot be used, instead of failing.
     progress (bool): Whether to show a progress bar.
-    RETURNS (ConversionReport): What was read and counted.
-    RAISES (BadRowsError): If there are rows that cannot be used; it holds them all.
-    RAISES (ValueError): If a setting is wrong or a file does not exist.
+    RETURNS (ConversionReport): The counts.
+    RAISES (BadRowsError): If there are rows that cannot be used; its `bad_rows` lists all of them.
+    RAISES (MsvseError): If a setting is wrong or a file does not exist (MSVSE-E031, E033, E036).
     """
     input_path, output_path = Path(input_path), Path(output_path)
     if format not in FORMATS:
@@ -162,7 +168,7 @@ def convert(
     doc_bin = DocBin(store_user_data=True)
     posts = read(input_path, bad_rows)
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
-        # What the row itself says about its picture goes before a file for all pictures.
+        # A row's own description has priority over the files for all pictures.
         post.caption = post.caption or find_description(captions_by_picture, post.image)
         post.tags = post.tags or find_description(tags_by_picture, post.image)
         try:
@@ -189,7 +195,7 @@ def convert(
     return report
 
 
-def _find_picture(post: Post, image_root: str | Path | None) -> bool | None:
+def _find_picture(post: PostRow, image_root: str | Path | None) -> bool | None:
     if image_root is None:
         return None
     if isinstance(post.image, str):

@@ -1,4 +1,4 @@
-"""Captions and tags of pictures, from files beside the posts."""
+"""Captions and tags of pictures, from separate files."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from .rows import BadRow, read_lines
 
 
 def read_captions(path: Path, bad_rows: list[BadRow]) -> dict[str, str]:
-    """Read the captions of pictures; empty ones are left out.
+    """Read the captions of pictures. Empty captions are left out.
 
     path (Path): A JSON file `{"<picture>": "<caption>"}`, or lines `<picture> :<caption>`.
     bad_rows (list[BadRow]): Captions that cannot be used are added to it.
@@ -28,7 +28,7 @@ def read_captions(path: Path, bad_rows: list[BadRow]) -> dict[str, str]:
 
 
 def read_tags(path: Path, nlp: Language, bad_rows: list[BadRow]) -> dict[str, list[str]]:
-    """Read the tags of pictures. The content words of a sentence can serve as such.
+    """Read the tags of pictures. A sentence is reduced to its content words.
 
     path (Path): A JSON file `{"<picture>": ["<tag>", ...]}` or `{"<picture>": "<sentence>"}`.
     nlp (Language): Gives the tokenizer and the stop words for sentences.
@@ -47,11 +47,11 @@ def read_tags(path: Path, nlp: Language, bad_rows: list[BadRow]) -> dict[str, li
 
 
 def find_content_words(nlp: Language, sentence: str) -> list[str]:
-    """Find the words of a sentence that say something about a picture.
+    """Find the content words of a sentence about a picture.
 
     nlp (Language): Gives the tokenizer and the stop words.
     sentence (str): The sentence.
-    RETURNS (list[str]): Its words in order and lower case, each once, without stop words and
+    RETURNS (list[str]): Its words in lower case and in order, without repeats, stop words and
         punctuation.
     """
     words = [
@@ -63,11 +63,11 @@ def find_content_words(nlp: Language, sentence: str) -> list[str]:
 
 
 def find_description(descriptions: dict[str, Any], picture: str | bytes | None) -> Any:
-    """Look a picture up by its path or, failing that, by its file name alone.
+    """Find the description of a picture by its path, or else by its file name alone.
 
     descriptions (dict): Captions or tags by the name of the picture.
     picture (str / bytes): The picture of a post.
-    RETURNS: The picture's caption or tags, or None.
+    RETURNS (Any): The picture's caption or tags, or None.
     """
     if not isinstance(picture, str):
         return None
@@ -89,7 +89,7 @@ def _read_pairs(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str, 
 
 
 def _read_json(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str, Any]]:
-    # The standard library's parser, unlike srsly's, says on which line it stumbled.
+    # Unlike srsly's parser, the one of the standard library reports the line of an error.
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -105,6 +105,6 @@ def _read_json(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str, A
         try:
             json.dumps([name, value], ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
-            bad_rows.append(BadRow(path, 1, f"the words on {name!r} hold half a surrogate pair"))
+            bad_rows.append(BadRow(path, 1, f"the description of {name!r} has a lone surrogate"))
         else:
             yield 1, name, value

@@ -1,27 +1,28 @@
-"""Posts as a folder: each text a file, and the picture of the same name beside it."""
+"""Posts in a folder: each text is a file, and its picture has the same name."""
 
 import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .rows import Row
 
 
 def read_folder(path: Path) -> Iterator[Row]:
-    """Read a folder of posts, in the order of their names: `NAME.txt` is the text, `NAME.jpg`,
-    `NAME.png` or another picture beside it the picture. A text alone is a post without a picture.
-    Other files, and folders inside, are passed over.
+    """Read a folder of posts, sorted by name. `NAME.txt` is the text of a post, and `NAME.jpg`,
+    `NAME.png` or a picture in another format is its picture. A text alone is a post without a
+    picture. Other files and inner folders are ignored.
 
     path (Path): The folder.
-    YIELDS (Row): "text", "image" and, under "meta", the name. A picture without a text, a text in
-        another encoding and pictures that share a name are problems.
+    YIELDS (Row): "text", "image" and "meta" with the name. A row has a problem if a picture has no
+        text, if the text is not in UTF-8, or if several pictures share the name.
     """
     from PIL import Image
 
     from ..vision.picture import FORMATS
 
-    # Pillow has names for PDF, video and others, too.
+    # Pillow also registers PDF, video and other formats.
     suffixes = {s for s, name in Image.registered_extensions().items() if name in FORMATS}
     pictures: dict[str, list[str]] = defaultdict(list)
     texts = set()
@@ -36,7 +37,7 @@ def read_folder(path: Path) -> Iterator[Row]:
 
 def _read_row(path: Path, pictures: list[str]) -> Row:
     name = os.fsencode(path.stem).decode("utf-8", "replace")
-    values: dict = {"meta": {"name": name}}
+    values: dict[str, Any] = {"meta": {"name": name}}
     if name != path.stem:
         return Row(path, 1, values, "the name is not in UTF-8")
     if len(pictures) == 1:
@@ -45,7 +46,7 @@ def _read_row(path: Path, pictures: list[str]) -> Row:
     try:
         values["text"] = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except FileNotFoundError:
-        problem = f"there is no text beside the picture {pictures[0]!r}"
+        problem = f"the picture {pictures[0]!r} has no text"
     except (OSError, UnicodeDecodeError) as error:
         problem = f"the text cannot be read ({error})"
     if len(pictures) > 1:

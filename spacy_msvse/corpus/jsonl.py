@@ -1,6 +1,7 @@
-"""Posts as lines of JSON, in Prodigy's shape."""
+"""Posts as lines of JSON, in Prodigy's shape: one reader and one writer."""
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,33 +9,38 @@ from typing import Any
 import srsly
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from pydantic_core import from_json
+from spacy.tokens import Doc
 from spacy.util import get_words_and_spaces
 
-from .posts import Post
+from ..errors import MsvseError
+from .post import PostRow
 from .rows import BadRow, Row, read_raw_lines
 
+#: The keys that annotation adds to a row. Earlier values of them are replaced.
+ADDED = ("spans", "error")
 
-class SpanRow(BaseModel):
-    """An entity, in characters."""
+
+class JsonSpan(BaseModel):
+    """An entity, in characters. The end is exclusive."""
 
     start: StrictInt
     end: StrictInt
     label: StrictStr
 
 
-class TokenRow(BaseModel):
-    """A token as Prodigy writes it; only its text is used."""
+class JsonToken(BaseModel):
+    """A token as Prodigy writes it. Only its text is used."""
 
     text: StrictStr
 
 
-class PostRow(BaseModel):
-    """One line of the file. Keys not named here are passed over."""
+class JsonRow(BaseModel):
+    """One line of the file. Other keys are ignored."""
 
     text: StrictStr | None = None
     words: list[StrictStr] | None = None
-    tokens: list[StrictStr | TokenRow] | None = None
-    spans: list[SpanRow] | None = None
+    tokens: list[StrictStr | JsonToken] | None = None
+    spans: list[JsonSpan] | None = None
     image: StrictStr | None = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
@@ -43,28 +49,28 @@ class PostRow(BaseModel):
     answer: StrictStr = "accept"
 
 
-def read_jsonl(path: Path, bad_rows: list[BadRow]) -> Iterator[Post]:
+def read_jsonl(path: Path, bad_rows: list[BadRow]) -> Iterator[PostRow]:
     """Read posts like `{"text": ..., "image": ..., "spans": [{"start", "end", "label"}]}`.
 
-    Instead of "text" a row may hold "words", or "tokens" as strings or in Prodigy's form; its
-    spans then count characters of the words joined by blanks. With both, "words" tell how "text"
-    is cut, and spans count characters of the text. "meta", "tags", "caption" and
-    "texts" may be added; an empty caption or list of tags is taken for none. A row without
-    "spans" is not annotated. A picture may be a path or a base64 `data:` URI.
+    Instead of "text", a row may have "words", or "tokens" as strings or in Prodigy's form. Its
+    spans then count characters of the words, joined by blanks. If a row has both, "words" are the
+    tokens of "text", and spans count characters of the text. "meta", "tags", "caption" and "texts"
+    are optional; an empty caption or list of tags counts as none. A row without "spans" is not
+    annotated. A picture may be a path or a base64 `data:` URI.
 
     path (Path): The file.
     bad_rows (list[BadRow]): Rows that cannot be used are added to it.
-    YIELDS (Post): The posts.
+    YIELDS (PostRow): The posts.
     """
     for row in read_rows(path):
         try:
-            yield make_post(row)
-        except ValueError as error:
+            yield parse_row(row)
+        except MsvseError as error:
             bad_rows.append(BadRow(path, row.line, str(error)))
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read a file of posts row by row, whether they can be used or not. Blank lines are no rows.
+    """Read every row of a file of posts, also rows that cannot be used. Blank lines are skipped.
 
     path (Path): The file, or `PIPE`.
     YIELDS (Row): The rows.
@@ -73,10 +79,11 @@ def read_rows(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            # Unlike others, this parser refuses half a surrogate pair, which no tokenizer takes.
+            # Unlike other parsers, this one refuses lone surrogates, which no tokenizer accepts.
             values = from_json(line, allow_inf_nan=False)
             problem = None if isinstance(values, dict) else "the line is not a JSON object"
-            srsly.msgpack_dumps(values)  # as Docs are saved, which has no integers of any size
+            # Docs are saved as msgpack, whose integers have at most 64 bits.
+            srsly.msgpack_dumps(values)
         except (ValueError, OverflowError) as error:
             problem = f"the line is not JSON ({str(error).replace(' line 1', '')})"
         if problem is not None:
@@ -84,26 +91,26 @@ def read_rows(path: Path) -> Iterator[Row]:
         yield Row(path, number, values, problem)
 
 
-def make_post(row: Row) -> Post:
-    """Make a row into a post.
+def parse_row(row: Row) -> PostRow:
+    """Check a row and make a post of it.
 
     row (Row): The row.
-    RETURNS (Post): The post.
-    RAISES (ValueError): If the row cannot be used; says why.
+    RETURNS (PostRow): The post.
+    RAISES (MsvseError): If the row cannot be used. The message is the reason.
     """
     if row.problem is not None:
-        raise ValueError(row.problem)
+        raise MsvseError(row.problem)
     try:
-        values = PostRow(**row.values)
+        values = JsonRow(**row.values)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(key) for key in problem["loc"])
-        raise ValueError(f"'{place}': {problem['msg']}") from error
+        raise MsvseError(f"'{place}': {problem['msg']}") from error
     if values.answer != "accept":
-        raise ValueError(f"the annotation was not accepted (answer: {values.answer!r})")
+        raise MsvseError(f"the annotation was not accepted (answer: {values.answer!r})")
     spans = values.spans
     text, spaces = _get_text(values)
-    return Post(
+    return PostRow(
         row.path,
         row.line,
         text,
@@ -117,8 +124,48 @@ def make_post(row: Row) -> Post:
     )
 
 
-def _get_text(row: PostRow) -> tuple[str | list[str], list[bool] | None]:
-    """The text or its words, and which words a blank follows, as far as the row tells."""
+def kept_values(values: dict[str, Any]) -> dict[str, Any]:
+    """The part of a row that annotation does not change.
+
+    values (dict): The content of a row.
+    RETURNS (dict): The content without the keys that annotation adds.
+    """
+    kept = {key: value for key, value in values.items() if key not in ADDED}
+    if kept.get("text", "") is None:
+        del kept["text"]
+    return kept
+
+
+def with_spans(values: dict[str, Any], doc: Doc) -> dict[str, Any]:
+    """Add the entities of a Doc to the row that it was made from.
+
+    values (dict): The content of the row.
+    doc (Doc): The annotated Doc.
+    RETURNS (dict): The content, with the text and new "spans".
+    """
+    values = kept_values(values)
+    values.setdefault("text", doc.text)
+    values["spans"] = []
+    for entity in doc.ents:
+        confidence = entity._.confidence
+        span = {"start": entity.start_char, "end": entity.end_char, "label": entity.label_}
+        # Entities of another component have no confidence.
+        score = {} if confidence is None else {"score": round(confidence, 4)}
+        values["spans"].append({**span, **score})
+    return values
+
+
+def dump_row(values: dict[str, Any]) -> str:
+    """Write a row as a line of JSON.
+
+    values (dict): The content of the row.
+    RETURNS (str): The line, with its line feed.
+    """
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _get_text(row: JsonRow) -> tuple[str | list[str], list[bool] | None]:
+    """The text or its words, and whether a blank follows each word; None if that is unknown."""
     if row.words is not None:
         words = row.words
     elif row.text is not None:
@@ -126,21 +173,21 @@ def _get_text(row: PostRow) -> tuple[str | list[str], list[bool] | None]:
     elif row.tokens is not None:
         words = [token if isinstance(token, str) else token.text for token in row.tokens]
     else:
-        raise ValueError("the post has neither 'text' nor 'words'")
+        raise MsvseError("the post has neither 'text' nor 'words'")
     if not all(words):
-        raise ValueError("a word is empty")
+        raise MsvseError("a word is empty")
     if row.text is None:
         return words, None
     try:
         return get_words_and_spaces(words, row.text)
     except ValueError as error:
-        raise ValueError("'words' are not those of 'text'") from error
+        raise MsvseError("'words' are not those of 'text'") from error
 
 
-def _get_image(row: PostRow) -> str | bytes | None:
+def _get_image(row: JsonRow) -> str | bytes | None:
     if not row.image or not row.image.startswith("data:"):
         return row.image or None
     try:
         return base64.b64decode(row.image.partition(";base64,")[2], validate=True)
     except ValueError as error:
-        raise ValueError(f"the picture's data URI is damaged ({error})") from error
+        raise MsvseError(f"the picture's data URI is damaged ({error})") from error

@@ -1,4 +1,4 @@
-"""Training examples whose pictures are on both sides."""
+"""Read `.spacy` files: training examples with pictures on both sides, and gold Docs."""
 
 import random
 import warnings
@@ -7,10 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.training import Corpus as DocBinCorpus
 from spacy.training import Example
 from spacy.training.corpus import FILE_TYPE, walk_corpus
+from tqdm import tqdm
 
 from ..doc import get_picture_attributes, set_picture_attributes
 from ..errors import Errors, MsvseError, Warnings
@@ -27,19 +28,19 @@ def create_corpus(
     augmenter: Augmenter | None = None,
     shuffle: bool = False,
 ) -> "Corpus":
-    """Create a reader of `.spacy` files whose examples carry their pictures.
+    """Create a reader of `.spacy` files that keeps the pictures of posts.
 
     path (str / Path): The file or the folder to read.
-    image_root (str / Path): The folder that holds the pictures; nothing outside is read. Defaults
-        to None, which leaves the paths of pictures as they are.
+    image_root (str / Path): The folder of the pictures; nothing outside it is read. Defaults to
+        None, which does not change the paths of pictures.
     gold_preproc (bool): Whether to use gold-standard sentences and tokens.
     max_length (int): The length in tokens from which posts are split into sentences. Defaults to
         0, no limit.
     limit (int): How many posts to read. Defaults to 0, no limit.
-    augmenter (Callable): Makes further examples out of each.
+    augmenter (Callable): Makes further examples from each example.
     shuffle (bool): Whether to shuffle the posts.
-    RETURNS (Corpus): The reader, to be called with a pipeline.
-    RAISES (ValueError): If there is no path.
+    RETURNS (Corpus): The reader. Call it with a pipeline.
+    RAISES (MsvseError): If there is no path (MSVSE-E037).
     """
     if path is None:
         raise MsvseError(Errors.E037)
@@ -55,14 +56,14 @@ def create_corpus(
 
 
 class Corpus(DocBinCorpus):
-    """Read `.spacy` files like spaCy's reader of this name, and keep the pictures.
+    """Read `.spacy` files like `spacy.training.Corpus`, and keep the pictures.
 
-    spaCy's own loses them on the predicted side, and on both sides when it splits or augments.
+    spaCy's own class loses them on the predicted side, and on both sides if it splits or augments.
 
     path (str / Path): The file or the folder to read.
-    image_root (str / Path): The folder that holds the pictures, or None.
+    image_root (str / Path): The folder of the pictures, or None.
 
-    The other settings are those of `spacy.training.Corpus`.
+    The other arguments are those of `spacy.training.Corpus`.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Corpus(DocBinCorpus):
 
         nlp (Language): The pipeline that will read them.
         YIELDS (Example): The examples.
-        RAISES (ValueError): If the path of a picture leads out of `image_root`.
+        RAISES (MsvseError): If a picture lies outside `image_root` (MSVSE-E021) or is a URL (MSVSE-E022).
         """
         references = self._read_references(nlp)
         if self.shuffle:
@@ -122,11 +123,11 @@ class Corpus(DocBinCorpus):
 
     def _read_references(self, nlp: Language) -> Iterator[Doc]:
         references = self.read_docbin(nlp.vocab, walk_corpus(self.path, FILE_TYPE))
-        # `read_docbin` counts up to the limit again in every file after the first.
+        # `read_docbin` applies the limit to each file, not to all files together.
         return islice(references, self.limit) if self.limit >= 1 else references
 
     def _prepare_picture(self, reference: Doc) -> None:
-        # Msgpack gives lists back as tuples.
+        # Msgpack returns lists as tuples.
         for name in ("image_tags", "image_regions"):
             if isinstance(reference._.get(name), tuple):
                 reference._.set(name, list(reference._.get(name)))
@@ -137,13 +138,36 @@ class Corpus(DocBinCorpus):
             reference._.image = str(path.absolute())
 
     def _split(self, reference: Doc) -> list[Doc]:
-        """Split a post that is too long into those of its sentences that are not."""
+        """Split a post that is too long into sentences, without those that are too long themselves."""
         if self.gold_preproc or self.max_length == 0 or len(reference) < self.max_length:
             return [reference]
         if not reference.has_annotation("SENT_START"):
             return []
         sentences = [sent.as_doc() for sent in reference.sents if len(sent) < self.max_length]
         for sentence in sentences:
-            # Lost by `as_doc`; without it, words given as such would be tokenized anew.
+            # `as_doc` loses it; without it, given words would be tokenized again.
             sentence.has_unknown_spaces = reference.has_unknown_spaces
         return sentences
+
+
+def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Iterator[Doc]:
+    """Read gold Docs one by one.
+
+    path (Path): A `.spacy` file or a folder of such files.
+    nlp (Language): Gives the vocabulary.
+    progress (bool): Whether to show a progress bar for each file.
+    YIELDS (Doc): The Docs.
+    RAISES (MsvseError): If there is no such file, or a file cannot be read (MSVSE-E042).
+    """
+    files = walk_corpus(path, FILE_TYPE) if Path(path).exists() else []
+    if not files:
+        raise MsvseError(Errors.E042.format(path=path, reason=f"it is not a {FILE_TYPE} file"))
+    for file in files:
+        try:
+            doc_bin = DocBin().from_disk(file)
+        except Exception as error:  # of zlib or msgpack, or a missing key
+            raise MsvseError(Errors.E042.format(path=file, reason=error)) from error
+        docs = doc_bin.get_docs(nlp.vocab)
+        yield from tqdm(
+            docs, total=len(doc_bin), desc=Path(file).name, unit=" posts", disable=not progress
+        )

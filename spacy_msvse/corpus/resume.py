@@ -1,100 +1,83 @@
-"""Annotated rows in a file that a run adds to where an earlier one was stopped."""
+"""A file of annotated rows that a later run can continue after an interruption."""
 
-import json
-from collections.abc import Iterator
-from itertools import chain
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import from_json
-from spacy.tokens import Doc
 
 from ..errors import Errors, MsvseError
-from .rows import Row
-
-#: What annotation adds to a row; what stood there gives way.
-ADDED = ("spans", "error")
+from .jsonl import dump_row, kept_values
+from .rows import PIPE, Row
 
 
-def kept_values(values: dict[str, Any]) -> dict[str, Any]:
-    """What of a row annotation leaves as it is.
+def partial_path(path: Path) -> Path:
+    """The file beside the output that holds the rows of an unfinished run.
 
-    values (dict): What the row says.
-    RETURNS (dict): The same without what is added anew.
+    path (Path): The output.
+    RETURNS (Path): Its name with `.partial` at the end.
     """
-    kept = {key: value for key, value in values.items() if key not in ADDED}
-    if kept.get("text", "") is None:
-        del kept["text"]
-    return kept
+    return path.with_name(f"{path.name}.partial")
 
 
-def with_spans(values: dict[str, Any], doc: Doc) -> dict[str, Any]:
-    """Add what was found to what a row says.
+def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
+    """Append annotated rows to the unfinished output, and rename it when there are no more rows.
 
-    values (dict): What the row says.
-    doc (Doc): The same, annotated.
-    RETURNS (dict): What is kept of it, the text, and "spans".
+    path (Path): The output, or `PIPE`.
+    rows (Iterable[Row]): The rows. Each is on disk before the next one is requested.
+    YIELDS (Row): The same rows.
     """
-    values = kept_values(values)
-    values.setdefault("text", doc.text)
-    values["spans"] = []
-    for entity in doc.ents:
-        confidence = entity._.confidence
-        span = {"start": entity.start_char, "end": entity.end_char, "label": entity.label_}
-        # Another component's entities have none.
-        score = {} if confidence is None else {"score": round(confidence, 4)}
-        values["spans"].append({**span, **score})
-    return values
-
-
-def dump_row(values: dict[str, Any]) -> str:
-    """RETURNS (str): An annotated row as the line to write."""
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    with nullcontext(sys.stdout.buffer) if path == PIPE else partial.open("ab") as file_:
+        for row in rows:
+            file_.write(dump_row(row.values).encode("utf-8"))
+            file_.flush()
+            yield row
+    if path != PIPE:
+        os.replace(partial, path)
 
 
 def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
-    """Go on where an earlier run was stopped, wherever that was.
+    """Skip the rows that an interrupted run has written.
 
-    A row is written as one line, so whatever kills a run leaves whole lines and at most one that
-    lacks its end. The whole ones are counted, their rows skipped, and the half one is cut off.
-    What was in a row stays in it, so each line tells whether it was made of the row in its place;
-    the file holds no other state that could disagree with it.
+    Each row is one line, so an interruption leaves whole lines and at most one incomplete line,
+    which is removed. The last whole line is compared with the row that it must come from.
 
-    path (Path): The file of an earlier run.
-    rows (Iterator): The rows of the input, from the first.
-    RETURNS (tuple): How many rows are done, and an iterator over the others.
-    RAISES (ValueError): If the file does not belong to these rows; it is left as it is
-        (MSVSE-E090).
+    path (Path): The output, whose unfinished file may exist.
+    rows (Iterator[Row]): The rows of the input, from the first one.
+    RETURNS (tuple): The number of rows that are done, and an iterator over the others.
+    RAISES (MsvseError): If the file was made from other rows (MSVSE-E090). It is not changed then.
     """
+    partial = partial_path(path)
+    if not partial.exists():
+        return 0, rows
     done = end = 0
-    with path.open("r+b") as file_:
+    last = b""
+    with partial.open("r+b") as file_:
         for line in file_:
-            row = next(rows, None)
-            whole = line.endswith(b"\n")
-            if row is None or not (_is_made_of if whole else _begins_like)(line, row):
-                source = "the input" if row is None else row.path
-                raise MsvseError(Errors.E090.format(row=done + 1, path=path, source=source))
-            if not whole:
-                rows = chain([row], rows)
-                break
-            done, end = done + 1, end + len(line)
+            if line.endswith(b"\n"):
+                done, end, last = done + 1, end + len(line), line
+        skipped = deque(enumerate(islice(rows, done), start=1), maxlen=1)
+        if done and not (skipped and skipped[0][0] == done and _is_from(last, skipped[0][1])):
+            raise MsvseError(Errors.E090.format(row=done, path=partial))
         file_.truncate(end)
     return done, rows
 
 
-def _is_made_of(line: bytes, row: Row) -> bool:
+def _is_from(line: bytes, row: Row) -> bool:
+    """Whether a written line was made from a row."""
     try:
         written = from_json(line)
     except ValueError:
         return False
-    if not isinstance(written, dict) or written.keys().isdisjoint(ADDED):
+    if not isinstance(written, dict):
         return False
     kept = kept_values(row.values)
     if "text" not in kept:
-        written.pop("text", None)  # made of the words
+        written.pop("text", None)  # it was made from the words
     return kept_values(written) == kept
-
-
-def _begins_like(line: bytes, row: Row) -> bool:
-    beginning = dump_row(kept_values(row.values)).rstrip("}\n").encode("utf-8")
-    return beginning.startswith(line) or line.startswith(beginning)

@@ -1,4 +1,4 @@
-"""The lines of a file, and a record of those that cannot be used."""
+"""The lines of a file of posts, and a record of the rows that cannot be used."""
 
 import codecs
 import sys
@@ -9,18 +9,18 @@ from typing import Any
 
 from ..errors import Errors, MsvseError
 
-#: In place of a path: standard input or output.
+#: Instead of a path: standard input or output.
 PIPE = Path("-")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a file of posts, as it stands there.
+    """A row of a file of posts, before it is checked.
 
     path (Path): The file.
-    line (int): The line it starts on.
-    values (dict): What it says, by key. What is not in the file's format stands under "line".
-    problem (str): Why it is no post, as far as that is known; None if nothing is wrong so far.
+    line (int): The line where the row starts.
+    values (dict): The content by key. A row that is not in the file's format has one key, "line".
+    problem (str): Why the row cannot be used; None if no problem is known.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be used, where it is, and why. Its string is `path:line: reason`."""
+    """A row that cannot be used, and why. Its string is `path:line: reason`."""
 
     path: Path
     line: int
@@ -42,10 +42,10 @@ class BadRow:
 
 
 class BadRowsError(MsvseError):
-    """Raised when a file holds rows that cannot be used and these are not to be left out.
+    """Raised when a file has rows that cannot be used, and the caller did not skip them.
 
     path (Path): The file to convert.
-    bad_rows (list[BadRow]): Every row that cannot be used, in this file or one beside it.
+    bad_rows (list[BadRow]): Every row that cannot be used, in this file or in a file beside it.
     """
 
     def __init__(self, path: Path, bad_rows: list[BadRow]) -> None:
@@ -57,8 +57,8 @@ class BadRowsError(MsvseError):
 def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Read a file line by line, as bytes.
 
-    Only a line feed ends a line and only the line's end is cut off: posts hold no-break spaces,
-    line separators and other characters that `str.splitlines` and `str.strip` would eat.
+    Only a line feed ends a line, and only the end of the line is removed. Posts contain no-break
+    spaces, line separators and other characters that `str.splitlines` and `str.strip` would remove.
 
     path (Path): A file in UTF-8, or `PIPE`.
     YIELDS (tuple[int, bytes]): The line's number, from 1, and its bytes.
@@ -69,7 +69,7 @@ def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_lines(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str]]:
-    """Read a text file line by line, see `read_raw_lines`.
+    """Read a text file line by line. Only a line feed ends a line.
 
     path (Path): A file in UTF-8.
     bad_rows (list[BadRow]): Lines in another encoding are added to it.

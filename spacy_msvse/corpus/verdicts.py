@@ -1,24 +1,25 @@
-"""What the counts of a corpus mean for training: what is fine, what to look at, what ends it."""
+"""What the counts of a corpus mean for training: good, to check, or an error."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from .audit import MAX_EXAMPLES, Audit, Finding, PictureProblem, SplitAudit
+from ..component.factory import DEFAULT_CONFIG
+from .audit import MAX_EXAMPLES, Audit, Occurrences, PictureProblem, SplitAudit
 
 GOOD, WARN, FAIL = "good", "warn", "fail"
 
-#: A label with no more entities than this is rare; spaCy's `debug data` draws the line there too.
+#: A label with at most this many entities is rare. spaCy's `debug data` has the same limit.
 RARE_LABEL = 50
 
 
 @dataclass
 class Verdict:
-    """One thing that was checked.
+    """The result of one check.
 
-    level (str): "good", "warn", or "fail" for what training would end with.
-    topic (str): What it is about.
-    message (str): What was found, and what that means.
+    level (str): "good", "warn", or "fail" if it would stop training.
+    topic (str): The subject, such as "Pictures".
+    message (str): The result and its meaning.
     examples (list[str]): The first few places.
     """
 
@@ -28,11 +29,14 @@ class Verdict:
     examples: list[str] = field(default_factory=list)
 
 
-def judge(audit: Audit, *, min_view_share: float = 0.01) -> list[Verdict]:
-    """Judge what was counted in a corpus. The first split is the one that is trained on.
+def judge(
+    audit: Audit, *, min_view_share: float = DEFAULT_CONFIG["min_view_share"]
+) -> list[Verdict]:
+    """Judge the counts of a corpus. The first split is the training split.
 
     audit (Audit): The counts.
-    min_view_share (float): A view that a smaller share of the training posts carries is masked.
+    min_view_share (float): Training masks a view that a smaller share of its posts has. Defaults
+        to the value of the default config.
     RETURNS (list): The verdicts, topic by topic.
     """
     train_name, *others = audit.splits
@@ -61,7 +65,7 @@ def _judge_posts(name: str, split: SplitAudit, *, trained_on: bool) -> Iterator[
         meaning = "there is nothing to train on" if trained_on else "nothing can be scored"
         yield Verdict(FAIL if trained_on else WARN, "Posts", f"{name}: no posts: {meaning}")
     elif split.empty_posts.count:
-        yield _point_at(WARN, "Posts", name, "empty posts", split.empty_posts)
+        yield _report(WARN, "Posts", name, "empty posts", split.empty_posts)
     else:
         yield Verdict(GOOD, "Posts", f"{name}: {split.posts} posts, none empty")
 
@@ -75,8 +79,8 @@ def _judge_entities(name: str, split: SplitAudit, *, trained_on: bool) -> Iterat
     else:
         meaning = "there is no label to learn" if trained_on else "nothing can be scored"
         yield Verdict(FAIL if trained_on else WARN, "Entities", f"{name}: no entities: {meaning}")
-    for text, finding in (
-        ("posts without entity annotation, which teach nothing", split.unannotated_posts),
+    for text, found in (
+        ("posts without entity annotation, which training ignores", split.unannotated_posts),
         ("posts with some tokens that are not annotated", split.partly_annotated_posts),
         (
             "entities that begin or end inside a token, which cannot be learned or found",
@@ -85,8 +89,8 @@ def _judge_entities(name: str, split: SplitAudit, *, trained_on: bool) -> Iterat
         ("entities that begin or end with whitespace", split.whitespace_edges),
         ("entities that begin or end with punctuation", split.punctuation_edges),
     ):
-        if finding.count:
-            yield _point_at(WARN, "Entities", name, text, finding)
+        if found.count:
+            yield _report(WARN, "Entities", name, text, found)
 
 
 def _judge_rare_labels(train: SplitAudit) -> Iterator[Verdict]:
@@ -107,12 +111,12 @@ def _judge_unseen_labels(name: str, split: SplitAudit, train: SplitAudit) -> Ite
 def _judge_pictures(name: str, split: SplitAudit, *, confined: bool) -> Iterator[Verdict]:
     if not split.pictures:
         if split.posts:
-            yield _judge_text_alone(name, split)
+            yield _judge_text_only(name, split)
         return
     if split.readable == split.pictures:
         yield Verdict(GOOD, "Pictures", f"{name}: all {split.pictures} pictures can be read")
     elif not split.readable and not split.described:
-        message = f"{name}: none of {split.pictures} pictures can be read, and no post brings tags "
+        message = f"{name}: none of {split.pictures} pictures can be read, and no post gives tags "
         yield Verdict(FAIL, "Pictures", message + "or a caption: nothing visual can be learned")
     for problems, level, text in (
         (split.missing, WARN, "missing pictures"),
@@ -124,15 +128,15 @@ def _judge_pictures(name: str, split: SplitAudit, *, confined: bool) -> Iterator
             yield Verdict(level, "Pictures", message, _name_problems(problems))
 
 
-def _judge_text_alone(name: str, split: SplitAudit) -> Verdict:
+def _judge_text_only(name: str, split: SplitAudit) -> Verdict:
     if split.described:
-        message = f"{name}: no pictures; {split.described} posts bring what describes one"
+        message = f"{name}: no pictures; {split.described} posts give tags, texts or region vectors"
         return Verdict(GOOD, "Pictures", message)
     return Verdict(
         WARN,
         "Pictures",
-        f"{name}: no post brings a picture or what describes one: the text is read alone. Files "
-        "that were not written by `msvse convert` need DocBin(store_user_data=True)",
+        f"{name}: no post has a picture, tags, texts or region vectors: only the text is read. "
+        "Files that `msvse convert` did not write need DocBin(store_user_data=True)",
     )
 
 
@@ -143,12 +147,11 @@ def _name_problems(problems: Sequence[PictureProblem]) -> list[str]:
 def _judge_views(
     train: SplitAudit, views: Sequence[str], min_view_share: float
 ) -> Iterator[Verdict]:
-    if not train.views.total():  # said of the pictures already
+    if not train.views.total():  # reported for the pictures
         return
     for view in views:
         share = train.view_share(view)
-        carried = f"{train.views[view]} of {train.posts} training posts"
-        text = f"{view}: carried by {carried} ({share:.2%})"
+        text = f"{view}: in {train.views[view]} of {train.posts} training posts ({share:.2%})"
         if share < min_view_share:
             text += f", less than {min_view_share:.2%}: it will be masked"
         yield Verdict(WARN if share < min_view_share else GOOD, "Views", text)
@@ -156,33 +159,33 @@ def _judge_views(
 
 def _judge_regions(name: str, split: SplitAudit, train: SplitAudit) -> Iterator[Verdict]:
     if split.bad_regions.count:
-        text = "posts whose region vectors are no array of shape (regions, width)"
-        yield _point_at(FAIL, "Views", name, text, split.bad_regions)
+        text = "posts whose region vectors are not an array of shape (regions, width)"
+        yield _report(FAIL, "Views", name, text, split.bad_regions)
     widths = set(train.region_widths) | set(split.region_widths)
     if len(widths) > 1 and split.region_widths:
         counts = ", ".join(f"{width} ({n})" for width, n in sorted(split.region_widths.items()))
-        message = f"{name}: region vectors differ in width from others or from training: {counts}"
+        message = f"{name}: region vectors differ in width, here or from training: {counts}"
         yield Verdict(FAIL, "Views", message)
 
 
 def _judge_repetition(name: str, split: SplitAudit) -> Iterator[Verdict]:
-    for text, finding in (
-        ("posts with the text of an earlier one", split.repeated_texts),
-        ("posts with the picture of an earlier one", split.shared_pictures),
-        ("posts with the text and the picture of an earlier one", split.repeated_posts),
+    for text, found in (
+        ("posts with the text of an earlier post", split.repeated_texts),
+        ("posts with the picture of an earlier post", split.shared_pictures),
+        ("posts with the text and the picture of an earlier post", split.repeated_posts),
     ):
-        if finding.count:
-            yield _point_at(WARN, "Duplicates", name, text, finding)
+        if found.count:
+            yield _report(WARN, "Duplicates", name, text, found)
 
 
 def _judge_leaks(audit: Audit) -> Iterator[Verdict]:
     for leak in audit.leaks:
         if leak.posts.count:
             text = f"posts with the {leak.kind} of a post of {leak.earlier}"
-            yield _point_at(WARN, "Leakage", leak.later, text, leak.posts)
+            yield _report(WARN, "Leakage", leak.later, text, leak.posts)
     if audit.leaks and not any(leak.posts.count for leak in audit.leaks):
         yield Verdict(GOOD, "Leakage", "No text and no picture is in two splits")
 
 
-def _point_at(level: str, topic: str, name: str, text: str, finding: Finding) -> Verdict:
-    return Verdict(level, topic, f"{name}: {text}: {finding.count}", list(finding.examples))
+def _report(level: str, topic: str, name: str, text: str, found: Occurrences) -> Verdict:
+    return Verdict(level, topic, f"{name}: {text}: {found.count}", list(found.examples))

@@ -15,9 +15,8 @@ import streamlit as st
 from spacy.language import Language
 
 from spacy_msvse.component.sources import set_image_root
-from spacy_msvse.corpus.jsonl import make_post, read_rows
-from spacy_msvse.corpus.posts import Post
-from spacy_msvse.corpus.resume import dump_row, with_spans
+from spacy_msvse.corpus.jsonl import dump_row, parse_row, read_rows, with_spans
+from spacy_msvse.corpus.post import PostRow
 from spacy_msvse.display.posts import PICTURE_SIDE, show_picture
 from spacy_msvse.display.render import explain, load_template, render
 from spacy_msvse.vision.picture import PictureError, open_picture
@@ -44,11 +43,11 @@ ENDINGS = ["jpg", "jpeg", "png", "gif", "webp", "avif", "bmp", "tif", "tiff"]
 class Shown:
     """A post to read.
 
-    post (Post): The post.
+    post (PostRow): The post.
     values (dict): What its row says, to go on with in the download.
     """
 
-    post: Post
+    post: PostRow
     values: dict[str, Any]
 
 
@@ -104,8 +103,8 @@ def ask_for_post() -> Shown | None:
         st.warning("There is no text yet. Type one: entities are found in the text.")
         return None
     if upload is None:
-        return Shown(Post(Path("post"), 1, text), {"text": text})
-    post = Post(Path("post"), 1, text, image=upload.getvalue())
+        return Shown(PostRow(Path("post"), 1, text), {"text": text})
+    post = PostRow(Path("post"), 1, text, image=upload.getvalue())
     return Shown(post, {"text": text, "image": upload.name})
 
 
@@ -144,7 +143,7 @@ def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]
         if len(gallery) == GALLERY_SIZE:
             break
         try:
-            post = make_post(row)
+            post = parse_row(row)
             post.entities = None
             text = post.to_doc(tokenizer).text
         except ValueError:

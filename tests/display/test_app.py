@@ -11,9 +11,9 @@ from urllib.request import urlopen
 import pytest
 import spacy
 
-from spacy_msvse.cli.annotate import annotate
+from spacy_msvse.corpus.annotate import annotate
 from spacy_msvse.corpus.jsonl import read_rows
-from spacy_msvse.corpus.posts import Post
+from spacy_msvse.corpus.post import PostRow
 
 from ..tiny import picture
 from .posts import HOSTILE, Markup
@@ -111,7 +111,7 @@ def test_what_a_caption_did_is_not_credited_to_a_picture(page, tmp_path):
 def test_an_error_of_the_pipeline_is_told_in_words_and_the_page_goes_on(page, monkeypatch):
     opened = page()
     with monkeypatch.context() as broken:
-        broken.setattr(Post, "to_doc", fail)
+        broken.setattr(PostRow, "to_doc", fail)
         opened = hand_in(opened, "saw jordan today")
     assert opened.error[0].value == "The post cannot be read."
     assert opened.text[0].value == "the post is odd"

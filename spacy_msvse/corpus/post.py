@@ -1,4 +1,4 @@
-"""A post as a file describes it, and the one way from there to a Doc."""
+"""A post as a file describes it, and how it becomes a Doc."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,26 +10,27 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..doc import make_doc
+from ..errors import MsvseError
 
 
 @dataclass
-class Post:
-    """Text, its picture and its entities.
+class PostRow:
+    """Text, picture and entities of one post in a file.
 
     path (Path): The file that the post comes from.
-    line (int): The line it starts on.
+    line (int): The line where the post starts.
     text (str / list[str]): The text, or its words.
-    entities (list): Entities as (start, end, label), in characters of the text. None if the post is
-        not annotated, which is not the same as no entities.
+    entities (list): Entities as (start, end, label), in characters of the text; the end is
+        exclusive. None if the post is not annotated, which differs from an empty list.
     image (str / bytes): The picture's path or its encoded bytes.
-    tags (list[str]): What the picture shows, word by word.
-    caption (str): What the picture shows, as a sentence.
-    texts (dict[str, str]): Further texts about the picture, by name.
-    meta (dict): Free-form description of the post.
-    stray_starts (int): How many entities the file opens with `I-` where `B-` is due.
-    pictures_left_out (int): How many pictures it has besides the one.
-    spaces (list[bool]): Whether a blank follows each word; None if that is unknown, and the words
-        are joined by blanks.
+    tags (list[str]): Words that describe the picture.
+    caption (str): A sentence that describes the picture.
+    texts (dict[str, str]): Further textual views, by name.
+    meta (dict): Free-form data about the post.
+    stray_starts (int): How many entities begin with `I-` in the file, where `B-` is expected.
+    pictures_left_out (int): How many further pictures the post has in the file.
+    spaces (list[bool]): Whether a blank follows each word. None if unknown: blanks then join the
+        words.
     """
 
     path: Path
@@ -46,13 +47,13 @@ class Post:
     spaces: list[bool] | None = None
 
     def to_doc(self, nlp: Language, label_map: Mapping[str, str] | None = None) -> Doc:
-        """Make the post into a Doc.
+        """Make a Doc of the post.
 
         nlp (Language): Gives the tokenizer and the vocabulary.
         label_map (Mapping[str, str]): Labels to rename.
         RETURNS (Doc): The Doc, with the picture and the entities.
-        RAISES (ValueError): If the post has no tokens or an entity does not fit its text; says
-            which.
+        RAISES (MsvseError): If the post has no tokens or an entity does not fit the text. The
+            message names the reason.
         """
         doc = make_doc(
             nlp,
@@ -64,7 +65,7 @@ class Post:
             texts=self.texts,
         )
         if not len(doc):
-            raise ValueError("the post has no tokens")
+            raise MsvseError("the post has no tokens")
         if self.meta:
             doc.user_data["meta"] = self.meta
         if self.entities is not None:
@@ -72,16 +73,16 @@ class Post:
         return doc
 
     def _make_spans(self, doc: Doc, label_map: Mapping[str, str]) -> list[Span]:
-        spans = []
+        spans: list[Span] = []
         for start, end, label in sorted(self.entities or ()):
             if not 0 <= start < end <= len(doc.text):
-                raise ValueError(f"entity {start}-{end} lies outside the text")
+                raise MsvseError(f"entity {start}-{end} lies outside the text")
             span = doc.char_span(start, end, label=label_map.get(label, label))
             if span is None:
                 surface = doc.text[start:end]
-                raise ValueError(f"entity {start}-{end} {surface!r} cuts through a token")
+                raise MsvseError(f"entity {start}-{end} {surface!r} cuts through a token")
             spans.append(span)
         for left, right in pairwise(spans):
             if right.start < left.end:
-                raise ValueError(f"entities {left.text!r} and {right.text!r} overlap")
+                raise MsvseError(f"entities {left.text!r} and {right.text!r} overlap")
         return spans
