@@ -25,7 +25,8 @@ SPLITS = ("train", "dev", "test")
 @app.command("debug-data")
 def debug_data_cli(
     train_path: Annotated[
-        Path, typer.Argument(help="The .spacy file of training posts, or a folder of such", exists=True)
+        Path,
+        typer.Argument(help="The .spacy file of training posts, or a folder of such", exists=True),
     ],
     dev_path: Annotated[
         Path | None, typer.Argument(help="The same for dev posts", exists=True)

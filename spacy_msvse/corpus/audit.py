@@ -293,7 +293,11 @@ class _SplitAuditor:
     """Counts the posts of one split, one by one."""
 
     def __init__(
-        self, nlp: Language, pictures: _PictureChecker, views: Sequence[str], extracted: Collection[str]
+        self,
+        nlp: Language,
+        pictures: _PictureChecker,
+        views: Sequence[str],
+        extracted: Collection[str],
     ) -> None:
         self.nlp = nlp
         self.pictures = pictures
@@ -377,7 +381,9 @@ class _SplitAuditor:
         if checked.status == "readable":
             counts.readable += 1
         else:
-            getattr(found, checked.status).append(PictureProblem(counts.posts, name, checked.reason))
+            getattr(counts, checked.status).append(
+                PictureProblem(counts.posts, name, checked.reason)
+            )
         if checked.key and self.contents.add(PICTURE, checked.key, f"post {counts.posts}: {name}"):
             counts.shared_pictures.add(f"post {counts.posts}: {name}")
         return checked

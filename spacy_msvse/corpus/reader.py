@@ -93,7 +93,7 @@ class Corpus(DocBinCorpus):
 
         nlp (Language): The pipeline that will read them.
         YIELDS (Example): The examples.
-        RAISES (MsvseError): If a picture lies outside `image_root` (MSVSE-E021) or is a URL (MSVSE-E022).
+        RAISES (MsvseError): If a picture lies outside `image_root` or is a URL (MSVSE-E021, E022).
         """
         references = self._read_references(nlp)
         if self.shuffle:
@@ -138,7 +138,7 @@ class Corpus(DocBinCorpus):
             reference._.image = str(path.absolute())
 
     def _split(self, reference: Doc) -> list[Doc]:
-        """Split a post that is too long into sentences, without those that are too long themselves."""
+        """Split a post that is too long into its sentences, and leave out too long ones."""
         if self.gold_preproc or self.max_length == 0 or len(reference) < self.max_length:
             return [reference]
         if not reference.has_annotation("SENT_START"):

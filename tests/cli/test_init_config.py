@@ -6,8 +6,8 @@ from spacy.cli.train import train
 from spacy.schemas import ConfigSchemaInit, ConfigSchemaTraining
 from spacy.tokens import DocBin
 from spacy.util import load_config, load_model_from_config, registry
-
 from spacy_msvse.cli.comments import read_comments
+
 from spacy_msvse.cli.init_config import OPTIMIZE, RECIPES, SCALES, make_config
 from spacy_msvse.component.factory import DEFAULT_CONFIG
 from spacy_msvse.errors import MsvseError

@@ -1,4 +1,4 @@
-"""Every fault that is planted in a corpus is found, and counted right."""
+"""Each fault of a corpus is found and counted."""
 
 import weakref
 
@@ -9,6 +9,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 from spacy_msvse import make_doc
 from spacy_msvse.corpus.audit import MAX_EXAMPLES, Audit, SplitAudit, audit
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.picture import decode_picture
 
 from ..tiny import picture
@@ -31,31 +32,31 @@ def spans(doc: Doc, entities) -> list[Span]:
 
 
 @pytest.fixture
-def look(nlp, tmp_path):
-    """Save splits of posts and look through them."""
+def audit_splits(nlp, tmp_path):
+    """Save splits of posts and audit them."""
 
-    def look(*splits: list[Doc], **settings) -> Audit:
+    def audit_splits(*splits: list[Doc], **settings) -> Audit:
         paths = {}
         for name, docs in zip(("train", "dev", "test"), splits, strict=False):
             paths[name] = tmp_path / f"{name}.spacy"
             DocBin(docs=docs, store_user_data=True).to_disk(paths[name])
         return audit(paths, nlp, **settings)
 
-    return look
+    return audit_splits
 
 
 @pytest.fixture
-def look_at(look):
-    """Look through one split."""
+def audit_one(audit_splits):
+    """Audit one split."""
 
-    def look_at(*docs: Doc, **settings) -> SplitAudit:
-        return look(list(docs), **settings).splits["train"]
+    def audit_one(*docs: Doc, **settings) -> SplitAudit:
+        return audit_splits(list(docs), **settings).splits["train"]
 
-    return look_at
+    return audit_one
 
 
-def test_posts_tokens_and_entities_are_counted(nlp, look_at):
-    found = look_at(
+def test_posts_tokens_and_entities_are_counted(nlp, audit_one):
+    found = audit_one(
         post(nlp, "saw Jordan in Jordan", [(1, 2, "PER"), (3, 4, "LOC")]),
         post(nlp, "saw Jordan", [(1, 2, "LOC")]),
         post(nlp, ""),
@@ -67,8 +68,8 @@ def test_posts_tokens_and_entities_are_counted(nlp, look_at):
     assert found.empty_posts.examples == ["post 3", "post 4"]
 
 
-def test_edges_of_entities_are_looked_at(nlp, look_at):
-    found = look_at(
+def test_edges_of_entities_are_checked(nlp, audit_one):
+    found = audit_one(
         post(nlp, ["\n", "Jordan", "!"], [(0, 2, "PER")]),
         post(nlp, ["\n", "Jordan", "!"], [(1, 3, "PER")]),
         post(nlp, ["\n", "Jordan", "!"], [(1, 2, "PER")]),
@@ -78,23 +79,23 @@ def test_edges_of_entities_are_looked_at(nlp, look_at):
     assert (found.whitespace_edges.count, found.punctuation_edges.count) == (1, 1)
 
 
-def test_posts_without_annotation_are_not_taken_for_posts_without_entities(nlp, look_at):
+def test_posts_without_annotation_differ_from_posts_without_entities(nlp, audit_one):
     unannotated = make_doc(nlp, "saw Jordan today")
     partly = make_doc(nlp, "saw Amazon today")
     partly.set_ents(spans(partly, [(1, 2, "ORG")]), default="missing")
-    found = look_at(unannotated, partly, post(nlp, "nothing here"))
+    found = audit_one(unannotated, partly, post(nlp, "nothing here"))
     assert found.unannotated_posts.examples == ["post 1: saw Jordan today"]
     assert found.partly_annotated_posts.examples == ["post 2: saw Amazon today"]
 
 
-def test_entities_that_the_tokenizer_cuts_through_are_found(nlp, look_at):
+def test_entities_that_end_inside_a_token_are_found(nlp, audit_one):
     text = Doc(nlp.vocab, words=["New", "York", "er"], spaces=[True, False, False])
     text.set_ents(spans(text, [(0, 2, "LOC")]))
-    assert look_at(text).misaligned_entities.examples == ["post 1: 'New York' (LOC)"]
+    assert audit_one(text).misaligned_entities.examples == ["post 1: 'New York' (LOC)"]
 
 
 def test_a_post_of_words_keeps_its_tokens(tmp_path):
-    """As in training, whatever the tokenizer would make of them."""
+    """As in training: the tokenizer does not read them."""
     nlp = spacy.blank("en")
     nlp.tokenizer = lambda text: Doc(nlp.vocab, words=[text])
     words = Doc(nlp.vocab, words=["saw", "Jordan"])
@@ -106,7 +107,7 @@ def test_a_post_of_words_keeps_its_tokens(tmp_path):
     assert found.misaligned_entities.examples == ["post 2: 'Jordan' (PER)"]
 
 
-def test_pictures_are_found_missing_broken_or_refused(nlp, look_at, tmp_path):
+def test_pictures_are_found_missing_broken_or_refused(nlp, audit_one, tmp_path):
     root = tmp_path / "pictures"
     root.mkdir()
     whole = picture("PER")
@@ -118,7 +119,7 @@ def test_pictures_are_found_missing_broken_or_refused(nlp, look_at, tmp_path):
     names = ["whole.png", "gone.png", "cut.png", "text.jpg", "empty.jpg", "../outside.png"]
     names += ["http://example.org/a.png", "whole.png/a.png"]
     docs = [post(nlp, name, image=name) for name in names]
-    found = look_at(*docs, post(nlp, "none"), post(nlp, "bytes", image=whole), image_root=root)
+    found = audit_one(*docs, post(nlp, "none"), post(nlp, "bytes", image=whole), image_root=root)
     assert (found.pictures, found.readable) == (9, 2)
     assert [one.picture for one in found.missing] == ["gone.png", "whole.png/a.png"]
     assert [one.picture for one in found.broken] == ["cut.png", "text.jpg", "empty.jpg"]
@@ -130,21 +131,21 @@ def test_pictures_are_found_missing_broken_or_refused(nlp, look_at, tmp_path):
     assert "truncated" in found.broken[0].reason
 
 
-def test_each_broken_picture_is_reported_by_its_own_name(nlp, look_at):
-    found = look_at(post(nlp, "one", image=b"x" * 10), post(nlp, "two", image=b"x" * 10))
+def test_each_broken_picture_is_reported_by_its_own_name(nlp, audit_one):
+    found = audit_one(post(nlp, "one", image=b"x" * 10), post(nlp, "two", image=b"x" * 10))
     assert [one.post for one in found.broken] == [1, 2]
-    found = look_at(post(nlp, "one", image="a.jpg"), post(nlp, "two", image="b.jpg"))
+    found = audit_one(post(nlp, "one", image="a.jpg"), post(nlp, "two", image="b.jpg"))
     assert ["a.jpg" in found.missing[0].reason, "b.jpg" in found.missing[1].reason] == [True] * 2
 
 
-def test_something_else_than_a_picture_is_refused(nlp, look_at):
+def test_a_value_that_is_not_a_picture_is_refused(nlp, audit_one):
     doc = post(nlp, "one")
     doc._.image = 3
-    assert "MSVSE-E008" in look_at(doc).refused[0].reason
+    assert "MSVSE-E008" in audit_one(doc).refused[0].reason
 
 
-def test_what_posts_bring_is_counted(nlp, look_at):
-    found = look_at(
+def test_views_that_posts_give_are_counted(nlp, audit_one):
+    found = audit_one(
         post(nlp, "one", tags=["dog"], caption="a dog"),
         post(nlp, "two", caption="a cat", texts={"ocr": "SALE", "knowledge": ""}),
         post(nlp, "three", tags=[], caption=""),
@@ -156,14 +157,14 @@ def test_what_posts_bring_is_counted(nlp, look_at):
     assert found.described == 4
 
 
-def test_region_vectors_that_are_no_table_are_found(nlp, look_at):
+def test_region_vectors_that_are_not_a_table_are_found(nlp, audit_one):
     bad = [np.ones(8), np.ones((0, 8)), [[1.0], [1.0, 2.0]]]
-    found = look_at(*(post(nlp, "one", features=vectors) for vectors in bad))
+    found = audit_one(*(post(nlp, "one", features=vectors) for vectors in bad))
     assert found.bad_regions.count == 3
     assert not found.region_widths
 
 
-def test_a_view_is_carried_if_it_is_given_or_can_be_extracted(nlp, look_at):
+def test_a_post_has_a_view_if_it_is_given_or_can_be_extracted(nlp, audit_one):
     docs = (
         post(nlp, "one", image=picture("PER")),
         post(nlp, "two", image="gone.jpg", tags=["dog"]),
@@ -171,25 +172,25 @@ def test_a_view_is_carried_if_it_is_given_or_can_be_extracted(nlp, look_at):
         post(nlp, "four", texts={"ocr": "SALE"}),
     )
     views = ("regions", "tags", "caption", "ocr")
-    found = look_at(*docs, views=views)
+    found = audit_one(*docs, views=views)
     assert found.views == {"regions": 2, "tags": 3, "caption": 1, "ocr": 1}
     assert found.view_share("tags") == 0.75
-    found = look_at(*docs, views=views, extracted=())
+    found = audit_one(*docs, views=views, extracted=())
     assert found.views == {"regions": 0, "tags": 1, "caption": 0, "ocr": 1}
 
 
-def test_what_an_extractor_wrote_is_not_taken_for_given(nlp, look_at):
+def test_a_view_that_an_extractor_wrote_is_not_given(nlp, audit_one):
     doc = post(nlp, "one", tags=["dog"])
     doc._.image_extracted = ["image_tags"]
-    found = look_at(doc)
+    found = audit_one(doc)
     assert (found.tags, found.described, found.views["tags"]) == (0, 0, 0)
 
 
-def test_repetition_is_found_by_content(nlp, look_at, tmp_path):
+def test_repetition_is_found_by_content(nlp, audit_one, tmp_path):
     for name in ("a.png", "renamed.png"):
         (tmp_path / name).write_bytes(picture("PER"))
     (tmp_path / "b.png").write_bytes(picture("LOC"))
-    found = look_at(
+    found = audit_one(
         post(nlp, "Saw Jordan", image="a.png"),
         post(nlp, "saw  JORDAN", image="b.png"),
         post(nlp, "at home", image="renamed.png"),
@@ -206,9 +207,9 @@ def test_repetition_is_found_by_content(nlp, look_at, tmp_path):
     assert found.repeated_posts.examples == ["post 4: saw jordan"]
 
 
-def test_leakage_is_found_between_every_two_splits(nlp, look):
+def test_leakage_is_found_between_every_two_splits(nlp, audit_splits):
     first, second, third = (picture(label) for label in ("PER", "LOC", "ORG"))
-    found = look(
+    found = audit_splits(
         [post(nlp, "saw Jordan", image=first), post(nlp, "only here", image=second)],
         [post(nlp, "Saw jordan ", image=first), post(nlp, "at home", image=second)],
         [post(nlp, "saw jordan", image=third), post(nlp, "AT HOME", image=second)],
@@ -236,21 +237,21 @@ def test_leakage_is_found_between_every_two_splits(nlp, look):
         ["RT", "@", "ada", ":", "see", "http://t.", "co/x1", "#", "sea"],
     ],
 )
-def test_a_post_that_another_corpus_cuts_differently_leaks(look, words):
+def test_a_post_that_another_corpus_tokenizes_differently_leaks(audit_splits, words):
     nlp = spacy.blank("en")
     known = Doc(nlp.vocab, words=["RT", "@ada", ":", "see", "http://t.co/x1", "#sea"])
-    found = look([known], [Doc(nlp.vocab, words=words)])
+    found = audit_splits([known], [Doc(nlp.vocab, words=words)])
     assert found.leaks[0].posts.count == 1
 
 
-def test_a_post_of_a_link_alone_is_neither_empty_nor_like_another(nlp, look_at):
-    found = look_at(post(nlp, "http://t.co/x1"), post(nlp, "http://t.co/x2"))
+def test_posts_of_one_link_each_are_not_empty_and_not_equal(nlp, audit_one):
+    found = audit_one(post(nlp, "http://t.co/x1"), post(nlp, "http://t.co/x2"))
     assert found.empty_posts.count == found.repeated_texts.count == 0
 
 
-def test_a_picture_that_cannot_be_read_leaks_by_its_name(nlp, look, tmp_path):
+def test_a_picture_that_cannot_be_read_leaks_by_its_name(nlp, audit_splits, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    found = look(
+    found = audit_splits(
         [post(nlp, str(i), image=f"{name}.jpg") for i, name in enumerate(("broken", "gone", "a"))],
         [post(nlp, f"x{i}", image=f"{name}.jpg") for i, name in enumerate(("b", "gone", "broken"))],
         image_root=tmp_path,
@@ -260,13 +261,13 @@ def test_a_picture_that_cannot_be_read_leaks_by_its_name(nlp, look, tmp_path):
     assert leaks["text"].count == 0
 
 
-def test_no_more_than_the_first_few_examples_are_kept(nlp, look_at):
-    found = look_at(*(post(nlp, "") for _ in range(MAX_EXAMPLES + 3)))
+def test_no_more_than_the_first_few_examples_are_kept(nlp, audit_one):
+    found = audit_one(*(post(nlp, "") for _ in range(MAX_EXAMPLES + 3)))
     assert found.empty_posts.count == MAX_EXAMPLES + 3
     assert len(found.empty_posts.examples) == MAX_EXAMPLES
 
 
-def test_a_picture_is_decoded_once_and_none_is_kept(nlp, look, monkeypatch):
+def test_a_picture_is_decoded_once_and_none_is_kept(nlp, audit_splits, monkeypatch):
     """Of many pictures, one is in memory at a time."""
     decoded = []
 
@@ -278,7 +279,7 @@ def test_a_picture_is_decoded_once_and_none_is_kept(nlp, look, monkeypatch):
 
     monkeypatch.setattr("spacy_msvse.corpus.audit.decode_picture", decode)
     same, other = picture("PER"), picture("LOC")
-    look(
+    audit_splits(
         [post(nlp, "one", image=same), post(nlp, "two", image=same)], [post(nlp, "3", image=other)]
     )
     assert len(decoded) == 2
@@ -292,8 +293,8 @@ def test_a_folder_of_files_is_one_split(nlp, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*W090")
 @pytest.mark.parametrize("name", ["gone.spacy", "posts.jsonl", "damaged.spacy"])
-def test_what_cannot_be_read_is_refused_by_name(nlp, tmp_path, name):
+def test_a_file_that_cannot_be_read_is_a_coded_error_with_its_name(nlp, tmp_path, name):
     (tmp_path / "posts.jsonl").write_text("{}")
     (tmp_path / "damaged.spacy").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=rf"MSVSE-E042.*{name}"):
+    with pytest.raises(MsvseError, match=rf"MSVSE-E042.*{name}"):
         audit({"train": tmp_path / name}, nlp)

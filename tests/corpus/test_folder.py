@@ -16,14 +16,14 @@ def test_a_text_and_the_picture_of_its_name_are_a_post(tmp_path):
     ]
 
 
-def test_what_is_no_post_says_why(tmp_path):
+def test_a_file_that_is_not_a_post_has_the_reason(tmp_path):
     (tmp_path / "alone.png").touch()
     (tmp_path / "latin.txt").write_bytes("Zoë".encode("latin-1"))
     for name in ("twice.txt", "twice.png", "twice.jpg"):
         (tmp_path / name).touch()
     (tmp_path / "na\udcefve.txt").touch()
     problems = {row.values["meta"]["name"]: row.problem for row in read_folder(tmp_path)}
-    assert problems["alone"] == "there is no text beside the picture 'alone.png'"
+    assert problems["alone"] == "the picture 'alone.png' has no text"
     assert "cannot be read" in problems["latin"]
     assert problems["twice"] == "several pictures have its name: twice.jpg, twice.png"
     assert problems["na\ufffdve"] == "the name is not in UTF-8"

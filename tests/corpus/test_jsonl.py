@@ -1,9 +1,11 @@
+"""Posts as lines of JSON."""
+
 import base64
 import json
 
 import pytest
 
-from spacy_msvse.corpus.jsonl import read_jsonl
+from spacy_msvse.corpus.jsonl import dump_row, read_jsonl, with_spans
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_words_stay_whole_and_spans_count_them_joined_by_blanks(read, row):
         ("a a:aBob", ["a", "a:a", "Bob"], ["a", "a:a", "Bob"]),
     ],
 )
-def test_words_beside_a_text_cut_it_and_spans_count_its_characters(read, text, words, tokens):
+def test_words_with_a_text_are_its_tokens_and_spans_count_its_characters(read, text, words, tokens):
     start = text.index("Bob")
     span = {"start": start, "end": start + 3, "label": "PER"}
     (doc,), bad_rows = read({"text": text, "words": words, "spans": [span]})
@@ -85,7 +87,7 @@ def test_a_row_without_spans_is_not_annotated(read):
     assert empty.has_annotation("ENT_IOB")
 
 
-def test_empty_descriptions_are_taken_for_none(read):
+def test_empty_descriptions_count_as_none(read):
     (doc,), _ = read({"text": "Ada", "image": "", "caption": "", "tags": [], "meta": None})
     assert not doc.user_data
 
@@ -96,7 +98,7 @@ def test_a_picture_in_the_row_becomes_bytes(read):
     assert doc._.image == b"png"
 
 
-def test_blank_lines_are_passed_over(read):
+def test_blank_lines_are_skipped(read):
     docs, bad_rows = read({"text": "Ada"}, "", {"text": "Bob"}, "")
     assert len(docs) == 2
     assert not bad_rows
@@ -125,16 +127,36 @@ def test_blank_lines_are_passed_over(read):
         ({"text": "Ada", "meta": {"id": 10**30}}, "not JSON"),
     ],
 )
-def test_a_malformed_row_is_reported_and_the_others_kept(read, row, reason):
+def test_a_malformed_row_is_reported_and_the_others_are_kept(read, row, reason):
     docs, ((line, found),) = read({"text": "Ada"}, row, {"text": "Bob"})
     assert [doc.text for doc in docs] == ["Ada", "Bob"]
     assert line == 2
     assert reason in found
 
 
-def test_a_line_in_another_encoding_is_reported_and_the_others_kept(tmp_path):
+def test_a_line_in_another_encoding_is_reported_and_the_others_are_kept(tmp_path):
     path = tmp_path / "posts.jsonl"
     path.write_bytes('{"text": "Zoë"}\n'.encode("latin-1") + '\n{"text": "Zoë"}'.encode())
     bad_rows = []
     assert [post.text for post in read_jsonl(path, bad_rows)] == ["Zoë"]
     assert [row.line for row in bad_rows] == [1]
+
+
+def test_a_written_row_reads_as_the_same_post_with_new_spans(nlp, tmp_path):
+    row = {
+        "text": "saw Zoë",
+        "image": "a.png",
+        "spans": [],
+        "error": "old",
+        "id": 0.1234567890123456,
+    }
+    doc = nlp.make_doc(row["text"])
+    doc.set_ents([doc.char_span(4, 7, "PER")])
+    written = with_spans(row, doc)
+    assert written["spans"] == [{"start": 4, "end": 7, "label": "PER"}]
+    assert "error" not in written
+    assert written["id"] == row["id"]
+    path = tmp_path / "posts.jsonl"
+    path.write_text(dump_row(written), encoding="utf-8")
+    (post,) = read_jsonl(path, [])
+    assert (post.text, post.image, post.entities) == ("saw Zoë", "a.png", [(4, 7, "PER")])

@@ -1,4 +1,4 @@
-"""What ends training fails, what weakens it is warned about, and nothing else is."""
+"""An error of training fails, a weakness gives a warning, and nothing else does."""
 
 from collections import Counter
 from functools import partial
@@ -9,7 +9,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_msvse import make_doc
-from spacy_msvse.corpus.audit import Audit, Finding, Leak, PictureProblem, SplitAudit, audit
+from spacy_msvse.corpus.audit import Audit, Leak, Occurrences, PictureProblem, SplitAudit, audit
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.corpus.verdicts import FAIL, GOOD, RARE_LABEL, WARN, judge
 from spacy_msvse.vision.picture import PictureError
@@ -49,8 +49,8 @@ def only(level, **settings) -> str:
     return found[0][1]
 
 
-def test_a_corpus_without_fault_passes():
-    leaks = [Leak("text", "train", "dev", Finding())]
+def test_a_good_corpus_passes():
+    leaks = [Leak("text", "train", "dev", Occurrences())]
     assert not verdicts(dev=split(), leaks=leaks, level=WARN)
     assert not verdicts(dev=split(), leaks=leaks, level=FAIL)
     topics = {topic for topic, _ in verdicts(dev=split(), leaks=leaks, level=GOOD)}
@@ -68,12 +68,12 @@ def test_nothing_to_score_is_warned_about():
 
 
 def test_unreadable_pictures_fail_only_if_nothing_visual_is_left():
-    """As in training: tags, captions, texts or region vectors of any post will do."""
+    """As in training: tags, captions, texts or region vectors of any post suffice."""
     blind = {"readable": 0, "missing": [PROBLEM] * 200, "views": Counter(caption=2)}
     assert verdicts(train=split(**blind, described=0), level=FAIL) == [
         (
             "Pictures",
-            "train: none of 200 pictures can be read, and no post brings tags or a caption: "
+            "train: none of 200 pictures can be read, and no post gives tags or a caption: "
             "nothing visual can be learned",
         )
     ]
@@ -89,7 +89,7 @@ def test_some_unreadable_pictures_are_warned_about_by_name(status):
 
 
 def test_pictures_outside_the_folder_fail_if_there_is_a_folder(tmp_path):
-    """For then the reader refuses to go on."""
+    """The reader raises an error then."""
     train = split(readable=199, refused=[PROBLEM])
     assert "must not be read" in only(FAIL, train=train, image_root="pictures")
     assert "must not be read" in only(WARN, train=train)
@@ -100,9 +100,9 @@ def test_pictures_outside_the_folder_fail_if_there_is_a_folder(tmp_path):
 
 
 def test_failures_are_those_of_training(tmp_path):
-    """What is called a failure is what `initialize` raises."""
+    """`initialize` raises an error for each failure."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("msvse_ner")  # never gets as far as its weights
+    nlp.add_pipe("msvse_ner")  # the error comes before the weights are loaded
     unlabelled = make_doc(nlp, "nothing here")
     unreadable = make_doc(nlp, "saw Jordan", image="gone.jpg")
     unreadable.set_ents([Span(unreadable, 1, 2, label="PER")])
@@ -115,7 +115,7 @@ def test_failures_are_those_of_training(tmp_path):
 
 def test_a_corpus_of_text_alone_is_warned_about_once():
     train = split(pictures=0, readable=0, views=Counter())
-    assert "the text is read alone" in only(WARN, train=train)
+    assert "only the text is read" in only(WARN, train=train)
 
 
 def test_a_view_that_will_be_masked_is_warned_about():
@@ -146,21 +146,21 @@ def test_labels_that_are_rare_or_unseen_are_warned_about():
         "repeated_posts",
     ],
 )
-def test_every_finding_is_warned_about_with_examples(name):
-    train = split(**{name: Finding(3, ["post 1", "post 2"])})
+def test_each_kind_of_occurrence_gives_a_warning_with_examples(name):
+    train = split(**{name: Occurrences(3, ["post 1", "post 2"])})
     assert only(WARN, train=train).endswith(": 3")
     found = judge(Audit({"train": train}, [], None, VIEWS))
     assert [one.examples for one in found if one.level == WARN] == [["post 1", "post 2"]]
 
 
 def test_leaks_are_warned_about():
-    leak = Leak("picture", "train", "dev", Finding(2, ["post 1: a.jpg"]))
+    leak = Leak("picture", "train", "dev", Occurrences(2, ["post 1: a.jpg"]))
     message = only(WARN, dev=split(), leaks=[leak])
     assert message == "dev: posts with the picture of a post of train: 2"
 
 
-def test_region_vectors_that_training_would_stumble_over_fail():
-    assert "no array" in only(FAIL, train=split(bad_regions=Finding(1, ["post 1"])))
+def test_region_vectors_that_stop_training_fail():
+    assert "not an array" in only(FAIL, train=split(bad_regions=Occurrences(1, ["post 1"])))
     assert "width" in only(FAIL, train=split(region_widths=Counter({8: 3, 16: 1})))
     train = split(region_widths=Counter({8: 3}))
     assert not verdicts(train=train, dev=split(region_widths=Counter({8: 1})), level=FAIL)
