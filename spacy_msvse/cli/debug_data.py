@@ -17,7 +17,7 @@ from wasabi import msg
 from ..corpus.audit import Audit, SplitAudit, audit
 from ..corpus.verdicts import FAIL, GOOD, WARN, Verdict, judge
 from . import app
-from .options import AsJson, ImageRoot
+from .options import AsJson, ImageRoot, Language
 
 SPLITS = ("train", "dev", "test")
 
@@ -35,10 +35,7 @@ def debug_data_cli(
         Path | None, typer.Argument(help="The same for test posts", exists=True)
     ] = None,
     image_root: ImageRoot = None,
-    language: Annotated[
-        str,
-        typer.Option("--lang", "-l", help="Language whose tokenizer training will use"),
-    ] = "en",
+    language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
     """Check a corpus before training: entities, pictures, views, duplicates, leakage.

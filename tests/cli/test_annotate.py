@@ -1,6 +1,7 @@
-"""`python -m spacy msvse annotate`: posts in, the same posts with entities out."""
+"""`python -m spacy msvse annotate`: the same posts, with entities."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from spacy.cli._util import app
 from spacy.language import Language
 from typer.testing import CliRunner
 
-import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
-from spacy_msvse.cli.annotate import BATCH_SIZE, annotate
+import spacy_msvse.cli  # noqa: F401  (adds the commands to spaCy's)
+from spacy_msvse.corpus.annotate import BATCH_SIZE, annotate
+from spacy_msvse.corpus.resume import partial_path
 from spacy_msvse.corpus.rows import Row
 
 from ..tiny import picture
@@ -62,7 +64,7 @@ def read(content: bytes) -> list[dict]:
 
 
 def roughly(rows):
-    """Rows to compare with: a score hangs a little on what is computed together."""
+    """Rows to compare with: a score depends a little on the other posts of its batch."""
     rows = deepcopy(rows)
     for span in (span for row in rows for span in row.get("spans", ())):
         if "score" in span:
@@ -81,7 +83,7 @@ def annotated(trained, posts, tmp_path_factory):
     return read(output.read_bytes()), output, result
 
 
-def test_rows_keep_their_order_and_all_that_they_held(annotated):
+def test_rows_keep_their_order_and_their_other_keys(annotated):
     rows, *_ = annotated
     assert len(rows) == len(LINES)
     for row, before in zip(rows, ROWS, strict=False):
@@ -104,20 +106,20 @@ def test_spans_count_the_characters_of_the_rows_own_text(trained):
     assert entities(found.values)[0][0] == "jordan"
 
 
-def test_a_post_whose_picture_cannot_be_read_keeps_its_entities_and_says_so(annotated):
+def test_a_post_whose_picture_cannot_be_read_has_its_entities_and_the_reason(annotated):
     rows, _, result = annotated
     assert entities(rows[1])[0][0] == "jordan"
     assert "MSVSE-E020" in rows[1]["error"]
     assert "broken.png" in result.stderr
 
 
-def test_pictures_are_read_from_the_folder_of_the_posts_alone(annotated):
+def test_pictures_are_read_only_from_the_folder_of_the_posts(annotated):
     rows, *_ = annotated
     assert "MSVSE-E021" in rows[4]["error"]
     assert entities(rows[4])[0][0] == "amazon"
 
 
-def test_rows_that_cannot_be_used_are_carried_through_and_named(annotated):
+def test_rows_that_cannot_be_used_are_kept_and_have_the_reason(annotated):
     rows, _, result = annotated
     assert rows[2] == {**ROWS[2], "error": "'text': Input should be a valid string"}
     assert rows[5] == {**ROWS[5], "error": "the post has no tokens"}
@@ -128,69 +130,104 @@ def test_rows_that_cannot_be_used_are_carried_through_and_named(annotated):
     assert "8 rows annotated, 6 of them with an error" in result.stderr
 
 
-def test_a_stopped_run_goes_on_where_it_was(trained, posts, annotated, tmp_path):
+def test_an_interrupted_run_continues_where_it_was(trained, posts, annotated, tmp_path):
     rows, whole, _ = annotated
     output = tmp_path / "out.jsonl"
-    output.write_bytes(whole.read_bytes()[:-150])
-    done = output.read_bytes().count(b"\n")
+    partial_path(output).write_bytes(whole.read_bytes()[:-150])
+    done = partial_path(output).read_bytes().count(b"\n")
     assert 0 < done < len(LINES)
     result = run(trained, posts, output)
     assert read(output.read_bytes()) == roughly(rows)
     assert f"{done} were done already" in result.stderr
 
 
-def test_an_output_of_another_input_is_refused_unless_it_is_to_be_overwritten(
+def test_an_unfinished_output_of_another_input_is_replaced_by_force_only(
     trained, posts, annotated, tmp_path
 ):
     rows, *_ = annotated
     output = tmp_path / "out.jsonl"
-    output.write_text("my notes\n", encoding="utf-8")
+    partial_path(output).write_text("my notes\n", encoding="utf-8")
     assert "MSVSE-E090" in run(trained, posts, output, status=1).output
-    assert output.read_text(encoding="utf-8") == "my notes\n"
-    run(trained, posts, output, "--overwrite")
+    assert partial_path(output).read_text(encoding="utf-8") == "my notes\n"
+    run(trained, posts, output, "--force")
     assert read(output.read_bytes()) == roughly(rows)
 
 
-def test_the_input_is_no_output_and_must_be_there(trained, posts):
+def test_a_finished_output_is_replaced_by_force_only(trained, posts, annotated, tmp_path):
+    rows, *_ = annotated
+    output = tmp_path / "out.jsonl"
+    output.write_text("my notes\n", encoding="utf-8")
+    assert "MSVSE-E041" in run(trained, posts, output, status=1).output
+    assert output.read_text(encoding="utf-8") == "my notes\n"
+    run(trained, posts, output, "--force")
+    assert read(output.read_bytes()) == roughly(rows)
+
+
+def test_functions_of_ones_own_are_imported_from_a_file(trained, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from spacy.language import Language\n\n\n"
+        "@Language.component('tests_first_word')\n"
+        "def first_word(doc):\n"
+        "    doc.set_ents([doc.char_span(0, len(doc[0]), 'FIRST')])\n"
+        "    return doc\n"
+    )
+    nlp = spacy.blank("en")
+    nlp.to_disk(tmp_path / "pipeline")
+    config = nlp.config.copy()
+    config["nlp"]["pipeline"] = ["first"]
+    config["components"]["first"] = {"factory": "tests_first_word"}
+    config.to_disk(tmp_path / "pipeline" / "config.cfg")
+    srsly.write_jsonl(tmp_path / "posts.jsonl", [{"text": "saw jordan"}])
+    arguments = (tmp_path / "pipeline", tmp_path / "posts.jsonl", tmp_path / "out.jsonl")
+    run(*arguments, "--code", tmp_path / "mine.py")
+    (row,) = srsly.read_jsonl(tmp_path / "out.jsonl")
+    assert entities(row) == [("saw", "FIRST")]
+
+
+def test_the_input_is_not_the_output_and_must_exist(trained, posts):
     assert "MSVSE-E033" in run(trained, posts.parent / "none", posts, status=1).output
     before = posts.read_bytes()
-    assert "MSVSE-E091" in run(trained, posts, posts, "--overwrite", status=1).output
+    assert "MSVSE-E091" in run(trained, posts, posts, "--force", status=1).output
     assert posts.read_bytes() == before
 
 
-def test_posts_come_and_go_through_pipes(trained, posts, annotated):
+def test_posts_are_read_and_written_through_pipes(trained, posts, annotated):
     rows, *_ = annotated
     options = ("--image-root", posts.parent)
     result = run(trained, "-", "-", *options, input=posts.read_bytes())
     assert read(result.stdout_bytes) == roughly(rows)
 
 
-def test_several_processes_write_the_same(trained, posts, annotated, tmp_path):
+def test_several_processes_write_the_same_rows(trained, posts, annotated, tmp_path):
     rows, *_ = annotated
     run(trained, posts, tmp_path / "out.jsonl", "--n-process", 2)
     assert read((tmp_path / "out.jsonl").read_bytes()) == roughly(rows)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_run_that_is_killed_leaves_no_worker_behind_and_goes_on(trained, tmp_path):
+def test_a_killed_run_leaves_no_worker_process_and_continues(trained, tmp_path):
     rows = [{"text": f"saw jordan{number} today", "id": number} for number in range(400)]
     srsly.write_jsonl(tmp_path / "posts.jsonl", rows)
     output = tmp_path / "out.jsonl"
+    partial = partial_path(output)
     arguments = [trained, tmp_path / "posts.jsonl", output, "--n-process", 2]
-    # The tiny extractor is registered by nothing but the tests.
+    # Only the tests register the tiny extractor.
     script = "import tests.tiny; from spacy.cli import setup_cli; setup_cli()"
     command = [sys.executable, "-c", script, "msvse", "annotate", *map(str, arguments)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL) as killed:
         try:
-            wait_until(lambda: output.exists() and output.read_bytes().count(b"\n") > 0)
+            wait_until(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 0)
             workers = children(killed.pid)
         finally:
             killed.kill()
     assert len(workers) == 2
     wait_until(lambda: not any(map(is_running, workers)), seconds=10)
-    assert 0 < output.read_bytes().count(b"\n") < len(rows)
-    run(*arguments)
+    assert not output.exists()
+    done = partial.read_bytes().count(b"\n")
+    assert 0 < done < len(rows)
+    assert f"{done} were done already" in run(*arguments).stderr
+    assert not partial.exists()
     assert [row["id"] for row in read(output.read_bytes())] == list(range(len(rows)))
     assert all("spans" in row for row in read(output.read_bytes()))
 
@@ -203,7 +240,7 @@ def wait_until(condition, seconds: float = 120) -> None:
 
 
 def stat(process: int) -> list[str]:
-    """State and parent of a process, and what follows them; nothing if there is none."""
+    """State, parent and further fields of a process; nothing if there is none."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -216,16 +253,16 @@ def children(parent: int) -> list[int]:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is such a process, and it is not waiting to be cleared away."""
+    """Whether the process exists and is not a zombie."""
     return stat(process)[:1] not in ([], ["Z"])
 
 
-def test_entities_under_a_confidence_are_left_out(trained, posts, tmp_path):
+def test_entities_with_a_low_confidence_are_left_out(trained, posts, tmp_path):
     run(trained, posts, tmp_path / "out.jsonl", "--min-confidence", 1)
     assert not any(row.get("spans") for row in srsly.read_jsonl(tmp_path / "out.jsonl"))
 
 
-def test_a_folder_of_texts_with_pictures_beside_them(trained, tmp_path):
+def test_a_folder_of_texts_and_pictures_can_be_annotated(trained, tmp_path):
     folder = tmp_path / "posts"
     folder.mkdir()
     (folder / "b.txt").write_text("saw jordan today\n")
@@ -238,18 +275,18 @@ def test_a_folder_of_texts_with_pictures_beside_them(trained, tmp_path):
         {"name": "b"},
         [("jordan", "LOC")],
     )
-    assert "there is no text" in second["error"]
+    assert "has no text" in second["error"]
     assert "spans" not in second
 
 
-def test_nothing_of_a_run_is_saved_into_the_pipeline(trained, posts, tmp_path):
+def test_a_run_does_not_change_the_saved_pipeline(trained, posts, tmp_path):
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     run(trained, posts, tmp_path / "out.jsonl")
     assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
-@Language.component("tests_stumbles")
-def stumbles(doc):
+@Language.component("tests_fails_on_stones")
+def fails_on_stones(doc):
     if "stone" in doc.text:
         raise RuntimeError("a stone")
     doc.set_ents([doc[:1]]) if len(doc) > 1 else None
@@ -257,9 +294,9 @@ def stumbles(doc):
 
 
 @pytest.mark.parametrize("n_process", [1, 2])
-def test_a_post_that_a_component_fails_on_costs_no_other_its_entities(n_process):
+def test_a_failure_on_one_post_does_not_affect_the_others(n_process):
     nlp = spacy.blank("en")
-    nlp.add_pipe("tests_stumbles")
+    nlp.add_pipe("tests_fails_on_stones")
     texts = ["a stone" if i % 70 == 5 else f"post {i}" for i in range(3 * BATCH_SIZE)]
     rows = [Row("posts.jsonl", i, {"text": text}) for i, text in enumerate(texts)]
     found = list(annotate(nlp, rows, n_process=n_process))
@@ -267,33 +304,33 @@ def test_a_post_that_a_component_fails_on_costs_no_other_its_entities(n_process)
     for row in found:
         assert ("stone" in row.values["text"]) == (row.problem is not None)
         assert ("stone" in row.values["text"]) == ("spans" not in row.values)
-    assert "'tests_stumbles' failed: a stone" in found[5].values["error"]
+    assert "'tests_fails_on_stones' failed: a stone" in found[5].values["error"]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_freed_tensors_go_back_to_the_system():
-    # Small arrays that stay keep the heap from shrinking around large ones that go.
+def test_the_variable_of_the_help_returns_freed_memory_to_the_system():
+    # Small arrays that stay would keep the heap from shrinking when large ones are freed.
     script = """
 import numpy as np
-from spacy_msvse.cli.annotate import give_memory_back
 from spacy_msvse.evaluation.machine import memory_mb
 
-give_memory_back()
-np.ones(1_000_000)  # freed at once: glibc would keep room for its like
+np.ones(1_000_000)  # without the variable, glibc would raise its threshold at this free
 before = memory_mb("VmRSS")
 arrays = [(np.ones(1_000_000), np.ones(2_000)) for _ in range(20)]
 stay = [small for _, small in arrays]
 del arrays
 print(memory_mb("VmRSS") - before)
 """
-    grown = subprocess.check_output([sys.executable, "-c", script], text=True)
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "4194304"}
+    command = [sys.executable, "-c", script]
+    grown = subprocess.check_output(command, text=True, env=environment)
     assert float(grown) < 20
 
 
 @pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
 def test_memory_stays_flat(trained, monkeypatch):
-    """However many rows there are, few are held, and their words are forgotten."""
-    monkeypatch.setattr("spacy_msvse.cli.annotate.ZONE_SIZE", 2 * BATCH_SIZE)
+    """Few rows are held, and the vocabulary drops their words."""
+    monkeypatch.setattr("spacy_msvse.corpus.annotate.ZONE_SIZE", 2 * BATCH_SIZE)
     nlp = spacy.load(trained)
     asked = 0
 

@@ -1,4 +1,4 @@
-"""`debug-data`: each fault is planted in a small corpus, and found."""
+"""`debug-data` finds each fault of a small corpus."""
 
 import json
 
@@ -7,6 +7,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_msvse import make_doc
+from spacy_msvse.component.model import network_config
 
 from ..tiny import picture
 from .test_commands import run
@@ -49,7 +50,7 @@ def pictures(tmp_path):
 
 
 def debug(*arguments, status: int = 0) -> dict:
-    return json.loads(run("debug-data", *arguments, "--format", "json", status=status).stdout)
+    return json.loads(run("debug-data", *arguments, "--json", status=status).stdout)
 
 
 def messages(report: dict, level: str) -> str:
@@ -87,13 +88,13 @@ def test_missing_broken_and_forbidden_pictures_are_named(nlp, write, pictures):
     assert "MSVSE-E021" in found["refused"][0]["reason"]
 
 
-def test_entities_at_fault_are_found(nlp, write):
+def test_entities_with_a_fault_are_found(nlp, write):
     docs = [
         post(nlp, "saw jordan !", (4, 12, "PER")),
         post(nlp, "saw jordan today", annotated=False),
         Doc(nlp.vocab),
     ]
-    # Gold tokens that split what the tokenizer of training leaves whole.
+    # Gold tokens that split a token of the training tokenizer.
     split = Doc(nlp.vocab, words=["new", "york", "again"], spaces=[False, True, False])
     split.set_ents([Span(split, 1, 2, "LOC")], default="outside")
     found = debug(write("train", [*docs, split]))["splits"]["train"]
@@ -132,7 +133,7 @@ def test_leakage_between_splits_is_found(nlp, write, pictures):
     assert "post 1: SAW jordan today" in report["leaks"][0]["posts"]["examples"]
 
 
-def test_a_view_that_hardly_any_post_carries_will_be_masked(nlp, write):
+def test_a_view_that_few_posts_have_is_reported_as_masked(nlp, write):
     docs = [post(nlp, f"number {i}", (0, 6, "MISC")) for i in range(200)]
     docs[0]._.image_tags = ["beach"]
     docs[1]._.image_caption = ""
@@ -142,9 +143,7 @@ def test_a_view_that_hardly_any_post_carries_will_be_masked(nlp, write):
     found = report["splits"]["train"]
     assert found["views"]["tags"] == 1
     assert found["texts"] == {"ocr": 3}
-    assert "tags: carried by 1 of 200 training posts (0.50%), less than 1.00%" in (
-        messages(report, "warn")
-    )
+    assert "tags: in 1 of 200 training posts (0.50%), less than 1.00%" in (messages(report, "warn"))
 
 
 @pytest.mark.parametrize(
@@ -165,11 +164,11 @@ def test_a_view_that_hardly_any_post_carries_will_be_masked(nlp, write):
         ),
     ],
 )
-def test_what_training_would_end_with_fails(nlp, write, docs, message):
+def test_an_error_that_would_stop_training_fails(nlp, write, docs, message):
     assert message in messages(debug(write("train", docs(nlp)), status=1), "fail")
 
 
-def test_a_file_that_holds_no_posts_is_a_coded_error(tmp_path):
+def test_a_file_without_posts_is_a_coded_error(tmp_path):
     path = tmp_path / "train.spacy"
     path.write_bytes(b"not a DocBin")
     assert "MSVSE-E042" in run("debug-data", path, status=1).output
@@ -183,10 +182,7 @@ def test_the_report_can_be_read(nlp, write, pictures):
     assert "Summary" in output
 
 
-def test_what_the_component_reads_by_default_is_what_is_looked_for(nlp):
-    from spacy_msvse.cli.debug_data import default_views
-
-    views, extracted = default_views()
-    assert views == ["regions", "tags", "caption"]
-    assert extracted == views
-    assert spacy.blank("en").add_pipe("msvse_ner").vision is not None
+def test_the_views_of_the_default_config_are_checked(nlp, write):
+    report = debug(write("train", good_posts(nlp)))
+    model = spacy.blank("en").add_pipe("msvse_ner").model
+    assert report["views"] == list(network_config(model).views)

@@ -40,7 +40,7 @@ def test_a_run_can_be_interrupted_after_any_byte(tmp_path):
         done, rest = skip_written(output, rows(tmp_path))
         assert done == whole[:length].count(b"\n")
         assert [row.values for row in rest] == list(VALUES[done:])
-        assert list(write_rows(rows(tmp_path, WRITTEN[done:]), output))
+        list(write_rows(rows(tmp_path, WRITTEN[done:]), output))
         assert output.read_bytes() == whole
 
 
