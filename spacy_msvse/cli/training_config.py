@@ -47,8 +47,8 @@ def make_config(
     """
     if views is None:
         views = () if method == "text-crf" else DEFAULT_VIEWS
+    method = method or ("text-crf" if set(views) <= {"text"} else "msvse")
     read = [view for view in VIEWS[1:] if view in views]
-    method = method or ("msvse" if read else "text-crf")
     known_views = VIEWS if method == "msvse" else [view for view in VIEWS if view != "regions"]
     for name, values, choices in (
         ("method", [method], get_args(Method)),

@@ -183,6 +183,6 @@ def test_the_report_can_be_read(nlp, write, pictures):
 
 
 def test_the_views_of_the_default_config_are_checked(nlp, write):
-    report = debug(write("train", good_posts(nlp)))
+    report = debug(write("train", [post(nlp, "saw jordan", (4, 10, "PER"))]))
     model = spacy.blank("en").add_pipe("msvse_ner").model
     assert report["views"] == list(network_config(model).views)

