@@ -1,4 +1,4 @@
-"""Boxes that annotators drew: gold, kept beside the posts."""
+"""Boxes that annotators drew are gold data in the meta of posts."""
 
 import pytest
 from spacy.tokens import DocBin
@@ -40,14 +40,14 @@ def test_boxes_are_relative_to_the_picture(draw, picture):
     assert not bad_rows
 
 
-def test_a_picture_need_not_have_boxes(draw):
+def test_a_picture_can_have_no_boxes(draw):
     bad_rows = []
     assert read_boxes(draw().parent, "7.jpg", bad_rows) == []
     assert read_boxes(draw().parent, "8.jpg", bad_rows) == []
     assert not bad_rows
 
 
-def test_an_annotation_that_is_no_xml_is_reported(draw):
+def test_an_annotation_that_is_not_xml_is_reported(draw):
     path, bad_rows = draw("Ada & Bob"), []
     assert read_boxes(path.parent, "7.jpg", bad_rows) == []
     assert [(row.path, row.line) for row in bad_rows] == [(path, 3)]
@@ -56,7 +56,7 @@ def test_an_annotation_that_is_no_xml_is_reported(draw):
 @pytest.mark.parametrize(
     "fault", [{"top": 80}, {"top": -1}, {"top": ""}, {"top": "nan"}, {"size": 0}, {"size": 90}]
 )
-def test_a_box_that_is_none_is_reported(draw, fault):
+def test_an_invalid_box_is_reported(draw, fault):
     path, bad_rows = draw("Ada", **fault), []
     assert read_boxes(path.parent, "7.jpg", bad_rows) == []
     assert [row.path for row in bad_rows] == [path]
@@ -72,13 +72,13 @@ def converted(draw, tmp_path):
     return output
 
 
-def test_boxes_are_kept_beside_their_posts(converted, nlp):
+def test_boxes_are_in_the_meta_of_their_posts(converted, nlp):
     boxed, other = DocBin().from_disk(converted).get_docs(nlp.vocab)
     assert [tuple(box) for box in boxed.user_data["meta"]["boxes"]] == [ADA]
     assert other.user_data["meta"] == {"id": "8"}
 
 
-def test_no_view_tells_the_answer_that_boxes_hold(converted, nlp):
+def test_boxes_enter_no_view(converted, nlp):
     example = next(iter(Corpus(converted)(nlp)))
     given = get_picture_attributes(example.predicted)
     assert [name for name in PICTURE_ATTRIBUTES if name in given] == ["image"]

@@ -52,7 +52,7 @@ def test_a_stray_inside_label_opens_an_entity(read):
     assert post.stray_starts == 3
 
 
-def test_an_entity_does_not_run_on_into_the_next_post(read):
+def test_an_entity_does_not_continue_in_the_next_post(read):
     posts, docs, _ = read("Ada\tB-PER\n\nBob\tI-PER\n")
     assert [get_entities(doc) for doc in docs] == [[("Ada", "PER")], [("Bob", "PER")]]
     assert posts[1].stray_starts == 1
@@ -68,14 +68,14 @@ def test_invisible_tokens_are_kept(read, token):
     assert not bad_rows
 
 
-def test_windows_line_ends_are_taken_off(read):
+def test_windows_line_ends_are_removed(read):
     _, docs, bad_rows = read("IMGID:1\r\nAda\tB-PER\r\n\r\nIMGID:2\r\nBob\tO\r\n")
     assert [doc._.image for doc in docs] == ["1.jpg", "2.jpg"]
     assert get_entities(docs[0]) == [("Ada", "PER")]
     assert not bad_rows
 
 
-def test_a_byte_order_mark_is_taken_off(read):
+def test_a_byte_order_mark_is_removed(read):
     _, (doc,), _ = read(b"\xef\xbb\xbfIMGID:1\nAda\tB-PER\n")
     assert doc._.image == "1.jpg"
 
@@ -86,19 +86,19 @@ def test_the_token_is_the_first_column_and_the_label_the_last(read, row):
     assert get_entities(doc) == [("Ada", "PER")]
 
 
-def test_the_label_s_column_is_a_setting(read):
+def test_the_label_column_is_a_setting(read):
     rows = "Ada\tB-person\tB-author\nLovelace\tI-person\tI-author\nis\tO\tO\n"
     found = [get_entities(read(rows, label_column=column)[1][0]) for column in (None, 2, 3)]
     assert found == [[("Ada Lovelace", label)] for label in ("author", "person", "author")]
 
 
-def test_a_row_without_the_label_s_column_is_reported(read):
+def test_a_row_without_the_label_column_is_reported(read):
     _, (doc,), bad_rows = read("Ada\tO\nBob\tB-person\tB-author\n", label_column=3)
     assert get_entities(doc) == [("Bob", "author")]
     assert bad_rows == [(1, "a token and a label in column 3 are expected, not 'Ada\\tO'")]
 
 
-def test_without_picture_lines_blank_lines_part_the_posts(read):
+def test_without_picture_lines_blank_lines_separate_the_posts(read):
     _, docs, bad_rows = read("-DOCSTART- -X- O O\n\nAda B-PER\n\n\nBob B-PER\n")
     assert [doc.text.strip() for doc in docs] == ["Ada", "Bob"]
     assert [doc._.image for doc in docs] == [None, None]
@@ -120,7 +120,7 @@ def test_the_suffix_of_the_picture_is_a_setting(read, name):
 @pytest.mark.parametrize(
     "row", ["Ada", "\tO", "Ada\tPER", "Ada\tB-", "Ada\tS-PER", "Ada\t", "URL:3"]
 )
-def test_a_malformed_row_is_reported_and_the_rest_of_its_post_kept(read, row):
+def test_a_malformed_row_is_reported_and_the_rest_of_its_post_is_kept(read, row):
     _, (doc,), bad_rows = read(f"IMGID:1\n{row}\nBob\tB-PER\n")
     assert get_entities(doc) == [("Bob", "PER")]
     assert [line for line, _ in bad_rows] == [2]
@@ -146,7 +146,7 @@ def test_a_picture_line_without_a_name_is_reported(read):
 
 @pytest.fixture
 def weibo(tmp_path):
-    """A folder with pictures of posts that have several."""
+    """A folder of pictures for posts with several pictures."""
     folder = tmp_path / "weibo"
     folder.mkdir()
     for name in ("Lm7_b.png", "Lm7_a.jpg", "Lm77_a.jpg", "Lk2_c.jpg", "Lk2.txt"):
@@ -154,7 +154,7 @@ def weibo(tmp_path):
     return folder
 
 
-def test_a_post_of_several_pictures_has_the_first_and_names_all(read, weibo):
+def test_a_post_with_several_pictures_has_the_first_and_lists_all(read, weibo):
     text = "WID:Lm7\r\n龙\tB-LOC\r\n岩\tI-LOC\r\n\r\nWID:Lm77\r\n我\tO\r\n"
     _, docs, bad_rows = read(text, image_root=weibo)
     assert [doc._.image for doc in docs] == ["Lm7_a.jpg", "Lm77_a.jpg"]
@@ -172,14 +172,14 @@ def test_a_post_may_name_several_pictures(read, weibo, ids):
     assert doc.user_data["meta"]["pictures"] == ["Lm77_a.jpg", "Lm7_a.jpg", "Lm7_b.png"]
 
 
-def test_pictures_that_are_not_in_the_folder_are_missing_and_not_absent(read, weibo):
+def test_pictures_that_are_not_in_the_folder_are_still_named(read, weibo):
     for folder in (None, weibo):
         _, (doc,), bad_rows = read("WID:Lx1\nAda\tO\n", image_root=folder)
         assert doc._.image == "Lx1.jpg"
         assert not bad_rows
 
 
-def test_on_twitter_a_picture_s_name_may_begin_with_another_s(read, weibo):
+def test_on_twitter_one_picture_name_can_be_the_beginning_of_another(read, weibo):
     _, (doc,), _ = read("IMGID:Lm7\nAda\tO\n", image_root=weibo)
     assert doc._.image == "Lm7.jpg"
 

@@ -47,7 +47,7 @@ def read_docs(path, nlp):
     return list(DocBin().from_disk(path).get_docs(nlp.vocab))
 
 
-def test_words_beside_a_text_stay_whole_in_training(write, output, nlp):
+def test_words_with_a_text_stay_whole_in_training(write, output, nlp):
     span = {"start": 3, "end": 7, "label": "LOC"}
     row = {"text": "hi,#NYC", "words": ["hi", ",", "#NYC"], "spans": [span]}
     convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl")
@@ -87,7 +87,7 @@ def test_pictures_that_a_post_cannot_hold_are_counted(write, output, pictures):
     assert report.pictures_left_out == 2
 
 
-def test_a_row_s_meta_may_hold_anything(write, output, tmp_path, nlp):
+def test_the_meta_of_a_row_can_have_any_content(write, output, tmp_path, nlp):
     row = {"text": "Ada", "image": "/", "meta": {"pictures": 3, "boxes": "none"}}
     posts = write("posts.jsonl", srsly.json_dumps({**row, "image": "1.jpg"}))
     report = convert(posts, output, format="jsonl", boxes=tmp_path)
@@ -97,7 +97,7 @@ def test_a_row_s_meta_may_hold_anything(write, output, tmp_path, nlp):
         convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl", boxes=tmp_path)
 
 
-def test_a_row_s_own_descriptions_go_before_the_files(write, output, nlp):
+def test_descriptions_of_a_row_have_priority_over_files(write, output, nlp):
     posts = write("posts.jsonl", '{"text": "Ada", "image": "1.jpg", "caption": "mine"}')
     captions = write("captions.txt", "1.jpg :theirs")
     convert(posts, output, format="jsonl", captions=captions)
@@ -105,7 +105,7 @@ def test_a_row_s_own_descriptions_go_before_the_files(write, output, nlp):
     assert doc._.image_caption == "mine"
 
 
-def test_the_report_beside_the_corpus_tells_which_labeling_it_is(write, output):
+def test_the_report_identifies_the_annotation(write, output):
     posts = write("posts.txt", POSTS)
     convert(posts, output, format="conll", label_map={"OTHER": "MISC"})
     report = srsly.read_json(f"{output}.json")
@@ -115,7 +115,7 @@ def test_the_report_beside_the_corpus_tells_which_labeling_it_is(write, output):
     assert report["pictures_found"] is None
 
 
-def test_bad_rows_leave_the_output_as_it_was(write, output):
+def test_bad_rows_do_not_change_the_output(write, output):
     convert(write("posts.txt", POSTS), output, format="conll")
     before = output.read_bytes()
     with pytest.raises(BadRowsError, match=r"MSVSE-E034.*bad\.txt:2: ") as error:
@@ -168,7 +168,7 @@ def test_wrong_settings_are_refused(write, output, tmp_path):
 
 
 @pytest.mark.parametrize("entry", ["OTHER", "=MISC", "OTHER="])
-def test_a_label_map_entry_of_another_form_is_refused(entry):
+def test_a_malformed_label_map_entry_is_refused(entry):
     with pytest.raises(MsvseError, match="MSVSE-E032"):
         parse_label_map([entry])
 
@@ -241,7 +241,7 @@ def test_command_lists_bad_rows_on_standard_error_and_fails(write, output):
     assert not output.exists()
 
 
-def test_command_skips_bad_rows_when_told_to(write, output):
+def test_command_skips_bad_rows_on_request(write, output):
     result = run(write("bad.txt", BAD_POSTS), output, "--format", "conll", "--skip-bad-rows")
     assert result.exit_code == 0
     assert "bad.txt:2: " in result.stderr
@@ -255,6 +255,6 @@ def test_command_explains_a_wrong_setting(write, output, arguments):
     assert "✘" in result.stdout
 
 
-def test_command_joins_spacy_s_own():
+def test_command_is_added_to_spacys_own():
     commands = typer.main.get_command(app).commands
     assert "convert" in commands["msvse"].commands

@@ -26,7 +26,7 @@ def write(tmp_path):
         '\ufeff\n{"1.jpg": "a dog: big",\n"3.jpg": "a cat"}',
     ],
 )
-def test_captions_in_lines_or_json_and_empty_ones_are_absent(write, text):
+def test_captions_are_lines_or_json_and_empty_ones_are_left_out(write, text):
     bad_rows = []
     assert read_captions(write(text), bad_rows) == {"1.jpg": "a dog: big", "3.jpg": "a cat"}
     assert not bad_rows
@@ -63,12 +63,12 @@ def test_malformed_tags_are_reported(write, nlp, text):
     assert len(bad_rows) == 1
 
 
-def test_content_words_are_in_order_and_lower_case_and_each_once(nlp):
+def test_content_words_are_in_order_in_lower_case_and_without_repeats(nlp):
     sentence = "A man and a woman are  walking, the Man is walking!"
     assert find_content_words(nlp, sentence) == ["man", "woman", "walking"]
 
 
-def test_a_picture_is_found_by_path_before_name():
+def test_a_description_is_found_by_path_or_else_by_file_name():
     descriptions = {"1.jpg": "name", "a/1.jpg": "path"}
     assert find_description(descriptions, "a/1.jpg") == "path"
     assert find_description(descriptions, "b/1.jpg") == "name"

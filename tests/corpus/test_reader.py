@@ -28,7 +28,7 @@ def write(tmp_path, nlp):
 
 @pytest.fixture
 def doc(nlp):
-    """Two sentences of four and five tokens, and everything that a picture can bring."""
+    """Two sentences of four and five tokens, and every attribute of a picture."""
     doc = make_doc(
         nlp,
         SENTENCES,
@@ -89,7 +89,7 @@ def test_a_post_without_a_picture_gets_none(write, nlp, doc):
     assert example.predicted._.image is None
 
 
-def test_features_and_bytes_are_carried(write, nlp):
+def test_features_and_bytes_are_kept(write, nlp):
     features = numpy.ones((1, 4), dtype="float32")
     (example,) = create_corpus(write(make_doc(nlp, "Ada", b"picture", features=features)))(nlp)
     assert example.predicted._.image == b"picture"
@@ -103,7 +103,7 @@ def test_lists_come_back_as_lists(write, nlp, doc):
         assert side._.image_regions == [("dog", 0.5, 0.0, 0.0, 1.0, 1.0)]
 
 
-def test_what_an_extractor_saw_is_not_taken_for_given(write, nlp, doc):
+def test_extracted_values_are_not_kept_as_given(write, nlp, doc):
     doc._.image_extracted = ["image_tags"]
     (example,) = create_corpus(write(doc))(nlp)
     assert example.predicted._.image_tags is None
@@ -140,7 +140,7 @@ def test_nothing_is_reported_when_every_post_can_be_split(write, nlp, doc):
         list(create_corpus(write(doc), max_length=7)(nlp))
 
 
-def test_it_reads_what_spacy_s_own_reads(write, nlp, doc):
+def test_it_reads_the_same_examples_as_spacys_own_reader(write, nlp, doc):
     path = write(doc, make_doc(nlp, "Bob is here"), make_doc(nlp, ""))
     for settings in ({}, {"gold_preproc": True}, {"limit": 1}):
         ours = [example.to_dict() for example in create_corpus(path, **settings)(nlp)]
@@ -176,21 +176,21 @@ class TestImageRoot:
     def test_paths_become_absolute(self, read, tmp_path):
         assert read("a.jpg") == str((tmp_path / "pictures" / "a.jpg").resolve())
 
-    def test_a_missing_picture_is_not_the_reader_s_concern(self, read, tmp_path):
+    def test_a_missing_picture_is_not_checked_by_the_reader(self, read, tmp_path):
         assert read("b.jpg") == str((tmp_path / "pictures" / "b.jpg").resolve())
 
     def test_a_relative_folder_gives_absolute_paths(self, read, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert read("a.jpg", "pictures") == str((tmp_path / "pictures" / "a.jpg").resolve())
 
-    def test_without_it_paths_are_left_alone(self, read):
+    def test_without_it_paths_do_not_change(self, read):
         assert read("../a.jpg", None) == "../a.jpg"
 
-    def test_bytes_are_left_alone(self, read):
+    def test_bytes_do_not_change(self, read):
         assert read(b"picture") == b"picture"
 
     @pytest.mark.parametrize("name", ["../outside.jpg", "/etc/passwd", "link.jpg"])
-    def test_nothing_outside_is_named(self, read, tmp_path, name):
+    def test_a_picture_outside_the_folder_is_refused(self, read, tmp_path, name):
         (tmp_path / "pictures" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
         with pytest.raises(MsvseError, match="MSVSE-E021"):
             read(name)

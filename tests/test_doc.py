@@ -81,19 +81,19 @@ def test_an_array_of_pixels_is_encoded(nlp, shape):
         numpy.zeros((1, 2, 3, 3), dtype="uint8"),
     ],
 )
-def test_an_array_that_holds_no_pixels_is_refused(nlp, array):
+def test_an_array_that_does_not_hold_pixels_is_refused(nlp, array):
     with pytest.raises(MsvseError, match="MSVSE-E035"):
         make_doc(nlp, "Ada", array)
 
 
 @pytest.mark.parametrize("image", [3, {"path": "a.jpg"}, ["a.jpg"]])
-def test_what_is_no_picture_is_refused(nlp, image):
+def test_a_value_that_is_not_a_picture_is_refused(nlp, image):
     with pytest.raises(MsvseError, match="MSVSE-E035"):
         make_doc(nlp, "Ada", image)
 
 
 @pytest.mark.parametrize("text", [b"Ada", None, [1, 2], 3])
-def test_what_is_neither_text_nor_words_is_refused(nlp, text):
+def test_a_value_that_is_neither_text_nor_words_is_refused(nlp, text):
     with pytest.raises(MsvseError, match="MSVSE-E035"):
         make_doc(nlp, text)
 
