@@ -207,6 +207,11 @@ class Errors:
         "folder of a trained pipeline with 'msvse_ner'."
     )
 
+    E083 = (
+        "[MSVSE-E083] The method {method} answers with scored spans, so it has no k best labellings "
+        "and no marginals of labels. Use the confidence of its entities, or a method with a CRF."
+    )
+
     E090 = (
         "[MSVSE-E090] Row {row} of '{path}' is not an annotated row {row} of '{source}', so the "
         "output belongs to another input. Name another output, or pass --overwrite to start anew."
@@ -269,7 +274,7 @@ class Warnings:
         "reads text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: "
         "use `python -m spacy msvse evaluate`."
     )
-    W002 = "[MSVSE-W002] {problem} The post is read without its picture."
+    W002 = "[MSVSE-W002] {problem} The post is read without it."
     W003 = (
         "[MSVSE-W003] Only {share:.2%} of the training posts carried the view '{view}' (less than "
         "{minimum:.2%}), so it is untrained and masked."
@@ -279,9 +284,9 @@ class Warnings:
         "{first}"
     )
     W005 = (
-        "[MSVSE-W005] Texts are read in pictures ([components.{name}.vision.texts]), but the "
-        "network is told of none. Add 'ocr' to `prefix_views` in [components.{name}.model], or set "
-        "`texts` to null."
+        "[MSVSE-W005] The view '{view}' is extracted ([components.{name}.vision.{view}]), but the "
+        "network does not read it. Add '{view}' to the views in [components.{name}.model], or set "
+        "the extractor to null."
     )
     W006 = (
         "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have "

@@ -1,56 +1,140 @@
-"""Files that are whole or not there, and damage that is called by its name."""
+"""Files and folders: written whole or not at all, read with checks, hashed."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import srsly
 
 from .errors import Errors, MsvseError
+
+T = TypeVar("T")
+
+#: The file of a saved component that has the SHA-256 hash of each of its other files.
+MANIFEST = "manifest.json"
 
 
 @contextmanager
 def replaced_when_done(path: Path) -> Iterator[Path]:
-    """Write to a file beside, which takes the other's place only once it is complete.
+    """Write a file or a folder beside another, and replace the other once it is complete.
 
-    path (Path): The file.
-    YIELDS (Path): The file beside, which is gone afterwards, whatever happens.
+    path (Path): The file or folder.
+    YIELDS (Path): The path beside it to write to. It is gone afterwards in any case.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         yield beside
+        if path.is_dir():
+            # A folder that is not empty cannot be replaced in one step.
+            os.replace(path, old)
         os.replace(beside, path)
     finally:
-        beside.unlink(missing_ok=True)
+        remove(beside)
+        remove(old)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it exists.
+
+    path (Path): The file or folder.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is never seen half written.
 
     path (Path): The file.
-    content (bytes): What to write.
+    content (bytes): Its content.
     """
     with replaced_when_done(path) as beside:
         beside.write_bytes(content)
 
 
-def read_whole(path: Path) -> bytes:
-    """Read a file of a saved pipeline.
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files and a manifest of their hashes into a folder.
 
-    path (Path): The file.
-    RETURNS (bytes): Its content.
-    RAISES (ValueError): If it is missing (MSVSE-E006).
+    folder (Path): The folder, which is created.
+    files (Mapping): File name, with "/" between folders, to content.
     """
-    if not path.exists():
-        raise MsvseError(Errors.E006.format(reason=f"'{path.name}' is missing"))
-    return path.read_bytes()
+    manifest = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    for name, content in {**files, MANIFEST: _dump_manifest(manifest)}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Read the files that `write_files` wrote, and check their hashes.
+
+    folder (Path): The folder. Files that are not in the manifest are left out.
+    RETURNS (dict): File name to content.
+    RAISES (MsvseError): If a file is missing or damaged (MSVSE-E006).
+    """
+    try:
+        manifest = srsly.json_loads((folder / MANIFEST).read_text("utf8"))
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest):
+            raise ValueError(f"'{MANIFEST}' names files outside of the folder")
+        files = {name: (folder / name).read_bytes() for name in manifest}
+    except (OSError, ValueError, TypeError) as error:
+        raise MsvseError(Errors.E006.format(reason=error)) from error
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != manifest[name]:
+            raise MsvseError(Errors.E006.format(reason=f"'{name}' is damaged"))
+    return files
+
+
+def files_below(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
+    """Select the files of a folder.
+
+    files (Mapping): File name to content.
+    folder (str): The folder's name, with a "/" at the end.
+    RETURNS (dict): Their names without the folder, to content.
+    """
+    return {
+        name.removeprefix(folder): content
+        for name, content in files.items()
+        if name.startswith(folder)
+    }
+
+
+def to_files(save: Callable[[str], Any]) -> dict[str, bytes]:
+    """Save in memory what a library saves to a folder.
+
+    save (Callable): Takes a folder and writes files into it.
+    RETURNS (dict): File name to content.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        save(folder)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def from_files(files: Mapping[str, bytes], load: Callable[[str], T]) -> T:
+    """Load from memory what a library loads from a folder.
+
+    files (Mapping): File name to content.
+    load (Callable): Takes a folder.
+    RETURNS (Any): The result of `load`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        return load(folder)
 
 
 def hash_files(files: Iterable[Path]) -> str:
-    """Tell files by their content.
+    """Hash the content of files.
 
-    files (Iterable[Path]): The files, in an order of their own.
+    files (Iterable[Path]): The files, in a fixed order.
     RETURNS (str): The SHA-256 hash of all their bytes.
     """
     digest = hashlib.sha256()
@@ -61,19 +145,5 @@ def hash_files(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def checked(load: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Say that data are damaged, whichever library stumbles over them.
-
-    load (Callable): Takes bytes and raises some ValueError if they are damaged.
-    RETURNS (Callable): The same, but for the error (MSVSE-E006).
-    """
-
-    def load_checked(data: bytes) -> Any:
-        try:
-            return load(data)
-        except ValueError as error:
-            if isinstance(error, MsvseError):
-                raise
-            raise MsvseError(Errors.E006.format(reason=error)) from error
-
-    return load_checked
+def _dump_manifest(manifest: Mapping[str, str]) -> bytes:
+    return (srsly.json_dumps(manifest, indent=2) + "\n").encode("utf8")
