@@ -8,6 +8,7 @@ from spacy.language import Language
 from thinc.api import Config
 
 from .. import doc  # noqa: F401  (registers the attributes)
+from . import span_getters  # noqa: F401  (makes the registry)
 
 if TYPE_CHECKING:
     from .pipe import MsvseNer
@@ -58,7 +59,7 @@ backbone = 0.1
 crf = 5.0
 
 [msvse_ner.model.get_spans]
-@span_getters = "spacy-transformers.strided_spans.v1"
+@span_getters = "spacy-msvse.strided_spans.v1"
 window = 128
 stride = 96
 
