@@ -10,6 +10,7 @@ from spacy.language import Language
 from thinc.api import Config
 
 from .. import doc  # noqa: F401  (registers the attributes)
+from . import span_getters  # noqa: F401  (makes the registry)
 
 if TYPE_CHECKING:
     from .pipe import MsvseNer
