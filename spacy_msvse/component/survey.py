@@ -1,4 +1,4 @@
-"""One pass over the training examples before training: labels, given features, readable pictures."""
+"""One pass over the training examples: labels, given features, readable pictures."""
 
 import warnings
 from collections.abc import Iterable

@@ -12,8 +12,8 @@ class PrefixGenerator(nn.Module):
     """Multi-scale visual semantic prefixes.
 
     Stated: the features enter the text encoder as prefixes. Reconstructed: learned queries attend
-    over each view's vectors; a bottleneck computes a key and a value for every layer; a gate of every
-    layer weighs the values of the present views.
+    over each view's vectors; a bottleneck computes a key and a value for every layer; a gate of
+    every layer weighs the values of the present views.
     """
 
     def __init__(self, width: int, num_layers: int, length: int, bottleneck: int) -> None:

@@ -24,8 +24,8 @@ _WITHOUT_PREFIXES: Mapping[str, Any] = {"model.prefixes": False}
 
 @dataclass(frozen=True)
 class MsvseConfig(NetworkConfig):
-    """Settings of an MSVSE network. What the paper does not state is reconstructed. The defaults are
-    the method of the paper, except `shared_depth`.
+    """Settings of an MSVSE network. What the paper does not state is reconstructed. The
+    defaults are the method of the paper, except `shared_depth`.
 
     prefix_views (tuple): Views that become visual semantic features: classified and, with
         `prefixes`, turned into prefixes (Table 4).
