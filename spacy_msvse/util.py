@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .errors import Errors, MsvseError
@@ -77,3 +78,61 @@ def checked(load: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             raise MsvseError(Errors.E006.format(reason=error)) from error
 
     return load_checked
+
+
+def save_files(*saves: Callable[[str], Any]) -> dict[str, bytes]:
+    """Save in memory what a library can only save in a folder.
+
+    saves (Callable): Functions that write into the folder whose path they get, such as the method
+        `save_pretrained` of a model.
+    RETURNS (dict): File name to content; a file in a subfolder is named like "folder/file".
+    """
+    with TemporaryDirectory() as folder:
+        for save in saves:
+            save(folder)
+        paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@contextmanager
+def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Write files to a temporary folder, for a library that can only load from one.
+
+    files (Mapping): File name to content.
+    YIELDS (str): The path of the folder, which is removed afterwards.
+    RAISES (MsvseError): If a name leads out of the folder (MSVSE-E006).
+    """
+    # Windows cannot remove a file that is still mapped into memory.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        for name, content in files.items():
+            path = (Path(folder) / name).resolve()
+            if not path.is_relative_to(Path(folder).resolve()):
+                reason = f"'{name}' is not the name of a file"
+                raise MsvseError(Errors.E006.format(reason=reason))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        yield folder
+
+
+def join_files(folders: Mapping[str, Mapping[str, bytes]]) -> dict[str, bytes]:
+    """Put the files of several owners beside each other.
+
+    folders (Mapping): Owner to its files, by name.
+    RETURNS (dict): "owner/name" to content.
+    """
+    return {
+        f"{owner}/{name}": content
+        for owner, files in folders.items()
+        for name, content in files.items()
+    }
+
+
+def select_files(files: Mapping[str, bytes], owner: str) -> dict[str, bytes]:
+    """Take the files of one owner out of those of several.
+
+    files (Mapping): "owner/name" to content.
+    owner (str): The owner.
+    RETURNS (dict): Name to content.
+    """
+    start = f"{owner}/"
+    return {n.removeprefix(start): data for n, data in files.items() if n.startswith(start)}
