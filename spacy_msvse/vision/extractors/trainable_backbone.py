@@ -1,6 +1,6 @@
-"""A backbone that trains with the network that reads its regions."""
+"""A picture backbone that is trained with the pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,12 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from ..features import PictureFeatures, make_fingerprint
+from ..features import Features, RegionFeatures, make_fingerprint
 from .base import CheckedSettings, grid_boxes
-from .efficientnet import EfficientNetLite0
-from .encoders import TransformersEncoder
+from .efficientnet_lite0 import EfficientNetLite0
 from .frozen import FrozenSquare
-from .grids import TorchvisionBackbone
+from .torchvision_backbone import TorchvisionBackbone
+from .transformers_encoder import TransformersEncoder
 
 #: Extractors that can be trained.
 TRAINABLE = (EfficientNetLite0, TorchvisionBackbone, TransformersEncoder)
@@ -24,14 +24,14 @@ TRAINABLE = (EfficientNetLite0, TorchvisionBackbone, TransformersEncoder)
 class TrainableBackbone(CheckedSettings):
     """An extractor of regions whose network is trained end to end with the pipeline.
 
-    It hands over the picture at the size of its network, and a pipeline makes the regions of that
-    in every step. A feature store then keeps the resized pictures. Training starts from the weights
+    It extracts the picture at the size of its network; the pipeline computes the regions from it in
+    every step. A feature store then keeps the resized pictures. Training starts from the weights
     that the extractor is initialised with. Dropout stays off, and the statistics and weights of
-    BatchNorm stay as they are.
+    BatchNorm do not change.
 
-    backbone (Extractor): One of `TRAINABLE`. Its tags, if it has any, are not made: name an
-        extractor of its own for them.
-    RAISES (ValueError): If the extractor cannot be trained (MSVSE-E023).
+    backbone (Extractor): One of `TRAINABLE`. It fills the regions alone: use a further extractor
+        for the tags.
+    RAISES (MsvseError): If the extractor cannot be trained (MSVSE-E023).
     """
 
     # `Any` for the same reason as in `VisualExtractor`.
@@ -46,13 +46,13 @@ class TrainableBackbone(CheckedSettings):
     @property
     def region_dim(self) -> int:
         """Width of a region vector."""
-        return self.backbone.region_dim
+        return int(self.backbone.region_dim)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of what shapes the resized picture and its boxes; no weights do.
+        """SHA-256, in hex, of the settings that shape the resized picture and its boxes.
 
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
         pixels = self.backbone.network.pixels
         parts = [type(self).__name__, 1, pixels.side, int(pixels.resampling), self.backbone.grid]
@@ -62,14 +62,14 @@ class TrainableBackbone(CheckedSettings):
         """Make a module to train: uint8 pixels (B, H, W, 3) to region vectors (B, R, D).
 
         RETURNS (nn.Module): It shares its weights with this extractor, which saves them.
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
         return RegionBackbone(self.backbone.network, self.backbone.batch_size)
 
     def initialize(self) -> None:
         """Load the weights to start from.
 
-        RAISES (ValueError): If they cannot be found or read (MSVSE-E011).
+        RAISES (MsvseError): If they cannot be found or read (MSVSE-E011).
         """
         self.backbone.initialize()
 
@@ -85,45 +85,44 @@ class TrainableBackbone(CheckedSettings):
 
         picture (Image): An RGB picture of any size.
         RETURNS (Image): The resized picture.
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
-        return self.backbone.prepare(picture)
+        resized: Image = self.backbone.prepare(picture)
+        return resized
 
-    def extract(
-        self, pictures: Sequence[Image], known: Sequence[PictureFeatures]
-    ) -> list[PictureFeatures]:
+    def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Resize a batch of pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size, or what `prepare` made of them.
-        known (Sequence[PictureFeatures]): Not looked at.
+        pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
+        known (Sequence[Features]): Not used.
         RETURNS (list): Features with pixels and boxes.
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
         boxes = grid_boxes(self.backbone.grid)
         return [
-            PictureFeatures(pixels=np.asarray(self.prepare(picture)), boxes=boxes)
+            {"regions": RegionFeatures(None, boxes, pixels=np.asarray(self.prepare(picture)))}
             for picture in pictures
         ]
 
-    def to_bytes(self) -> bytes:
-        """Save the weights as training has left them.
+    def to_files(self) -> dict[str, bytes]:
+        """Save the trained weights.
 
-        RETURNS (bytes): What the extractor inside writes.
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RETURNS (dict): File name to content, as the extractor inside saves it.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
-        return self.backbone.to_bytes()
+        return dict(self.backbone.to_files())
 
-    def from_bytes(self, data: bytes) -> None:
-        """Restore what `to_bytes` wrote.
+    def from_files(self, files: Mapping[str, bytes]) -> None:
+        """Restore what `to_files` saved.
 
-        data (bytes): What `to_bytes` wrote.
-        RAISES (ValueError): If the message is damaged (MSVSE-E006).
+        files (Mapping): File name to content.
+        RAISES (MsvseError): If files are missing or damaged (MSVSE-E006).
         """
-        self.backbone.from_bytes(data)
+        self.backbone.from_files(files)
 
 
 class RegionBackbone(nn.Module):
-    """A network that was frozen and now trains, but for dropout and BatchNorm.
+    """A frozen network made trainable, except for dropout and BatchNorm.
 
     network (FrozenSquare): The network.
     batch_size (int): Pictures that pass through it at once.
@@ -140,5 +139,5 @@ class RegionBackbone(nn.Module):
         pixels (Tensor): uint8 of shape (B, side, side, 3).
         RETURNS (Tensor): Region vectors (B, R, D).
         """
-        batches = pixels.split(self.batch_size)
+        batches = torch.split(pixels, self.batch_size)
         return torch.cat([self.network.regions(self.network.normalise(rows)) for rows in batches])

@@ -1,19 +1,19 @@
-"""Tags from a list of the user's own, by models that compare pictures with texts."""
+"""Tags out of the user's own labels, by models that compare pictures with texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL.Image import Image
-from safetensors.torch import load
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...errors import Errors, MsvseError
-from ..features import PictureFeatures
+from ..features import Features
 from .base import PRECISIONS, likeliest
-from .encoders import pool_whole
 from .pretrained import (
     PretrainedExtractor,
     PretrainedNetwork,
@@ -21,26 +21,30 @@ from .pretrained import (
     load_part,
     load_vision_tower,
 )
+from .transformers_encoder import pool_whole
 from .weights import to_safetensors
+
+#: The file of the encoded prompts.
+_TEXTS_FILE = "texts.safetensors"
 
 
 @dataclass(frozen=True)
 class ZeroShotTags(PretrainedExtractor):
     """An extractor of tags: those of the user's labels that CLIP or SigLIP finds in the picture.
 
-    The labels are read once, by `initialize`; from then on only the part that sees is carried. The
-    picture is squeezed to the square that the model was trained on.
+    `initialize` encodes the labels once. After it only the vision encoder is kept. The picture is
+    squeezed to the square that the model was trained on.
 
     weights (str): A name on the hub, fetched by `initialize`, or a local folder: a model with a
         text encoder, a vision encoder and a tokenizer.
     batch_size (int): Pictures that pass through the network at once.
-    labels (Sequence[str]): What to look for.
-    prompt (str): What is said of a label; {label} stands for it.
+    labels (Sequence[str]): The possible tags.
+    prompt (str): The text that is encoded for a label; {label} stands for it.
     top_k (int): The most tags that a picture gets.
     min_score (float): The least probability of a tag. With CLIP, which chooses between the labels,
-        the probabilities of all labels sum to 1; with SigLIP each stands for itself.
+        the probabilities of all labels sum to 1; with SigLIP each is independent.
     precision (str): One of `PRECISIONS`.
-    RAISES (ValueError): If a setting is out of range (MSVSE-E023).
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "openai/clip-vit-base-patch32"
@@ -65,32 +69,32 @@ class ZeroShotTags(PretrainedExtractor):
     def _open(self, source: str, saved: Mapping[str, Any]) -> "ZeroShotNetwork":
         prompts = [self.prompt.replace("{label}", label) for label in self.labels]
         if not saved:
-            texts = _read_texts(source, prompts)
+            texts = _encode_prompts(source, prompts)
         elif saved["prompts"] == prompts:
-            texts = load(saved["texts"])
+            texts = load_file(Path(source) / _TEXTS_FILE)
         else:
             raise MsvseError(Errors.E051.format(extractor=self.weights))
         return ZeroShotNetwork(*load_vision_tower(source), prompts, texts, self.precision)
 
-    def _pack(self, network: "ZeroShotNetwork") -> dict[str, Any]:
-        message = super()._pack(network)
-        return {**message, "prompts": network.prompts, "texts": to_safetensors(network.texts)}
+    def _save(self, network: "ZeroShotNetwork") -> tuple[dict[str, Any], dict[str, bytes]]:
+        settings, files = super()._save(network)
+        files[_TEXTS_FILE] = to_safetensors(network.texts)
+        return {**settings, "prompts": network.prompts}, files
 
-    def _look(
-        self, network: "ZeroShotNetwork", pictures: Sequence[Image]
-    ) -> Iterator[PictureFeatures]:
+    def _extract(self, network: "ZeroShotNetwork", pictures: Sequence[Image]) -> Iterator[Features]:
         probabilities = network(network.to_pixels(pictures))
         for scores in probabilities.cpu().numpy():
-            yield PictureFeatures(tags=likeliest(scores, self.labels, self.top_k, self.min_score))
+            yield {"tags": likeliest(scores, self.labels, self.top_k, self.min_score)}
 
 
 class ZeroShotNetwork(PretrainedNetwork):
-    """The frozen part of CLIP or SigLIP that sees, and what the other part has read.
+    """The frozen vision encoder of CLIP or SigLIP, and the encoded prompts.
 
     tower (PreTrainedModel): The vision encoder.
-    processor (BaseImageProcessor): How it wants its pictures.
-    prompts (list): The texts that were read.
-    texts (dict): What was read, see `_read_texts`.
+    processor (BaseImageProcessor): Its image processor.
+    prompts (list): The prompts.
+    texts (dict): The encoded prompts: `labels` (L, P), `scale`, and where the model has them
+        `projection` (P, D) and `bias`.
     precision (str): One of `PRECISIONS`.
     """
 
@@ -109,12 +113,12 @@ class ZeroShotNetwork(PretrainedNetwork):
 
     @property
     def texts(self) -> dict[str, Tensor]:
-        """What was read, by name."""
+        """The encoded prompts, by name."""
         return {
             name.removeprefix("text_"): tensor for name, tensor in self.named_buffers(recurse=False)
         }
 
-    def compute(self, pixels: Tensor) -> Tensor:  # type: ignore[override]
+    def compute(self, pixels: Tensor) -> Tensor:
         """Compute the probability of each label.
 
         pixels (Tensor): float32 of shape (B, 3, side, side).
@@ -130,24 +134,27 @@ class ZeroShotNetwork(PretrainedNetwork):
         return logits.softmax(dim=-1)
 
 
-def _read_texts(source: str, prompts: list[str]) -> dict[str, Tensor]:
-    """Read the labels once.
+def _encode_prompts(source: str, prompts: list[str]) -> dict[str, Tensor]:
+    """Encode prompts with the text encoder.
 
     RETURNS (dict): `labels`, the unit vector of each prompt (L, P); `scale`, the factor on a
-        cosine; where the model has them `projection` (P, D), from what the vision encoder sees to
-        the vectors of texts, and `bias`, what is added to a logit.
+        cosine; where the model has them `projection` (P, D), from vectors of pictures to those of
+        texts, and `bias`, the constant of a logit.
     """
     from transformers import AutoModel, AutoTokenizer
 
     model = load_model(AutoModel, source).eval()
     tokenizer = load_part(AutoTokenizer, source)
-    # As long as in training: some models know no padding mask.
+    # Padded as in training: some models have no padding mask.
     length = model.config.text_config.max_position_embeddings
     inputs = tokenizer(
         prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
     )
     with torch.inference_mode():
-        labels = normalize(model.get_text_features(**inputs), dim=-1)
+        found = model.get_text_features(**inputs)
+        # From transformers 5 on it returns an object.
+        vectors = found if isinstance(found, Tensor) else found.pooler_output
+        labels = normalize(vectors, dim=-1)
         texts = {"labels": labels, "scale": model.logit_scale.exp()}
     if hasattr(model, "visual_projection"):
         texts["projection"] = model.visual_projection.weight

@@ -1,4 +1,4 @@
-"""Captions that a model of transformers writes."""
+"""Captions written by a model of transformers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
-from ..features import PictureFeatures
+from ..features import Features
 from .base import PRECISIONS
 from .pretrained import (
     PretrainedExtractor,
@@ -27,9 +27,9 @@ class TransformersCaption(PretrainedExtractor):
     weights (str): A name on the hub, fetched by `initialize`, or a local folder.
     batch_size (int): Pictures that are described at once.
     max_length (int): The most word pieces of a caption.
-    beams (int): Captions that are pursued at once; 1 takes the likeliest word at each step.
+    beams (int): Beams of the search; 1 takes the likeliest word at each step.
     precision (str): One of `PRECISIONS`.
-    RAISES (ValueError): If a setting is out of range (MSVSE-E023).
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "Salesforce/blip-image-captioning-base"
@@ -52,19 +52,17 @@ class TransformersCaption(PretrainedExtractor):
         processor, tokenizer = load_image_processor(source), load_part(AutoTokenizer, source)
         return CaptionNetwork(model, processor, tokenizer, self.precision)
 
-    def _look(
-        self, network: "CaptionNetwork", pictures: Sequence[Image]
-    ) -> Iterator[PictureFeatures]:
+    def _extract(self, network: "CaptionNetwork", pictures: Sequence[Image]) -> Iterator[Features]:
         for caption in network(network.to_pixels(pictures), self.max_length, self.beams):
-            yield PictureFeatures(caption=caption or None)
+            yield {"caption": caption} if caption else {}
 
 
 class CaptionNetwork(PretrainedNetwork):
     """A frozen captioner.
 
     model (PreTrainedModel): The model.
-    processor (BaseImageProcessor): How it wants its pictures.
-    tokenizer (PreTrainedTokenizerBase): What turns its word pieces into text.
+    processor (BaseImageProcessor): Its image processor.
+    tokenizer (PreTrainedTokenizerBase): Its tokenizer.
     precision (str): One of `PRECISIONS`.
     """
 
@@ -72,14 +70,12 @@ class CaptionNetwork(PretrainedNetwork):
         super().__init__(model, processor, tokenizer, precision=precision)
         self.tokenizer = tokenizer
 
-    def compute(  # type: ignore[override]
-        self, pixels: Tensor, max_length: int, beams: int
-    ) -> list[str]:
+    def compute(self, pixels: Tensor, max_length: int, beams: int) -> list[str]:
         """Describe pictures.
 
         pixels (Tensor): float32 of shape (B, 3, side, side).
         max_length (int): The most word pieces of a caption.
-        beams (int): Captions that are pursued at once.
+        beams (int): Beams of the search.
         RETURNS (list): Captions.
         """
         pieces = self.network.generate(

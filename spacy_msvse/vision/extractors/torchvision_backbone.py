@@ -1,4 +1,4 @@
-"""Image classifiers: a grid over their last feature map as regions, and their classes as tags."""
+"""Image classifiers of torchvision: a grid of regions, and classes as tags."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,11 +43,11 @@ class TorchvisionBackbone(GridClassifier):
     regions are the mean of the last feature map and the mean of each cell of a grid over it; the
     tags are the likeliest classes.
 
-    weights (str): What torchvision calls the weights, fetched by `initialize`, or a .pth or
+    weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
         .safetensors file with the state of such a network, with any number of classes.
     batch_size (int): Pictures that pass through the network at once.
-    architecture (str): What torchvision calls the network, such as "resnet152". It must be of
-        one of the `FAMILIES`.
+    architecture (str): The name of the network in torchvision, such as "resnet152". It must be
+        of one of the `FAMILIES`.
     classes (Sequence[str]): The names of the classes; None stands for those of torchvision's
         weights, ImageNet's.
     side (int): Width and height of the square, in pixels. 224 gives a ResNet 7 x 7 cells.
@@ -56,7 +56,7 @@ class TorchvisionBackbone(GridClassifier):
     tags (int): The most tags that a picture gets.
     min_tag_score (float): The least probability of a tag.
     precision (str): One of `PRECISIONS`.
-    RAISES (ValueError): If a setting is out of range (MSVSE-E023).
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "DEFAULT"
@@ -84,9 +84,9 @@ class TorchvisionBackbone(GridClassifier):
     def region_dim(self) -> int:
         """Width of a region vector.
 
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
-        return self.network.width
+        return int(self.network.width)
 
     def _find(self) -> None:
         weights = find_torchvision_weights(self.architecture, self.weights)
@@ -122,7 +122,7 @@ class GridNetwork(FrozenSquare):
     ) -> None:
         network = _build(architecture, _count_classes(architecture, weights))
         # On the meta device this costs nothing.
-        feature_map, _ = _look_through(network.eval(), torch.empty(1, 3, side, side, device="meta"))
+        feature_map, _ = _run_pooled(network.eval(), torch.empty(1, 3, side, side, device="meta"))
         self.width = feature_map.shape[1]
         network.load_state_dict(weights, assign=True)
         super().__init__(network, PixelFormat(side, _MEAN, _STD, Resampling.BILINEAR), precision)
@@ -132,21 +132,21 @@ class GridNetwork(FrozenSquare):
         """The region vectors of `compute`."""
         return self.compute(pixels)[0]
 
-    def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute region vectors and class probabilities.
 
         pixels (Tensor): float32 of shape (B, 3, side, side).
         RETURNS (tuple): Region vectors (B, 1 + grid * grid, D), the mean of the whole picture
             first and then the cells row by row, and probabilities (B, C).
         """
-        feature_map, logits = _look_through(self.network, pixels)
+        feature_map, logits = _run_pooled(self.network, pixels)
         feature_map = feature_map.float()
         whole = feature_map.mean(dim=(2, 3))
         regions = torch.cat([whole[:, None], pool_grid(feature_map, self.grid)], dim=1)
         return regions, logits.float().softmax(dim=-1)
 
 
-def _look_through(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def _run_pooled(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """One pass: the feature map (B, D, S, S) that is pooled, and the logits (B, C)."""
     pooled: list[Tensor] = []
     hook = network.avgpool.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
