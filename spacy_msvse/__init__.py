@@ -11,11 +11,11 @@ from .about import __version__
 if TYPE_CHECKING:
     from .display.render import render
     from .doc import make_doc
-    from .network.msvse import build_network
+    from .network.build import build_network
 
 __all__ = ["__version__", "build_network", "make_doc", "render"]
 
-_HOMES = {"make_doc": "doc", "build_network": "network.msvse", "render": "display.render"}
+_HOMES = {"make_doc": "doc", "build_network": "network.build", "render": "display.render"}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,8 +28,11 @@ PICTURE_ATTRIBUTES = (
     "image_features",
 )
 
-#: Those of them that tell something of the picture without looking at it.
+#: Those of them that describe the picture in place of an extractor.
 DESCRIBING_ATTRIBUTES = ("image_tags", "image_caption", "image_texts", "image_features")
+
+#: Views that have an attribute of their own; all others are in `image_texts`.
+VIEW_ATTRIBUTES = {"regions": "image_regions", "tags": "image_tags", "caption": "image_caption"}
 
 #: Attributes of a Doc that the component writes.
 PREDICTED_ATTRIBUTES = ("image_status", "image_problems", "image_extracted", "visual_entities")
@@ -91,18 +94,75 @@ def picture_source(doc: Doc) -> str | bytes | None:
     raise MsvseError(Errors.E008.format(type=type(image).__name__))
 
 
+def given_view(doc: Doc, view: str) -> Any:
+    """Get a view as the user gave it.
+
+    doc (Doc): The Doc.
+    view (str): Name of the view.
+    RETURNS (Any): The array of region vectors (`image_features`) for "regions"; for all other views
+        a text, tags joined by commas. None for a view that the user did not give: it is missing, an
+        extractor filled it, or it is a key in a feature store.
+    """
+    if view == "regions":
+        features = doc._.image_features
+        return None if isinstance(features, str) else features
+    if view in (doc._.image_extracted or ()):
+        return None
+    if view == "tags":
+        return None if doc._.image_tags is None else ", ".join(doc._.image_tags)
+    if view == "caption":
+        return doc._.image_caption
+    return (doc._.image_texts or {}).get(view)
+
+
+def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
+    """Write extracted views onto a Doc, in place of those that were extracted before. Views that
+    the user gave stay.
+
+    doc (Doc): The Doc.
+    views (dict): View to its value: tuples (label, score, x1, y1, x2, y2) for "regions", a list of
+        words for "tags", a text for all others. `doc._.image_extracted` lists their names.
+    """
+    for view in doc._.image_extracted or ():
+        if view in VIEW_ATTRIBUTES:
+            doc._.set(VIEW_ATTRIBUTES[view], None)
+    doc._.image_texts = _given_texts(doc)
+    written = []
+    for view, value in views.items():
+        name = VIEW_ATTRIBUTES.get(view)
+        if name is None and view not in (doc._.image_texts or {}):
+            doc._.image_texts = {**(doc._.image_texts or {}), view: value}
+        elif name is not None and doc._.get(name) is None:
+            doc._.set(name, value)
+        else:
+            continue
+        written.append(view)
+    doc._.image_extracted = sorted(written) or None
+
+
 def get_picture_attributes(doc: Doc) -> dict[str, Any]:
-    """Collect what a post carries besides its text, without the predicted attributes.
+    """Collect what the user gave of a post besides its text.
 
     doc (Doc): The post.
-    RETURNS (dict): Attribute name to value, for the attributes that are set; under "meta" the
-        free-form description of the post (`doc.user_data["meta"]`), if any.
+    RETURNS (dict): Attribute name to value, for the attributes that are set, without extracted
+        views and predicted attributes; under "meta" the free-form description of the post
+        (`doc.user_data["meta"]`), if any.
     """
     values = {name: doc._.get(name) for name in PICTURE_ATTRIBUTES}
-    for name in doc._.image_extracted or ():
-        values[name] = None
+    for view in doc._.image_extracted or ():
+        if view in VIEW_ATTRIBUTES:
+            values[VIEW_ATTRIBUTES[view]] = None
+    values["image_texts"] = _given_texts(doc)
     values["meta"] = doc.user_data.get("meta")
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _given_texts(doc: Doc) -> dict[str, str] | None:
+    texts, extracted = doc._.image_texts, doc._.image_extracted or ()
+    if texts is None or not extracted:
+        return texts
+    given = {view: text for view, text in texts.items() if view not in extracted}
+    return given or None
 
 
 def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:

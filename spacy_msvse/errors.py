@@ -62,7 +62,7 @@ class Errors:
     )
 
     E010 = (
-        "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the scale '{scale}'. "
+        "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the view '{view}'. "
         "Name another extractor in [components.msvse_ner.vision]."
     )
     E011 = (
@@ -110,7 +110,7 @@ class Errors:
     )
     E024 = (
         "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "
-        "is not installed. `pip install 'spacy-msvse[ocr]'`, or set `texts` to null in "
+        "is not installed. `pip install 'spacy-msvse[ocr]'`, or leave out the view `ocr` of "
         "[components.msvse_ner.vision]."
     )
     E025 = (
@@ -165,10 +165,7 @@ class Errors:
         "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
         "copy, or delete it and extract the pictures again."
     )
-    E061 = (
-        "[MSVSE-E061] The extractor failed on picture '{name}': {reason}. Replace the picture, or "
-        "the extractor in [components.msvse_ner.vision]."
-    )
+    E061 = "[MSVSE-E061] The extractor failed on {name}: {reason}. Replace it, or the extractor in [components.msvse_ner.vision]."
     E062 = (
         "[MSVSE-E062] The feature store '{path}' holds nothing of an extractor whose fingerprint "
         "begins with '{fingerprint}'. `python -m spacy msvse store info` lists those it knows."
@@ -205,6 +202,11 @@ class Errors:
     E082 = (
         "[MSVSE-E082] '{model}' has no component whose confidences can be calibrated. Give the "
         "folder of a trained pipeline with 'msvse_ner'."
+    )
+
+    E083 = (
+        "[MSVSE-E083] The method {method} answers with scored spans, so it has no k best labellings "
+        "and no marginals of labels. Use the confidence of its entities, or a method with a CRF."
     )
 
     E090 = (
@@ -269,7 +271,7 @@ class Warnings:
         "reads text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: "
         "use `python -m spacy msvse evaluate`."
     )
-    W002 = "[MSVSE-W002] {problem} The post is read without its picture."
+    W002 = "[MSVSE-W002] {problem} The post is read without it."
     W003 = (
         "[MSVSE-W003] Only {share:.2%} of the training posts carried the view '{view}' (less than "
         "{minimum:.2%}), so it is untrained and masked."
@@ -279,9 +281,9 @@ class Warnings:
         "{first}"
     )
     W005 = (
-        "[MSVSE-W005] Texts are read in pictures ([components.{name}.vision.texts]), but the "
-        "network is told of none. Add 'ocr' to `prefix_views` in [components.{name}.model], or set "
-        "`texts` to null."
+        "[MSVSE-W005] The view '{view}' is extracted ([components.{name}.vision.{view}]), but the "
+        "network does not read it. Add '{view}' to the views in [components.{name}.model], or set "
+        "the extractor to null."
     )
     W006 = (
         "[MSVSE-W006] {count} posts of '{path}' reach `max_length` ({max_length} tokens) and have "

@@ -10,7 +10,7 @@ from spacy.cli._util import import_code, setup_gpu
 from tqdm import tqdm
 from wasabi import msg
 
-from ..component.sources import components
+from ..component import components
 from ..corpus.annotate import annotate
 from ..corpus.folder import read_folder
 from ..corpus.jsonl import read_rows

@@ -12,7 +12,7 @@ from ..errors import Errors
 from ..util import write_whole
 from . import app
 from .options import Code, Force, Language
-from .training_config import VIEWS, Method, Optimize, make_config
+from .training_config import METHODS, Optimize, make_config
 
 
 @app.command("init-config")
@@ -38,14 +38,17 @@ def init_config_cli(
         typer.Option(
             "--views",
             "-v",
-            help=f"What to read, of {','.join(VIEWS)}; by default all but the text in pictures "
-            "(ocr)",
+            help="What to read besides the text, such as regions,tags,caption; 'ocr' is the text "
+            "in pictures, and 'text' alone reads no picture",
         ),
     ] = None,
     method: Annotated[
-        Method | None,
+        str | None,
         typer.Option(
-            "--method", "-m", help="The network; by default msvse, or text-crf for --views text"
+            "--method",
+            "-m",
+            help=f"The network: {', '.join(METHODS)} or a registered architecture; by default "
+            "msvse, or text-crf for --views text",
         ),
     ] = None,
     language: Language = "en",

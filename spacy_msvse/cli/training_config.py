@@ -5,23 +5,20 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from spacy.util import load_config_from_str, load_model_from_config
+from spacy.util import load_config_from_str, load_model_from_config, registry
 
-from ..component.factory import DEFAULT_CONFIG, DEFAULT_VIEWS, EXTRACTED_VIEWS
+from ..component.architectures import ENCODER, default_views
+from ..component.factory import DEFAULT_CONFIG
 from ..errors import Errors, MsvseError
 from ..network.pretrained import PACKAGED_ENCODERS
 
 Optimize = Literal["accuracy", "speed", "cpu"]
-Method = Literal["msvse", "text-crf"]
 
-#: The view of the text in a picture. It is read only on request.
-OCR = "ocr"
+#: Short names of architectures. Other methods are named by their registered architecture.
+METHODS = {"msvse": "spacy-msvse.MSVSE.v1", "text-crf": "spacy-msvse.TextCrf.v1"}
 
-#: Every view that can be requested. The text is always read.
-VIEWS = ("text", *DEFAULT_VIEWS, OCR)
-
-#: The setting of the visual extractor that reads the text in pictures.
-OCR_SETTING = "texts"
+#: The view of the text in a picture, which is read on request, and its extractor.
+OCR, OCR_EXTRACTOR = "ocr", {"@misc": "spacy-msvse.RapidOcr.v1"}
 
 
 def make_config(
@@ -30,40 +27,48 @@ def make_config(
     views: Collection[str] | None = None,
     optimize: Optimize = "cpu",
     language: str = "en",
-    method: Method | None = None,
+    method: str | None = None,
 ) -> str:
     """Write a training config with comments.
 
     encoder (str): A packaged encoder, a local folder or a name on the hub. Defaults to None, which
         chooses one for `optimize` and `language`.
-    views (Collection[str]): The views to read, of `VIEWS`. Defaults to None: those of the default
-        config, or the text alone for the method "text-crf".
+    views (Collection[str]): The views to read: those of the default config, and "ocr". The text is
+        always read. Defaults to None: those of the default config, as far as the method reads them.
     optimize (str): "accuracy", "speed" or "cpu".
     language (str): Language of the posts.
-    method (str): "msvse" or "text-crf". Defaults to None: "text-crf" if only the text is read.
+    method (str): One of `METHODS`, or the name of a registered architecture. Defaults to None:
+        "text-crf" if the only view is "text", otherwise "msvse".
     RETURNS (str): The config. It is valid: spaCy has filled it and made the pipeline.
     RAISES (MsvseError): For an unknown choice, or a view that the method cannot read (MSVSE-E040).
     RAISES (ImportError): For a language that spaCy does not know or has no tokenizer for.
     """
+    if method is None:
+        method = "text-crf" if views is not None and set(views) <= {"text"} else "msvse"
+    architecture = METHODS.get(method, method)
+    if not registry.has("architectures", architecture):
+        choices = ", ".join(METHODS)
+        raise MsvseError(Errors.E040.format(name="method", value=method, choices=choices))
+    model = registry.fill({"model": {"@architectures": architecture}})["model"]
+    readable = [*default_views(), OCR]
+    if "prefix_views" not in model:  # it reads no vectors
+        readable.remove("regions")
     if views is None:
-        views = () if method == "text-crf" else DEFAULT_VIEWS
-    method = method or ("text-crf" if set(views) <= {"text"} else "msvse")
-    read = [view for view in VIEWS[1:] if view in views]
-    known_views = VIEWS if method == "msvse" else [view for view in VIEWS if view != "regions"]
-    for name, values, choices in (
-        ("method", [method], get_args(Method)),
-        ("view", views, known_views),
+        views = {*model.get("prefix_views", ()), *model.get("joint_views", ())}
+    for name, values, known in (
+        ("view", views, ["text", *readable]),
         ("choice to optimize for", [optimize], get_args(Optimize)),
     ):
         for value in values:
-            if value not in choices:
-                listed = ", ".join(choices)
-                raise MsvseError(Errors.E040.format(name=name, value=value, choices=listed))
+            if value not in known:
+                choices = ", ".join(known)
+                raise MsvseError(Errors.E040.format(name=name, value=value, choices=choices))
+    read = [view for view in readable if view in views]
     joint_views = read
-    if method == "msvse":
+    if "prefix_views" in model:
         # A joint view makes the text longer, and the prefixes read it as well.
-        default_joint = () if optimize == "speed" else DEFAULT_CONFIG["model"]["joint_views"]
-        joint_views = [view for view in default_joint if view in read]
+        joint_views = [] if optimize == "speed" else [v for v in model["joint_views"] if v in read]
+    chosen = encoder or default_encoder(optimize, language)
     environment = Environment(
         loader=PackageLoader("spacy_msvse", "cli"),
         undefined=StrictUndefined,
@@ -71,10 +76,11 @@ def make_config(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    chosen = encoder or default_encoder(optimize, language)
     text = environment.get_template("training_config.jinja").render(
         default=DEFAULT_CONFIG,
+        model=model,
         method=method,
+        architecture=architecture,
         optimize=optimize,
         language=language,
         views=read,
@@ -83,7 +89,6 @@ def make_config(
         encoder=chosen,
         named_encoder=encoder is not None,
         source=_source_of(chosen),
-        ocr_setting=OCR_SETTING,
     )
     load_model_from_config(load_config_from_str(text), auto_fill=True, validate=True)
     return text
@@ -98,17 +103,20 @@ def default_encoder(optimize: Optimize, language: str) -> str:
     """
     if optimize == "accuracy":
         return "roberta-base" if language == "en" else "xlm-roberta-base"
-    return DEFAULT_CONFIG["model"]["encoder"]
+    return ENCODER
 
 
 def _choose_extractors(views: Collection[str]) -> dict[str, dict[str, Any] | None]:
-    """The extractors for views, by setting; None for one that is not needed. Empty without any."""
+    """The extractor of each view; None for one that is not needed. Empty if none is needed."""
     # The default caption is made of the tags.
     needed = {*views, *(("tags",) if "caption" in views else ())}
-    defaults = DEFAULT_CONFIG["vision"]
-    extractors = {view: defaults[view] if view in needed else None for view in EXTRACTED_VIEWS}
+    extractors: dict[str, dict[str, Any] | None] = {
+        view: extractor if view in needed else None
+        for view, extractor in DEFAULT_CONFIG["vision"].items()
+        if isinstance(extractor, dict)
+    }
     if OCR in views:
-        extractors[OCR_SETTING] = {"@misc": "spacy-msvse.RapidOcr.v1"}
+        extractors[OCR] = OCR_EXTRACTOR
     return extractors if any(extractors.values()) else {}
 
 

@@ -1,1 +1,22 @@
-"""The spaCy side: factory, pipe, and the Thinc glue around the network."""
+"""The spaCy component `msvse_ner`."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from spacy.language import Language
+
+if TYPE_CHECKING:
+    from .pipe import MsvseNer
+
+
+def components(nlp: Language) -> Iterator[tuple[str, "MsvseNer"]]:
+    """All components of a pipeline that are an `MsvseNer`, whatever their names.
+
+    nlp (Language): The pipeline.
+    YIELDS (tuple): Name and component.
+    """
+    from .pipe import MsvseNer
+
+    for name, component in nlp.pipeline:
+        if isinstance(component, MsvseNer):
+            yield name, component

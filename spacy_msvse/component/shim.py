@@ -1,12 +1,9 @@
-"""The network behind a Thinc model: training mode, precision, optimiser, serialisation."""
+"""The network behind a Thinc model: training mode, precision, optimiser, files."""
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import srsly
 import torch
@@ -17,51 +14,56 @@ from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp
 from torch import Tensor, nn
 
 from ..errors import Errors, MsvseError
-from ..network.encoders.lora import LORA_PARAMETER
-from ..network.inputs import MsvseInputs, MsvseOutputs, to_device
-from ..network.msvse import Msvse, build_network
-from .optimizer import NetworkOptimizer
+from ..network.base import Network, wrong_setting
+from ..network.inputs import Inputs, Outputs, to_device
+from ..network.pretrained import no_random_weights
+from ..util import as_folder, join_files, save_files, select_files
+from .optimizer import NetworkOptimizer, parameter_factors
 
-#: What the network may compute in. The CRFs and the weights stay in full precision.
+if TYPE_CHECKING:
+    from .encode import PieceEncoder
+
+#: The precision of the network's products. The CRFs and the weights stay in full precision.
 PRECISIONS = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
 
-
-#: `no_init_weights` changes torch for the whole process, and two at once would not change it back.
-ONE_AT_A_TIME = Lock()
+CONFIG_FILE, WEIGHTS_FILE, TOKENIZER = "network.json", "network.safetensors", "tokenizer"
 
 
 class NetworkShim(PyTorchShim):
-    """Thinc's PyTorch shim, with what it lacks: an optimiser that clips, decays and averages as one
-    expects, a loss that is scaled and unscaled once, bfloat16, evaluation mode after a prediction,
-    and files that hold no pickle."""
+    """Thinc's PyTorch shim with corrections.
+
+    The optimiser clips, decays and averages as torch users expect; the loss is scaled and unscaled
+    once; bfloat16 is supported; a prediction leaves the network in evaluation mode; no file is a
+    pickle.
+    """
 
     def __init__(
         self,
+        method: type[Network],
         learning_rate_factors: Mapping[str, float] | None = None,
         *,
         layer_decay: float = 1.0,
         precision: str = "float32",
         grad_scaler_config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Set up a shim without a network; `set_network` or `from_bytes` brings it.
+        """Create a shim without a network; `set_network` or `from_files` adds it.
 
+        method (type): The class of the network.
         learning_rate_factors (Mapping): Part of a parameter's name to the factor on its learning
-            rate. Where several parts fit, their factors multiply; a factor of 0 freezes.
-        layer_decay (float): A further factor for every encoder layer below the last.
+            rate. If several parts fit, their factors multiply; 0 freezes.
+        layer_decay (float): A further factor for each encoder layer below the last.
         precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
         grad_scaler_config (Mapping): Settings of `torch.amp.GradScaler`, which float16 needs.
-        RAISES (ValueError): For an unknown precision (MSVSE-E007).
+        RAISES (MsvseError): For an unknown precision (MSVSE-E007).
         """
         if precision not in PRECISIONS:
-            expected = "one of " + ", ".join(PRECISIONS)
-            raise MsvseError(
-                Errors.E007.format(setting="precision", value=precision, expected=expected)
-            )
+            raise wrong_setting("precision", precision, "one of " + ", ".join(PRECISIONS))
         super().__init__(None)
+        self.method = method
         self.learning_rate_factors = dict(learning_rate_factors or {})
         self.layer_decay = layer_decay
         self.precision = PRECISIONS[precision]
@@ -70,49 +72,43 @@ class NetworkShim(PyTorchShim):
             device = get_torch_default_device().type
             self.scaler = torch.amp.GradScaler(device, **(grad_scaler_config or {}))
         self.tokenizer: Any = None
-        #: What makes the regions and trains with the network; its extractor owns and saves it.
+        #: Computes regions and trains with the network; its extractor owns and saves it.
         self.backbone: nn.Module | None = None
+        #: Made when it is first needed.
+        self.piece_encoder: PieceEncoder | None = None
         self._optimizer: NetworkOptimizer | None = None
 
     @property
-    def network(self) -> Msvse | None:
+    def network(self) -> Network | None:
         """The network, None before there is one."""
         return self._model
 
-    def set_network(self, network: Msvse, tokenizer: Any) -> None:
+    def set_network(self, network: Network, tokenizer: Any) -> None:
         """Adopt a network.
 
-        network (Msvse): The network.
+        network (Network): The network.
         tokenizer (PreTrainedTokenizerBase): Its encoder's tokenizer.
         """
         self._model = network.to(get_torch_default_device())
         self.tokenizer = tokenizer
+        self.piece_encoder = None
         self._optimizer = None
-        self.train_from_layer(0)
-
-    def train_from_layer(self, lowest: int) -> None:
-        """Freeze the encoder's layers below one, and thaw the others.
-
-        lowest (int): The number of the lowest layer that trains: 0 for all of them and the
-            embeddings, one more than there are for none.
-        """
-        depths = self._depths()
         for name, factor in self.factors().items():
-            parameter = self._model.get_parameter(name)
-            parameter.requires_grad_(factor > 0 and depths.get(name, lowest) >= lowest)
+            network.get_parameter(name).requires_grad_(factor > 0)
 
-    def predict(self, inputs: MsvseInputs) -> MsvseOutputs:  # type: ignore[override]
+    def predict(self, inputs: Inputs) -> Outputs:  # type: ignore[override]
         """Run the network without gradients, and leave it in evaluation mode."""
         self._model.eval()
         with torch.inference_mode(), self._autocast():
-            return self._model(to_device(inputs, self.device))
+            outputs: Outputs = self._model(to_device(inputs, self.device))
+        return outputs
 
     def begin_update(  # type: ignore[override]
-        self, inputs: MsvseInputs
-    ) -> tuple[MsvseOutputs, Callable[[Tensor], None]]:
+        self, inputs: Inputs
+    ) -> tuple[Outputs, Callable[[Tensor], None]]:
         """Run the network in training mode.
 
-        inputs (MsvseInputs): A batch.
+        inputs (Inputs): A batch.
         RETURNS (tuple): The outputs, and a callback that takes the loss and computes gradients.
         """
         self._model.train()
@@ -126,7 +122,7 @@ class NetworkShim(PyTorchShim):
         return outputs, backprop
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Update the network by the gradients that have added up.
+        """Update the network by the accumulated gradients.
 
         optimizer (Optimizer): The optimiser of the config, whose settings are read at every step.
         """
@@ -134,14 +130,14 @@ class NetworkShim(PyTorchShim):
             parameters = dict(self._model.named_parameters())
             self._optimizer = NetworkOptimizer(optimizer, parameters, self.factors())
             if optimizer.averages is not None:
-                # Views of the same memory: what is averaged later is seen here too.
+                # Views of the same memory, so later averages are seen here too.
                 for name, average in self._optimizer.averages.items():
                     optimizer.averages[(self.id, name)] = torch2xp(average)  # type: ignore[assignment]
         self._optimizer.step(self.scaler)
 
     @contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
-        """Use the averages of an optimiser for a while, as spaCy does to evaluate and to save.
+        """Use the averages of an optimiser in this context, as spaCy does to evaluate and to save.
 
         params (Mapping): Shim id and parameter's name to its average.
         """
@@ -161,98 +157,71 @@ class NetworkShim(PyTorchShim):
     def factors(self) -> dict[str, float]:
         """The factor on the learning rate of every parameter, by name; 0 for what never trains."""
         assert self.network is not None
-        depths = self._depths()
-        # Weights of a BatchNorm belong to its statistics, and those of a backbone stand still.
-        normalised = {
-            f"{owner}.{name}"
-            for owner, module in self.network.named_modules()
-            if isinstance(module, nn.BatchNorm2d)
-            for name, _ in module.named_parameters()
-        }
-        factors = {}
-        for name, _ in self.network.named_parameters():
-            # What a backbone calls its own parts concerns nobody: CLIP has an `encoder` too.
-            parts = ["backbone"] if name.startswith("backbone.") else name.split(".")
-            factor = 1.0
-            for part, value in self.learning_rate_factors.items():
-                factor *= value if part in parts else 1.0
-            if name in depths:
-                factor *= self.layer_decay ** (self.network.encoder.num_layers - depths[name])
-                if self.network.config.lora is not None and LORA_PARAMETER not in name:
-                    factor = 0.0
-            factors[name] = 0.0 if name in normalised else factor
-        return factors
-
-    def _depths(self) -> dict[str, int]:
-        """The encoder layer that each of the encoder's parameters belongs to."""
-        assert self.network is not None
-        return {f"encoder.{name}": depth for name, depth in self.network.encoder.depths()}
+        return parameter_factors(self.network, self.learning_rate_factors, self.layer_decay)
 
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
         return torch.autocast(self.device.type, dtype=self.precision, enabled=reduced)
 
     def __getstate__(self) -> dict[str, Any]:
-        # An optimiser holds the generators of its schedules, and no copy of the network needs it.
-        return {**self.__dict__, "_optimizer": None}
+        # An optimiser holds generators of its schedules, and no copy of the network needs it.
+        return {**self.__dict__, "_optimizer": None, "piece_encoder": None}
 
-    def to_bytes(self) -> bytes:
-        """Write settings, tokenizer and weights; settings alone before there is a network."""
-        message: dict[str, Any] = {"config": None, "tokenizer": {}, "weights": b""}
-        if self.network is not None:
-            message["config"] = json.dumps(self.network.config.to_dict())
-            message["tokenizer"] = tokenizer_to_files(self.tokenizer)
-            state = {
-                name: tensor.contiguous()
-                for name, tensor in self.network.state_dict().items()
-                if not name.startswith("backbone.")
-            }
-            message["weights"] = save_tensors(state)
-        return srsly.msgpack_dumps(message)
+    def to_files(self) -> dict[str, bytes]:
+        """Save method, settings, weights and tokenizer in memory.
 
-    def from_bytes(self, bytes_data: bytes) -> "NetworkShim":
-        """Restore what `to_bytes` wrote, onto the device that Thinc works on.
-
-        RAISES (ValueError): If the weights are incomplete or damaged (MSVSE-E006).
+        RETURNS (dict): File name to content; empty before there is a network.
         """
-        from transformers.modeling_utils import no_init_weights
+        if self.network is None:
+            return {}
+        settings = {"method": self.method.__name__, "config": self.network.config.to_dict()}
+        weights = {
+            name: tensor.contiguous()
+            for name, tensor in self.network.state_dict().items()
+            if not name.startswith("backbone.")
+        }
+        return {
+            CONFIG_FILE: json.dumps(settings).encode("utf8"),
+            WEIGHTS_FILE: save_tensors(weights),
+            **join_files({TOKENIZER: save_files(self.tokenizer.save_pretrained)}),
+        }
 
-        message = srsly.msgpack_loads(bytes_data)
-        if message["config"] is None:
-            return self
+    def from_files(self, files: Mapping[str, bytes], backbone: nn.Module | None = None) -> None:
+        """Restore the result of `to_files`, onto the device that Thinc works on.
+
+        files (Mapping): File name to content.
+        backbone (nn.Module): Computes regions and trains with the network.
+        RAISES (MsvseError): If files are missing or damaged, or of another method (MSVSE-E006).
+        """
+        from transformers import AutoTokenizer
+
+        self.backbone = backbone
+        if CONFIG_FILE not in files:
+            return
+        settings = json.loads(files[CONFIG_FILE])
+        if settings["method"] != self.method.__name__:
+            reason = f"they are of the method {settings['method']}, not {self.method.__name__}"
+            raise MsvseError(Errors.E006.format(reason=reason))
         try:
-            # To draw random weights would take as long as to read the ones that replace them.
-            with ONE_AT_A_TIME, no_init_weights():
-                network = build_network(json.loads(message["config"]))
-            # Adopted, not copied.
-            network.load_state_dict(load_tensors(message["weights"]), assign=True)
-            network.backbone = self.backbone
+            # The weights are adopted, not copied, so random ones would cost time for nothing.
+            with no_random_weights():
+                network = self.method.build(settings["config"])
+            network.load_state_dict(load_tensors(files[WEIGHTS_FILE]), assign=True)
         except (SafetensorError, RuntimeError, KeyError) as error:
             raise MsvseError(Errors.E006.format(reason=error)) from error
-        self.set_network(network.eval(), tokenizer_from_files(message["tokenizer"]))
+        network.backbone = backbone
+        with as_folder(select_files(files, TOKENIZER)) as folder:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.set_network(network.eval(), tokenizer)
+
+    def to_bytes(self) -> bytes:
+        """Save the files of `to_files` in one msgpack message, for Thinc."""
+        return srsly.msgpack_dumps(self.to_files())
+
+    def from_bytes(self, bytes_data: bytes) -> "NetworkShim":
+        """Restore the result of `to_bytes`.
+
+        RAISES (MsvseError): If the weights are incomplete or damaged (MSVSE-E006).
+        """
+        self.from_files(srsly.msgpack_loads(bytes_data), self.backbone)
         return self
-
-
-def tokenizer_to_files(tokenizer: Any) -> dict[str, bytes]:
-    """Save a tokenizer in memory.
-
-    tokenizer (PreTrainedTokenizerBase): The tokenizer.
-    RETURNS (dict): File name to content.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-
-
-def tokenizer_from_files(files: Mapping[str, bytes]) -> Any:
-    """Load the tokenizer that `tokenizer_to_files` saved.
-
-    files (Mapping): File name to content.
-    RETURNS (PreTrainedTokenizerBase): The tokenizer.
-    """
-    from transformers import AutoTokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        return AutoTokenizer.from_pretrained(folder)

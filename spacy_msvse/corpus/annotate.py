@@ -10,7 +10,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..component.sources import ignore_missing_images, set_image_root
+from ..component import components
 from .jsonl import kept_values, parse_row, with_spans
 from .rows import Row
 
@@ -45,8 +45,9 @@ def annotate(
     n_process (int): Number of processes; -1 for all cores.
     YIELDS (Row): The rows with "spans", and with their problem if there is one.
     """
-    set_image_root(nlp, None if image_root is None else Path(image_root))
-    ignore_missing_images(nlp)  # the reason is written into the row
+    for _, component in components(nlp):
+        component.image_root = None if image_root is None else Path(image_root)
+        component.on_missing_image = "ignore"  # the reason is written into the row
     # spaCy declares that a handler never returns, but it accepts one that does.
     handler: Any = note_error
     nlp.set_error_handler(handler)

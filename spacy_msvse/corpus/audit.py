@@ -12,9 +12,9 @@ import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..component.factory import DEFAULT_VIEWS, EXTRACTED_VIEWS
-from ..component.posts import given_view
-from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes
+from ..component.architectures import default_views
+from ..component.factory import DEFAULT_CONFIG
+from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, given_view
 from ..errors import Errors
 from ..vision.picture import (
     PictureError,
@@ -180,8 +180,8 @@ def audit(
     nlp: Language,
     *,
     image_root: str | Path | None = None,
-    views: Sequence[str] = DEFAULT_VIEWS,
-    extracted: Collection[str] = EXTRACTED_VIEWS,
+    views: Sequence[str] | None = None,
+    extracted: Collection[str] | None = None,
     progress: bool = False,
 ) -> Audit:
     """Check the splits of a corpus. Every picture is decoded, one at a time, and none is kept.
@@ -197,6 +197,10 @@ def audit(
     RETURNS (Audit): The counts.
     RAISES (MsvseError): If the posts of a path cannot be read (MSVSE-E042).
     """
+    if views is None:
+        views = default_views()
+    if extracted is None:
+        extracted = [view for view in views if DEFAULT_CONFIG["vision"].get(view)]
     pictures = _PictureChecker(image_root)
     contents = {}
     splits = {}

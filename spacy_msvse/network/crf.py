@@ -1,6 +1,6 @@
-"""Linear-chain CRFs over BIO labels: pytorch-crf's parameters, and what its lattice tells.
+"""Linear-chain CRFs over BIO labels: the parameters of pytorch-crf, and algorithms on lattices.
 
-pytorch-crf holds the parameters. The algorithms are here because it knows no marginals, no missing
+pytorch-crf holds the parameters. The algorithms are here because it has no marginals, no missing
 labels and no empty sequences, and decodes sample by sample.
 """
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 import torch
 import torchcrf
-from torch import Tensor
+from torch import Tensor, nn
 
-#: The score of what must not happen. Finite, so that no infinity turns into NaN in a gradient.
+from .spans import double_device
+
+#: The score of a forbidden transition. Finite, so that no infinity turns into NaN in a gradient.
 FORBIDDEN = -1e4
 
 
@@ -26,7 +28,7 @@ def bio_labels(types: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass
 class Lattice:
-    """The scores of all labellings of a batch of sequences.
+    """The scores of all labellings of a batch of sequences: a `SpanDistribution`.
 
     emissions (Tensor): float of shape (B, T, K).
     transitions (Tensor): float of shape (K, K), from label to label.
@@ -43,10 +45,10 @@ class Lattice:
     mask: Tensor
 
     def restrict(self, allowed: Tensor) -> "Lattice":
-        """Keep the labellings that use allowed labels alone.
+        """Keep the labellings that use only allowed labels.
 
         allowed (Tensor): bool of shape (B, T, K).
-        RETURNS (Lattice): A lattice in which other labellings have next to no weight.
+        RETURNS (Lattice): A lattice in which all other labellings have a weight of almost 0.
         """
         return replace(self, emissions=self.emissions.masked_fill(~allowed, FORBIDDEN))
 
@@ -66,10 +68,10 @@ class Lattice:
         )
 
     def tempered(self, temperature: float | Tensor) -> "Lattice":
-        """Divide all scores by a temperature, which leaves the order of the labellings as it is.
+        """Divide all scores by a temperature. The order of the labellings stays as it is.
 
-        temperature (float or Tensor): A positive scalar; above 1, probabilities draw together.
-        RETURNS (Lattice): The tempered lattice. What is forbidden stays so.
+        temperature (float or Tensor): A positive scalar; above 1, probabilities become more even.
+        RETURNS (Lattice): The tempered lattice. Forbidden labels and transitions stay forbidden.
         """
 
         def divide(scores: Tensor) -> Tensor:
@@ -78,12 +80,12 @@ class Lattice:
         return self._map(divide)
 
     def double(self) -> "Lattice":
-        """A copy in double precision, for gradients of its own: none reaches the network, and none
-        is hindered by inference mode.
+        """Copy the scores in double precision, detached from the network. A copy that is made
+        outside of inference mode can be differentiated.
 
-        RETURNS (Lattice): The copy; in main memory if the device knows no double precision.
+        RETURNS (Lattice): The copy; in main memory if the device has no double precision.
         """
-        device = torch.device("cpu") if self.mask.device.type == "mps" else self.mask.device
+        device = double_device(self.mask.device)
         copy = self._map(lambda scores: scores.detach().to(device, torch.double, copy=True))
         return replace(copy, mask=self.mask.to(device, copy=True))
 
@@ -117,6 +119,14 @@ class Lattice:
         log_weights = self._forward() + self._backward()
         log_marginals = log_weights - torch.logsumexp(log_weights, dim=2, keepdim=True)
         return log_marginals.masked_fill(~self.mask.unsqueeze(2), 0.0)
+
+    def best_entities(self) -> Tensor:
+        """The entities of the best labelling of each sequence.
+
+        RETURNS (Tensor): int64 of shape (E, 4): sequence, first token, token after the last, and
+            index of the type, ordered by sequence and first token.
+        """
+        return label_entities(self.best_labels())
 
     def best_labels(self) -> Tensor:
         """The labelling of the highest score (Viterbi).
@@ -167,19 +177,17 @@ class Lattice:
         best = torch.where(self.mask[:, :1], best, only)
         return found.masked_fill(~self.mask.unsqueeze(1), 0), best
 
-    def span_log_probabilities(
-        self, sequence: Tensor, first: Tensor, last: Tensor, entity_type: Tensor
-    ) -> Tensor:
-        """Log-probability that a labelling holds exactly this entity: these tokens, this type.
+    def span_log_probabilities(self, entities: Tensor) -> Tensor:
+        """Log-probability that a labelling has exactly this entity: these tokens, this type.
 
-        sequence (Tensor): int64 of shape (E,): the sequence of each entity.
-        first (Tensor): int64 of shape (E,): its first token.
-        last (Tensor): int64 of shape (E,): its last token, included.
-        entity_type (Tensor): int64 of shape (E,): its type, an index into `bio_labels`' types.
+        entities (Tensor): int64 of shape (E, 4): sequence, first token, token after the last, and
+            index of the type.
         RETURNS (Tensor): float of shape (E,).
         """
-        if len(sequence) == 0:
+        if len(entities) == 0:
             return self.emissions.new_zeros(0)
+        sequence, first, end, entity_type = entities.to(self.mask.device).unbind(dim=1)
+        last = end - 1
         begin, inside = 2 * entity_type + 1, 2 * entity_type + 2
         forward, backward = self._forward(), self._backward()
         log_partition = torch.logsumexp(forward[:, -1] + self.end, dim=1)[sequence]
@@ -196,9 +204,9 @@ class Lattice:
         )
         longer = last > first
         score = score + torch.where(longer, inside_score, 0.0)
-        # After it, anything but one more I of the same type.
+        # After the entity: every label except one more I of the same type.
         label = torch.where(longer, inside, begin)
-        following = (last + 1).clamp(max=self.emissions.shape[1] - 1)
+        following = end.clamp(max=self.emissions.shape[1] - 1)
         after = (
             self.transitions[label]
             + self.emissions[sequence, following]
@@ -232,45 +240,66 @@ class Lattice:
         return torch.stack(scores[::-1], dim=1)
 
 
+def label_entities(labels: Tensor) -> Tensor:
+    """Read the entities off legal labellings.
+
+    labels (Tensor): int64 of shape (B, T), indices into `bio_labels`; 0 on padding.
+    RETURNS (Tensor): int64 of shape (E, 4): row, first token, token after the last, and index of
+        the type, ordered by row and first token.
+    """
+    # A column of O ends the entities of each row.
+    labels = nn.functional.pad(labels, (0, 1))
+    flat = labels.flatten()
+    starts = (flat % 2 == 1).nonzero().squeeze(1)
+    stops = ((flat % 2 == 1) | (flat == 0)).nonzero().squeeze(1)
+    ends = stops[torch.searchsorted(stops, starts, right=True)]
+    row = starts // labels.shape[1]
+    offset = row * labels.shape[1]
+    return torch.stack([row, starts - offset, ends - offset, (flat[starts] - 1) // 2], dim=1)
+
+
 def ranked(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k highest values of the last dimension, and where they are; of equal ones, the first.
+    """The k highest values of the last dimension and their indices; the first of equal values.
 
     scores (Tensor): float of shape (..., N).
     k (int): How many.
     RETURNS (tuple): float and int64, both of shape (..., k), the highest first.
     """
-    # `topk` and `max` make no promise about equal values.
+    # `topk` and `max` do not define which of equal values comes first.
     values, index = scores.sort(dim=-1, descending=True, stable=True)
     return values[..., :k], index[..., :k]
 
 
-class BioCRF(torchcrf.CRF):
-    """A CRF in which I follows nothing but B or I of its own type.
+class BioCRF(nn.Module):
+    """A CRF in which I follows only B or I of its own type.
 
-    The forbidden transitions are a fixed mask over the parameters, not parameters.
+    pytorch-crf's module holds the three parameters. The forbidden transitions are a fixed mask over
+    them, not parameters.
     """
 
     forbidden_transitions: Tensor
     forbidden_start: Tensor
 
     def __init__(self, num_types: int) -> None:
-        """Set up the parameters.
+        """Create the parameters.
 
         num_types (int): Number of entity types; the labels are those of `bio_labels`.
         """
-        super().__init__(2 * num_types + 1, batch_first=True)
-        inside = torch.arange(2, self.num_tags, 2)
-        forbidden = torch.zeros(self.num_tags, self.num_tags)
+        super().__init__()
+        self.num_labels = 2 * num_types + 1
+        self.scores = torchcrf.CRF(self.num_labels, batch_first=True)
+        inside = torch.arange(2, self.num_labels, 2)
+        forbidden = torch.zeros(self.num_labels, self.num_labels)
         forbidden[:, inside] = FORBIDDEN
         forbidden[inside - 1, inside] = 0.0
         forbidden[inside, inside] = 0.0
-        start = torch.zeros(self.num_tags)
+        start = torch.zeros(self.num_labels)
         start[inside] = FORBIDDEN
         # Derived from num_types, hence not saved.
         self.register_buffer("forbidden_transitions", forbidden, persistent=False)
         self.register_buffer("forbidden_start", start, persistent=False)
 
-    def lattice(self, emissions: Tensor, mask: Tensor) -> Lattice:
+    def forward(self, emissions: Tensor, mask: Tensor) -> Lattice:
         """Score all labellings.
 
         emissions (Tensor): float of shape (B, T, K).
@@ -279,21 +308,21 @@ class BioCRF(torchcrf.CRF):
         """
         return Lattice(
             emissions,
-            self.transitions + self.forbidden_transitions,
-            self.start_transitions + self.forbidden_start,
-            self.end_transitions,
+            self.scores.transitions + self.forbidden_transitions,
+            self.scores.start_transitions + self.forbidden_start,
+            self.scores.end_transitions,
             mask,
         )
 
 
 def negative_log_likelihood(lattice: Lattice, allowed: Tensor) -> Tensor:
-    """How unlikely the allowed labellings are, missing labels marginalised.
+    """Negative log-likelihood of the allowed labellings; missing labels are marginalised.
 
     lattice (Lattice): All labellings.
     allowed (Tensor): bool of shape (B, T, K).
     RETURNS (Tensor): float of shape (B,).
     """
-    # One pass over both lattices: the recursion loops over tokens, whatever the batch size.
+    # One pass over both lattices: the recursion loops over tokens, whatever the batch's size.
     restricted = lattice.restrict(allowed).emissions
     both = replace(
         lattice,

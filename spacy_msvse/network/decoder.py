@@ -1,7 +1,8 @@
-"""The multi-task label decoder: two CRFs, tied by the divergence of their marginals."""
+"""Decoders: labels of tokens by a CRF, entity types by view, and the losses that tie them."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .crf import BioCRF, Lattice
 
@@ -13,7 +14,7 @@ class LabelDecoder(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.crf = BioCRF(num_types)
-        self.emissions = nn.Linear(width, self.crf.num_tags)
+        self.emissions = nn.Linear(width, self.crf.num_labels)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Lattice:
         """Score all labellings of each post.
@@ -22,28 +23,34 @@ class LabelDecoder(nn.Module):
         mask (Tensor): bool of shape (P, T).
         RETURNS (Lattice): The scores.
         """
-        # In half precision, scores summed over a post would lose what tells labellings apart.
+        # Full precision: in half precision, scores summed over a post lose small differences.
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = self.dropout(tokens.to(self.emissions.weight.dtype))
-            return self.crf.lattice(self.emissions(tokens), mask)
+            lattice: Lattice = self.crf(self.emissions(tokens), mask)
+            return lattice
 
 
-def tie_loss(multimodal: Lattice, text: Lattice) -> Tensor:
-    """Kullback-Leibler divergence of the two label distributions.
+def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Tensor:
+    """Kullback-Leibler divergence of the label distributions of two CRFs, KL(q_t || q_s).
 
-    Eq. 24; its form is reconstructed: KL(q_m || q_t) over tokens, q the CRFs' marginals. q_m takes
-    no gradient: the view that sees the picture teaches the one that does not.
+    Paper (MSVSE, eq. 24): stated, a sum of p log p over both CRFs. Reconstructed: a mean over
+    tokens, q the CRFs' marginals. The teacher gets no gradient. With a temperature t the marginals
+    are softmax(log q / t), and the loss is multiplied by t * t (ITA).
 
-    multimodal (Lattice): Scores of the multimodal CRF.
-    text (Lattice): Scores of the text CRF.
+    teacher (Lattice): Scores of the CRF that sees more views.
+    student (Lattice): Scores of the CRF that sees fewer.
+    temperature (float): Above 1, the marginals become more even.
     RETURNS (Tensor): float of shape (P,), a mean over the tokens of a post.
     """
     with torch.no_grad():
-        teacher = multimodal.marginals()
-    student = text.marginals()
+        target = teacher.marginals()
+    marginals = student.marginals()
+    if temperature != 1.0:
+        target = torch.log_softmax(target / temperature, dim=2)
+        marginals = torch.log_softmax(marginals / temperature, dim=2)
     # A forbidden label has a finite log-probability on both sides, and a weight of exactly 0.
-    divergence = (teacher.exp() * (teacher - student)).sum(dim=2)
-    return token_mean(divergence, multimodal.mask)
+    divergence = (target.exp() * (target - marginals)).sum(dim=2)
+    return temperature**2 * token_mean(divergence, teacher.mask)
 
 
 def token_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -54,3 +61,39 @@ def token_mean(values: Tensor, mask: Tensor) -> Tensor:
     RETURNS (Tensor): float of shape (P,); 0 for an empty post.
     """
     return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+class VisualEntityClassifier(nn.Module):
+    """Decodes the visual semantic features of each view into the entity types of the post.
+
+    Stated: all views must agree on the types. Reconstructed: p = sigmoid(W meanpool(S) + b), shared
+    over views.
+    """
+
+    def __init__(self, width: int, num_types: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, num_types)
+
+    def forward(self, means: Tensor) -> Tensor:
+        """Classify views.
+
+        means (Tensor): Mean visual semantic feature of each of S views, float of shape (B, S, d).
+        RETURNS (Tensor): Logits, float of shape (B, S, Y).
+        """
+        logits: Tensor = self.linear(means)
+        return logits
+
+
+def visual_loss(logits: Tensor, present: Tensor, types: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy, a mean over a post's present views and known types.
+
+    logits (Tensor): float of shape (P, S, Y).
+    present (Tensor): bool of shape (P, S).
+    types (Tensor): float of shape (P, Y).
+    known (Tensor): bool of shape (P, Y).
+    RETURNS (Tensor): float of shape (P,); 0 for a post without views.
+    """
+    targets = types.unsqueeze(1).expand_as(logits)
+    weights = (present.unsqueeze(2) & known.unsqueeze(1)).to(logits.dtype)
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (losses * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=1)

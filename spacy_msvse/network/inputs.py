@@ -1,7 +1,7 @@
-"""What goes into the network and what comes out, as dataclasses of tensors.
+"""Inputs, targets, outputs and losses of a network, as dataclasses of tensors.
 
 Letters for sizes: P posts, T tokens, W windows of text (a long post has several), N word pieces,
-Q pictures, R regions, D region width, S views, K labels, Y entity types.
+Q pictures, R regions, D region width, K labels, Y entity types, E entities.
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from .crf import Lattice
+from .spans import SpanDistribution
 
 T = TypeVar("T")
 
@@ -21,22 +21,22 @@ class WordPieces:
 
     ids (Tensor): int64 of shape (B, N).
     mask (Tensor): bool of shape (B, N), False on padding.
-    types (Tensor): int64 of shape (B, N), token type ids; None for encoders without them.
+    token_types (Tensor): int64 of shape (B, N), token type ids; None for encoders without them.
     """
 
     ids: Tensor
     mask: Tensor
-    types: Tensor | None = None
+    token_types: Tensor | None = None
 
     def rows(self, index: Tensor) -> "WordPieces":
-        """The sequences at some rows, cut to the longest of them.
+        """Select sequences, and cut them to the longest of them.
 
         index (Tensor): int64 of shape (B',).
         RETURNS (WordPieces): The rows, of shape (B', N') with N' <= N.
         """
         mask = self.mask[index]
         width = int(mask.sum(1).max()) if len(index) else 0
-        types = None if self.types is None else self.types[index, :width]
+        types = None if self.token_types is None else self.token_types[index, :width]
         return WordPieces(self.ids[index, :width], mask[:, :width], types)
 
 
@@ -44,9 +44,9 @@ class WordPieces:
 class Regions:
     """Region vectors of a batch of posts.
 
-    vectors (Tensor): float of shape (P, R, D); one of the regions is the whole picture.
-    boxes (Tensor): float of shape (P, R, 4): x1, y1, x2, y2 relative to the picture.
-    mask (Tensor): bool of shape (P, R); a row without True is a post without a picture.
+    vectors (Tensor): float of shape (P, R, D).
+    boxes (Tensor): float of shape (P, R, 4): x1, y1, x2, y2, relative to the region's picture.
+    mask (Tensor): bool of shape (P, R). The row of a post without regions is False everywhere.
     """
 
     vectors: Tensor
@@ -56,11 +56,11 @@ class Regions:
 
 @dataclass
 class Pictures:
-    """Pictures whose regions are made by a backbone that trains with the network.
+    """Pictures whose region vectors are computed by a backbone that trains with the network.
 
     pixels (Tensor): uint8 of shape (Q, H, W, 3).
-    post (Tensor): int64 of shape (Q,): the post that each belongs to. It has as many regions as the
-        backbone makes; their vectors in `Regions` are overwritten.
+    post (Tensor): int64 of shape (Q,): the post of each picture. The backbone's vectors replace
+        those of the post in `Regions`.
     """
 
     pixels: Tensor
@@ -68,22 +68,24 @@ class Pictures:
 
 
 @dataclass
-class MsvseInputs:
-    """A batch of posts.
+class Inputs:
+    """A batch of posts. Views are dictionaries by name.
 
     text (WordPieces): Windows of text, of shape (W, N).
-    joint (WordPieces): The same windows with the joint views behind the text, of shape (W, N');
-        the text stands at the same positions as in `text`. The rows of posts without a joint view
-        equal those of `text`.
-    window_post (Tensor): int64 of shape (W,): the post each window belongs to.
-    token_window (Tensor): int64 of shape (P, T): the window each token is read from.
+    joint (WordPieces): The same windows with the joint views behind the text, of shape (W, N').
+        The text is at the same positions as in `text`. The row of a post without a joint view
+        equals its row in `text`.
+    window_post (Tensor): int64 of shape (W,): the post of each window.
+    token_window (Tensor): int64 of shape (P, T): the window that each token is read from.
     token_piece (Tensor): int64 of shape (P, T): the first word piece of each token in that window;
-        -1 for a token that no window holds.
+        -1 for a token that is in no window.
     token_mask (Tensor): bool of shape (P, T), False on padding.
-    views (dict): View name to its word pieces without special ones, of shape (P, N); an absent
-        view is a row without True in its mask.
-    regions (Regions): Region vectors; None if no post of the batch has any.
-    pictures (Pictures): For a network with a backbone; None if no post needs it.
+    joint_spans (dict): Joint view to int64 of shape (W, 2): its first column in `joint` and the
+        column after its last. Both are equal where it is absent.
+    texts (dict): Textual view to its word pieces without special ones, of shape (P, N). The row of
+        an absent view is False in its mask.
+    vectors (dict): View to its region vectors. A view that no post of the batch has may be missing.
+    pictures (dict): View to the pictures of which a backbone computes its vectors.
     """
 
     text: WordPieces
@@ -92,68 +94,83 @@ class MsvseInputs:
     token_window: Tensor
     token_piece: Tensor
     token_mask: Tensor
-    views: dict[str, WordPieces] = field(default_factory=dict)
-    regions: Regions | None = None
-    pictures: Pictures | None = None
+    joint_spans: dict[str, Tensor] = field(default_factory=dict)
+    texts: dict[str, WordPieces] = field(default_factory=dict)
+    vectors: dict[str, Regions] = field(default_factory=dict)
+    pictures: dict[str, Pictures] = field(default_factory=dict)
+
+    def present(self, view: str) -> Tensor:
+        """Which posts have a view, in any form.
+
+        view (str): Name of the view.
+        RETURNS (Tensor): bool of shape (P,).
+        """
+        found = self.token_mask.new_zeros(len(self.token_mask))
+        if view in self.texts:
+            found |= self.texts[view].mask.any(dim=1)
+        if view in self.vectors:
+            found |= self.vectors[view].mask.any(dim=1)
+        if view in self.joint_spans:
+            first, end = self.joint_spans[view].unbind(dim=1)
+            found[self.window_post[end > first]] = True
+        return found
 
 
 @dataclass
-class MsvseTargets:
-    """What the posts of a batch should be labelled as.
+class Targets:
+    """Gold labels of a batch of posts.
 
-    allowed (Tensor): bool of shape (P, T, K): the labels each token may have. One for a known
+    allowed (Tensor): bool of shape (P, T, K): the labels that each token may have. One for a known
         label, all for a missing one, which is then marginalised.
-    types (Tensor): float of shape (P, Y): 1 for each entity type that occurs in the post.
+    entity_types (Tensor): float of shape (P, Y): 1 for each entity type that occurs in the post.
     types_known (Tensor): bool of shape (P, Y): False where missing labels leave open whether the
         type occurs.
     """
 
     allowed: Tensor
-    types: Tensor
+    entity_types: Tensor
     types_known: Tensor
 
 
 @dataclass
-class MsvseOutputs:
-    """What the network makes of a batch of posts.
+class Outputs:
+    """Outputs of a network for a batch of posts.
 
-    multimodal (Lattice): Scores of the CRF over the multimodal text representation.
-    text (Lattice): Scores of the CRF over the text features; None without the multi-task decoder.
-    visual_logits (Tensor): float of shape (P, S, Y): the visual entity classifier's logits by view
-        of `prefix_views`; None without the classifier.
-    visual_mask (Tensor): bool of shape (P, S): the views that are present.
+    answer (SpanDistribution): Scores of the entities, such as the lattice of a CRF.
+    others (dict): Further scores by name, such as those of a second CRF.
+    view_types (dict): View to the logits of the entity types that it shows, float of shape (P, Y).
+    present (dict): View to bool of shape (P,): the posts that have the view.
+    attention (dict): View to float of shape (P, T, R): the attention of each token to each vector
+        of the view. Empty unless it was asked for, see `Network.recording_attention`.
+    extra (dict): Further tensors by name, which the loss of the method needs.
     """
 
-    multimodal: Lattice
-    text: Lattice | None
-    visual_logits: Tensor | None
-    visual_mask: Tensor
+    answer: SpanDistribution
+    others: dict[str, SpanDistribution] = field(default_factory=dict)
+    view_types: dict[str, Tensor] = field(default_factory=dict)
+    present: dict[str, Tensor] = field(default_factory=dict)
+    attention: dict[str, Tensor] = field(default_factory=dict)
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
-class MsvseLoss:
-    """The terms of the loss, each a mean within a post, summed over posts and divided by
-    `loss_divisor`; and their weighted sum, which carries the gradient.
+class Loss:
+    """Loss of a batch. Each term is a mean within a post, summed over posts and divided by
+    `NetworkConfig.loss_divisor`.
 
-    total (Tensor): The weighted sum.
-    multimodal (Tensor): Negative log-likelihood a token, multimodal CRF.
-    text (Tensor): Negative log-likelihood a token, text CRF.
-    tie (Tensor): Kullback-Leibler divergence of the CRFs' marginals, a token.
-    visual (Tensor): Binary cross-entropy a present view, visual entity classifier.
+    total (Tensor): The weighted sum of the terms, a scalar to differentiate.
+    terms (dict): Name to unweighted term, a scalar.
     """
 
     total: Tensor
-    multimodal: Tensor
-    text: Tensor
-    tie: Tensor
-    visual: Tensor
+    terms: dict[str, Tensor]
 
 
 def to_device(batch: T, device: torch.device | str) -> T:
     """Move every tensor of a (nested) dataclass, without waiting for the copies to a GPU.
 
     batch (Any): One of the dataclasses above.
-    device (torch.device): Where to.
+    device (torch.device): The device.
     RETURNS (Any): A dataclass of the same type.
     """
 
@@ -162,7 +179,7 @@ def to_device(batch: T, device: torch.device | str) -> T:
     def move(value: Any) -> Any:
         if isinstance(value, Tensor):
             if to_gpu and value.device.type == "cpu":
-                # Only pinned memory is copied while the program goes on.
+                # Only copies from pinned memory run in the background.
                 value = value.pin_memory()
             return value.to(device, non_blocking=to_gpu)
         if isinstance(value, dict):
@@ -171,4 +188,5 @@ def to_device(batch: T, device: torch.device | str) -> T:
             return type(value)(**{f.name: move(getattr(value, f.name)) for f in fields(value)})
         return value
 
-    return move(batch)
+    moved: T = move(batch)
+    return moved

@@ -1,18 +1,19 @@
-"""From visual semantic features to the prefixes of every encoder layer."""
+"""Prefixes of every encoder layer, computed from visual semantic features."""
 
 import torch
 from torch import Tensor, nn
 
 from .encoders.base import Prefixes
-from .fusion import ViewFeatures
+from .interaction import masked_softmax
+from .views import ViewFeatures
 
 
 class PrefixGenerator(nn.Module):
     """Multi-scale visual semantic prefixes.
 
     Stated: the features enter the text encoder as prefixes. Reconstructed: learned queries attend
-    over each view's vectors; a bottleneck makes a key and a value for every layer; a gate for every
-    layer weighs the values of the present views.
+    over each view's vectors; a bottleneck computes a key and a value for every layer; a gate of
+    every layer weighs the values of the present views.
     """
 
     def __init__(self, width: int, num_layers: int, length: int, bottleneck: int) -> None:
@@ -26,11 +27,11 @@ class PrefixGenerator(nn.Module):
             nn.Tanh(),
             nn.Linear(bottleneck, 2 * num_layers * width),
         )
-        # A bias would add the same to every view, which the softmax over views takes out again.
+        # A bias would add the same to every view, which the softmax over views removes.
         self.gate = nn.Linear(width, num_layers, bias=False)
 
     def forward(self, views: ViewFeatures) -> Prefixes:
-        """Make the prefixes of a batch.
+        """Compute the prefixes of a batch.
 
         views (ViewFeatures): Visual semantic features of S views.
         RETURNS (Prefixes): S * length slots; those of absent views are masked out.
@@ -49,7 +50,7 @@ class PrefixGenerator(nn.Module):
         return Prefixes(keys.flatten(2, 3), values.flatten(2, 3), mask)
 
     def pool_weights(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """How much of each of a view's vectors is in each of its slots.
+        """The weight of each vector of a view in each of its slots.
 
         vectors (Tensor): float of shape (B, V, d).
         mask (Tensor): bool of shape (B, V).
@@ -62,14 +63,3 @@ class PrefixGenerator(nn.Module):
         """Weigh the present views in every layer: (L, B, S), a row without views is 0."""
         logits = self.gate(means)
         return masked_softmax(logits.permute(2, 0, 1), present.unsqueeze(0))
-
-
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last dimension, restricted to a mask.
-
-    scores (Tensor): float.
-    mask (Tensor): bool, broadcastable to the scores.
-    RETURNS (Tensor): Probabilities; all 0, not NaN, where the mask holds nothing.
-    """
-    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    return torch.softmax(scores, dim=-1) * mask

@@ -1,61 +1,81 @@
-"""What an extractor saw in one picture, and the interface every extractor keeps."""
+"""Views of a post, and the interface of the extractors that fill them. No torch here."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import srsly
 from PIL.Image import Image
 
-#: The scales that an extractor can fill, in the order in which they are extracted: a caption may
-#: be built from the tags. Every further text (`ocr`, ...) is a scale named "texts".
-SCALES = ("regions", "tags", "caption", "texts")
+#: What one item of `Extractor.extract` may be.
+READS = ("picture", "text", "post")
 
 
 @dataclass
-class PictureFeatures:
-    """What was seen in one picture. `None` stands for a scale that nothing has filled.
+class RegionFeatures:
+    """Region vectors of one post, and where the regions are.
 
-    regions (np.ndarray): Region vectors, float32 of shape (R, D) with R >= 1; row 0 is the
-        whole picture.
+    vectors (np.ndarray): float32 of shape (R, D) with R >= 1; row 0 is a whole picture. None where
+        a trainable backbone makes them from `pixels`.
     boxes (np.ndarray): float32 of shape (R, 4): x1, y1, x2, y2 of each region, relative to the
-        picture's width and height; row 0 is (0, 0, 1, 1).
-    region_labels (list): One word for each region, "" where the extractor names none.
-    region_scores (list): The extractor's confidence in each label, in [0, 1].
-    tags (list): Words for what is seen, best first.
-    caption (str): A sentence that describes the picture.
-    texts (dict): Further textual views by name, such as {"ocr": "..."}.
-    pixels (np.ndarray): uint8 of shape (H, W, 3): the picture as a backbone wants it that is
-        trained and makes the regions anew at every step.
+        width and height of its picture; row 0 is (0, 0, 1, 1).
+    labels (list): One word for each region, "" where the extractor names none.
+    scores (list): Confidence in each label, in [0, 1].
+    pictures (np.ndarray): int64 of shape (R,): the number of each region's picture within the post;
+        None if all are of picture 0.
+    pixels (np.ndarray): uint8 of shape (H, W, 3): the picture at the size of a backbone that trains
+        with the pipeline.
     """
 
-    regions: np.ndarray | None = None
-    boxes: np.ndarray | None = None
-    region_labels: list[str] | None = None
-    region_scores: list[float] | None = None
-    tags: list[str] | None = None
-    caption: str | None = None
-    texts: dict[str, str] = field(default_factory=dict)
+    vectors: np.ndarray | None
+    boxes: np.ndarray
+    labels: list[str] | None = None
+    scores: list[float] | None = None
+    pictures: np.ndarray | None = None
     pixels: np.ndarray | None = None
 
 
+#: The content of a view: region vectors, a text, or a list of words.
+View = RegionFeatures | str | list[str]
+
+#: Content by the name of its view. A view that nothing filled is missing.
+Features = dict[str, View]
+
+
+@dataclass(frozen=True)
+class PostContent:
+    """One item of an extractor that reads whole posts.
+
+    text (str): The text of the post.
+    pictures (tuple): Its pictures that could be read, in order, each of mode RGB; possibly none.
+    """
+
+    text: str
+    pictures: tuple[Image, ...] = ()
+
+
 class Extractor(Protocol):
-    """A model that fills one or more scales of `PictureFeatures`.
+    """A model that fills one or more views.
 
-    Two extractors of equal settings compare equal, so that one pass serves all the scales that
-    name them. An extractor is cheap to construct: weights come with `initialize` or `from_bytes`.
+    Two extractors of equal settings compare equal, so that one pass serves all views that name
+    them. An extractor is cheap to construct: weights come with `initialize` or `from_files`.
 
-    Two more methods are used where an extractor has them. `to(device)` moves it to a torch device.
-    `prepare(picture)` does what needs no model, such as bringing the picture to the model's size:
-    it runs in several threads, while the model looks at other pictures, and `extract` then gets
-    what it returns in place of each picture, besides accepting pictures as they are.
+    An extractor may also have:
+
+    - `reads`, one of `READS`: what one item of `extract` is. "picture", the default, is an RGB
+      picture; "text" is the text of a post, also of a post without picture; "post" is a
+      `PostContent`.
+    - `batch_size`: the number of items that `extract` takes at once.
+    - `to(device)`, which moves it to a torch device.
+    - `prepare(item)`, which does the work that needs no model, such as resizing. It runs in several
+      threads while the model computes. `extract` accepts its results and unprepared items.
     """
 
     @property
     def fills(self) -> tuple[str, ...]:
-        """The scales that this extractor can fill."""
+        """Names of the views that this extractor can fill."""
         ...
 
     @property
@@ -67,41 +87,150 @@ class Extractor(Protocol):
     def region_dim(self) -> int:
         """Width of a region vector; 0 for an extractor that fills no regions.
 
-        RAISES (ValueError): If only the weights tell and there are none yet (MSVSE-E012).
+        RAISES (MsvseError): If it depends on weights that are not loaded (MSVSE-E012).
         """
         ...
 
     def initialize(self) -> None:
         """Load the weights from their source. Called at `[initialize]` only.
 
-        RAISES (ValueError): If the weights cannot be found (MSVSE-E011).
+        RAISES (MsvseError): If the weights cannot be found (MSVSE-E011).
         """
         ...
 
-    def extract(
-        self, pictures: Sequence[Image], known: Sequence[PictureFeatures]
-    ) -> list[PictureFeatures]:
-        """Look at a batch of pictures.
+    def extract(self, items: Sequence[Any], known: Sequence[Features]) -> list[Features]:
+        """Extract the features of a batch.
 
-        pictures (Sequence[Image]): RGB pictures of any size, or what `prepare` made of them.
-        known (Sequence[PictureFeatures]): What is known of each picture so far.
-        RETURNS (list): New features; the scales in `fills` are set.
+        items (Sequence): Items of the kind that `reads` names, or the results of `prepare`.
+        known (Sequence[Features]): Views of each item that are known already. For a picture: those
+            of the extractors before this one. For a post: those of its pictures and those that the
+            user gave. For a text: none.
+        RETURNS (list): New features of each item, of views in `fills`.
         """
         ...
 
-    def to_bytes(self) -> bytes:
-        """Weights and vocabulary; empty for an extractor without either."""
+    def to_files(self) -> dict[str, bytes]:
+        """Save weights and vocabulary.
+
+        RETURNS (dict): File name to content, weights as safetensors; empty if there is nothing.
+        """
         ...
 
-    def from_bytes(self, data: bytes) -> None:
-        """Restore what `to_bytes` wrote, without a network and without the weight package."""
+    def from_files(self, files: Mapping[str, bytes]) -> None:
+        """Restore the state that `to_files` saved, without a network and without weight packages.
+
+        files (Mapping): File name to content.
+        """
         ...
+
+
+def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:
+    """Name what one item of an extractor is.
+
+    extractor (Extractor): The extractor.
+    RETURNS (str): One of `READS`.
+    """
+    reads: Literal["picture", "text", "post"] = getattr(extractor, "reads", "picture")
+    return reads
 
 
 def make_fingerprint(parts: Any) -> str:
-    """Name what shapes the features of an extractor.
+    """Name everything that shapes the features of an extractor.
 
-    parts (Any): What JSON can hold: a model and its settings.
+    parts (Any): A value that JSON can hold: a model and its settings.
     RETURNS (str): SHA-256 in hex.
     """
     return hashlib.sha256(srsly.json_dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def round_vectors(features: Features) -> Features:
+    """Round region vectors to the precision of a store, so that stored and new features are equal.
+
+    features (Features): Features of one item.
+    RETURNS (Features): The same, with vectors that 16 bits can hold.
+    """
+    rounded: Features = {}
+    for name, view in features.items():
+        if isinstance(view, RegionFeatures) and view.vectors is not None:
+            vectors = view.vectors.astype(np.float16).astype(np.float32)
+            view = replace(view, vectors=vectors)
+        rounded[name] = view
+    return rounded
+
+
+def merge_features(found: Mapping[int, Features]) -> Features:
+    """Merge the features of the pictures of a post.
+
+    Regions are concatenated and get the number of their picture. Words and texts are joined without
+    repeats. Pixels for a trainable backbone are those of the first picture alone.
+
+    found (Mapping): Number of a picture within the post to its features.
+    RETURNS (Features): Features of the post; lists in it may be changed.
+    """
+    views = dict.fromkeys(name for features in found.values() for name in features)
+    return {
+        name: _merge_view({n: f[name] for n, f in found.items() if name in f}) for name in views
+    }
+
+
+def digest_features(features: Mapping[str, View]) -> str:
+    """Hash features, so that they can be part of a key.
+
+    features (Mapping): View name to content.
+    RETURNS (str): SHA-256 in hex.
+    """
+    digest = hashlib.sha256()
+    for name, view in sorted(features.items()):
+        values = vars(view) if isinstance(view, RegionFeatures) else {"": view}
+        for part, value in values.items():
+            data = value.tobytes() if isinstance(value, np.ndarray) else _encode(value)
+            digest.update(_encode([name, part, len(data)]) + data)
+    return digest.hexdigest()
+
+
+def _encode(value: Any) -> bytes:
+    return str(srsly.json_dumps(value)).encode(errors="surrogatepass")
+
+
+def _merge_view(found: Mapping[int, Any]) -> View:
+    (number, first), *others = found.items()
+    if isinstance(first, RegionFeatures):
+        if first.pixels is not None or not others:
+            return replace(first, pictures=_numbers(first, number) if number else None)
+        return _merge_regions(found)
+    if isinstance(first, str):
+        return " ".join(dict.fromkeys(text for text in found.values() if text))
+    return list(dict.fromkeys(word for words in found.values() for word in words))
+
+
+def _merge_regions(found: Mapping[int, RegionFeatures]) -> RegionFeatures:
+    merged: dict[str, Any] = {"pixels": None}
+    merged["pictures"] = np.concatenate([_numbers(view, n) for n, view in found.items()])
+    for name in (field.name for field in fields(RegionFeatures) if field.name not in merged):
+        parts = [getattr(view, name) for view in found.values()]
+        if any(part is None for part in parts):
+            merged[name] = None
+        elif isinstance(parts[0], np.ndarray):
+            merged[name] = np.concatenate(parts)
+        else:
+            merged[name] = [value for part in parts for value in part]
+    return RegionFeatures(**merged)
+
+
+def _numbers(view: RegionFeatures, number: int) -> np.ndarray:
+    return np.full(len(view.boxes), number, dtype=np.int64)
+
+
+def copy_views(features: Features, views: Iterable[str]) -> Features:
+    """Copy some views, so that lists in them may be changed.
+
+    features (Features): The features.
+    views (Iterable[str]): Names of the views; those that are missing are left out.
+    RETURNS (Features): The copy. Arrays are shared.
+    """
+    copies: Features = {}
+    for name in views:
+        view = features.get(name)
+        if view is not None:
+            copies[name] = list(view) if isinstance(view, list) else view
+    return copies

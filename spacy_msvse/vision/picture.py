@@ -1,4 +1,4 @@
-"""Encoded pictures to RGB, within limits and folder, or an error that names the picture."""
+"""Decode pictures to RGB, within limits and inside a folder. Errors name the picture."""
 
 import hashlib
 import math
@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
 from ..errors import Errors, MsvseError
+from .guard import MeteredStream, check_effort
 
 #: Bytes that an encoded picture may have.
 MAX_BYTES = 64 * 2**20
@@ -22,29 +23,20 @@ MAX_BYTES = 64 * 2**20
 #: Width times height that a picture may have.
 MAX_PIXELS = 64 * 2**20
 
-#: What people post. Pillow's other formats are old or rare, and two are worse: EPS starts a
-#: further program; JPEG 2000 may take 10 seconds within the limits, thrice the slowest of these.
+#: The formats of posted pictures. Pillow's other formats are old or rare, and two are dangerous:
+#: EPS starts another program, and JPEG 2000 may take 10 seconds within the limits, three times as
+#: long as the slowest of these.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 
-#: What turns a URL into the encoded bytes of a picture, or raises any error. It is called with http
-#: and https URLs alone, and has to have a time limit of its own.
+#: A function from a URL to the encoded bytes of a picture. It may raise any error. It gets http and
+#: https URLs alone, and needs a time limit of its own.
 Fetcher = Callable[[str], bytes]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# A fetcher that knows "file://", as urllib's does, must not become a way around `image_root`.
+# A fetcher that opens "file://", as urllib's does, must not read files outside `image_root`.
 _WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
-# Decoders that Pillow has in C are quick, but it walks through headers in Python: the limits below
-# end what could take minutes and gigabytes in a file of legal size.
-#: Reads that a picture may take: a PNG of 64 MiB takes some 30,000.
-_READS = 100_000
-#: Bytes that a header may have. Some editors write megabytes of history into it.
-_HEADER_BYTES = 16 * 2**20
-#: The same for TIFF, whose header lists where the strips are: each byte of it becomes a hundred.
-_TIFF_HEADER_BYTES = 3 * 2**18
-#: Pixels, over all scans of a JPEG, that may be gone through. A scan may have less than 20 bytes.
-_SCANNED_PIXELS = 24 * MAX_PIXELS
-#: Bytes of EXIF that are looked at. A JPEG can hold no more in one piece.
+#: Bytes of EXIF that are read. A JPEG can hold no more in one piece.
 _EXIF_BYTES = 2**16
 #: Characters of a name that messages show.
 _SHOWN = 200
@@ -56,7 +48,7 @@ class PictureError(MsvseError):
     """A picture that cannot or must not be read. The message names it and says why.
 
     message (str): The message.
-    reason (str): Why, without the picture's folder or any other; by default, the message.
+    reason (str): The reason alone, without the name of any folder; by default, the message.
     """
 
     def __init__(self, message: str, reason: str | None = None) -> None:
@@ -69,7 +61,7 @@ def _unreadable(name: str, reason: str) -> PictureError:
 
 
 def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
-    """Find a picture's file, without looking outside the picture folder.
+    """Find a picture's file, and refuse any place outside the picture folder.
 
     name (str): The path, relative to `image_root` or, without one, to the working directory.
     image_root (Path): The only folder to read from; None allows any path.
@@ -138,16 +130,16 @@ def decode_picture(
     data (bytes): The encoded content.
     name (str): How messages call the picture.
     max_pixels (int): Limit on width times height, checked before any pixel is decoded.
-    shrink_to (int): Decode a JPEG at the smallest size of 1/1, 1/2, 1/4 or 1/8 that leaves both
-        sides at least so many pixels, which is several times faster. Then reduce any picture by
-        the largest whole number that leaves it at least as many pixels as a square of this side,
-        so that it has less than four times as many. None for full size.
+    shrink_to (int): Side of a square; None for full size. A JPEG is decoded at the smallest size of
+        1/1, 1/2, 1/4 or 1/8 whose sides are both at least so long, which is several times faster.
+        Then any picture is reduced by the largest whole number that leaves at least as many pixels
+        as the square has. The result has less than four times as many.
     RETURNS (Image): The picture, of mode RGB.
-    RAISES (PictureError): If the content cannot be decoded, is too large or would take a decoder
-        minutes (MSVSE-E020).
+    RAISES (PictureError): If the content cannot be decoded, is too large, or would keep a decoder
+        busy for minutes (MSVSE-E020).
     """
     with _open_image(BytesIO(data), name, max_pixels) as image:
-        _check_effort(image, data)
+        check_effort(image, data, MAX_PIXELS)
         if shrink_to is not None:
             image.draft(None, (shrink_to, shrink_to))
         picture = _to_rgb(image)
@@ -165,13 +157,14 @@ def open_picture(
     shrink_to: int | None = None,
     fetch: Fetcher | None = None,
 ) -> Image.Image:
-    """Read and decode a picture. See `read_picture` and `decode_picture`.
+    """Read and decode a picture: first frame, upright, on white, with 8 bits a channel.
 
     source (str): A path, the encoded bytes, or with a `fetch` a URL.
     image_root (Path): The only folder to read from; None allows any path.
     max_bytes (int): Limit on the encoded size, in bytes.
     max_pixels (int): Limit on width times height.
-    shrink_to (int): Side of a square to whose number of pixels a picture may be shrunk.
+    shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels. None
+        for full size.
     fetch (Fetcher): What fetches http and https URLs; None refuses them.
     RETURNS (Image): The picture, of mode RGB.
     RAISES (PictureError): If the picture cannot or must not be read.
@@ -188,16 +181,16 @@ def probe_picture(
     max_pixels: int = MAX_PIXELS,
     fetch: Fetcher | None = None,
 ) -> None:
-    """Check that a picture is there, has a picture's header and keeps the limits.
+    """Check that a picture exists, has the header of a picture and is within the limits.
 
-    Reads no more than the header, so that a picture damaged further on passes.
+    Only the header is read, so that a picture damaged after it passes.
 
     source (str): A path, the encoded bytes, or with a `fetch` a URL.
     image_root (Path): The only folder to read from; None allows any path.
     max_bytes (int): Limit on the encoded size, in bytes.
     max_pixels (int): Limit on width times height.
     fetch (Fetcher): What fetches http and https URLs; None refuses them.
-    RAISES (PictureError): What `open_picture` would raise.
+    RAISES (PictureError): If the picture cannot or must not be read.
     """
     with (
         _open_stream(source, image_root, max_bytes, fetch) as stream,
@@ -221,7 +214,7 @@ def picture_key(source: str | bytes, image_root: str | Path | None = None) -> st
 def _open_stream(
     source: str | bytes, image_root: str | Path | None, max_bytes: int, fetch: Fetcher | None
 ) -> Iterator[BinaryIO]:
-    """The encoded content, known to be neither empty nor larger than allowed."""
+    """The encoded content, which is neither empty nor too large."""
     name = picture_name(source)
     if isinstance(source, str) and fetch is not None and _WEB_URL.match(source):
         source = _fetch(source, fetch)
@@ -251,7 +244,7 @@ def _fetch(url: str, fetch: Fetcher) -> bytes:
     name = picture_name(url)
     try:
         data = fetch(url)
-    except Exception as error:  # fetchers are anybody's
+    except Exception as error:  # a user's fetcher may raise anything
         reason = _reason(error)
         raise PictureError(Errors.E056.format(name=name, reason=reason), reason) from error
     if not isinstance(data, bytes):
@@ -262,8 +255,8 @@ def _fetch(url: str, fetch: Fetcher) -> bytes:
 
 @contextmanager
 def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """The undecoded picture; whatever Pillow raises inside the block becomes a `PictureError`."""
-    metered = _Metered(stream)
+    """The undecoded picture. Any error inside the block becomes a `PictureError`."""
+    metered = MeteredStream(stream)
     try:
         with Image.open(cast(BinaryIO, metered), formats=_known_formats()) as image:
             metered.in_header = False
@@ -276,53 +269,6 @@ def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[ImageF
     except Exception as error:  # on damaged files Pillow raises nearly anything
         reason = metered.problem or _reason(error)
         raise _unreadable(name, reason) from error
-
-
-class _Metered:
-    """A stream that stops a decoder which reads a large header, or without end in small pieces.
-
-    stream (BinaryIO): The encoded content.
-    in_header (bool): Whether the header is being read.
-    problem (str): Why reading was stopped, since Pillow turns some errors into others.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.in_header = True
-        self.problem: str | None = None
-        self._stream = stream
-        self._reads = self._header_bytes = 0
-        self._most_header_bytes = _HEADER_BYTES
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self._reads += 1
-        if self._reads == 1 and data.startswith((b"II", b"MM")):
-            self._most_header_bytes = _TIFF_HEADER_BYTES
-        # Formats without a header to walk through are read whole, with no size given.
-        if self.in_header and size > 0:
-            self._header_bytes += len(data)
-            if self._header_bytes > self._most_header_bytes:
-                self.problem = "its header is too large"
-        if self._reads > _READS:
-            self.problem = "it is made of too many pieces"
-        if self.problem is not None:
-            raise OSError(self.problem)
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _check_effort(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Refuse a picture whose decoder can be kept busy for minutes by a file of legal size."""
-    for decoder, *_ in image.tile:
-        # Those that Pillow has in Python are for rare variants of BMP and PPM.
-        if decoder in Image.DECODERS:
-            raise ValueError(f"its encoding, {decoder}, is too slow; save it as PNG or JPEG")
-        if decoder == "jpeg":
-            scans = data.count(b"\xff\xda")
-            if scans * image.width * image.height > _SCANNED_PIXELS:
-                raise ValueError(f"it has {scans} scans, too many for its size")
 
 
 def _known_formats() -> list[str]:
@@ -360,10 +306,10 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
-    """Turn a picture as the EXIF of its source says, as far as that can be read."""
+    """Turn a picture as the EXIF of its source says, if that can be read."""
     picture.info.clear()  # what Pillow copied may be damaged, or large
     if len(source.info.get("exif", b"")) <= _EXIF_BYTES:
-        with suppress(Exception):  # damaged EXIF need not cost the picture
+        with suppress(Exception):  # a picture with damaged EXIF is still used
             orientation = source.getexif().get(ExifTags.Base.Orientation)
             picture.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(picture)
@@ -376,5 +322,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, RuntimeError) and "loop" in str(error):  # pathlib's, before Python 3.13
-        return "its links lead round in a loop"
+        return "its links form a loop"
     return str(error) or type(error).__name__

@@ -1,172 +1,187 @@
-"""Features on disk, so that every picture is looked at once."""
+"""Features on disk, so that every item is extracted once."""
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from struct import Struct
+from threading import RLock
 from types import TracebackType
 from typing import Any
-from weakref import WeakValueDictionary, finalize
 from zlib import crc32
 
-import lmdb
 import numpy as np
 import srsly
 
 from ..errors import Errors, MsvseError
-from .features import PictureFeatures
+from .features import Features, RegionFeatures
 
-try:
-    import fcntl
-except ImportError:  # Windows, which refuses to replace a file that is in use
-    fcntl = None  # type: ignore[assignment]
+#: The file in the store's folder that holds all records.
+DATA_FILE = "features.sqlite"
 
-#: Room to grow, not space taken: the file is as large as what is in it.
-MAP_SIZE = 2**40
+#: Seconds that a writer waits for another one.
+BUSY_SECONDS = 60.0
 
-#: Transactions that may read at the same time, over all processes.
-MAX_READERS = 1024
+#: Marks a SQLite file as a feature store, in place of another program's database.
+_APPLICATION_ID = 0x4D535645
 
-#: The file that LMDB keeps all records in.
-DATA_FILE = "data.mdb"
+#: Measured in benchmarks/results/feature_store.md.
+_PAGE_SIZE = 16384
 
 #: Before each record: the checksum of what follows.
 _CHECKSUM = Struct(">I")
 
-#: LMDB describes itself in the first pages of a file.
-_META_PAGES = 2
-
-#: What LMDB raises where its pages are not what they should be.
-_DAMAGE = (
-    lmdb.CorruptedError,
-    lmdb.InvalidError,
-    lmdb.PageNotFoundError,
-    lmdb.VersionMismatchError,
-)
-
-#: LMDB lets a process open a folder once, so its stores share; by process and folder.
-_environments: WeakValueDictionary[tuple[int, Path], lmdb.Environment] = WeakValueDictionary()
+#: Connections of a parent process. SQLite forbids to use or close them in its child.
+_inherited: list[sqlite3.Connection] = []
 
 
 class FeatureStore:
-    """Picture features by picture content and extractor.
+    """Features by the key of an item and the fingerprint of an extractor.
 
-    Every write is one LMDB transaction: whole or not at all, also when the process is killed.
-    Many processes may read while one writes; several that write take turns. A store may be used
-    after a fork and may be pickled; each process opens the folder for itself. A record that the
-    disk has damaged counts as absent.
+    The key of a picture is the hash of its content. Every write is one transaction: whole or not at
+    all, also when the process is killed. Many processes may read while one writes; several writers
+    take turns. A store may be used in several threads and after a fork, and may be pickled. A
+    record that the disk has damaged counts as absent.
 
     path (Path): A folder; created unless `readonly`.
-    readonly (bool): Never write. To try is an error (MSVSE-E065).
-    RAISES (ValueError): If there is no store to read (MSVSE-E033), it is damaged beyond single
+    readonly (bool): Never write. An attempt is an error (MSVSE-E065). A folder or file without
+        write permission is opened like this in any case.
+    RAISES (MsvseError): If there is no store to read (MSVSE-E033), it is damaged beyond single
         records (MSVSE-E060) or cannot be opened (MSVSE-E065). The last two may also be raised
         whenever the store is used.
     """
 
     def __init__(self, path: str | Path, readonly: bool = False) -> None:
         self.path = Path(path)
-        self.readonly = readonly
-        self._environment: lmdb.Environment | None = None
-        self._process = 0
+        file = self.path / DATA_FILE
         if not readonly:
-            self.path.mkdir(parents=True, exist_ok=True)
-        elif not (self.path / DATA_FILE).is_file():
-            raise MsvseError(Errors.E033.format(path=path))
-        self._open()
-
-    def get(self, key: str, fingerprint: str) -> PictureFeatures | None:
-        """Look up what an extractor saw in a picture.
-
-        key (str): The picture, see `picture_key`.
-        fingerprint (str): The extractor, see `Extractor.fingerprint`.
-        RETURNS (PictureFeatures): The features; None if they are not stored.
-        """
-        with self._transaction() as transaction:
-            record = transaction.get(_record_name(key, fingerprint))
-            if record is None:
-                return None
             try:
-                return unpack(record)
-            except ValueError:
-                return None
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                reason = error.strerror or error
+                raise MsvseError(Errors.E065.format(path=path, reason=reason)) from error
+        elif not file.is_file():
+            raise MsvseError(Errors.E033.format(path=path))
+        self.readonly = readonly or not _is_writable(self.path)
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._lock = RLock()
+        with self._connected():
+            pass
+
+    def get(self, key: str, fingerprint: str) -> Features | None:
+        """Look up the features of an item.
+
+        key (str): The item, such as the key of a picture.
+        fingerprint (str): The extractor.
+        RETURNS (dict): The features; None if they are not stored.
+        """
+        record = self._get_record(key, fingerprint)
+        try:
+            return None if record is None else unpack(record)
+        except ValueError:
+            return None
 
     def holds(self, key: str, fingerprint: str) -> bool:
-        """Whether there is a sound record of a picture, without decoding it.
+        """Whether there is a sound record of an item. The record is not decoded.
 
-        key (str): The picture, see `picture_key`.
-        fingerprint (str): The extractor, see `Extractor.fingerprint`.
+        key (str): The item.
+        fingerprint (str): The extractor.
         RETURNS (bool): True if so.
         """
-        with self._transaction() as transaction:
-            record = transaction.get(_record_name(key, fingerprint))
-            return record is not None and _is_sound(record)
+        record = self._get_record(key, fingerprint)
+        return record is not None and _is_sound(record)
 
     def knows(self, fingerprint: str) -> bool:
         """Whether there is a record of an extractor.
 
-        fingerprint (str): The extractor, see `Extractor.fingerprint`.
+        fingerprint (str): The extractor.
         RETURNS (bool): True if so.
         """
-        start = _record_name("", fingerprint)
-        with self._transaction() as transaction:
-            cursor = transaction.cursor()
-            return cursor.set_range(start) and bytes(cursor.key()).startswith(start)
+        query = "SELECT 1 FROM records WHERE fingerprint = ? LIMIT 1"
+        with self._connected() as connection:
+            return connection.execute(query, (fingerprint,)).fetchone() is not None
 
-    def put(self, key: str, fingerprint: str, features: PictureFeatures) -> None:
-        """Store what an extractor saw in a picture, instead of what was stored before.
+    def put_many(self, items: Iterable[tuple[str, str, Features]]) -> None:
+        """Store the features of many items in one transaction, in place of older ones.
 
-        key (str): The picture, see `picture_key`.
-        fingerprint (str): The extractor, see `Extractor.fingerprint`.
-        features (PictureFeatures): The features; regions are stored with 16 bits.
+        items (Iterable): Key, fingerprint and features of each; region vectors keep 16 bits.
         """
-        self.put_many([(key, fingerprint, features)])
-
-    def put_many(self, items: Iterable[tuple[str, str, PictureFeatures]]) -> None:
-        """Store many features in one transaction.
-
-        items (Iterable): What `put` takes: key, fingerprint and features of each picture.
-        """
-        with self._transaction(write=True) as transaction:
-            for key, fingerprint, features in items:
-                transaction.put(_record_name(key, fingerprint), pack(features))
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
+                ((fingerprint, key, pack(features)) for key, fingerprint, features in items),
+            )
 
     def drop(self, names: Iterable[tuple[str, str]]) -> None:
-        """Delete records in one transaction. Their space waits for others: see `compact`.
+        """Delete records in one transaction. The file keeps their space for others.
 
         names (Iterable): Key and fingerprint of each.
         """
-        with self._transaction(write=True) as transaction:
-            for key, fingerprint in names:
-                transaction.delete(_record_name(key, fingerprint))
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM records WHERE key = ? AND fingerprint = ?", names)
 
-    def scan(self) -> Iterator[tuple[str, str, memoryview]]:
-        """Go through all records, those of one extractor together.
+    def scan(self) -> Iterator[tuple[str, str, bytes]]:
+        """Read all records, those of one extractor together.
 
-        YIELDS (tuple): Key, fingerprint, and what `pack` made, which is gone with the next.
+        YIELDS (tuple): Key, fingerprint, and the record that `unpack` decodes.
         """
-        with self._transaction() as transaction:
-            for name, record in transaction.cursor():
-                fingerprint, _, key = bytes(name).decode(errors="replace").rpartition(":")
-                yield key, fingerprint, memoryview(record)
+        query = "SELECT key, fingerprint, record FROM records ORDER BY fingerprint, key"
+        with _coded_errors(self.path), closing(_open(self.path, self.readonly)) as connection:
+            yield from connection.execute(query)
 
     def sizes(self) -> tuple[int, int]:
-        """How much of the disk the store takes.
+        """The size of the store on disk.
 
-        RETURNS (tuple): Bytes of the file, and those of them that wait for further records.
+        RETURNS (tuple): Bytes of the file, and those of them that are free for further records.
         """
-        stat = self._open().stat()
-        pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        size = (self.path / DATA_FILE).stat().st_size
-        return size, max(0, size - (pages + _META_PAGES) * stat["psize"])
+        with self._connected() as connection:
+            pages, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return pages * size, free * size
+
+    def check(self) -> None:
+        """Check the structure of the file, though not the records in it.
+
+        RAISES (MsvseError): If it is damaged (MSVSE-E060).
+        """
+        with self._connected() as connection:
+            (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if result != "ok":
+            raise MsvseError(Errors.E060.format(path=self.path, reason=result))
+
+    def compact(self) -> bool:
+        """Return free space to the disk, unless others read or write for longer than a minute.
+
+        RETURNS (bool): Whether the file has its smallest size now.
+        """
+        with self._connected() as connection:
+            if self.readonly:
+                raise sqlite3.OperationalError("it was opened to be read")
+            try:
+                connection.execute("VACUUM")
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                return False
+        return not busy
 
     def __len__(self) -> int:
-        return self._open().stat()["entries"]
+        with self._connected() as connection:
+            count: int = connection.execute("SELECT count(*) FROM records").fetchone()[0]
+            return count
 
     def close(self) -> None:
-        """Let go of the folder. The store opens it again when it is used again."""
-        self._environment = None
+        """Close the file. The store opens it again when it is used again."""
+        if self._connection is not None and self._process == os.getpid():
+            with self._lock:
+                self._connection.close()
+        self._connection = None
 
     def __enter__(self) -> "FeatureStore":
         return self
@@ -182,174 +197,145 @@ class FeatureStore:
     def __reduce__(self) -> tuple[Any, ...]:
         return FeatureStore, (self.path, self.readonly)
 
+    def _get_record(self, key: str, fingerprint: str) -> bytes | None:
+        query = "SELECT record FROM records WHERE fingerprint = ? AND key = ?"
+        with self._connected() as connection:
+            row = connection.execute(query, (fingerprint, key)).fetchone()
+        return None if row is None else row[0]
+
     @contextmanager
-    def _transaction(self, write: bool = False) -> Iterator[lmdb.Transaction]:
-        environment = self._open()
-        with _coded_errors(self.path):
-            if write and self.readonly:
-                raise lmdb.ReadonlyError("the store was opened to be read")
-            with environment.begin(write=write, buffers=True) as transaction:
-                yield transaction
-            missing = _missing_bytes(environment, self.path) if write else 0
-        if missing:  # LMDB leaves out pages at the end that it has taken and not used
-            with (self.path / DATA_FILE).open("ab") as file:
-                file.write(bytes(missing))
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """The connection of this process, for one thread at a time."""
+        if self._process != os.getpid():
+            if self._connection is not None:
+                _inherited.append(self._connection)
+            self._connection, self._lock, self._process = None, RLock(), os.getpid()
+        with self._lock, _coded_errors(self.path):
+            if self._connection is None:
+                self._connection = _open(self.path, self.readonly)
+            yield self._connection
 
-    def _open(self) -> lmdb.Environment:
-        """The environment of this process: one inherited through a fork must not be used."""
-        if self._environment is None or self._process != os.getpid():
-            self._process = os.getpid()
-            self._environment = _shared_environment(self.path.resolve())
-        return self._environment
-
-
-def compact(path: Path) -> bool:
-    """Give back the space that waits for records, unless others have the store open.
-
-    Killed at any moment, the store is as it was or as it should be.
-
-    path (Path): Folder of the store.
-    RETURNS (bool): Whether the space was given back.
-    RAISES (ValueError): If the store is damaged (MSVSE-E060) or cannot be written (MSVSE-E065).
-    """
-    copy = path / "compact.mdb"
-    try:
-        lock = _lock_folder(path, alone=True)
-    except BlockingIOError:
-        return False
-    try:
-        with (
-            _coded_errors(path),
-            _open_environment(path) as environment,
-            copy.open("wb") as stream,
-        ):
-            environment.copyfd(stream.fileno(), compact=True)
-            os.fsync(stream.fileno())
-        os.replace(copy, path / DATA_FILE)
-    except PermissionError:  # Windows, where an open file cannot be replaced
-        return False
-    finally:
-        copy.unlink(missing_ok=True)
-        if lock is not None:
-            os.close(lock)
-    return True
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            if self.readonly:
+                raise sqlite3.OperationalError("it was opened to be read")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # a full disk may have ended it
+                    connection.execute("ROLLBACK")
+                raise
 
 
-def pack(features: PictureFeatures) -> bytes:
-    """Make features into a record.
+def pack(features: Features) -> bytes:
+    """Encode features as a record.
 
-    features (PictureFeatures): The features; regions keep 16 bits.
+    features (Features): The features; region vectors keep 16 bits.
     RETURNS (bytes): A checksum and a msgpack message.
     """
-    values = asdict(features)
-    if features.regions is not None:
-        values["regions"] = features.regions.astype(np.float16)
-    message = srsly.msgpack_dumps(values)
+    message: bytes = srsly.msgpack_dumps({name: _encode(view) for name, view in features.items()})
     return _CHECKSUM.pack(crc32(message)) + message
 
 
-def unpack(record: bytes | memoryview) -> PictureFeatures:
-    """Make a record into features.
+def unpack(record: bytes) -> Features:
+    """Decode a record.
 
-    record (bytes): What `pack` made.
-    RETURNS (PictureFeatures): The features, whose arrays may be written to.
-    RAISES (ValueError): If the record is damaged; says how.
+    record (bytes): A record that `pack` made.
+    RETURNS (dict): The features. Their arrays may be written to.
+    RAISES (ValueError): If the record is damaged; the message says how.
     """
     if not _is_sound(record):
         raise ValueError("its checksum is wrong")
     try:
-        features = PictureFeatures(**srsly.msgpack_loads(memoryview(record)[_CHECKSUM.size :]))
-    except Exception as error:  # msgpack has many
+        message = srsly.msgpack_loads(memoryview(record)[_CHECKSUM.size :])
+        return {name: _decode(value) for name, value in message.items()}
+    except Exception as error:  # msgpack raises many kinds
         raise ValueError(f"it cannot be decoded ({error})") from error
-    # Copies, since msgpack's arrays are views of the message and cannot be written to.
-    if features.regions is not None:
-        features.regions = features.regions.astype(np.float32)
-    if features.boxes is not None:
-        features.boxes = features.boxes.copy()
-    return features
 
 
-def _is_sound(record: bytes | memoryview) -> bool:
+def _encode(view: Any) -> Any:
+    if not isinstance(view, RegionFeatures):
+        return view
+    vectors = None if view.vectors is None else view.vectors.astype(np.float16)
+    return asdict(replace(view, vectors=vectors))
+
+
+def _decode(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    view = RegionFeatures(**value)
+    # Copies, since the arrays of msgpack cannot be written to.
+    if view.vectors is not None:
+        view.vectors = view.vectors.astype(np.float32)
+    view.boxes = view.boxes.copy()
+    return view
+
+
+def _is_sound(record: object) -> bool:
+    if not isinstance(record, bytes):  # a flipped bit may have changed its type
+        return False
     message = memoryview(record)[_CHECKSUM.size :]
     return record[: _CHECKSUM.size] == _CHECKSUM.pack(crc32(message))
 
 
-def _record_name(key: str, fingerprint: str) -> bytes:
-    """The extractor first: all it has seen then lies together."""
-    return f"{fingerprint}:{key}".encode()
+def _is_writable(path: Path) -> bool:
+    file = path / DATA_FILE
+    return os.access(path, os.W_OK) and (not file.exists() or os.access(file, os.W_OK))
 
 
-def _shared_environment(path: Path) -> lmdb.Environment:
-    for (process, _), inherited in list(_environments.items()):
-        if process != os.getpid():
-            inherited.close()  # closes this process's copy; the parent keeps its own
-    key = os.getpid(), path
-    environment = _environments.get(key)
-    if environment is None:
-        lock = _lock_folder(path)
-        try:
-            environment = _open_environment(path)
-        except ValueError:
-            if lock is not None:
-                os.close(lock)
-            raise
-        if lock is not None:
-            finalize(environment, os.close, lock)
-        environment.reader_check()  # frees the slots of readers that were killed
-        _environments[key] = environment
-    return environment
-
-
-def _open_environment(path: Path) -> lmdb.Environment:
-    # Stores that share an environment may differ in `readonly`, so the folder decides.
-    writable = os.access(path, os.W_OK)
-    with _coded_errors(path):
-        environment = lmdb.open(
-            str(path),
-            map_size=MAP_SIZE,
-            max_readers=MAX_READERS,
-            readonly=not writable,
-            lock=writable,
-            readahead=False,  # pictures are looked up in no order
-        )
-    missing = _missing_bytes(environment, path)
-    if missing:  # to read them would end the process
-        environment.close()
-        raise MsvseError(
-            Errors.E060.format(path=path, reason=f"its end is missing: {missing} bytes")
-        )
-    return environment
-
-
-def _missing_bytes(environment: lmdb.Environment, path: Path) -> int:
-    """By how much the file is shorter than LMDB's pages."""
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    return max(0, needed - (path / DATA_FILE).stat().st_size)
-
-
-def _lock_folder(path: Path, alone: bool = False) -> int | None:
-    """Keep the data of a folder from being replaced or, `alone`, others from using them.
-
-    RETURNS (int): A descriptor that holds the lock until it is closed; None where there is no need.
-    RAISES (BlockingIOError): If `alone` and others use the folder.
-    """
-    if fcntl is None:
-        return None
-    descriptor = os.open(path, os.O_RDONLY)
+def _open(path: Path, readonly: bool) -> sqlite3.Connection:
+    file = path / DATA_FILE
+    mode = "mode=rwc"
+    if not _is_writable(path):
+        mode = "mode=ro"
+        if not os.access(path, os.W_OK) and not file.with_name(f"{DATA_FILE}-wal").exists():
+            mode += "&immutable=1"  # SQLite would write files beside it even to read
+    connection = sqlite3.connect(
+        f"{file.resolve().as_uri()}?{mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,  # the store has a lock of its own
+    )
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-    except OSError:
-        os.close(descriptor)
+        connection.text_factory = lambda data: data.decode(errors="replace")
+        if not readonly:
+            _create(connection)
+        (found,) = connection.execute("PRAGMA application_id").fetchone()
+        if found != _APPLICATION_ID:
+            raise sqlite3.DatabaseError("it is the file of another program")
+        connection.execute(f"PRAGMA query_only = {int(readonly)}")
+    except BaseException:
+        connection.close()
         raise
-    return descriptor
+    return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make an empty file a store, and prepare the connection for writing."""
+    connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS records "
+            "(fingerprint TEXT, key TEXT, record BLOB, PRIMARY KEY (fingerprint, key))"
+        )
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute("COMMIT")
+    # A killed process loses nothing; a power failure may lose the last transactions.
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 @contextmanager
 def _coded_errors(path: Path) -> Iterator[None]:
-    """Raise what LMDB says of damage and of the operating system's refusals as our own errors."""
+    """Raise SQLite's errors as coded ones: damage, or a refusal of the operating system."""
     try:
         yield
-    except _DAMAGE as error:
-        raise MsvseError(Errors.E060.format(path=path, reason=error)) from error
-    except lmdb.Error as error:
+    except sqlite3.OperationalError as error:
         raise MsvseError(Errors.E065.format(path=path, reason=error)) from error
+    except sqlite3.DatabaseError as error:
+        raise MsvseError(Errors.E060.format(path=path, reason=error)) from error

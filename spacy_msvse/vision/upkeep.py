@@ -1,50 +1,47 @@
-"""What is in a feature store, whether it is sound, and getting rid of what nobody needs."""
+"""Upkeep of a feature store: counts, a check for damage, and pruning."""
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ..errors import Errors, MsvseError
-from .features import SCALES, PictureFeatures
-from .store import DATA_FILE, FeatureStore, compact, unpack
+from .features import Features, RegionFeatures
+from .store import FeatureStore, unpack
 
-#: Records of an extractor that are decoded to say what it fills: not every picture has a caption.
+#: Records of an extractor that are decoded to find its views: not every picture has a caption.
 _DESCRIBED_BY = 16
 
 
 @dataclass
 class ExtractorRecords:
-    """What a store holds of one extractor.
+    """Records of one extractor in a store.
 
     fingerprint (str): The extractor.
-    pictures (int): Pictures it has looked at.
-    size (int): Bytes of its records.
-    scales (list): The scales that its first records fill.
+    records (int): Its records: one for each picture, text or post.
+    size (int): Their bytes.
+    views (list): The views that its first records fill.
     region_dim (int): Width of a region vector in them; None without regions.
     """
 
     fingerprint: str
-    pictures: int = 0
+    records: int = 0
     size: int = 0
-    scales: list[str] = field(default_factory=list)
+    views: list[str] = field(default_factory=list)
     region_dim: int | None = None
 
 
 @dataclass
 class StoreSummary:
-    """What a store holds.
+    """Counts of a store.
 
     path (str): Its folder.
     size (int): Bytes of its file.
-    free (int): Those of them that wait for further records.
+    free (int): Bytes of its file that are free for further records.
     records (int): Its records.
-    extractors (list): What it holds of each extractor.
+    extractors (list): The records of each extractor.
     """
 
     path: str
@@ -58,9 +55,9 @@ class StoreSummary:
 class DamagedRecord:
     """A record that cannot be used.
 
-    key (str): Its picture.
+    key (str): Its item.
     fingerprint (str): Its extractor.
-    reason (str): What is wrong with it.
+    reason (str): The damage.
     """
 
     key: str
@@ -70,13 +67,13 @@ class DamagedRecord:
 
 @dataclass
 class PruneReport:
-    """What pruning a store did, or would do.
+    """The result of pruning a store, or of a dry run.
 
-    kept (int): Records that stay.
-    dropped (int): Records that go because nobody asked to keep them.
-    damaged (int): Records that go because they cannot be used.
-    size_before (int): Bytes of the file.
-    size_after (int): Bytes of the file now; None if no space was given back.
+    kept (int): Records that remain.
+    dropped (int): Sound or damaged records that were not to be kept.
+    damaged (int): Records that were to be kept, but are damaged and dropped too.
+    size_before (int): Bytes of the file before.
+    size_after (int): Bytes of the file after; None if no space was returned to the disk.
     """
 
     kept: int = 0
@@ -87,25 +84,24 @@ class PruneReport:
 
 
 def summarize(store: FeatureStore) -> StoreSummary:
-    """Count what a store holds.
+    """Count the records of a store.
 
     store (FeatureStore): The store.
     RETURNS (StoreSummary): The counts.
-    RAISES (ValueError): If the store is damaged beyond single records (MSVSE-E060).
+    RAISES (MsvseError): If the store is damaged beyond single records (MSVSE-E060).
     """
     extractors: dict[str, ExtractorRecords] = {}
     for _, fingerprint, record in store.scan():
         counts = extractors.setdefault(fingerprint, ExtractorRecords(fingerprint))
-        counts.pictures += 1
+        counts.records += 1
         counts.size += len(record)
-        features = _unpack_sound(record) if counts.pictures <= _DESCRIBED_BY else None
-        if features is not None:
-            filled = {scale for scale in SCALES if getattr(features, scale) is not None}
-            if not features.texts:
-                filled.remove("texts")
-            counts.scales = [scale for scale in SCALES if scale in filled.union(counts.scales)]
-            if features.regions is not None:
-                counts.region_dim = features.regions.shape[-1]
+        if counts.records > _DESCRIBED_BY:
+            continue
+        for name, view in (_unpack_sound(record) or {}).items():
+            if name not in counts.views:
+                counts.views.append(name)
+            if isinstance(view, RegionFeatures) and view.vectors is not None:
+                counts.region_dim = view.vectors.shape[-1]
     size, free = store.sizes()
     return StoreSummary(str(store.path), size, free, len(store), list(extractors.values()))
 
@@ -115,56 +111,12 @@ def find_damage(path: str | Path) -> list[DamagedRecord]:
 
     path (Path): Folder of the store.
     RETURNS (list): The records that are damaged.
-    RAISES (ValueError): If there is no store (MSVSE-E033) or it is damaged beyond single records
+    RAISES (MsvseError): If there is no store (MSVSE-E033) or it is damaged beyond single records
         (MSVSE-E060).
     """
-    # Where LMDB's own pages are damaged, reading may end the process, so another one does it.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(_find_damage, path).result()
-        except BrokenProcessPool as error:
-            reason = "its pages refer to places that are not there"
-            raise MsvseError(Errors.E060.format(path=path, reason=reason)) from error
-
-
-def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = False) -> PruneReport:
-    """Drop the records that nobody needs and those that are damaged, and give their space back.
-
-    Others may use the store meanwhile; the space is then left to further records.
-
-    path (Path): Folder of the store.
-    keep (Callable): Whether to keep a record, by key and fingerprint.
-    dry_run (bool): Only count.
-    RETURNS (PruneReport): The counts.
-    RAISES (ValueError): If there is no store (MSVSE-E033), it is damaged beyond single records
-        (MSVSE-E060), nothing would be left (MSVSE-E064), or it cannot be written (MSVSE-E065).
-    """
-    report = PruneReport()
-    goes: list[tuple[str, str]] = []
-    with FeatureStore(path, readonly=True) as store:
-        report.size_before, _ = store.sizes()
-        for key, fingerprint, record in store.scan():
-            if not keep(key, fingerprint):
-                report.dropped += 1
-            elif _unpack_sound(record) is None:
-                report.damaged += 1
-            else:
-                report.kept += 1
-                continue
-            goes.append((key, fingerprint))
-    if report.dropped and not report.kept:
-        raise MsvseError(Errors.E064.format(path=path))
-    if not dry_run:
-        with FeatureStore(path) as store:
-            store.drop(goes)
-        if compact(store.path):
-            report.size_after = (store.path / DATA_FILE).stat().st_size
-    return report
-
-
-def _find_damage(path: str | Path) -> list[DamagedRecord]:
     damaged = []
     with FeatureStore(path, readonly=True) as store:
+        store.check()
         for key, fingerprint, record in tqdm(
             store.scan(), total=len(store), unit=" records", disable=not sys.stderr.isatty()
         ):
@@ -175,7 +127,43 @@ def _find_damage(path: str | Path) -> list[DamagedRecord]:
     return damaged
 
 
-def _unpack_sound(record: memoryview) -> PictureFeatures | None:
+def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = False) -> PruneReport:
+    """Drop unwanted and damaged records, and return their space to the disk.
+
+    Others may use the store meanwhile. If they do so without a break, the file keeps its size and
+    the space is free for further records.
+
+    path (Path): Folder of the store.
+    keep (Callable): Whether to keep a record, by key and fingerprint.
+    dry_run (bool): Only count.
+    RETURNS (PruneReport): The counts.
+    RAISES (MsvseError): If there is no store (MSVSE-E033), it is damaged beyond single records
+        (MSVSE-E060), no record would remain (MSVSE-E064), or it cannot be written (MSVSE-E065).
+    """
+    report = PruneReport()
+    unwanted: list[tuple[str, str]] = []
+    with FeatureStore(path, readonly=True) as store:
+        report.size_before, _ = store.sizes()
+        for key, fingerprint, record in store.scan():
+            if not keep(key, fingerprint):
+                report.dropped += 1
+            elif _unpack_sound(record) is None:
+                report.damaged += 1
+            else:
+                report.kept += 1
+                continue
+            unwanted.append((key, fingerprint))
+    if report.dropped and not report.kept:
+        raise MsvseError(Errors.E064.format(path=path))
+    if not dry_run:
+        with FeatureStore(path) as store:
+            store.drop(unwanted)
+            if store.compact():
+                report.size_after, _ = store.sizes()
+    return report
+
+
+def _unpack_sound(record: bytes) -> Features | None:
     try:
         return unpack(record)
     except ValueError:

@@ -7,7 +7,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.model import network_config
+from spacy_msvse.component.architectures import network_config
 
 from ..tiny import picture
 from .test_commands import run

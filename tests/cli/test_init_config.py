@@ -4,12 +4,14 @@ from itertools import pairwise
 
 import pytest
 import spacy
+import srsly
 from spacy.cli.train import train
 from spacy.schemas import ConfigSchemaInit, ConfigSchemaTraining
 from spacy.tokens import DocBin
 from spacy.util import load_config, load_config_from_str, load_model_from_config, registry
 
-from spacy_msvse.cli.training_config import VIEWS, make_config
+from spacy_msvse.cli.training_config import METHODS, make_config
+from spacy_msvse.component.architectures import ENCODER
 from spacy_msvse.component.factory import DEFAULT_CONFIG
 from spacy_msvse.errors import MsvseError
 
@@ -19,9 +21,7 @@ from .test_commands import run
 
 OPTIMIZE = ("accuracy", "speed", "cpu")
 
-needs_text_crf = pytest.mark.skipif(
-    not registry.has("architectures", "spacy-msvse.TextCrf.v1"), reason="needs TextCrf"
-)
+VIEWS = ("text", "regions", "tags", "caption", "ocr")
 
 
 def parse(text: str, interpolate: bool = True):
@@ -45,7 +45,7 @@ def component(**settings):
         ["caption"],
         ["text", "tags"],
         ["ocr"],
-        pytest.param(["text"], marks=needs_text_crf),
+        ["text"],
     ],
 )
 def test_every_config_is_valid(optimize, views):
@@ -57,13 +57,42 @@ def test_every_config_is_valid(optimize, views):
     assert nlp.pipe_names == ["msvse_ner"]
 
 
-def test_every_setting_of_the_component_is_written_with_its_default():
-    written = component(optimize="accuracy", encoder=DEFAULT_CONFIG["model"]["encoder"])
-    # The scorer is spaCy's.
-    assert written == {
-        "factory": "msvse_ner",
-        **{name: value for name, value in DEFAULT_CONFIG.items() if name != "scorer"},
-    }
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_of_the_component_has_its_default_and_a_comment(method):
+    """Except for the encoder, `accuracy` changes no setting of the component."""
+    settings = {"optimize": "accuracy", "encoder": ENCODER, "method": method}
+    written = component(**settings)
+    model = {"@architectures": METHODS[method]}
+    config = {**DEFAULT_CONFIG, "vision": written["vision"], "model": model}
+    nlp = spacy.blank("en")
+    nlp.add_pipe("msvse_ner", config=config)
+    filled = nlp.config["components"]["msvse_ner"]
+    assert srsly.json_loads(srsly.json_dumps(filled["model"])) == written["model"]
+    assert DEFAULT_CONFIG["vision"] == (written["vision"] or DEFAULT_CONFIG["vision"])
+    lines = make_config(**settings).splitlines()
+    blocks = ("[components.msvse_ner]", "[components.msvse_ner.model]")
+    for start in map(lines.index, blocks):
+        block = lines[start + 1 : lines.index("", start)]
+        for before, line in pairwise(["", *block]):
+            name = line.partition(" =")[0]
+            if name not in ("factory", "@architectures"):
+                assert line.startswith("#") or before.startswith("#"), name
+
+
+def test_the_architecture_of_a_user_can_be_named(tmp_path):
+    """Its settings are written with their defaults."""
+    (tmp_path / "mine.py").write_text(
+        "from spacy import registry\n"
+        "from spacy_msvse.component.architectures import make_model\n"
+        "from spacy_msvse.network.methods.text_crf import TextCrf\n\n\n"
+        "@registry.architectures('tests.Mine.v1')\n"
+        "def create_mine(encoder: str, joint_views: list[str] = ['tags'], precision='bfloat16'):\n"
+        "    return make_model(TextCrf, **locals())\n"
+    )
+    arguments = ("init-config", "-", "--method", "tests.Mine.v1", "--code", tmp_path / "mine.py")
+    model = parse(run(*arguments).stdout)["components"]["msvse_ner"]["model"]
+    assert model["@architectures"] == "tests.Mine.v1"
+    assert (model["joint_views"], model["precision"]) == (["tags"], "bfloat16")
 
 
 @pytest.mark.parametrize("optimize", OPTIMIZE)
@@ -112,7 +141,7 @@ def test_the_choices_to_optimize_for_differ():
 
 
 def test_a_named_encoder_keeps_all_its_layers():
-    assert component(optimize="speed", encoder="a/b")["model"]["transformer_config"] == {}
+    assert not component(optimize="speed", encoder="a/b")["model"]["transformer_config"]
 
 
 def test_views_choose_inputs_and_extractors():
@@ -137,7 +166,6 @@ def test_text_in_pictures_is_read_on_request():
     assert {"@misc": "spacy-msvse.RapidOcr.v1"} not in default["vision"].values()
 
 
-@needs_text_crf
 @pytest.mark.parametrize("settings", [{"views": ["text"]}, {"method": "text-crf"}])
 def test_the_text_alone_is_read_by_a_method_of_its_own_without_pictures(settings):
     config = parse(make_config(**settings))
@@ -149,7 +177,6 @@ def test_the_text_alone_is_read_by_a_method_of_its_own_without_pictures(settings
     assert "features" not in config["paths"]
 
 
-@needs_text_crf
 def test_the_text_method_reads_textual_views_together_with_the_text():
     written = component(method="text-crf", views=["tags", "caption"])
     assert written["model"]["joint_views"] == ["tags", "caption"]
@@ -197,7 +224,7 @@ def test_unknown_choices_are_refused_and_the_known_ones_are_listed(tmp_path):
     assert "'smell'" in output
     assert "regions, tags, caption" in output.replace("\n", " ")
     assert "accuracy" in run("init-config", path, "--optimize", "beauty", status=2).output
-    assert "text-crf" in run("init-config", path, "--method", "beauty", status=2).output
+    assert "text-crf" in run("init-config", path, "--method", "beauty", status=1).output
     with pytest.raises(MsvseError, match=r"MSVSE-E040.*accuracy, speed, cpu"):
         make_config(optimize="beauty")
     with pytest.raises(MsvseError, match=r"MSVSE-E040.*'regions'"):

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from spacy_msvse.network.config import NetworkConfig
-from spacy_msvse.network.inputs import MsvseInputs, MsvseTargets, Regions, WordPieces
-from spacy_msvse.network.msvse import Msvse, build_network
+from spacy_msvse.network.inputs import Inputs, Regions, Targets, WordPieces
+from spacy_msvse.network.methods.msvse import Msvse, MsvseConfig
 
 TINY_ENCODER = {
     "model_type": "bert",
@@ -18,20 +17,21 @@ TINY_ENCODER = {
 }
 
 
-def tiny_config(**settings) -> NetworkConfig:
+def tiny_config(**settings) -> MsvseConfig:
     values = {
         "types": ("PER", "LOC"),
         "encoder": TINY_ENCODER,
         "region_dim": 6,
         "prefix_length": 2,
         "prefix_width": 8,
+        "shared_depth": 0.0,
     }
-    return NetworkConfig.from_dict({**values, **settings})
+    return MsvseConfig.from_dict({**values, **settings})
 
 
 def tiny_network(**settings) -> Msvse:
     torch.manual_seed(0)
-    return build_network(tiny_config(**settings)).eval()
+    return Msvse.build(tiny_config(**settings)).eval()
 
 
 def word_pieces(lengths: list[int], generator: torch.Generator) -> WordPieces:
@@ -46,11 +46,17 @@ def join(text: WordPieces, view: WordPieces) -> WordPieces:
     for i in range(len(text.ids)):
         behind = view.ids[i, view.mask[i]]
         rows.append(torch.cat([text.ids[i, text.mask[i]], behind]))
-        types.append(torch.cat([text.types[i, text.mask[i]], torch.ones_like(behind)]))
+        types.append(torch.cat([text.token_types[i, text.mask[i]], torch.ones_like(behind)]))
     pad = torch.nn.utils.rnn.pad_sequence
     ids = pad(rows, batch_first=True)
     mask = pad([torch.ones_like(row, dtype=torch.bool) for row in rows], batch_first=True)
     return WordPieces(ids, mask, pad(types, batch_first=True))
+
+
+def spans(text: WordPieces, view: WordPieces) -> torch.Tensor:
+    """First column of a view behind the text, and the column after its last."""
+    start = text.mask.sum(dim=1)
+    return torch.stack([start, start + view.mask.sum(dim=1)], dim=1)
 
 
 def make_inputs(
@@ -59,7 +65,7 @@ def make_inputs(
     tags: list[int],
     caption: list[int],
     seed: int = 0,
-) -> MsvseInputs:
+) -> Inputs:
     """Posts of so many tokens, regions, tag pieces and caption pieces; 0 is an absent view."""
     generator = torch.Generator().manual_seed(seed)
     text = word_pieces([n + 2 for n in lengths], generator)
@@ -67,24 +73,27 @@ def make_inputs(
     region_mask = torch.arange(max([*regions, 1]))[None, :] < torch.tensor(regions)[:, None]
     token_mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
     posts = torch.arange(len(lengths))
-    return MsvseInputs(
+    return Inputs(
         text=text,
         joint=join(text, views["caption"]),
         window_post=posts,
         token_window=posts[:, None].expand_as(token_mask),
         token_piece=(torch.arange(max(lengths)) + 1).expand_as(token_mask),
         token_mask=token_mask,
-        views=views,
-        regions=Regions(
-            torch.randn(*region_mask.shape, 6, generator=generator),
-            torch.rand(*region_mask.shape, 4, generator=generator),
-            region_mask,
-        ),
+        joint_spans={"caption": spans(text, views["caption"])},
+        texts=views,
+        vectors={
+            "regions": Regions(
+                torch.randn(*region_mask.shape, 6, generator=generator),
+                torch.rand(*region_mask.shape, 4, generator=generator),
+                region_mask,
+            )
+        },
     )
 
 
-def make_targets(inputs: MsvseInputs, num_types: int = 2, seed: int = 0) -> MsvseTargets:
-    """Random gold labels: B alone is legal anywhere."""
+def make_targets(inputs: Inputs, num_types: int = 2, seed: int = 0) -> Targets:
+    """Random gold labels of B and O, which are legal everywhere."""
     generator = torch.Generator().manual_seed(seed)
     posts, tokens = inputs.token_mask.shape
     labels = torch.randint(0, num_types + 1, (posts, tokens), generator=generator)
@@ -93,10 +102,10 @@ def make_targets(inputs: MsvseInputs, num_types: int = 2, seed: int = 0) -> Msvs
     types = torch.stack(
         [((labels == 2 * t + 1) & inputs.token_mask).any(dim=1) for t in range(num_types)], dim=1
     )
-    return MsvseTargets(allowed, types.float(), torch.ones_like(types))
+    return Targets(allowed, types.float(), torch.ones_like(types))
 
 
 @pytest.fixture
-def inputs() -> MsvseInputs:
-    """Three posts: every view, no view, a picture alone."""
+def inputs() -> Inputs:
+    """Three posts: all views, no view, only regions."""
     return make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 0], [6, 0, 0])

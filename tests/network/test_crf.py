@@ -12,6 +12,7 @@ from spacy_msvse.network.crf import (
     BioCRF,
     Lattice,
     bio_labels,
+    label_entities,
     negative_log_likelihood,
 )
 
@@ -26,7 +27,7 @@ def random_lattice(lengths: list[int], seed: int = 0) -> Lattice:
         torch.nn.init.normal_(parameter).requires_grad_(False)
     mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
     emissions = torch.randn(len(lengths), max(lengths), len(LABELS), dtype=torch.double)
-    return crf.lattice(emissions, mask)
+    return crf(emissions, mask)
 
 
 def labellings(lattice: Lattice, row: int) -> dict[tuple[int, ...], float]:
@@ -49,12 +50,12 @@ def log_sum(scores) -> float:
 
 
 def entities(path: tuple[int, ...]) -> set[tuple[int, int, int]]:
-    """First token, last token and type index of the entities of a labelling."""
+    """First token, token after the last and type index of the entities of a labelling."""
     found, start = set(), None
     for t, label in enumerate((*path, 0)):
         inside = label and label % 2 == 0
         if start is not None and not inside:
-            found.add((start, t - 1, (path[start] - 1) // 2))
+            found.add((start, t, (path[start] - 1) // 2))
             start = None
         if label % 2 == 1:
             start = t
@@ -174,19 +175,43 @@ def test_marginals_are_differentiable_and_work_in_inference_mode():
 def test_span_probabilities_equal_enumeration(seed, temperature):
     lattice = random_lattice(LENGTHS, seed).tempered(temperature)
     spans = [
-        (row, first, last, entity_type)
+        (row, start, end, entity_type)
         for row, length in enumerate(LENGTHS)
-        for first in range(length)
-        for last in range(first, length)
+        for start in range(length)
+        for end in range(start + 1, length + 1)
         for entity_type in range(len(TYPES))
     ]
-    columns = [torch.tensor(column) for column in zip(*spans, strict=True)]
-    log_probabilities = lattice.span_log_probabilities(*columns)
+    log_probabilities = lattice.span_log_probabilities(torch.tensor(spans))
     for (row, *entity), value in zip(spans, log_probabilities.tolist(), strict=True):
         scores = labellings(lattice, row)
         holding = [s for path, s in scores.items() if tuple(entity) in entities(path)]
         expected = log_sum(holding) - log_sum(scores.values())
         assert value == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_best_entities_are_those_of_the_best_labelling(seed):
+    lattice = random_lattice([5, 1, 0, 6, 6], seed)
+    expected = [
+        (row, *entity)
+        for row, path in enumerate(lattice.best_labels().tolist())
+        for entity in sorted(entities(tuple(path)))
+    ]
+    assert [tuple(entity) for entity in lattice.best_entities().tolist()] == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["O"], []),
+        (["B-PER", "I-PER", "O"], [(0, 2, 0)]),
+        (["B-PER", "B-PER", "I-PER"], [(0, 1, 0), (1, 3, 0)]),
+        (["O", "B-LOC", "B-PER", "I-PER"], [(1, 2, 1), (2, 4, 0)]),
+    ],
+)
+def test_entities_are_read_off_a_labelling(labels, expected):
+    path = torch.tensor([[LABELS.index(label) for label in labels]])
+    assert [tuple(row[1:]) for row in label_entities(path).tolist()] == expected
 
 
 def test_missing_labels_are_marginalised():
@@ -226,12 +251,12 @@ def test_only_legal_labellings_are_decoded():
 def test_forbidden_transitions_are_a_finite_mask_and_no_parameter():
     crf = BioCRF(2)
     assert set(dict(crf.named_parameters())) == {
-        "start_transitions",
-        "end_transitions",
-        "transitions",
+        "scores.start_transitions",
+        "scores.end_transitions",
+        "scores.transitions",
     }
     assert "forbidden_transitions" not in crf.state_dict()
-    lattice = crf.lattice(torch.zeros(1, 1, 5), torch.ones(1, 1, dtype=torch.bool))
+    lattice = crf(torch.zeros(1, 1, 5), torch.ones(1, 1, dtype=torch.bool))
     assert lattice.transitions.isfinite().all()
     assert lattice.transitions[LABELS.index("O"), LABELS.index("I-PER")] < FORBIDDEN / 2
     assert lattice.transitions[LABELS.index("B-PER"), LABELS.index("I-LOC")] < FORBIDDEN / 2
@@ -239,7 +264,7 @@ def test_forbidden_transitions_are_a_finite_mask_and_no_parameter():
 
 
 def test_batches_without_any_token():
-    lattice = BioCRF(2).lattice(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool))
+    lattice = BioCRF(2)(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool))
     assert lattice.log_partition().tolist() == [0.0, 0.0]
     assert lattice.best_labels().shape == (2, 0)
     assert lattice.best_labellings(2)[1].tolist() == [[0.0, -math.inf]] * 2

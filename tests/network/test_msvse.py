@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.network.config import NetworkConfig
-from spacy_msvse.network.inputs import MsvseTargets, to_device
-from spacy_msvse.network.msvse import build_network, gather_tokens
+from spacy_msvse.network.base import token_vectors
+from spacy_msvse.network.build import build_network
+from spacy_msvse.network.decoder import tie_loss
+from spacy_msvse.network.inputs import Regions, Targets, to_device
+from spacy_msvse.network.methods.msvse import MsvseConfig
+from spacy_msvse.network.views import ViewFeatures
 
 from .conftest import TINY_ENCODER, make_inputs, make_targets, tiny_config, tiny_network
 
@@ -28,12 +31,6 @@ ABLATIONS = {
     "tags only": {"prefix_views": ["tags"], "joint_views": ["tags"]},
     "encoded views": {"view_layers": 2},
     "shared layers": {"shared_depth": 0.67},
-    "text only": {
-        "prefix_views": [],
-        "joint_views": [],
-        "multitask": False,
-        "visual_classifier": False,
-    },
 }
 
 
@@ -43,13 +40,13 @@ def test_all_views_absent_equals_the_plain_encoder(shared_depth):
     inputs = make_inputs([5, 3], [0, 0], [0, 0], [0, 0])
     outputs = network(inputs)
     plain = network.multimodal_decoder(
-        gather_tokens(network.encoder(inputs.text), inputs), inputs.token_mask
+        token_vectors(network.encoder(inputs.text), inputs), inputs.token_mask
     )
     mask = inputs.token_mask
     torch.testing.assert_close(
-        outputs.multimodal.emissions[mask], plain.emissions[mask], atol=1e-5, rtol=0
+        outputs.answer.emissions[mask], plain.emissions[mask], atol=1e-5, rtol=0
     )
-    assert not outputs.visual_mask.any()
+    assert not torch.stack([*outputs.present.values()]).any()
 
 
 @pytest.mark.parametrize("settings", [{}, {"view_layers": 2}, {"shared_depth": 0.67}])
@@ -62,30 +59,31 @@ def test_a_post_in_a_mixed_batch_equals_that_post_alone(settings):
     for row, length in enumerate(lengths):
         alone = network(select(inputs, row, regions=regions[row]))
         torch.testing.assert_close(
-            alone.multimodal.emissions[0, :length],
-            together.multimodal.emissions[row, :length],
+            alone.answer.emissions[0, :length],
+            together.answer.emissions[row, :length],
             atol=1e-5,
             rtol=0,
         )
-        torch.testing.assert_close(
-            alone.visual_logits[0][alone.visual_mask[0]],
-            together.visual_logits[row][together.visual_mask[row]],
-            atol=1e-5,
-            rtol=0,
-        )
+        for view, logits in alone.view_types.items():
+            assert alone.present[view][0] == together.present[view][row]
+            if alone.present[view][0]:
+                torch.testing.assert_close(
+                    logits[0], together.view_types[view][row], atol=1e-5, rtol=0
+                )
 
 
 def select(inputs, row: int, regions: int):
     """One post of a batch, padding cut off; a view it does not carry is left out altogether."""
     index = torch.tensor([row])
     length = int(inputs.token_mask[row].sum())
-    kept = None
+    kept = {}
     if regions:
-        kept = replace(
-            inputs.regions,
-            vectors=inputs.regions.vectors[index, :regions],
-            boxes=inputs.regions.boxes[index, :regions],
-            mask=inputs.regions.mask[index, :regions],
+        whole = inputs.vectors["regions"]
+        kept["regions"] = replace(
+            whole,
+            vectors=whole.vectors[index, :regions],
+            boxes=whole.boxes[index, :regions],
+            mask=whole.mask[index, :regions],
         )
     return replace(
         inputs,
@@ -95,27 +93,29 @@ def select(inputs, row: int, regions: int):
         token_window=torch.zeros(1, length, dtype=torch.long),
         token_piece=inputs.token_piece[index, :length],
         token_mask=inputs.token_mask[index, :length],
-        views={name: pieces.rows(index) for name, pieces in inputs.views.items()},
-        regions=kept,
+        joint_spans={name: spans[index] for name, spans in inputs.joint_spans.items()},
+        texts={name: pieces.rows(index) for name, pieces in inputs.texts.items()},
+        vectors=kept,
     )
 
 
 def test_every_view_changes_the_scores(inputs):
     network = tiny_network()
-    full = network(inputs).multimodal.emissions[0, :5]
-    region_mask = inputs.regions.mask.clone()
+    full = network(inputs).answer.emissions[0, :5]
+    regions = inputs.vectors["regions"]
+    region_mask = regions.mask.clone()
     region_mask[0] = False
-    without = {"regions": replace(inputs, regions=replace(inputs.regions, mask=region_mask))}
+    without = {"regions": replace(inputs, vectors={"regions": replace(regions, mask=region_mask)})}
     for name in ("tags", "caption"):
-        mask = inputs.views[name].mask.clone()
+        mask = inputs.texts[name].mask.clone()
         mask[0] = False
-        pieces = replace(inputs.views[name], mask=mask)
-        without[name] = replace(inputs, views={**inputs.views, name: pieces})
+        pieces = replace(inputs.texts[name], mask=mask)
+        without[name] = replace(inputs, texts={**inputs.texts, name: pieces})
     for name, changed in without.items():
-        assert (network(changed).multimodal.emissions[0, :5] - full).abs().max() > 1e-4, name
+        assert (network(changed).answer.emissions[0, :5] - full).abs().max() > 1e-4, name
 
 
-def test_no_view_present_gives_no_nan_and_a_gate_of_zero():
+def test_no_view_present_gives_no_nan_and_prefixes_of_zero():
     network = tiny_network().train()
     inputs = make_inputs([4, 2], [0, 0], [0, 0], [0, 0])
     loss = network.loss(network(inputs), make_targets(inputs))
@@ -123,8 +123,9 @@ def test_no_view_present_gives_no_nan_and_a_gate_of_zero():
     assert loss.total.isfinite()
     for name, parameter in network.named_parameters():
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
-    semantics = network._visual_semantics(inputs, network.encoder(inputs.text))
-    assert not network.fusion["prefix"]._gate(semantics.mean(), semantics.present).any()
+    absent, mask = network.absent_view(len(inputs.token_mask))
+    prefixes = network.prefixes(ViewFeatures(absent, mask, (1,)))
+    assert not prefixes.values.any()
 
 
 @pytest.mark.parametrize("name", sorted(ABLATIONS))
@@ -166,7 +167,7 @@ def test_shared_layers_run_once_for_text_and_joint_encoding(inputs, depth, runs)
         layer.attention.self.query.register_forward_hook(count)
     network(inputs)
     assert seen == runs
-    assert network.fusion["prefix"].num_layers == sum(run == 2 for run in runs)
+    assert network.prefixes.num_layers == sum(run == 2 for run in runs)
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.67])
@@ -174,15 +175,20 @@ def test_the_text_features_do_not_know_the_picture(inputs, depth):
     """Text and caption share layers, but the text is blind to what stands behind it."""
     network = tiny_network(shared_depth=depth)
     plain = network.text_decoder(
-        gather_tokens(network.encoder(inputs.text), inputs), inputs.token_mask
+        token_vectors(network.encoder(inputs.text), inputs), inputs.token_mask
     )
-    torch.testing.assert_close(network(inputs).text.emissions, plain.emissions, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        network(inputs).others["text"].emissions, plain.emissions, atol=1e-5, rtol=0
+    )
 
 
 def test_paper_configuration_has_the_parameters_of_table_7():
     """119.27 M trainable parameters within 1%, BERT-base and 2048-wide regions."""
-    config = NetworkConfig(
-        types=("PER", "LOC", "ORG", "MISC"), encoder={"model_type": "bert"}, region_dim=2048
+    config = MsvseConfig(
+        types=("PER", "LOC", "ORG", "MISC"),
+        encoder={"model_type": "bert"},
+        region_dim=2048,
+        shared_depth=0.0,
     )
     with torch.device("meta"):
         network = build_network(config)
@@ -195,20 +201,19 @@ def test_accumulated_sub_batches_equal_one_batch():
     network = tiny_network(dropout=0.0).double()
     lengths, regions, tags, caption = [5, 3, 7, 4], [4, 0, 2, 3], [3, 0, 0, 2], [6, 0, 0, 0]
     inputs = make_inputs(lengths, regions, tags, caption)
-    inputs.regions = replace(
-        inputs.regions,
-        vectors=inputs.regions.vectors.double(),
-        boxes=inputs.regions.boxes.double(),
+    single = inputs.vectors["regions"]
+    inputs.vectors["regions"] = replace(
+        single, vectors=single.vectors.double(), boxes=single.boxes.double()
     )
     targets = make_targets(inputs)
-    targets.types = targets.types.double()
+    targets.entity_types = targets.entity_types.double()
     network.loss(network(inputs), targets).total.backward()
     whole = {name: p.grad.clone() for name, p in network.named_parameters()}
     network.zero_grad()
     for row, length in enumerate(lengths):
-        target = MsvseTargets(
+        target = Targets(
             targets.allowed[row : row + 1, :length],
-            targets.types[row : row + 1],
+            targets.entity_types[row : row + 1],
             targets.types_known[row : row + 1],
         )
         network.loss(network(select(inputs, row, regions[row])), target).total.backward()
@@ -217,30 +222,25 @@ def test_accumulated_sub_batches_equal_one_batch():
 
 
 def test_tie_teaches_the_text_decoder_alone(inputs):
-    from spacy_msvse.network.decoder import tie_loss
-
     network = tiny_network().train()
     outputs = network(inputs)
-    tie_loss(outputs.multimodal, outputs.text).sum().backward()
+    tie_loss(outputs.answer, outputs.others["text"]).sum().backward()
     assert network.text_decoder.emissions.weight.grad.any()
     assert network.multimodal_decoder.emissions.weight.grad is None
 
 
 def test_tie_is_zero_between_equal_lattices_and_positive_otherwise(inputs):
-    from spacy_msvse.network.decoder import tie_loss
-
     outputs = tiny_network()(inputs)
-    assert tie_loss(outputs.text, outputs.text).abs().max() < 1e-6
-    assert (tie_loss(outputs.multimodal, outputs.text) > 0).all()
+    assert tie_loss(outputs.others["text"], outputs.others["text"]).abs().max() < 1e-6
+    assert (tie_loss(outputs.answer, outputs.others["text"]) > 0).all()
 
 
 def test_joint_decoding_reads_one_lattice(inputs):
     outputs = tiny_network()(inputs)
-    for weight, expected in ((0.0, outputs.multimodal), (1.0, outputs.text)):
+    for weight, expected in ((0.0, outputs.answer), (1.0, outputs.others["text"])):
         network = tiny_network(joint_decoding_weight=weight)
-        lattice = network.lattice(outputs)
+        lattice = network.answer(outputs)
         torch.testing.assert_close(lattice.emissions, expected.emissions)
-        torch.testing.assert_close(network.decode(outputs), expected.best_labels())
 
 
 def test_views_are_counted_in_training_alone(inputs):
@@ -256,23 +256,19 @@ def test_posts_longer_than_a_window_read_each_token_from_one_window():
     """Two windows of one post: its tokens come from both, its views reach both."""
     network = tiny_network()
     inputs = make_inputs([4, 4], [2, 2], [2, 2], [3, 3])
+    regions = inputs.vectors["regions"]
     one_post = replace(
         inputs,
         window_post=torch.tensor([0, 0]),
         token_window=torch.tensor([[0, 0, 0, 1, 1, 1]]),
         token_piece=torch.tensor([[1, 2, 3, 2, 3, 4]]),
         token_mask=torch.ones(1, 6, dtype=torch.bool),
-        views={name: pieces.rows(torch.tensor([0])) for name, pieces in inputs.views.items()},
-        regions=replace(
-            inputs.regions,
-            vectors=inputs.regions.vectors[:1],
-            boxes=inputs.regions.boxes[:1],
-            mask=inputs.regions.mask[:1],
-        ),
+        texts={name: pieces.rows(torch.tensor([0])) for name, pieces in inputs.texts.items()},
+        vectors={"regions": Regions(regions.vectors[:1], regions.boxes[:1], regions.mask[:1])},
     )
     outputs = network(one_post)
-    assert outputs.multimodal.emissions.shape == (1, 6, 5)
-    assert outputs.visual_logits.shape == (1, 3, 2)
+    assert outputs.answer.emissions.shape == (1, 6, 5)
+    assert {logits.shape for logits in outputs.view_types.values()} == {(1, 2)}
 
 
 def test_dropout_reaches_the_network():
@@ -281,11 +277,9 @@ def test_dropout_reaches_the_network():
     inputs = make_inputs([5], [4], [3], [6])
     network.train()
     first, second = network(inputs), network(inputs)
-    torch.testing.assert_close(first.multimodal.emissions, second.multimodal.emissions)
+    torch.testing.assert_close(first.answer.emissions, second.answer.emissions)
     network.set_dropout(0.5)
-    assert not torch.equal(
-        network(inputs).multimodal.emissions, network(inputs).multimodal.emissions
-    )
+    assert not torch.equal(network(inputs).answer.emissions, network(inputs).answer.emissions)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +309,7 @@ def test_a_plain_pytorch_loop_trains_the_network():
             "region_dim": 6,
             "prefix_length": 2,
             "prefix_width": 8,
+            "shared_depth": 0.0,
         }
     )
     inputs = to_device(make_inputs([5, 3, 6], [2, 3, 0], [2, 0, 2], [3, 0, 4]), "cpu")
@@ -329,6 +324,6 @@ def test_a_plain_pytorch_loop_trains_the_network():
         optimizer.step()
     network.eval()
     with torch.inference_mode():
-        labels = network.decode(network(inputs))
+        labels = network.answer(network(inputs)).best_labels()
     gold = targets.allowed.long().argmax(dim=2)
     assert torch.equal(labels[inputs.token_mask], gold[inputs.token_mask])

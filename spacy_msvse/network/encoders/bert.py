@@ -14,7 +14,7 @@ class BertEncoder(Encoder):
     adapted = ("query", "value")
 
     def embed(self, pieces: WordPieces) -> Tensor:
-        hidden = self.model.embeddings(input_ids=pieces.ids, token_type_ids=pieces.types)
+        hidden = self.model.embeddings(input_ids=pieces.ids, token_type_ids=pieces.token_types)
         # ELECTRA may embed in fewer dimensions than it encodes.
         if hasattr(self.model, "embeddings_project"):
             hidden = self.model.embeddings_project(hidden)

@@ -19,7 +19,7 @@ class DebertaV2Encoder(Encoder):
 
     def embed(self, pieces: WordPieces) -> Tensor:
         return self.model.embeddings(
-            input_ids=pieces.ids, token_type_ids=pieces.types, mask=pieces.mask
+            input_ids=pieces.ids, token_type_ids=pieces.token_types, mask=pieces.mask
         )
 
     def share(self, hidden: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -1,1 +1,1 @@
-"""The models that look at pictures, one file for each kind. Each is registered in setup.cfg."""
+"""The extractors, one file each. Each is registered in setup.cfg."""

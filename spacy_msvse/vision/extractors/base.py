@@ -1,7 +1,7 @@
-"""What extractors with a network share: settings, batches, device, fingerprint, saved state."""
+"""Parts that extractors share: settings, batches, device, fingerprint, saved state."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,23 +10,26 @@ import srsly
 from PIL.Image import Image
 
 from ...errors import Errors, MsvseError
-from ..features import PictureFeatures, make_fingerprint
+from ..features import Features, RegionFeatures, make_fingerprint
 
-#: What a network may compute in. Half precision is for GPUs: most processors gain nothing by it.
+#: Precisions of a network. Half precision is for GPUs: it makes most processors no faster.
 PRECISIONS = ("float32", "float16", "bfloat16")
 
-#: Settings that do not shape the features. The weights count by their content, not by their name.
+#: Settings that do not shape the features. Weights count by their content, not by their name.
 _SHAPELESS = ("weights", "batch_size")
+
+#: The files of a saved extractor.
+SETTINGS_FILE, WEIGHTS_FILE = "extractor.json", "weights.safetensors"
 
 
 @dataclass
 class Loaded:
-    """What `initialize` and `from_bytes` bring, outside the settings and their equality.
+    """The loaded state of an extractor. It is no setting and does not count for equality.
 
     network (Frozen): The network.
     categories (list): The names of its classes; empty if it has none.
-    digest (str): A hash of all that was loaded and shapes the features.
-    device (str): Where the network computes.
+    digest (str): A hash of everything loaded that shapes the features.
+    device (str): The torch device of the network.
     """
 
     network: Any = None
@@ -64,7 +67,7 @@ class CheckedSettings:
 class NetworkExtractor(CheckedSettings, ABC):
     """An extractor around a frozen network.
 
-    weights (str): Where `initialize` finds the weights.
+    weights (str): The source of the weights for `initialize`.
     batch_size (int): Pictures that pass through the network at once.
     """
 
@@ -76,7 +79,7 @@ class NetworkExtractor(CheckedSettings, ABC):
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the weights and of the settings that shape the features.
 
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
         _ = self.network  # raises if there are no weights
         settings = [
@@ -90,7 +93,7 @@ class NetworkExtractor(CheckedSettings, ABC):
     def initialize(self) -> None:
         """Load the weights from their source: a file, a folder, a package or a download.
 
-        RAISES (ValueError): If the weights cannot be found or read (MSVSE-E011).
+        RAISES (MsvseError): If the weights cannot be found or read (MSVSE-E011).
         """
         try:
             self._find()
@@ -114,47 +117,48 @@ class NetworkExtractor(CheckedSettings, ABC):
 
         picture (Image): An RGB picture of any size.
         RETURNS (Image): The resized picture; a copy if it has that size.
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
-        return self.network.fit(picture)
+        resized: Image = self.network.fit(picture)
+        return resized
 
-    def extract(
-        self, pictures: Sequence[Image], known: Sequence[PictureFeatures]
-    ) -> list[PictureFeatures]:
-        """Look at a batch of pictures.
+    def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
+        """Extract the features of a batch of pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size, or what `prepare` made of them.
-        known (Sequence[PictureFeatures]): Not looked at.
-        RETURNS (list): New features; the scales in `fills` are set.
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
+        known (Sequence[Features]): Not used.
+        RETURNS (list): New features; of the views in `fills`.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
         network = self.network
-        found = [PictureFeatures()] * len(pictures)
+        found: list[Features] = [{} for _ in pictures]
         for rows in self._batches(pictures):
             batch = [pictures[row] for row in rows]
-            for row, features in zip(rows, self._look(network, batch), strict=True):
+            for row, features in zip(rows, self._extract(network, batch), strict=True):
                 found[row] = features
         return found
 
-    def to_bytes(self) -> bytes:
-        """Save the weights and what belongs to them.
+    def to_files(self) -> dict[str, bytes]:
+        """Save the weights and their settings.
 
-        RETURNS (bytes): A msgpack message; the weights in it are safetensors.
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RETURNS (dict): File name to content; the weights are safetensors.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
-        return srsly.msgpack_dumps(self._pack(self.network))
+        settings, files = self._save(self.network)
+        return {SETTINGS_FILE: srsly.json_dumps(settings).encode(), **files}
 
-    def from_bytes(self, data: bytes) -> None:
-        """Restore what `to_bytes` wrote, without a network and without the source of the weights.
+    def from_files(self, files: Mapping[str, bytes]) -> None:
+        """Restore what `to_files` saved, without a network and without the source of the weights.
 
-        data (bytes): What `to_bytes` wrote.
-        RAISES (ValueError): If the message is damaged (MSVSE-E006).
+        files (Mapping): File name to content.
+        RAISES (MsvseError): If a file is missing or damaged (MSVSE-E006).
         """
         try:
-            self._unpack(srsly.msgpack_loads(data))
-        except Exception as error:  # msgpack, safetensors, torch and transformers have their own
-            if isinstance(error, MsvseError):
-                raise
+            settings = srsly.json_loads(files[SETTINGS_FILE].decode())
+            self._restore(settings, files)
+        except MsvseError:
+            raise
+        except Exception as error:  # json, safetensors, torch and transformers have their own
             raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
 
     @abstractmethod
@@ -162,8 +166,8 @@ class NetworkExtractor(CheckedSettings, ABC):
         """Load the weights from `self.weights`."""
 
     @abstractmethod
-    def _look(self, network: Any, pictures: Sequence[Image]) -> Iterator[PictureFeatures]:
-        """Pass a batch through the network."""
+    def _extract(self, network: Any, pictures: Sequence[Image]) -> Iterator[Features]:
+        """Features of a batch of at most `batch_size` pictures."""
 
     def _build(self, weights: dict[str, Any]) -> Any:
         """Build the network from its weights."""
@@ -176,19 +180,21 @@ class NetworkExtractor(CheckedSettings, ABC):
         digest = state_digest(network.network.state_dict(), list(categories))
         self._adopt(network, digest, categories)
 
-    def _pack(self, network: Any) -> dict[str, Any]:
+    def _save(self, network: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Settings that JSON can hold, and files."""
         from .weights import to_safetensors
 
         weights = to_safetensors(network.network.state_dict())
-        return {"categories": self._loaded.categories, "weights": weights}
+        return {"categories": self._loaded.categories}, {WEIGHTS_FILE: weights}
 
-    def _unpack(self, message: dict[str, Any]) -> None:
+    def _restore(self, settings: dict[str, Any], files: Mapping[str, bytes]) -> None:
+        """Load what `_save` returned."""
         from safetensors.torch import load
 
-        self._load(load(message["weights"]), message["categories"])
+        self._load(load(files[WEIGHTS_FILE]), settings["categories"])
 
     def _batches(self, pictures: Sequence[Image]) -> Iterator[Sequence[int]]:
-        """The rows of the pictures that pass through the network together."""
+        """Rows of the pictures that pass through the network together."""
         for start in range(0, len(pictures), self.batch_size):
             yield range(start, min(start + self.batch_size, len(pictures)))
 
@@ -201,7 +207,7 @@ class NetworkExtractor(CheckedSettings, ABC):
     def network(self) -> Any:
         """The network.
 
-        RAISES (ValueError): If there are no weights yet (MSVSE-E012).
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
         """
         if self._loaded.network is None:
             raise MsvseError(Errors.E012.format(extractor=self.weights))
@@ -209,8 +215,10 @@ class NetworkExtractor(CheckedSettings, ABC):
 
 
 class GridClassifier(NetworkExtractor):
-    """An extractor around an image classifier: a grid over its last feature map as regions, and the
-    likeliest classes as tags."""
+    """An extractor around an image classifier.
+
+    Its regions are a grid over the last feature map; its tags are the likeliest classes.
+    """
 
     grid: int
     tags: int
@@ -218,12 +226,13 @@ class GridClassifier(NetworkExtractor):
 
     fills = ("regions", "tags")
 
-    def _look(self, network: Any, pictures: Sequence[Image]) -> Iterator[PictureFeatures]:
+    def _extract(self, network: Any, pictures: Sequence[Image]) -> Iterator[Features]:
         regions, probabilities = network(network.to_pixels(pictures))
         rows = zip(regions.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
         for vectors, scores in rows:
             names = likeliest(scores, self._loaded.categories, self.tags, self.min_tag_score)
-            yield PictureFeatures(regions=vectors, boxes=grid_boxes(self.grid), tags=names)
+            regions = RegionFeatures(vectors, grid_boxes(self.grid))
+            yield {"regions": regions, "tags": names}
 
 
 def likeliest(
@@ -233,7 +242,7 @@ def likeliest(
 
     probabilities (np.ndarray): One for each class.
     names (Sequence[str]): The classes. Two may share a name: ImageNet has two cranes.
-    most (int): How many names there are at most.
+    most (int): The largest number of names.
     least (float): The least probability.
     RETURNS (list): Names, the likeliest first.
     """
@@ -257,7 +266,7 @@ def grid_boxes(grid: int) -> np.ndarray:
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, without the pages that some libraries add.
+    """Shorten the message of an error: some libraries add pages.
 
     error (Exception): The error.
     RETURNS (str): One line.

@@ -1,4 +1,4 @@
-"""The network behind `EfficientNetLite0`. Imports torch, so import it late."""
+"""The network of `EfficientNetLite0`. Imports torch."""
 
 import torch
 from efficientnet_lite_pytorch import EfficientNet
@@ -6,12 +6,12 @@ from torch import Tensor
 
 from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
 
-#: How EfficientNet-Lite was trained.
+#: The pixels that EfficientNet-Lite was trained on.
 _PIXELS = PixelFormat(side=224, mean=(127,) * 3, std=(128,) * 3)
 
 
 class EfficientNetLite0Network(FrozenSquare):
-    """EfficientNet-Lite0 that never changes: no gradients, no dropout, no BatchNorm updates.
+    """A frozen EfficientNet-Lite0: no gradients, no dropout, no updates of BatchNorm.
 
     weights (dict): The state of an `efficientnet_lite_pytorch.EfficientNet`.
     grid (int): Cells along each side of the grid of regions.
@@ -29,7 +29,7 @@ class EfficientNetLite0Network(FrozenSquare):
         """The region vectors of `compute`."""
         return self.compute(pixels)[0]
 
-    def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute region vectors and class probabilities.
 
         pixels (Tensor): float32 of shape (B, 3, 224, 224), in (-1, 1].

@@ -1,4 +1,4 @@
-"""Networks that never change, and pixels for them. Imports torch, so import it late."""
+"""Networks that are not trained, and pixels for them. Imports torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Frozen(nn.Module):
     """A network without gradients, dropout and updates of its statistics.
 
     network (nn.Module): The network; its weights become float32.
-    precision (str): What to compute in, see `PRECISIONS`. The weights stay as they are.
+    precision (str): One of `PRECISIONS`: float32, float16 or bfloat16. The weights stay float32.
     """
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
@@ -23,13 +23,13 @@ class Frozen(nn.Module):
         self.precision = precision
         self.requires_grad_(False)
         self.train(False)
-        # Weights that lie in a file lie askew in memory, and sums then come out another way.
+        # Memory-mapped weights may be unaligned, which changes the order of summation.
         for tensor in (*network.parameters(), *network.buffers()):
             tensor.data = tensor.data.clone()
 
     @property
     def device(self) -> torch.device:
-        """Where the network computes."""
+        """The device of the network."""
         return next(self.parameters()).device
 
     def train(self, mode: bool = True) -> "Frozen":
@@ -52,7 +52,7 @@ class Frozen(nn.Module):
             return self.compute(*inputs)
 
     def compute(self, *inputs: Any) -> Any:
-        """What the network does with a batch."""
+        """Compute the outputs of a batch."""
         raise NotImplementedError
 
 
@@ -61,9 +61,9 @@ class PixelFormat:
     """The pixels that a network was trained on.
 
     side (int): Width and height.
-    mean (tuple): What is taken from each channel of an 8-bit picture.
-    std (tuple): What each channel is then divided by.
-    resampling (Resampling): How a picture is resized.
+    mean (tuple): Mean of each channel of an 8-bit picture.
+    std (tuple): Standard deviation of each channel.
+    resampling (Resampling): The filter for resizing.
     """
 
     side: int
@@ -73,10 +73,10 @@ class PixelFormat:
 
 
 class FrozenSquare(Frozen):
-    """A frozen network that looks at squares. Pictures are squeezed, so that nothing is cut off.
+    """A frozen network of square pictures. They are squeezed, so that nothing is cut off.
 
     network (nn.Module): The network.
-    pixels (PixelFormat): What it was trained on.
+    pixels (PixelFormat): The pixels that it was trained on.
     precision (str): One of `PRECISIONS`.
     """
 
@@ -124,7 +124,7 @@ class FrozenSquare(Frozen):
 
 
 def without_weights(build: Callable[..., nn.Module], *arguments: Any, **settings: Any) -> Any:
-    """Build a network that waits for its weights: no time for random ones, no step of the seed.
+    """Build a network without weights. It takes no time for random ones and leaves the seed alone.
 
     build (Callable): Returns the network when called with the further arguments.
     RETURNS (nn.Module): A network on torch's meta device.
@@ -146,7 +146,7 @@ def pool_grid(features: Tensor, grid: int) -> Tensor:
     batch, width, side, _ = features.shape
     if grid == 0:
         return features.new_zeros(batch, 0, width)
-    # How much of each row (or column) of the map lies in each row of the grid.
+    # The share of each row (or column) of the map in each row of the grid.
     pieces = torch.eye(side, device=features.device).repeat_interleave(grid, dim=0)
     shares = pieces.reshape(grid, side, side).mean(dim=1)
     cells = torch.einsum("ry,bdyx,cx->brcd", shares, features, shares)

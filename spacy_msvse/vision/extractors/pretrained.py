@@ -1,33 +1,34 @@
-"""Models of transformers: found once, then carried as bytes. Imports torch, so import it late."""
+"""Models of transformers, found once and saved with the pipeline. Imports torch."""
 
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from PIL.Image import Resampling
 
+from ...util import as_folder, save_files
 from .base import NetworkExtractor
 from .frozen import FrozenSquare, PixelFormat
 from .weights import state_digest
 
-# A msgpack message holds no more than 4 GB in one piece.
+# A pipeline as bytes is a msgpack message, which holds no more than 4 GB in one piece.
 _LARGEST_FILE = "2GB"
 
-# What a config says beside the model: where it came from and who wrote it.
-_PROVENANCE = ("_name_or_path", "transformers_version", "architectures", "torch_dtype")
+# Entries of a config that are not about the model: where it came from and who wrote it.
+_PROVENANCE = ("_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype")
 
 
 class PretrainedNetwork(FrozenSquare):
     """A frozen model of transformers.
 
     model (PreTrainedModel): The model.
-    parts (Any): What is saved with it: its image processor first, perhaps its tokenizer.
+    parts (Any): The parts saved with it: its image processor first, perhaps its tokenizer.
     precision (str): One of `PRECISIONS`.
     """
 
@@ -45,7 +46,7 @@ class PretrainedExtractor(NetworkExtractor):
         """Build the network.
 
         source (str): A local folder or, at `initialize`, a name on the hub.
-        saved (Mapping): The message of `_pack`; empty at `initialize`.
+        saved (Mapping): The settings that `_save` returned; empty at `initialize`.
         RETURNS (PretrainedNetwork): The network.
         """
 
@@ -53,14 +54,14 @@ class PretrainedExtractor(NetworkExtractor):
         network = self._open(self.weights, {})
         self._adopt(network, _digest(network))
 
-    def _pack(self, network: Any) -> dict[str, Any]:
+    def _save(self, network: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
         # The hash is saved, since another version of transformers writes other files.
         files = _to_files(network.network, *network.parts)
-        return {"digest": self._loaded.digest, "files": files}
+        return {"digest": self._loaded.digest}, files
 
-    def _unpack(self, message: dict[str, Any]) -> None:
-        with _as_folder(message["files"]) as folder:
-            self._adopt(self._open(folder, message), message["digest"])
+    def _restore(self, settings: dict[str, Any], files: Mapping[str, bytes]) -> None:
+        with as_folder(files) as folder:
+            self._adopt(self._open(folder, settings), settings["digest"])
 
 
 def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
@@ -70,9 +71,9 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
     source (str): A local folder or a name on the hub.
     settings (Any): Further arguments of `from_pretrained`.
     RETURNS (PreTrainedModel): The model, its weights as float32.
-    RAISES (ValueError): If the source lacks weights that the model has.
+    RAISES (MsvseError): If the source lacks weights that the model has.
     """
-    # What the source lacks, transformers draws at random and warns of. We refuse it instead.
+    # transformers draws missing weights at random and warns. Here they are an error.
     with torch.random.fork_rng(devices=[]), _errors_only():
         model, report = auto_class.from_pretrained(
             source,
@@ -85,7 +86,7 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
     for name in sorted(untrained):
         owner, pooler, _ = name.rpartition("pooler.")
         if pooler:
-            # Many are published without the pooler, and do without it.
+            # Many models are published without the pooler, and need none.
             model.get_submodule(owner.rstrip(".")).pooler = None
             untrained.remove(name)
     if untrained:
@@ -99,13 +100,13 @@ def load_part(auto_class: Any, source: str, **settings: Any) -> Any:
     auto_class (type): One of transformers' auto classes for these.
     source (str): A local folder or a name on the hub.
     settings (Any): Further arguments of `from_pretrained`.
-    RETURNS (Any): What was asked for.
+    RETURNS (Any): The config, image processor or tokenizer.
     """
     return auto_class.from_pretrained(source, **_caution(source), **settings)
 
 
 def load_vision_tower(source: str) -> tuple[Any, Any]:
-    """Load the part of a model that sees, and how it wants its pictures.
+    """Load the vision encoder of a model, and its image processor.
 
     source (str): A local folder or a name on the hub: a vision encoder, or a model that has one.
     RETURNS (tuple): A model and an image processor.
@@ -130,7 +131,7 @@ def load_image_processor(source: str) -> Any:
 
 
 def pixel_format(processor: Any) -> PixelFormat:
-    """Read off an image processor what its model was trained on.
+    """Read from an image processor the pixels that its model was trained on.
 
     processor (BaseImageProcessor): The processor.
     RETURNS (PixelFormat): Side, mean, standard deviation, resampling.
@@ -150,25 +151,16 @@ def pixel_format(processor: Any) -> PixelFormat:
 
 def _to_files(*parts: Any) -> dict[str, bytes]:
     """Save in memory what has a method `save_pretrained`. The weights are safetensors."""
-    with TemporaryDirectory() as folder:
-        for part in parts:
-            shards = {"max_shard_size": _LARGEST_FILE} if isinstance(part, torch.nn.Module) else {}
-            part.save_pretrained(folder, **shards)
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
+    def save(part: Any, folder: str) -> None:
+        shards = {"max_shard_size": _LARGEST_FILE} if isinstance(part, torch.nn.Module) else {}
+        part.save_pretrained(folder, **shards)
 
-@contextmanager
-def _as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
-    """Lay out what `_to_files` saved, as long as the block lasts."""
-    # Windows cannot remove a file of weights that is still mapped into memory.
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        yield folder
+    return save_files(*(partial(save, part) for part in parts))
 
 
 def _digest(network: PretrainedNetwork) -> str:
-    """Hash a network and what belongs to it. Where it came from does not count."""
+    """Hash a network and its parts, without their provenance."""
     config = {n: v for n, v in network.network.config.to_dict().items() if n not in _PROVENANCE}
     files = {name: content.decode() for name, content in _to_files(*network.parts).items()}
     return state_digest(network.state_dict(), json.dumps(config, sort_keys=True), files)
@@ -176,9 +168,10 @@ def _digest(network: PretrainedNetwork) -> str:
 
 @contextmanager
 def _errors_only() -> Iterator[None]:
-    """Let transformers give no warnings, as long as the block lasts."""
-    from transformers.utils import logging
+    """Switch off the warnings of transformers for the block."""
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging  # its functions have no types
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -188,5 +181,5 @@ def _errors_only() -> Iterator[None]:
 
 
 def _caution(source: str) -> dict[str, Any]:
-    """Run no code that comes with a model, and look nowhere beside a folder."""
+    """Arguments that run no code of a model, and read nothing but a local folder if it is one."""
     return {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}

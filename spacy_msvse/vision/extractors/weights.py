@@ -1,4 +1,4 @@
-"""State dicts: where they come from, as bytes, and as a hash. Imports torch, so import it late."""
+"""State dicts: found, written in memory, and hashed. Imports torch."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
 
 
 def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tensor]:
     """Read a state dict from a file, or from torchvision by name. This may download.
 
     architecture (str): A model of torchvision.
-    weights (str): A .pth or .safetensors file, or what torchvision calls the weights, such as
+    weights (str): A .pth or .safetensors file, or a name of weights in torchvision, such as
         "DEFAULT" for the best or "IMAGENET1K_V2".
     RETURNS (dict): Tensors by name.
-    RAISES (ValueError): If there are no such weights (MSVSE-E011).
+    RAISES (MsvseError): If there are no such weights (MSVSE-E011).
     """
     from torchvision.models import get_model_weights
 
@@ -46,7 +47,8 @@ def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tenso
             f"{', '.join(known.__members__)}"
         )
         raise MsvseError(Errors.E011.format(extractor=weights, reason=reason))
-    return known[weights].get_state_dict(check_hash=True, weights_only=True)
+    found: dict[str, Tensor] = known[weights].get_state_dict(check_hash=True, weights_only=True)
+    return found
 
 
 def torchvision_categories(architecture: str) -> list[str]:
@@ -66,11 +68,11 @@ def name_classes(
     """Names for the classes of a network.
 
     weights (str): The weights, for the message.
-    count (int): How many classes the weights hold.
+    count (int): The number of classes of the weights.
     given (Sequence[str]): The user's names; None stands for the usual ones.
     usual (Sequence[str]): The names that torchvision's own weights have.
     RETURNS (list): `count` names.
-    RAISES (ValueError): If there are more or fewer (MSVSE-E050).
+    RAISES (MsvseError): If there are more or fewer (MSVSE-E050).
     """
     names = list(usual if given is None else given)
     if len(names) != count:
@@ -88,10 +90,10 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
 
 
 def state_digest(state: Mapping[str, Tensor], *others: object) -> str:
-    """Hash a state dict and what belongs to it.
+    """Hash a state dict and further values.
 
     state (Mapping): Tensors by name.
-    others (object): What JSON can hold.
+    others (object): Values that JSON can hold.
     RETURNS (str): SHA-256 in hex.
     """
     digest = hashlib.sha256()

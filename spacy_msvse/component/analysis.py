@@ -1,0 +1,235 @@
+"""Analyses of predictions: other labellings, marginals, and the effect of the pictures.
+
+All are functions of a predictor and Docs. They return plain values and change no Doc.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from spacy.tokens import Doc
+
+from ..errors import Errors, MsvseError
+from ..network.crf import bio_labels, label_entities
+from ..network.spans import SpanDistribution
+from .architectures import get_network
+from .predictor import Prediction, Predictor, probabilities_of
+from .reader import USED
+
+
+@dataclass
+class Labelling:
+    """One way to label a post.
+
+    entities (list): First token, token after the last and type of each entity.
+    probability (float): Probability of the labelling as a whole.
+    """
+
+    entities: list[tuple[int, int, str]]
+    probability: float
+
+
+@dataclass
+class Reading:
+    """What one pass predicts for a span.
+
+    label (str): The type.
+    confidence (float): Probability of exactly this entity.
+    is_predicted (bool): Whether the pass predicts the entity. False for an entity that only the
+        other pass predicts.
+    """
+
+    label: str
+    confidence: float
+    is_predicted: bool = True
+
+
+#: First token and token after the last of a span, to its reading.
+Readings = dict[tuple[int, int], Reading]
+
+
+@dataclass
+class PictureEffect:
+    """The effect of the views on a span that is an entity with or without them.
+
+    The difference of the two readings is an effect: only the views differ. Attention is not an
+    effect: it shows where the words attended, not what changed the result.
+
+    start (int): The first token.
+    end (int): The token after the last.
+    with_picture (Reading): The reading with all views. If this pass predicts no entity: its
+        probability of the other pass's entity.
+    without_picture (Reading): The reading without any view, given tags and captions included.
+    attention (dict): View to the share of attention that its prefixes get from the span's words: a
+        mean over words, heads and encoder layers with prefixes. The rest goes to the text and to
+        the joint views behind it. Absent views are left out.
+    regions (list): The share of each region, in the order of `doc._.image_regions`. Their sum is
+        the share of the view "regions".
+    """
+
+    start: int
+    end: int
+    with_picture: Reading
+    without_picture: Reading
+    attention: dict[str, float]
+    regions: list[float]
+
+
+def best_labellings(
+    predictor: Predictor, docs: Iterable[Doc], k: int, masked: Collection[str] = ()
+) -> list[list[Labelling]]:
+    """The k most probable ways to label each Doc.
+
+    predictor (Predictor): Predicts.
+    docs (Iterable[Doc]): The Docs.
+    k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
+    masked (Collection): Views that are not used.
+    RETURNS (list): For each Doc its labellings, the most probable one first.
+    RAISES (MsvseError): For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or as
+        `Predictor.read`.
+    """
+    if k < 1:
+        raise MsvseError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
+    docs = list(docs)
+    answers = [[Labelling([], 1.0)] for _ in docs]
+    for batch in predictor.batches(docs, masked):
+        outputs = predictor.run(batch.posts)
+        with torch.inference_mode():
+            labels, log_probabilities = predictor.lattice(outputs).best_labellings(k)
+        for row, paths, values in zip(batch.rows, labels, log_probabilities.tolist(), strict=True):
+            entities: list[list[tuple[int, int, str]]] = [[] for _ in range(k)]
+            for rank, start, end, label in label_entities(paths).tolist():
+                entities[rank].append((start, end, predictor.labels[label]))
+            answers[row] = [
+                Labelling(found, min(math.exp(value), 1.0))
+                for found, value in zip(entities, values, strict=True)
+                if value > -math.inf
+            ]
+    return answers
+
+
+def label_marginals(
+    predictor: Predictor, docs: Iterable[Doc], masked: Collection[str] = ()
+) -> list[np.ndarray]:
+    """The probability of each label at each token, summed over all labellings.
+
+    predictor (Predictor): Predicts.
+    docs (Iterable[Doc]): The Docs.
+    masked (Collection): Views that are not used.
+    RETURNS (list): For each Doc a float32 array of shape (tokens, labels); the columns are those
+        of `bio_labels`.
+    RAISES (MsvseError): For a method without a lattice (MSVSE-E083), or as `Predictor.read`.
+    """
+    docs = list(docs)
+    width = len(bio_labels(predictor.labels))
+    answers = [np.zeros((len(doc), width), dtype="float32") for doc in docs]
+    for batch in predictor.batches(docs, masked):
+        outputs = predictor.run(batch.posts)
+        with torch.inference_mode():
+            marginals = predictor.lattice(outputs).marginals().exp().float().cpu().numpy()
+        for row, values in zip(batch.rows, marginals, strict=True):
+            answers[row] = values[: len(docs[row])]
+    return answers
+
+
+def explain_pictures(
+    predictor: Predictor, docs: Iterable[Doc], masked: Collection[str] = ()
+) -> list[list[PictureEffect]]:
+    """Compare the predictions with all views and without any.
+
+    predictor (Predictor): Predicts.
+    docs (Iterable[Doc]): The Docs.
+    masked (Collection): Views that are not used.
+    RETURNS (list): For each Doc, an effect for every span that is an entity in either pass.
+    RAISES (MsvseError): As `Predictor.read`.
+    """
+    docs = list(docs)
+    network = get_network(predictor.model)
+    answers: list[list[PictureEffect]] = [[] for _ in docs]
+    for batch in predictor.batches(docs, masked):
+        with network.recording_attention():
+            outputs = predictor.run(batch.posts)
+        without = predictor.encode([post.post.without(network.views) for post in batch.posts])
+        outputs_without = predictor.run(without)
+        seeing = readings(predictor.decode(batch.posts, outputs))
+        blind = readings(predictor.decode(without, outputs_without))
+        add_missing(seeing, blind, predictor.answer(outputs), predictor.labels)
+        add_missing(blind, seeing, predictor.answer(outputs_without), predictor.labels)
+        attention = {view: paid.cpu().numpy() for view, paid in outputs.attention.items()}
+        for index, (row, post) in enumerate(zip(batch.rows, batch.posts, strict=True)):
+            status = post.post.status
+            paid = {view: w[index] for view, w in attention.items() if status[view] == USED}
+            for view, regions in post.post.vectors.items():
+                if view in paid:
+                    paid[view] = paid[view][:, : len(regions.boxes)]
+            answers[row] = compare(seeing[index], blind[index], paid)
+    return answers
+
+
+def readings(predictions: Iterable[Prediction]) -> list[Readings]:
+    """The readings of predictions.
+
+    predictions (Iterable[Prediction]): The predictions.
+    RETURNS (list): For each, the reading of every span.
+    """
+    return [
+        {(start, end): Reading(label, p) for start, end, label, p in prediction.entities}
+        for prediction in predictions
+    ]
+
+
+def add_missing(
+    found: Sequence[Readings],
+    others: Sequence[Readings],
+    answer: SpanDistribution,
+    types: Sequence[str],
+) -> None:
+    """Add the probabilities of the entities that only another pass predicts. A near miss differs
+    from an impossible entity.
+
+    found (Sequence): The readings of a pass for each post, to be added to.
+    others (Sequence): The readings of the other pass.
+    answer (SpanDistribution): The scores of the pass.
+    types (Sequence[str]): The entity types.
+    """
+    missing = [
+        (row, span, other.label)
+        for row, (here, there) in enumerate(zip(found, others, strict=True))
+        for span, other in there.items()
+        if span not in here
+    ]
+    entities = torch.tensor(
+        [(row, *span, types.index(label)) for row, span, label in missing], dtype=torch.long
+    )
+    with torch.inference_mode():
+        probabilities = probabilities_of(answer, entities.view(-1, 4))
+    for (row, span, label), probability in zip(missing, probabilities, strict=True):
+        found[row][span] = Reading(label, probability, is_predicted=False)
+
+
+def compare(
+    seeing: Readings, blind: Readings, attention: Mapping[str, np.ndarray]
+) -> list[PictureEffect]:
+    """Compare the readings of the same spans by two passes over a post.
+
+    seeing (dict): The readings with all views.
+    blind (dict): The readings without any.
+    attention (Mapping): View to float of shape (T, R): attention of each token to its vectors.
+    RETURNS (list): The effects, in the order of the text.
+    """
+    effects = []
+    for start, end in sorted(seeing):
+        paid = {view: weights[start:end].mean(axis=0) for view, weights in attention.items()}
+        effects.append(
+            PictureEffect(
+                start,
+                end,
+                seeing[start, end],
+                blind[start, end],
+                attention={view: float(weights.sum()) for view, weights in paid.items()},
+                regions=paid["regions"].tolist() if "regions" in paid else [],
+            )
+        )
+    return effects

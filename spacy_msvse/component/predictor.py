@@ -1,0 +1,177 @@
+"""From Docs to predictions: reading, word pieces, batches, network, entities with probabilities."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from spacy.tokens import Doc
+
+from ..errors import Errors, MsvseError
+from ..network.crf import Lattice
+from ..network.inputs import Outputs
+from ..network.spans import SpanDistribution
+from .architectures import NetworkModel, get_network, get_piece_encoder
+from .batches import cut_batches
+from .encode import EncodedPost
+from .reader import Reader, ReadPost
+
+#: The most Docs whose views are in memory at once.
+READ_SIZE = 512
+
+
+@dataclass
+class Prediction:
+    """The prediction for one Doc.
+
+    entities (list): First token, token after the last, type and probability of each entity.
+    visual_entities (dict): View to entity type to probability, for the views that are used.
+    post (ReadPost): The views of the Doc; None for an empty Doc.
+    """
+
+    entities: list[tuple[int, int, str, float]] = field(default_factory=list)
+    visual_entities: dict[str, dict[str, float]] = field(default_factory=dict)
+    post: ReadPost | None = None
+
+
+@dataclass
+class Batch:
+    """Posts that are computed together.
+
+    rows (list): Indices of their Docs.
+    posts (list): The encoded posts.
+    """
+
+    rows: list[int]
+    posts: list[EncodedPost]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Everything that is needed to predict the entities of Docs. No Doc is changed.
+
+    model (Model): The Thinc model.
+    reader (Reader): Reads the views of Docs.
+    labels (tuple): The entity types.
+    temperature (float): All scores are divided by it.
+    max_batch_tokens (int): The most word pieces of a batch, joint views and padding included.
+    """
+
+    model: NetworkModel
+    reader: Reader
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+    max_batch_tokens: int = 2048
+
+    def read(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> list[EncodedPost]:
+        """Read the views of Docs, and tokenise text and views.
+
+        docs (Sequence[Doc]): The Docs.
+        masked (Collection): Views that are not used.
+        RETURNS (list): An encoded post for each Doc.
+        RAISES (MsvseError): For an unreadable picture if the policy is "error" (MSVSE-E020).
+        """
+        return self.encode(self.reader.read(docs, masked))
+
+    def encode(self, posts: Sequence[ReadPost]) -> list[EncodedPost]:
+        """Tokenise text and views of posts.
+
+        posts (Sequence[ReadPost]): The posts.
+        RETURNS (list): The encoded posts.
+        """
+        return get_piece_encoder(self.model).encode(posts)
+
+    def batches(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> Iterator[Batch]:
+        """Cut Docs into batches by what will be encoded. Empty Docs are left out.
+
+        docs (Sequence[Doc]): The Docs.
+        masked (Collection): Views that are not used.
+        YIELDS (Batch): The batches.
+        RAISES (MsvseError): As `read`.
+        """
+        in_order = get_network(self.model).mixes_posts
+        filled = [row for row, doc in enumerate(docs) if len(doc)]
+        for start in range(0, len(filled), READ_SIZE):
+            rows = filled[start : start + READ_SIZE]
+            posts = self.read([docs[row] for row in rows], masked)
+            for batch in cut_batches(posts, self.max_batch_tokens, in_order=in_order):
+                yield Batch([rows[i] for i in batch], [posts[i] for i in batch])
+
+    def run(self, posts: Sequence[EncodedPost]) -> Outputs:
+        """Run the network without gradients.
+
+        posts (Sequence[EncodedPost]): A batch.
+        RETURNS (Outputs): The network's outputs.
+        """
+        return self.model.predict(posts)
+
+    def answer(self, outputs: Outputs) -> SpanDistribution:
+        """The distribution that entities and all probabilities are read from.
+
+        outputs (Outputs): The network's outputs.
+        RETURNS (SpanDistribution): The scores in double precision, since probabilities are
+            differences of sums over all tokens, divided by the temperature.
+        """
+        return get_network(self.model).answer(outputs).double().tempered(self.temperature)
+
+    def lattice(self, outputs: Outputs) -> Lattice:
+        """The lattice of labels, for a method that answers with one.
+
+        outputs (Outputs): The network's outputs.
+        RETURNS (Lattice): What `answer` returns.
+        RAISES (MsvseError): If the method answers with spans (MSVSE-E083).
+        """
+        answer = self.answer(outputs)
+        if not isinstance(answer, Lattice):
+            method = type(get_network(self.model)).__name__
+            raise MsvseError(Errors.E083.format(method=method))
+        return answer
+
+    def decode(self, posts: Sequence[EncodedPost], outputs: Outputs) -> list[Prediction]:
+        """The most probable entities with their probabilities.
+
+        posts (Sequence[EncodedPost]): A batch.
+        outputs (Outputs): The network's outputs for it.
+        RETURNS (list): A prediction for each post.
+        """
+        predictions = [Prediction(post=post.post) for post in posts]
+        with torch.inference_mode():
+            answer = self.answer(outputs)
+            entities = answer.best_entities()
+            probabilities = probabilities_of(answer, entities)
+        for (row, start, end, label), probability in zip(
+            entities.tolist(), probabilities, strict=True
+        ):
+            predictions[row].entities.append((start, end, self.labels[label], probability))
+        for view, logits in outputs.view_types.items():
+            present = outputs.present[view].tolist()
+            for row, chances in enumerate(logits.sigmoid().tolist()):
+                if present[row]:
+                    types = dict(zip(self.labels, chances, strict=True))
+                    predictions[row].visual_entities[view] = types
+        return predictions
+
+    def predict(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> list[Prediction]:
+        """Predict the entities of Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        masked (Collection): Views that are not used.
+        RETURNS (list): A prediction for each Doc.
+        RAISES (MsvseError): As `read`.
+        """
+        predictions = [Prediction() for _ in docs]
+        for batch in self.batches(docs, masked):
+            decoded = self.decode(batch.posts, self.run(batch.posts))
+            for row, prediction in zip(batch.rows, decoded, strict=True):
+                predictions[row] = prediction
+        return predictions
+
+
+def probabilities_of(answer: SpanDistribution, entities: torch.Tensor) -> list[float]:
+    """Probabilities of entities, at most 1: rounding may lift a certain entity above it.
+
+    answer (SpanDistribution): The distribution.
+    entities (Tensor): int64 of shape (E, 4): post, first token, token after the last, type.
+    RETURNS (list): A probability for each.
+    """
+    values: list[float] = answer.span_log_probabilities(entities).exp().clamp(max=1.0).tolist()
+    return values

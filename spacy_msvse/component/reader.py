@@ -1,0 +1,213 @@
+"""From Docs to the content of their views. Given, extracted, absent or unreadable: decided here."""
+
+import warnings
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from spacy.tokens import Doc
+
+from ..doc import given_view, picture_source
+from ..errors import Errors, MsvseError, Warnings
+from ..network.base import Reads
+from ..vision.extraction import Extraction, PostSource, extract_posts
+from ..vision.extractor import VisualExtractor
+from ..vision.features import Features, RegionFeatures, View
+from ..vision.picture import Fetcher, PictureError
+from ..vision.store import FeatureStore
+
+#: Status of a view of a post.
+USED, ABSENT, UNREADABLE, MASKED = "used", "absent", "unreadable", "masked"
+
+#: What to do about a picture that cannot be read.
+POLICIES = ("warn", "error", "ignore")
+
+
+@dataclass
+class ReadPost:
+    """A Doc and the content of the views that the network reads.
+
+    doc (Doc): The text.
+    vectors (dict): View to region vectors, for the views that are present.
+    texts (dict): View to text, for the views that are present.
+    status (dict): View to "used", "absent", "unreadable" or "masked".
+    problems (dict): View to the reason why it is unreadable.
+    extracted (dict): View to its value for the Doc's attributes, for what an extractor found.
+    """
+
+    doc: Doc
+    vectors: dict[str, RegionFeatures] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    status: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    extracted: dict[str, Any] = field(default_factory=dict)
+
+    def without(self, views: Collection[str]) -> "ReadPost":
+        """Mask views.
+
+        views (Collection): Names of views.
+        RETURNS (ReadPost): The post, without the content of these views.
+        """
+        return replace(
+            self,
+            vectors={view: value for view, value in self.vectors.items() if view not in views},
+            texts={view: value for view, value in self.texts.items() if view not in views},
+            status={
+                view: MASKED if view in views and status == USED else status
+                for view, status in self.status.items()
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the views of Docs: what the user gave first, then what extractors find.
+
+    reads (Reads): The views that the network reads.
+    vision (VisualExtractor): The extractors; None reads only what the user gave.
+    store (FeatureStore): Where features are looked up and kept.
+    image_root (Path): The only folder to read pictures from; None allows any path.
+    fetch (Callable): Fetches http and https URLs; None refuses them.
+    policy (str): One of `POLICIES`.
+    """
+
+    reads: Reads
+    vision: VisualExtractor | None = None
+    store: FeatureStore | None = None
+    image_root: str | Path | None = None
+    fetch: Fetcher | None = None
+    policy: str = "warn"
+
+    def read(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> list[ReadPost]:
+        """Read the views of Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        masked (Collection): Views that are not extracted and not used.
+        RETURNS (list): A post for each Doc.
+        RAISES (MsvseError): For an unreadable picture if the policy is "error" (MSVSE-E020), a key
+            that the store does not have, or region vectors of a wrong shape (MSVSE-E014).
+        """
+        views = dict.fromkeys(self.reads.vectors, True)
+        views.update(dict.fromkeys((*self.reads.texts, *self.reads.joint), False))
+        given = [{view: given_view(doc, view) for view in views} for doc in docs]
+        extractions = self._extract(docs, given, masked)
+        posts = []
+        for doc, values, extraction in zip(docs, given, extractions, strict=True):
+            if isinstance(doc._.image_features, str):
+                extraction.features.update(self._stored(doc._.image_features))
+            post = ReadPost(doc, extracted=attributes(extraction.features))
+            for view, is_vectors in views.items():
+                value = values[view]
+                content: View | None = extraction.features.get(view) if value is None else value
+                if value is not None and is_vectors:
+                    content = given_regions(doc, value)
+                self._add(post, view, content, extraction.problems.get(view), view in masked)
+            posts.append(post)
+        return posts
+
+    def _extract(
+        self,
+        docs: Sequence[Doc],
+        given: Sequence[dict[str, Any]],
+        masked: Collection[str],
+    ) -> Iterable[Extraction]:
+        if self.vision is None:
+            return [Extraction({}, {}) for _ in docs]
+        sources = []
+        for doc, values in zip(docs, given, strict=True):
+            wanted = {view for view, value in values.items() if value is None} - {*masked}
+            if isinstance(doc._.image_features, str):
+                wanted.discard("regions")
+            picture = picture_source(doc)
+            known = {view: value for view, value in values.items() if isinstance(value, str)}
+            sources.append(
+                PostSource(
+                    doc.text,
+                    () if picture is None else (picture,),
+                    frozenset(wanted),
+                    known,
+                )
+            )
+        extractions = extract_posts(
+            self.vision, sources, image_root=self.image_root, store=self.store, fetch=self.fetch
+        )
+        return list(map(self._report, extractions))
+
+    def _report(self, extraction: Extraction) -> Extraction:
+        for problem in dict.fromkeys(extraction.problems.values()):
+            if self.policy == "error":
+                raise PictureError(problem)
+            if self.policy == "warn":
+                warnings.warn(Warnings.W002.format(problem=problem), stacklevel=5)
+        return extraction
+
+    def _add(
+        self, post: ReadPost, view: str, content: View | None, problem: str | None, masked: bool
+    ) -> None:
+        """Decide the status of a view, and add its content if it is used."""
+        if isinstance(content, list):
+            content = ", ".join(content)
+        nothing = content is None or (isinstance(content, str) and not content)
+        # A masked view is not extracted, so a picture is enough to call it masked.
+        if masked and (post.doc._.image or not nothing):
+            post.status[view] = MASKED
+        elif content is None or nothing:
+            post.status[view] = UNREADABLE if problem else ABSENT
+            if problem:
+                post.problems[view] = problem
+        else:
+            post.status[view] = USED
+            if isinstance(content, RegionFeatures):
+                post.vectors[view] = content
+            else:
+                post.texts[view] = content
+
+    def _stored(self, key: str) -> Features:
+        found = None
+        if self.store is not None and self.vision is not None:
+            found = self.store.get(key, self.vision.fingerprint)
+        if found is None:
+            given = f"the key '{key}', which is in no feature store"
+            raise MsvseError(Errors.E014.format(given=given))
+        return found
+
+
+def given_regions(doc: Doc, vectors: Any) -> RegionFeatures:
+    """Region vectors that the user gave, with their boxes.
+
+    doc (Doc): The Doc; the boxes are those of its `image_regions`.
+    vectors (np.ndarray): float of shape (R, D).
+    RETURNS (RegionFeatures): The regions. Without as many boxes as vectors, each region is the
+        whole picture.
+    RAISES (MsvseError): For an array of another shape (MSVSE-E014).
+    """
+    vectors = np.asarray(vectors, dtype="float32")
+    if vectors.ndim != 2 or not len(vectors):
+        raise MsvseError(Errors.E014.format(given=f"shape {vectors.shape}"))
+    extracted = "regions" in (doc._.image_extracted or ())
+    regions = () if extracted else doc._.image_regions or ()
+    boxes = np.asarray([region[2:6] for region in regions], dtype="float32")
+    if len(boxes) != len(vectors):
+        boxes = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
+    return RegionFeatures(vectors, boxes)
+
+
+def attributes(features: Features) -> dict[str, Any]:
+    """Extracted views as values of a Doc's attributes, in types that msgpack can hold.
+
+    features (dict): View to its content.
+    RETURNS (dict): View to a text, a list of words, or a list of regions as tuples (label, score,
+        x1, y1, x2, y2). Of all views of vectors, only "regions" has an attribute.
+    """
+    values: dict[str, Any] = {}
+    for view, content in features.items():
+        if not isinstance(content, RegionFeatures):
+            values[view] = content
+        elif view == "regions":
+            labels = content.labels or [""] * len(content.boxes)
+            scores = content.scores or [0.0] * len(content.boxes)
+            rows = zip(labels, scores, content.boxes.tolist(), strict=True)
+            values[view] = [(label, float(score), *box) for label, score, box in rows]
+    return values

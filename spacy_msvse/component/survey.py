@@ -1,0 +1,68 @@
+"""One pass over the training examples: labels, given features, readable pictures."""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from spacy.training import Example
+
+from ..doc import DESCRIBING_ATTRIBUTES, picture_source
+from ..errors import Errors, MsvseError, Warnings
+from ..vision.picture import Fetcher, PictureError, probe_picture
+
+
+@dataclass
+class Survey:
+    """Facts about the training examples.
+
+    labels (set): The labels of all entities.
+    region_dim (int): Width of the region vectors that users gave; None if there are none.
+    """
+
+    labels: set[str] = field(default_factory=set)
+    region_dim: int | None = None
+
+
+def survey_examples(
+    examples: Iterable[Example],
+    *,
+    check_pictures: bool,
+    image_root: str | Path | None = None,
+    fetch: Fetcher | None = None,
+) -> Survey:
+    """Collect facts about the training examples, and warn of pictures that cannot be read.
+
+    examples (Iterable[Example]): The examples.
+    check_pictures (bool): Whether pictures are used at all.
+    image_root (Path): The only folder to read pictures from; None allows any path.
+    fetch (Callable): Fetches http and https URLs; None refuses them.
+    RETURNS (Survey): The facts.
+    RAISES (MsvseError): If pictures are referenced, but none can be read and no post has tags, a
+        caption, texts or features either (MSVSE-E009).
+    """
+    found = Survey()
+    referenced = described = 0
+    problems: list[str] = []
+    for example in examples:
+        found.labels.update(entity.label_ for entity in example.reference.ents)
+        doc = example.predicted
+        features = doc._.image_features
+        if found.region_dim is None and features is not None and not isinstance(features, str):
+            found.region_dim = int(np.asarray(features).shape[-1])
+        described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
+        source = picture_source(doc)
+        if source is None or not check_pictures:
+            continue
+        referenced += 1
+        try:
+            probe_picture(source, image_root, fetch=fetch)
+        except PictureError as error:
+            problems.append(str(error))
+    if problems and len(problems) == referenced and not described:
+        raise MsvseError(Errors.E009.format(count=referenced, reason=problems[0]))
+    if problems:
+        message = Warnings.W004.format(count=len(problems), total=referenced, first=problems[0])
+        warnings.warn(message, stacklevel=3)
+    return found

@@ -1,0 +1,55 @@
+"""Gold labels of examples as tensors."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from spacy.training import Example, biluo_to_iob
+
+from ..errors import Errors, MsvseError
+from ..network.crf import bio_labels
+from ..network.inputs import Targets
+from .encode import pad
+
+
+def make_targets(examples: Sequence[Example], types: Sequence[str]) -> Targets:
+    """Read the gold labels of examples. Missing and misaligned tokens may have any label.
+
+    examples (Sequence[Example]): Examples, in the order of the posts.
+    types (Sequence[str]): The network's entity types.
+    RETURNS (Targets): The targets, on the CPU.
+    RAISES (MsvseError): For a gold label that is not among the types (MSVSE-E017).
+    """
+    labels = bio_labels(tuple(types))
+    index: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
+    # The last row of the table is for a missing label: any label is allowed.
+    index[None] = len(labels)
+    table = np.eye(len(labels) + 1, len(labels), dtype=bool)
+    table[-1] = True
+    allowed, occurring, known = [], [], []
+    for example in examples:
+        gold = _legal(biluo_to_iob(example.get_aligned_ner()))
+        found = {label[2:] for label in gold if label is not None and label != "O"}
+        unknown = found.difference(types)
+        if unknown:
+            raise MsvseError(Errors.E017.format(label=min(unknown), labels=", ".join(types)))
+        complete = None not in gold
+        allowed.append(table[[index[label] for label in gold]])
+        occurring.append([name in found for name in types])
+        known.append([complete or name in found for name in types])
+    return Targets(
+        pad(allowed, True),
+        torch.tensor(occurring, dtype=torch.float32),
+        torch.tensor(known, dtype=torch.bool),
+    )
+
+
+def _legal(labels: Sequence[str | None]) -> list[str | None]:
+    """Open an entity at an I that continues none, as evaluation does."""
+    return [
+        "B-" + label[2:]
+        if label and label.startswith("I-") and before and before[2:] != label[2:]
+        else label
+        for before, label in pairwise(["O", *labels])
+    ]

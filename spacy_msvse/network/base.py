@@ -1,0 +1,419 @@
+"""The base of every method: settings, the interface that the component needs, shared helpers."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import Errors, MsvseError
+from .encoders.base import Encoder, Prefixes
+from .encoders.families import build_encoder
+from .encoders.lora import add_lora
+from .inputs import Inputs, Loss, Outputs, Targets, WordPieces
+from .spans import SpanDistribution
+
+#: Matrix to row to setting of the component, by its dotted name, to value.
+Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+ConfigT = TypeVar("ConfigT", bound="NetworkConfig")
+NetworkT = TypeVar("NetworkT", bound="Network")
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The views that a network reads, by the form in which it reads them.
+
+    vectors (tuple): Views that are region vectors.
+    texts (tuple): Textual views that are word pieces of their own.
+    joint (tuple): Textual views that are encoded behind the text.
+    """
+
+    vectors: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    joint: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Settings that every method has. A method adds its own in a subclass.
+
+    types (tuple): Entity types, such as ("PER", "LOC").
+    encoder (dict): A Hugging Face model configuration, `model_type` included.
+    lora (dict): Settings of `peft.LoraConfig`: low-rank adapters on the encoder, whose own weights
+        are frozen then. None trains the encoder itself.
+    gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass: less
+        memory, more time.
+    region_dim (int): Width of a region vector.
+    dropout (float): Dropout probability outside the encoder, which has its own.
+    loss_divisor (float): The loss of a post is divided by this constant, never by the size of a
+        batch, so that accumulated sub-batches equal one batch.
+    """
+
+    types: tuple[str, ...]
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    lora: Mapping[str, Any] | None = None
+    gradient_checkpointing: bool = False
+    region_dim: int = 2048
+    dropout: float = 0.1
+    loss_divisor: float = 16.0
+
+    def __post_init__(self) -> None:
+        # Settings arrive as JSON lists too; the dataclass is frozen, hence object.__setattr__.
+        for setting in fields(self):
+            if isinstance(getattr(self, setting.name), list):
+                object.__setattr__(self, setting.name, tuple(getattr(self, setting.name)))
+        self.require(self.region_dim >= 1, "region_dim", "at least 1")
+        self.require(self.loss_divisor > 0, "loss_divisor", "above 0")
+
+    @property
+    def reads(self) -> Reads:
+        """The views that the network reads. A method that reads only the text keeps this."""
+        return Reads()
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of all views that the network reads."""
+        reads = self.reads
+        return tuple(dict.fromkeys((*reads.vectors, *reads.texts, *reads.joint)))
+
+    def require(self, condition: bool, setting: str, expected: str) -> None:
+        """Refuse a value out of range.
+
+        condition (bool): Whether the value can be used.
+        setting (str): Name of the setting.
+        expected (str): The values that can be used, for the message.
+        RAISES (MsvseError): If the condition is false (MSVSE-E007).
+        """
+        if not condition:
+            raise wrong_setting(setting, getattr(self, setting), expected)
+
+    def require_views(self, setting: str) -> None:
+        """Refuse a tuple of views that has one of them twice.
+
+        setting (str): Name of the setting.
+        RAISES (MsvseError): If it has (MSVSE-E007).
+        """
+        views = getattr(self, setting)
+        self.require(len(set(views)) == len(views), setting, "distinct views")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings in JSON types."""
+        values = asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @classmethod
+    def from_dict(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+        """Read settings, and refuse unknown names.
+
+        values (Mapping): Setting name to value.
+        RETURNS (NetworkConfig): The settings.
+        RAISES (MsvseError): For an unknown name or a value out of range (MSVSE-E007).
+        """
+        names = {f.name for f in fields(cls)}
+        for name, value in values.items():
+            if name not in names:
+                raise wrong_setting(name, value, "one of " + ", ".join(sorted(names)))
+        return cls(**values)
+
+
+class Network(nn.Module):
+    """Base of every method. A subclass implements `compute` and `loss`, and names its `Config`.
+
+    Conventions: an absent view is masked and contributes exactly nothing; a term of the loss is a
+    mean within a post and a sum over posts, divided by `loss_divisor`.
+    """
+
+    #: The class of the method's settings.
+    Config: ClassVar[type[NetworkConfig]] = NetworkConfig
+
+    #: Rows of the method's ablation tables.
+    rows: ClassVar[Rows] = {}
+
+    #: Whether the outputs of a post depend on the other posts of its batch. Batches are then the
+    #: posts as they are given, and a post alone has other scores.
+    mixes_posts: ClassVar[bool] = False
+
+    posts_seen: Tensor
+    view_posts_seen: Tensor
+
+    def __init__(
+        self, config: NetworkConfig, encoder: Encoder, backbone: nn.Module | None = None
+    ) -> None:
+        """Adopt the encoder and the backbone.
+
+        config (NetworkConfig): The settings.
+        encoder (Encoder): The text encoder.
+        backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and trains
+            with the network. None if all region vectors are given.
+        RAISES (ImportError): For `lora` without the package peft (MSVSE-E016).
+        """
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.backbone = backbone
+        self.records_attention = False
+        encoder.gradient_checkpointing = config.gradient_checkpointing
+        if config.lora is not None:
+            add_lora(encoder, config.lora)
+        # Counted in training, so that views that hardly any post had are known in a loaded network.
+        self.register_buffer("posts_seen", torch.zeros((), dtype=torch.long))
+        self.register_buffer("view_posts_seen", torch.zeros(len(config.views), dtype=torch.long))
+
+    @classmethod
+    def build(
+        cls: type[NetworkT],
+        config: NetworkConfig | Mapping[str, Any],
+        encoder: Encoder | None = None,
+        backbone: nn.Module | None = None,
+    ) -> NetworkT:
+        """Build a network of this method.
+
+        config (NetworkConfig or Mapping): The settings; a mapping is read by `Config.from_dict`.
+        encoder (Encoder): The text encoder. Without one, an encoder with random weights is built of
+            the settings' `encoder`.
+        backbone (nn.Module): Computes region vectors of pixels and trains with the network.
+        RETURNS (Network): The network.
+        RAISES (MsvseError): For settings out of range (MSVSE-E007) or an encoder family that is not
+            supported (MSVSE-E002).
+        """
+        if not isinstance(config, NetworkConfig):
+            config = cls.Config.from_dict(config)
+        if encoder is None:
+            encoder = build_encoder(config.encoder)
+        else:
+            config = replace(config, encoder=encoder.config)
+        return cls(config, encoder, backbone)
+
+    # The interface
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of all views that the network reads."""
+        return self.config.views
+
+    def forward(self, inputs: Inputs) -> Outputs:
+        """Compute the scores of a batch of posts.
+
+        inputs (Inputs): The posts.
+        RETURNS (Outputs): The scores.
+        """
+        if self.training:
+            self._count_views(inputs)
+        if inputs.pictures:
+            inputs = self._fill_vectors(inputs)
+        return self.compute(inputs)
+
+    def compute(self, inputs: Inputs) -> Outputs:
+        """Compute the scores of a batch of posts. A method implements this.
+
+        inputs (Inputs): The posts, with the vectors of a backbone filled in.
+        RETURNS (Outputs): The scores.
+        """
+        raise NotImplementedError
+
+    def loss(self, outputs: Outputs, targets: Targets) -> Loss:
+        """Compare outputs with the gold labels. A method implements this.
+
+        outputs (Outputs): The outputs for the posts.
+        targets (Targets): The gold labels of the same posts.
+        RETURNS (Loss): Scalars; `total` is the one to differentiate.
+        """
+        raise NotImplementedError
+
+    def answer(self, outputs: Outputs) -> SpanDistribution:
+        """The distribution that entities and all probabilities are read from.
+
+        outputs (Outputs): The outputs for a batch.
+        RETURNS (SpanDistribution): The distribution; `outputs.answer` unless a method overrides it.
+        """
+        return outputs.answer
+
+    @contextmanager
+    def recording_attention(self) -> Iterator[None]:
+        """Fill `Outputs.attention` in this context. A method without prefixes leaves it empty."""
+        self.records_attention = True
+        try:
+            yield
+        finally:
+            self.records_attention = False
+
+    # What training needs
+
+    def view_shares(self) -> dict[str, float]:
+        """The share of training posts that had each view; empty before any training."""
+        if not self.posts_seen:
+            return {}
+        shares = (self.view_posts_seen / self.posts_seen).tolist()
+        return dict(zip(self.views, shares, strict=True))
+
+    def untrained_views(self, minimum: float) -> dict[str, float]:
+        """The views that too few training posts had.
+
+        minimum (float): The least share of posts.
+        RETURNS (dict): View to its share; empty until enough posts were counted.
+        """
+        if int(self.posts_seen) * minimum < 1:
+            return {}
+        return {view: share for view, share in self.view_shares().items() if share < minimum}
+
+    def set_dropout(self, rate: float) -> None:
+        """Set the rate of every dropout of the network, the encoder's included.
+
+        rate (float): A probability.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = rate
+            elif isinstance(module, nn.MultiheadAttention):
+                module.dropout = rate
+
+    # Helpers of the methods
+
+    def reduce(self, losses: Tensor) -> Tensor:
+        """Sum the losses of posts.
+
+        losses (Tensor): float of shape (P,), a mean within each post.
+        RETURNS (Tensor): The sum, divided by `loss_divisor`: a scalar.
+        """
+        return losses.sum() / self.config.loss_divisor
+
+    def encode_view(self, pieces: WordPieces, num_layers: int = 0) -> tuple[Tensor, Tensor]:
+        """Encode a textual view by the lower layers of the encoder; absent rows cost nothing.
+
+        pieces (WordPieces): The view's word pieces, of shape (P, N).
+        num_layers (int): How many layers; 0 takes the embeddings.
+        RETURNS (tuple): Vectors, float of shape (P, N, d), and their mask, bool of shape (P, N).
+        """
+        rows = pieces.mask.any(dim=1).nonzero().squeeze(1)
+        if not len(rows):
+            return self.absent_view(len(pieces.mask))
+        hidden = self.encoder(pieces.rows(rows), num_layers=num_layers)
+        vectors = hidden.new_zeros(len(pieces.mask), *hidden.shape[1:]).index_copy(0, rows, hidden)
+        return vectors, pieces.mask[:, : hidden.shape[1]]
+
+    def absent_view(self, num_posts: int) -> tuple[Tensor, Tensor]:
+        """One masked vector a post, for a view that no post of a batch has.
+
+        num_posts (int): Number of posts.
+        RETURNS (tuple): Zeros of shape (P, 1, d), and a mask of False of shape (P, 1).
+        """
+        parameter = next(self.encoder.parameters())
+        vectors = parameter.new_zeros(num_posts, 1, self.encoder.width)
+        return vectors, torch.zeros(num_posts, 1, dtype=torch.bool, device=parameter.device)
+
+    def encode_lower_layers(self, inputs: Inputs, num_layers: int) -> Tensor:
+        """Encode what the text and the joint encoding share: the embeddings and the lower layers.
+
+        In these layers the text does not see the views behind it.
+
+        inputs (Inputs): The posts.
+        num_layers (int): How many layers; 0 takes the embeddings.
+        RETURNS (Tensor): Hidden states of `inputs.joint`, float of shape (W, N', d).
+        """
+        hidden = self.encoder.embed(inputs.joint)
+        if not num_layers:
+            return hidden
+        text = inputs.text.mask
+        before = functional.pad(text, (0, hidden.shape[1] - text.shape[1]))
+        sees = torch.where(before.unsqueeze(2), before.unsqueeze(1), inputs.joint.mask.unsqueeze(1))
+        return self.encoder.run(hidden, sees, stop=num_layers)
+
+    def encode_text(self, inputs: Inputs, lower: Tensor, start: int = 0) -> Tensor:
+        """Encode the text alone by the upper layers.
+
+        inputs (Inputs): The posts.
+        lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
+        start (int): The first of the upper layers.
+        RETURNS (Tensor): Text features, float of shape (W, N, d).
+        """
+        mask = inputs.text.mask
+        return self.encoder.finish(self.encoder.run(lower[:, : mask.shape[1]], mask, start=start))
+
+    def encode_joint(
+        self,
+        inputs: Inputs,
+        lower: Tensor,
+        text: Tensor,
+        prefixes: Prefixes | None = None,
+        start: int = 0,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encode the text with the joint views and prefixes by the upper layers.
+
+        A window without joint view and prefix is not encoded again: its text features are taken.
+
+        inputs (Inputs): The posts.
+        lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
+        text (Tensor): Text features, float of shape (W, N, d).
+        prefixes (Prefixes): Prefixes of M slots for the upper layers.
+        start (int): The first of the upper layers.
+        RETURNS (tuple): The text part of the joint encoding, float of shape (W, N, d). While
+            attention is recorded also the attention to each slot, float of shape (W, N, M): a mean
+            over layers and heads.
+        """
+        mask = inputs.joint.mask
+        enriched = mask.sum(dim=1) > inputs.text.mask.sum(dim=1)
+        if prefixes is not None:
+            enriched = enriched | prefixes.mask.any(dim=1)
+        rows = enriched.nonzero().squeeze(1)
+        slots = 0 if prefixes is None else prefixes.mask.shape[1]
+        paid = text.new_zeros(*text.shape[:2], slots) if self.records_attention else None
+        if not len(rows):
+            return text, paid
+        some = len(rows) < len(text)
+        if some:
+            mask = inputs.joint.rows(rows).mask
+            lower = lower[rows, : mask.shape[1]]
+            prefixes = None if prefixes is None else prefixes.rows(rows)
+        self.encoder.slot_weights = weights = [] if paid is not None else None
+        joint = self.encoder.run(lower, mask, prefixes, start=start)
+        self.encoder.slot_weights = None
+        joint = self.encoder.finish(joint)[:, : text.shape[1]]
+        if paid is not None and weights:
+            mean = torch.stack(weights).mean(dim=0)[:, : text.shape[1]].to(paid)
+            paid[rows, : mean.shape[1]] = mean
+        joint = functional.pad(joint, (0, 0, 0, text.shape[1] - joint.shape[1]))
+        return (text.index_copy(0, rows, joint) if some else joint), paid
+
+    def _count_views(self, inputs: Inputs) -> None:
+        self.posts_seen += len(inputs.token_mask)
+        for index, view in enumerate(self.views):
+            self.view_posts_seen[index] += inputs.present(view).sum()
+
+    def _fill_vectors(self, inputs: Inputs) -> Inputs:
+        """Replace region vectors by those that the backbone computes of the pictures."""
+        assert self.backbone is not None
+        vectors = dict(inputs.vectors)
+        for view, pictures in inputs.pictures.items():
+            regions = vectors[view]
+            seen = self.backbone(pictures.pixels).to(regions.vectors.dtype)
+            seen = functional.pad(seen, (0, 0, 0, regions.vectors.shape[1] - seen.shape[1]))
+            filled = regions.vectors.index_copy(0, pictures.post, seen)
+            vectors[view] = replace(regions, vectors=filled)
+        return replace(inputs, vectors=vectors, pictures={})
+
+
+def token_vectors(hidden: Tensor, inputs: Inputs) -> Tensor:
+    """The vector of the first word piece of each token.
+
+    hidden (Tensor): float of shape (W, N, d).
+    inputs (Inputs): Where each token is.
+    RETURNS (Tensor): float of shape (P, T, d); 0 for padding and tokens that are in no window.
+    """
+    held = (inputs.token_piece >= 0) & inputs.token_mask
+    tokens = hidden[inputs.token_window, inputs.token_piece.clamp(min=0)]
+    return tokens * held.unsqueeze(2)
+
+
+def wrong_setting(setting: str, value: Any, expected: str) -> MsvseError:
+    """The error of a setting out of range.
+
+    setting (str): Name of the setting.
+    value (Any): Its value.
+    expected (str): The values that can be used.
+    RETURNS (MsvseError): MSVSE-E007.
+    """
+    return MsvseError(Errors.E007.format(setting=setting, value=value, expected=expected))

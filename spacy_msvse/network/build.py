@@ -1,0 +1,30 @@
+"""Networks without spaCy: `build_network`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from .base import Network, NetworkConfig
+from .encoders.base import Encoder
+from .methods.msvse import Msvse
+
+
+def build_network(
+    config: NetworkConfig | Mapping[str, Any],
+    method: type[Network] = Msvse,
+    encoder: Encoder | None = None,
+    backbone: nn.Module | None = None,
+) -> Network:
+    """Build a network in plain PyTorch.
+
+    config (NetworkConfig or Mapping): The method's settings; a mapping is read by its `Config`.
+    method (type): The method's class, MSVSE by default.
+    encoder (Encoder): The text encoder. Without one, an encoder with random weights is built of
+        the settings' `encoder`.
+    backbone (nn.Module): Computes region vectors of pixels and trains with the network.
+    RETURNS (Network): The network, a `torch.nn.Module`.
+    RAISES (MsvseError): For settings out of range (MSVSE-E007) or an encoder family that is not
+        supported (MSVSE-E002).
+    """
+    return method.build(config, encoder, backbone)

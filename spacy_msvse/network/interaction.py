@@ -1,0 +1,58 @@
+"""Interaction of visual features with the text: attention and gate."""
+
+import torch
+from torch import Tensor, nn
+
+from .views import ViewFeatures
+
+
+class Interaction(nn.Module):
+    """Semantic interaction of visual features with the text, shared over views.
+
+    Stated: an attention and a gating mechanism. Reconstructed: A = MultiHeadAttention(Q = V,
+    K = V = H), g = sigmoid(W [V; A] + b), S = LayerNorm(V + g * A). Without attention, A is the
+    mean text feature; without the gate, g is 1; without both, the text does not reach the visual
+    features.
+    """
+
+    def __init__(self, width: int, num_heads: int, *, attention: bool, gate: bool) -> None:
+        super().__init__()
+        self.attention = (
+            nn.MultiheadAttention(width, num_heads, batch_first=True) if attention else None
+        )
+        self.gate = nn.Linear(2 * width, width) if gate else None
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, views: ViewFeatures, text: Tensor, text_mask: Tensor) -> ViewFeatures:
+        """Add the text's information to visual features.
+
+        views (ViewFeatures): Visual features V, of shape (B, V, d).
+        text (Tensor): Text features H, float of shape (B, N, d).
+        text_mask (Tensor): bool of shape (B, N).
+        RETURNS (ViewFeatures): Visual semantic features S, of the same shape as V.
+        """
+        vectors = views.vectors
+        if self.attention is not None:
+            related, _ = self.attention(
+                vectors, text, text, key_padding_mask=~text_mask, need_weights=False
+            )
+        elif self.gate is not None:
+            total = (text * text_mask.unsqueeze(2)).sum(dim=1, keepdim=True)
+            mean = total / text_mask.sum(dim=1)[:, None, None].clamp(min=1)
+            related = mean.expand_as(vectors)
+        else:
+            related = torch.zeros_like(vectors)
+        if self.gate is not None:
+            related = torch.sigmoid(self.gate(torch.cat([vectors, related], dim=2))) * related
+        return ViewFeatures(self.norm(vectors + related), views.mask, views.sizes)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last dimension, restricted to a mask.
+
+    scores (Tensor): float.
+    mask (Tensor): bool, broadcastable to the scores.
+    RETURNS (Tensor): Probabilities; all 0, not NaN, where the mask holds nothing.
+    """
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return torch.softmax(scores, dim=-1) * mask

@@ -1,0 +1,1 @@
+"""The methods of multimodal named entity recognition: one file each."""

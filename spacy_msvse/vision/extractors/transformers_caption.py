@@ -1,0 +1,85 @@
+"""Captions written by a model of transformers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL.Image import Image
+from torch import Tensor
+
+from ..features import Features
+from .base import PRECISIONS
+from .pretrained import (
+    PretrainedExtractor,
+    PretrainedNetwork,
+    load_image_processor,
+    load_model,
+    load_part,
+)
+
+
+@dataclass(frozen=True)
+class TransformersCaption(PretrainedExtractor):
+    """An extractor of captions: BLIP, or another model that describes pictures without a question.
+
+    The picture is squeezed to the square that the model was trained on.
+
+    weights (str): A name on the hub, fetched by `initialize`, or a local folder.
+    batch_size (int): Pictures that are described at once.
+    max_length (int): The most word pieces of a caption.
+    beams (int): Beams of the search; 1 takes the likeliest word at each step.
+    precision (str): One of `PRECISIONS`.
+    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    """
+
+    weights: str = "Salesforce/blip-image-captioning-base"
+    batch_size: int = 8
+    max_length: int = 20
+    beams: int = 1
+    precision: str = "float32"
+
+    fills = ("caption",)
+    region_dim = 0
+
+    def __post_init__(self) -> None:
+        self._require_one_of("precision", PRECISIONS)
+        self._require_at_least(1, "batch_size", "max_length", "beams")
+
+    def _open(self, source: str, saved: Mapping[str, Any]) -> "CaptionNetwork":
+        from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+        model = load_model(AutoModelForImageTextToText, source)
+        processor, tokenizer = load_image_processor(source), load_part(AutoTokenizer, source)
+        return CaptionNetwork(model, processor, tokenizer, self.precision)
+
+    def _extract(self, network: "CaptionNetwork", pictures: Sequence[Image]) -> Iterator[Features]:
+        for caption in network(network.to_pixels(pictures), self.max_length, self.beams):
+            yield {"caption": caption} if caption else {}
+
+
+class CaptionNetwork(PretrainedNetwork):
+    """A frozen captioner.
+
+    model (PreTrainedModel): The model.
+    processor (BaseImageProcessor): Its image processor.
+    tokenizer (PreTrainedTokenizerBase): Its tokenizer.
+    precision (str): One of `PRECISIONS`.
+    """
+
+    def __init__(self, model: Any, processor: Any, tokenizer: Any, precision: str) -> None:
+        super().__init__(model, processor, tokenizer, precision=precision)
+        self.tokenizer = tokenizer
+
+    def compute(self, pixels: Tensor, max_length: int, beams: int) -> list[str]:
+        """Describe pictures.
+
+        pixels (Tensor): float32 of shape (B, 3, side, side).
+        max_length (int): The most word pieces of a caption.
+        beams (int): Beams of the search.
+        RETURNS (list): Captions.
+        """
+        pieces = self.network.generate(
+            pixel_values=pixels, max_new_tokens=max_length, num_beams=beams, do_sample=False
+        )
+        captions = self.tokenizer.batch_decode(pieces, skip_special_tokens=True)
+        return [caption.strip() for caption in captions]

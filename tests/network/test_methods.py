@@ -1,0 +1,187 @@
+"""The base of every method: a tagger over texts, and a method that answers with spans."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from spacy_msvse.errors import MsvseError
+from spacy_msvse.network.base import Network, NetworkConfig, token_vectors
+from spacy_msvse.network.build import build_network
+from spacy_msvse.network.inputs import Loss, Outputs
+from spacy_msvse.network.methods.text_crf import TextCrf
+from spacy_msvse.network.spans import ScoredSpans
+
+from .conftest import TINY_ENCODER, make_inputs, make_targets, tiny_network
+
+BASE = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER}
+
+
+def text_crf(**settings) -> TextCrf:
+    torch.manual_seed(0)
+    return TextCrf.build({**BASE, **settings}).eval()
+
+
+@dataclass(frozen=True)
+class WordSpansConfig(NetworkConfig):
+    """Settings of `WordSpans`."""
+
+    max_tokens: int = 2
+
+
+class WordSpans(Network):
+    """A method that scores every span of a few tokens by the mean of its tokens."""
+
+    Config = WordSpansConfig
+    config: WordSpansConfig
+
+    def __init__(self, config, encoder, backbone=None):
+        super().__init__(config, encoder, backbone)
+        self.scores = nn.Linear(encoder.width, len(config.types) + 1)
+
+    def compute(self, inputs):
+        tokens = token_vectors(self.encoder(inputs.text), inputs)
+        spans = torch.tensor(
+            [
+                (post, start, end)
+                for post, length in enumerate(inputs.token_mask.sum(dim=1).tolist())
+                for start in range(length)
+                for end in range(start + 1, min(start + self.config.max_tokens, length) + 1)
+            ]
+        )
+        means = [tokens[post, start:end].mean(dim=0) for post, start, end in spans.tolist()]
+        return Outputs(ScoredSpans(spans, self.scores(torch.stack(means))))
+
+    def loss(self, outputs, targets):
+        begins = targets.allowed.int().argmax(dim=2)
+        none = len(self.config.types)
+        gold = torch.full((len(outputs.answer.spans),), none)
+        for row, (post, start, end) in enumerate(outputs.answer.spans.tolist()):
+            label = int(begins[post, start])
+            if end == start + 1 and label % 2:
+                gold[row] = (label - 1) // 2
+        losses = nn.functional.cross_entropy(outputs.answer.scores, gold, reduction="none")
+        total = self.reduce(losses)
+        return Loss(total, {"spans": total})
+
+
+def test_a_method_that_answers_with_spans_learns_and_is_decoded():
+    torch.manual_seed(0)
+    network = build_network({**BASE, "max_tokens": 2}, WordSpans)
+    inputs = make_inputs([4, 3], [0, 0], [0, 0], [0, 0])
+    targets = make_targets(inputs)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    network.set_dropout(0.0)
+    network.train()
+    for _ in range(80):
+        optimizer.zero_grad()
+        network.loss(network(inputs), targets).total.backward()
+        optimizer.step()
+    answer = network.eval().answer(network(inputs))
+    labels = targets.allowed.int().argmax(dim=2)
+    gold = [
+        [post, token, token + 1, (int(labels[post, token]) - 1) // 2]
+        for post in range(2)
+        for token in range([4, 3][post])
+        if labels[post, token]
+    ]
+    assert answer.best_entities().tolist() == gold
+    probabilities = answer.span_log_probabilities(answer.best_entities()).exp()
+    assert (probabilities > 0.5).all()
+
+
+def test_overlapping_spans_are_dropped_and_probabilities_are_those_of_the_softmax():
+    spans = torch.tensor([[0, 0, 2], [0, 1, 2], [0, 2, 3], [1, 0, 1]])
+    scores = torch.tensor([[3.0, 0, 0], [2.0, 0, 0], [0, 1.0, 0], [0, 0, 5.0]])
+    answer = ScoredSpans(spans, scores)
+    assert answer.best_entities().tolist() == [[0, 0, 2, 0], [0, 2, 3, 1]]
+    entities = torch.tensor([[0, 1, 2, 0], [0, 0, 3, 0]])
+    values = answer.span_log_probabilities(entities)
+    assert values[0] == pytest.approx(scores[1].log_softmax(0)[0].item())
+    assert values[1] == -torch.inf
+    assert answer.tempered(2.0).scores.tolist() == (scores / 2).tolist()
+    assert answer.double().scores.dtype == torch.double
+    nothing = ScoredSpans(spans[:0], scores[:0])
+    assert nothing.best_entities().shape == (0, 4)
+    assert nothing.span_log_probabilities(entities[:0]).shape == (0,)
+
+
+def test_the_tagger_equals_msvse_with_every_view_absent():
+    msvse = tiny_network()
+    tagger = text_crf()
+    tagger.encoder.load_state_dict(msvse.encoder.state_dict())
+    tagger.decoder.load_state_dict(msvse.multimodal_decoder.state_dict())
+    inputs = make_inputs([5, 3], [0, 0], [0, 0], [0, 0])
+    mask = inputs.token_mask
+    torch.testing.assert_close(
+        tagger(inputs).answer.emissions[mask],
+        msvse(inputs).answer.emissions[mask],
+        atol=1e-5,
+        rtol=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"joint_views": ["caption"]},
+        {"joint_views": ["caption"], "text_view": True},
+        {"joint_views": ["caption"], "text_view": True, "shared_decoder": True},
+        {"joint_views": ["caption"], "text_view": True, "tie_temperature": 4.0},
+    ],
+)
+def test_every_form_of_the_tagger_trains_without_dead_parameters(inputs, settings):
+    network = text_crf(**settings).train()
+    loss = network.loss(network(inputs), make_targets(inputs))
+    loss.total.backward()
+    assert loss.total.isfinite()
+    assert not [name for name, p in network.named_parameters() if p.grad is None]
+
+
+def test_views_behind_the_text_change_the_answer_and_an_absent_one_does_not(inputs):
+    network = text_crf(joint_views=["caption"])
+    without = replace(inputs, joint=inputs.text)
+    mask = inputs.token_mask
+    changed = network(inputs).answer.emissions - network(without).answer.emissions
+    assert changed[0][mask[0]].abs().max() > 1e-4
+    assert changed[1:][mask[1:]].abs().max() < 1e-5
+
+
+def test_the_tie_reaches_the_encoder_only_through_the_text_alone(inputs):
+    """ITA: the joint encoding teaches; the text alone learns."""
+    network = text_crf(joint_views=["caption"], text_view=True, shared_decoder=True).train()
+    outputs = network(inputs)
+    tie = network.loss(outputs, make_targets(inputs)).terms["tie"]
+    (joint,) = torch.autograd.grad(
+        tie, outputs.answer.emissions, retain_graph=True, allow_unused=True
+    )
+    (text,) = torch.autograd.grad(tie, outputs.others["text"].emissions)
+    assert joint is None
+    assert text.any()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prefix_length": 2},
+        {"text_view": True},
+        {"shared_decoder": True, "joint_views": ["caption"]},
+        {"joint_views": ["caption", "caption"]},
+        {"tie_temperature": 0.0},
+        {"loss_divisor": 0.0},
+    ],
+)
+def test_bad_settings_of_the_tagger_are_a_coded_error(settings):
+    with pytest.raises(MsvseError, match="MSVSE-E007") as raised:
+        text_crf(**settings)
+    assert raised.value.code == "E007"
+
+
+def test_views_are_counted_by_what_is_present_in_any_form(inputs):
+    network = text_crf(joint_views=["caption"]).train()
+    network(inputs)
+    assert network.view_shares() == pytest.approx({"caption": 1 / 3})
+    assert network.untrained_views(0.5) == pytest.approx({"caption": 1 / 3})
+    assert network.untrained_views(0.3) == {}
