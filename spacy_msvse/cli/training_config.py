@@ -49,7 +49,7 @@ def make_config(
     if not registry.has("architectures", architecture):
         choices = ", ".join(METHODS)
         raise MsvseError(Errors.E040.format(name="method", value=method, choices=choices))
-    model = registry.fill({"model": {"@architectures": architecture}})["model"]
+    model = registry.fill({"model": {"@architectures": architecture}}, validate=False)["model"]
     readable = [*default_views(), OCR]
     if "prefix_views" not in model:  # it reads no vectors
         readable.remove("regions")

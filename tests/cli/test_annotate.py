@@ -13,16 +13,14 @@ from pathlib import Path
 import pytest
 import spacy
 import srsly
-from spacy.cli._util import app
 from spacy.language import Language
-from typer.testing import CliRunner
 
-import spacy_msvse.cli  # noqa: F401  (adds the commands to spaCy's)
 from spacy_msvse.corpus.annotate import BATCH_SIZE, annotate
 from spacy_msvse.corpus.resume import partial_path
 from spacy_msvse.corpus.rows import Row
 
 from ..tiny import picture
+from . import command
 
 ROWS = [
     {
@@ -52,10 +50,8 @@ def posts(tmp_path_factory):
     return folder / "posts.jsonl"
 
 
-def run(*arguments, status: int = 0, **settings):
-    result = CliRunner().invoke(app, ["msvse", "annotate", *map(str, arguments)], **settings)
-    assert result.exit_code == status, result.output
-    return result
+def run(*arguments, **settings):
+    return command.run("annotate", *arguments, **settings)
 
 
 def read(content: bytes) -> list[dict]:
@@ -213,9 +209,9 @@ def test_a_killed_run_leaves_no_worker_process_and_continues(trained, tmp_path):
     arguments = [trained, tmp_path / "posts.jsonl", output, "--n-process", 2]
     # Only the tests register the tiny extractor.
     script = "import tests.tiny; from spacy.cli import setup_cli; setup_cli()"
-    command = [sys.executable, "-c", script, "msvse", "annotate", *map(str, arguments)]
+    process = [sys.executable, "-c", script, "msvse", "annotate", *map(str, arguments)]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL) as killed:
+    with subprocess.Popen(process, cwd=root, stderr=subprocess.DEVNULL) as killed:
         try:
             wait_until(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 0)
             workers = children(killed.pid)
@@ -322,8 +318,8 @@ del arrays
 print(memory_mb("VmRSS") - before)
 """
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "4194304"}
-    command = [sys.executable, "-c", script]
-    grown = subprocess.check_output(command, text=True, env=environment)
+    process = [sys.executable, "-c", script]
+    grown = subprocess.check_output(process, text=True, env=environment)
     assert float(grown) < 20
 
 

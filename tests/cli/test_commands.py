@@ -13,7 +13,6 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from typer.testing import CliRunner
 
-import spacy_msvse.about
 import spacy_msvse.cli.evaluate
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.evaluation.calibration import judged_confidences
@@ -313,14 +312,3 @@ def test_extract_of_a_config_without_pictures_is_refused(data, tmp_path):
 def test_the_meta_of_a_post_reaches_the_doc(data):
     docs = DocBin().from_disk(data / "posts.spacy").get_docs(spacy.blank("en").vocab)
     assert [bool(doc.user_data.get("meta")) for doc in docs] == [True] * 12 + [False]
-
-
-def test_the_version_is_printed():
-    assert run("--version").stdout.strip() == spacy_msvse.about.__version__
-
-
-def test_every_command_has_help():
-    listed = run("--help").stdout
-    for command in spacy_msvse.cli.app.registered_commands:
-        assert command.name in listed
-        assert command.callback.__doc__.splitlines()[0] in run(command.name, "--help").stdout

@@ -10,7 +10,7 @@ from spacy_msvse import make_doc
 from spacy_msvse.component.architectures import network_config
 
 from ..tiny import picture
-from .test_commands import run
+from .command import run
 
 
 def post(nlp, text, *spans, annotated: bool = True, **attributes) -> Doc:

@@ -1,28 +1,23 @@
-"""From vectors of a spaCy pipeline to a trained BiLSTM-CRF."""
+"""`init-bilstm` makes an encoder that trains, from word vectors or from another encoder."""
 
 import numpy as np
 import pytest
 import spacy
-from spacy.cli._util import app
 from spacy.training import Example
-from typer.testing import CliRunner
 
-import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
 from spacy_msvse import make_doc
-from spacy_msvse.evaluation.ablation import with_bilstm
 
 from ..tiny import WORDS, entities, save_encoder, tiny_pipeline, train
+from .command import run
 
 
 def init_bilstm(*arguments, status: int = 0) -> str:
-    result = CliRunner().invoke(app, ["msvse", "init-bilstm", *map(str, arguments)])
-    assert result.exit_code == status, result.output
-    return result.output
+    return run("init-bilstm", *arguments, status=status).output
 
 
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory):
-    """What `spacy init vectors` writes."""
+    """A pipeline with vectors, as `spacy init vectors` writes it."""
     nlp = spacy.blank("en")
     rows = np.random.default_rng(0).normal(size=(len(WORDS), 16)).astype("float32")
     for word, row in zip(WORDS, rows, strict=True):
@@ -33,16 +28,13 @@ def vectors(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["vectors", "encoder"])
-def test_it_learns_and_is_saved_and_loaded(kind, vectors, tmp_path):
+def test_the_encoder_trains_and_is_saved_and_loaded(kind, vectors, tmp_path):
     source = vectors if kind == "vectors" else save_encoder(tmp_path / "encoder")
     init_bilstm(source, tmp_path / "bilstm", "--layers", 2)
-    settings = {
-        name.removeprefix("model."): value
-        for name, value in with_bilstm(tmp_path / "bilstm").items()
-        if name.startswith("model.") and "factors" not in name
-    }
+    settings = {"prefix_views": [], "joint_views": [], "multitask": False}
+    settings |= {"visual_classifier": False, "shared_depth": 0.0}
     spacy.util.fix_random_seed(0)
-    nlp = tiny_pipeline(settings.pop("encoder"), vision=None, model=settings)
+    nlp = tiny_pipeline(str(tmp_path / "bilstm"), vision=None, model=settings)
     posts = {"saw jordan today": ("jordan", 4, "PER"), "visit the amazon": ("amazon", 10, "LOC")}
     examples = [
         Example.from_dict(make_doc(nlp, text), {"entities": [(start, start + len(entity), label)]})

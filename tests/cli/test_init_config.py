@@ -1,6 +1,7 @@
 """`init-config` writes configs that are valid, have comments, and can be trained."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import spacy
@@ -11,14 +12,14 @@ from spacy.tokens import DocBin
 from spacy.util import load_config, load_config_from_str, load_model_from_config, registry
 
 from spacy_msvse.cli.training_config import METHODS, make_config
-from spacy_msvse.component.architectures import ENCODER
+from spacy_msvse.component.architectures import ENCODER, LEARNING_RATE_FACTORS
 from spacy_msvse.component.factory import DEFAULT_CONFIG
 from spacy_msvse.errors import MsvseError
 
-from ..test_readme import ROOT
 from ..tiny import ambiguous_examples, save_encoder
-from .test_commands import run
+from .command import run
 
+ROOT = Path(__file__).parents[2]
 OPTIMIZE = ("accuracy", "speed", "cpu")
 
 VIEWS = ("text", "regions", "tags", "caption", "ocr")
@@ -112,6 +113,9 @@ def test_cpu_is_the_config_of_the_demo():
     demo = load_config(ROOT / "configs" / "demo.cfg", interpolate=False)
     demo = load_model_from_config(demo, auto_fill=True).config
     cpu = fill(make_config(optimize="cpu"))
+    model = demo["components"]["msvse_ner"]["model"]
+    # Default factors are added when the model is made.
+    model["learning_rate_factors"] = {**LEARNING_RATE_FACTORS, **model["learning_rate_factors"]}
     for section in ("components", "corpora", "system"):
         assert cpu[section] == demo[section]
     for section in ("batcher", "optimizer", "dropout"):

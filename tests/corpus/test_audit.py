@@ -181,7 +181,7 @@ def test_a_post_has_a_view_if_it_is_given_or_can_be_extracted(nlp, audit_one):
 
 def test_a_view_that_an_extractor_wrote_is_not_given(nlp, audit_one):
     doc = post(nlp, "one", tags=["dog"])
-    doc._.image_extracted = ["image_tags"]
+    doc._.image_extracted = ["tags"]
     found = audit_one(doc)
     assert (found.tags, found.described, found.views["tags"]) == (0, 0, 0)
 

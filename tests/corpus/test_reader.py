@@ -104,7 +104,7 @@ def test_lists_come_back_as_lists(write, nlp, doc):
 
 
 def test_extracted_values_are_not_kept_as_given(write, nlp, doc):
-    doc._.image_extracted = ["image_tags"]
+    doc._.image_extracted = ["tags"]
     (example,) = create_corpus(write(doc))(nlp)
     assert example.predicted._.image_tags is None
     assert example.predicted._.image_caption == "a dog"
