@@ -214,8 +214,8 @@ class Errors:
         "belongs to another input. Name another output, or pass --force to start again."
     )
     E091 = (
-        "[MSVSE-E091] '{path}' is the input and the output. Name another output: the annotated "
-        "rows hold all that the rows held."
+        "[MSVSE-E091] '{path}' is the input and the output. Name another output: it contains "
+        "everything that the input contains."
     )
     E092 = (
         "[MSVSE-E092] '{path}' is no folder of a pipeline with a component 'msvse_ner'. Give one "

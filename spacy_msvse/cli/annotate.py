@@ -58,17 +58,19 @@ def annotate_cli(
     default, pictures are read from the folder of the posts.
 
     Rows are written to OUTPUT_PATH.partial, which is renamed at the end. If the command is killed
-    and run again with the same arguments, it continues after the last row of that file.
+    and run again with the same arguments, but without --force, it continues after the last row of
+    that file.
 
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
     if input_path != PIPE and not input_path.exists():
         msg.fail(Errors.E033.format(path=input_path), exits=1)
-    if output_path.exists() and input_path.exists() and output_path.samefile(input_path):
-        msg.fail(Errors.E091.format(path=input_path), exits=1)
-    if output_path.exists() and not force:
-        msg.fail(Errors.E041.format(path=output_path), exits=1)
+    if output_path != PIPE and output_path.exists():
+        if input_path.exists() and output_path.samefile(input_path):
+            msg.fail(Errors.E091.format(path=input_path), exits=1)
+        if not force:
+            msg.fail(Errors.E041.format(path=output_path), exits=1)
     if force:
         partial_path(output_path).unlink(missing_ok=True)
     read = read_folder if input_path.is_dir() else read_rows

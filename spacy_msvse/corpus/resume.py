@@ -48,13 +48,13 @@ def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
     Each row is one line, so an interruption leaves whole lines and at most one incomplete line,
     which is removed. The last whole line is compared with the row that it must come from.
 
-    path (Path): The output, whose unfinished file may exist.
+    path (Path): The output, or `PIPE`.
     rows (Iterator[Row]): The rows of the input, from the first one.
     RETURNS (tuple): The number of rows that are done, and an iterator over the others.
     RAISES (MsvseError): If the file was made from other rows (MSVSE-E090). It is not changed then.
     """
     partial = partial_path(path)
-    if not partial.exists():
+    if path == PIPE or not partial.exists():
         return 0, rows
     done = end = 0
     last = b""
