@@ -57,9 +57,9 @@ def annotate_cli(
     A row that cannot be used, or whose picture cannot be read, has the reason under "error". By
     default, pictures are read from the folder of the posts.
 
-    Rows are written to OUTPUT_PATH.partial, which is renamed at the end. If the command is killed
-    and run again with the same arguments, but without --force, it continues after the last row of
-    that file.
+    Rows are written to a file beside the output, with .partial at the end of its name, which is
+    renamed when all are written. If the command is killed and run again with the same arguments,
+    but without --force, it continues after the last row of that file.
 
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
