@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from spacy_msvse import make_doc
 from spacy_msvse.component.batch import Collator
 from spacy_msvse.component.factory import DEFAULT_CONFIG
-from spacy_msvse.component.model import get_shim
+from spacy_msvse.component.architectures import get_shim
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.network.encoders.families import build_encoder
 from spacy_msvse.network.msvse import build_network
@@ -125,13 +125,13 @@ def make_pipeline(
 def find_shim(nlp: Language) -> Any:
     """What holds the pipeline's network and tokenizer."""
     component: Any = nlp.get_pipe("msvse_ner")
-    return get_shim(component.model)
+    return get_shim(component.architectures)
 
 
 def make_collator(nlp: Language) -> Collator:
     """What the pipeline turns posts into tensors with."""
     component: Any = nlp.get_pipe("msvse_ner")
-    model, shim = component.model, find_shim(nlp)
+    model, shim = component.architectures, find_shim(nlp)
     return Collator(
         shim.tokenizer,
         model.attrs["get_spans"],
