@@ -76,7 +76,7 @@ def test_the_evidence_is_what_was_measured(folder, row, f1, difference):
 def test_the_evidence_has_both_tables():
     assert {folder for folder, *_ in stated_results()} == {
         "benchmarks/results/twitter2015_controls",
-        "benchmarks/results/made_controls",
+        "benchmarks/results/synthetic_controls",
     }
 
 
@@ -101,7 +101,7 @@ def test_the_project_runs_what_it_lists():
         assert {*runs} <= commands | {*config["workflows"]}, command["name"]
 
 
-@pytest.mark.parametrize("name", ["made-views", "twitter2015-captions"])
+@pytest.mark.parametrize("name", ["synthetic-views", "twitter2015-captions"])
 def test_what_makes_a_result_makes_what_it_depends_on(name):
     """None needs more than a fresh clone and the posts."""
     commands = {command["name"]: command for command in load_project_config(ROOT)["commands"]}

@@ -12,7 +12,7 @@ from spacy_msvse.corpus.convert import convert
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "assets" / "smoke"
-PICTURES = ROOT / "assets" / "made" / "pictures"
+PICTURES = ROOT / "assets" / "synthetic" / "pictures"
 
 
 @pytest.fixture(scope="module")

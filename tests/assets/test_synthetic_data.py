@@ -1,4 +1,4 @@
-"""The made data set keeps its promises: a picture decides where the text cannot."""
+"""The synthetic data set keeps its promises: a picture decides where the text cannot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-FOLDER = Path(__file__).parents[2] / "assets" / "made"
+FOLDER = Path(__file__).parents[2] / "assets" / "synthetic"
 PICTURES = FOLDER / "pictures"
 SPLITS = ("train", "dev", "test")
 LABELS = ("PER", "LOC", "ORG", "MISC")
@@ -93,7 +93,7 @@ def accuracy(classifier: Any, features: Callable[[Row], np.ndarray]) -> float:
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
     """The generator's module, loaded from its folder, which is no package."""
-    spec = importlib.util.spec_from_file_location("made_generate", FOLDER / "generate.py")
+    spec = importlib.util.spec_from_file_location("synthetic_generate", FOLDER / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,6 +1,6 @@
-"""Write the made data set: three JSONL files and their pictures.
+"""Write the synthetic data set: three JSONL files and their pictures.
 
-    python assets/made/generate.py [--out assets/made] [--seed 0]
+    python assets/synthetic/generate.py [--out assets/synthetic] [--seed 0]
 
 The same seed and the same Pillow give the same bytes.
 """
@@ -131,7 +131,7 @@ def write_data_set(out: Path, seed: int) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Write the made data set.")
+    parser = argparse.ArgumentParser(description="Write the synthetic data set.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
