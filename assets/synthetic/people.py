@@ -79,7 +79,9 @@ def features(pen: Pen, person: Person) -> None:
     for side in (-1, 1):
         pen.ellipse(side * 0.36, -0.1, 0.2, 0.13, white)
         pen.ellipse(side * 0.36, -0.1, 0.1, 0.11, dark)
-        pen.line([(side * 0.16, -0.36), (side * 0.38, -0.42), (side * 0.6, -0.34)], 0.08, person.line)
+        pen.line(
+            [(side * 0.16, -0.36), (side * 0.38, -0.42), (side * 0.6, -0.34)], 0.08, person.line
+        )
         if person.glasses:
             pen.line(arc_points(side * 0.37, -0.08, 0.31, 0.27), 0.07, person.line)
     if person.glasses:
