@@ -134,7 +134,7 @@ class Pen:
         return best
 
     def shade(self, colour: Colour, share: float) -> Colour:
-        """A darker or paler version of a colour, at random, so that shadows do not reveal a type."""
+        """A darker or paler version of a colour, at random: shadows must not reveal a type."""
         return mixed(colour, self.rng.choice([(0, 0, 0), (255, 255, 255)]), share)
 
     def chance(self, share: float) -> bool:

@@ -43,7 +43,7 @@ def draw_texture(split: str, texture: str, rng: Random) -> Image.Image:
 
 
 def moved(pen: Pen) -> Pen:
-    """A pen that scales, shifts and turns the drawing a little, and flips it in half of the cases."""
+    """A pen that scales, shifts and turns the drawing a little, and mirrors every second one."""
     scale = pen.vary(0.8, 1.1)
     flip = pen.chance(0.5)
     turned = pen.placed(
