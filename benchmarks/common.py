@@ -207,7 +207,7 @@ class Report:
         points (Sequence): Sizes and their measures, in increasing order.
         threads (int): Number of threads.
         """
-        spreads = [
+        spreads: list[dict[str, Any]] = [
             {title: size, **{name: _spread(values, "") for name, values in measures.items()}}
             for size, measures in points
         ]

@@ -1,11 +1,15 @@
 """The documentation is true: links and files exist, and every setting has its default."""
 
 import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 import srsly
+from typer.main import get_command
+from weasel.util import split_command
 
+from spacy_msvse.cli import app
 from spacy_msvse.component.factory import DEFAULT_CONFIG
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +19,7 @@ PAGES = [
     *sorted(ROOT.glob("assets/*/README.md")),
     ROOT / "benchmarks" / "README.md",
 ]
+README = (ROOT / "README.md").read_text(encoding="utf8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf8")
 
 
@@ -80,3 +85,39 @@ def test_every_link_leads_to_a_file_and_a_heading(page, link):
     target = page.parent / path if path else page
     assert target.exists()
     assert not anchor or anchor in anchors(target)
+
+
+def documented_commands() -> list[str]:
+    """Each line of a code block or of project.yml that calls one of our commands."""
+    texts = [page.read_text(encoding="utf8") for page in (*PAGES, ROOT / "project.yml")]
+    return sorted(
+        {line for text in texts for line in re.findall(r"python -m spacy msvse [a-z].*", text)}
+    )
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_a_documented_command_and_its_options_exist(line):
+    _, _, _, _, name, *arguments = split_command(re.split(r'["`]', line)[0])
+    command = get_command(app).commands[name]
+    if hasattr(command, "commands") and arguments:
+        command = command.commands[arguments[0]]
+    options = {option for parameter in command.params for option in parameter.opts}
+    given = {argument for argument in arguments if re.match(r"-\w|--", argument)} - {"--help"}
+    if command.context_settings.get("allow_extra_args"):  # these change settings of the config
+        given = {argument for argument in given if "." not in argument}
+    assert given <= options
+
+
+def test_the_readme_explains_every_extra():
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    for extra in setup["options.extras_require"]:
+        assert re.search(rf"^\| .*`{extra}`.* \| .+ \|$", README, re.MULTILINE), extra
+
+
+def test_the_ci_runs_the_commands_of_the_readme():
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf8")
+    install = 'pip install{} -e ".[offline,spacy-transformers]" && python -m spacy project run all'
+    for command in (install, 'pip install{} -e ".[dev]"'):
+        assert command.format("") in README
+        assert command.format(" -q") in ci
