@@ -1,11 +1,12 @@
-"""Run every Python block of a Markdown file, each in a process of its own."""
+"""Run every Python block of a Markdown file, each in its own process."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-blocks = re.findall(r"```python\n(.*?)```", Path(sys.argv[1]).read_text(), flags=re.DOTALL)
+text = Path(sys.argv[1]).read_text(encoding="utf8")
+blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 for number, block in enumerate(blocks, start=1):
     print(f"-- block {number} of {len(blocks)}", flush=True)
     subprocess.run([sys.executable, "-W", "ignore", "-c", block], check=True)

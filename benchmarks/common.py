@@ -1,4 +1,4 @@
-"""What the benchmarks share: works timed in turns, memory, processes of their own, the report."""
+"""Shared by the benchmarks: time and memory, separate processes, reports."""
 
 import ctypes
 import json
@@ -18,23 +18,22 @@ import torch
 from spacy_msvse.evaluation.machine import describe_machine, memory_mb
 from spacy_msvse.util import hash_files
 
-#: A measure's values, round by round, by row and by measure.
+#: Row to measure to the values of all rounds.
 Rounds = dict[str, dict[str, list[float]]]
 
-#: A size, and the values of each measure.
+#: A size, and measure to values.
 Point = tuple[int, dict[str, list[float]]]
 
-#: Name to a function that prepares a work and returns what is timed.
+#: Name to a function that prepares the work and returns the function to time.
 Works = Mapping[str, Callable[[], Callable[[], object]]]
 
-#: What processes of their own have imported already: transformers puts most imports off.
+#: Modules that a separate process imports first. transformers delays most of its imports.
 PRELOADED = [
     "spacy_msvse.component.pipe",
-    "spacy_transformers.span_getters",
     "transformers.models.auto.auto_factory",
     "transformers.models.auto.tokenization_auto",
     "transformers.models.bert.modeling_bert",
-    "transformers.models.bert.tokenization_bert_fast",
+    "transformers.models.bert.tokenization_bert",
 ]
 
 
@@ -42,19 +41,20 @@ def take_turns(
     works: Works,
     rounds: int,
     warmups: int = 1,
-    told: Mapping[str, Callable[[], float]] | None = None,
+    external: Mapping[str, Callable[[], float]] | None = None,
 ) -> Rounds:
-    """Time several works in turns, so that whatever else the machine does meets all of them.
+    """Time several works in turns, so that other load on the machine affects all of them.
 
     works (Mapping): The works.
-    rounds (int): How often each is timed.
-    warmups (int): How often each is run before, untimed.
-    told (Mapping): Name to what runs in every round and tells its wall seconds itself.
+    rounds (int): Number of timed rounds.
+    warmups (int): Number of rounds before, without timing.
+    external (Mapping): Name to a function that runs once in every timed round and returns its own
+        wall time in seconds.
     RETURNS (dict): Name to wall and CPU seconds of every round.
     """
-    told = told or {}
+    external = external or {}
     times: Rounds = {name: {"wall s": [], "CPU s": []} for name in works}
-    times |= {name: {"wall s": []} for name in told}
+    times |= {name: {"wall s": []} for name in external}
     for number in range(-warmups, rounds):
         for name, prepare in works.items():
             work = prepare()
@@ -65,22 +65,32 @@ def take_turns(
                 times[name]["wall s"].append(wall)
                 times[name]["CPU s"].append(cpu)
         if number >= 0:
-            for name, tell in told.items():
-                times[name]["wall s"].append(tell())
+            for name, run in external.items():
+                times[name]["wall s"].append(run())
     return times
 
 
 def measure(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds, and megabytes that the process held at most beyond those at the start."""
-    ctypes.CDLL(None).malloc_trim(0)  # give back what was freed: it would serve the work unseen
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    """Measure the time of a work, and its peak memory beyond the memory at its start.
+
+    work (Callable): The work.
+    RETURNS (dict): "seconds" and "peak_mb".
+    """
+    # Freed memory goes back to the system first. Otherwise the work could use it without a trace.
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before, began = memory_mb("VmHWM"), time.perf_counter()
     work()
     return {"seconds": time.perf_counter() - began, "peak_mb": memory_mb("VmHWM") - before}
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process that has imported the libraries and done nothing else."""
+    """Call a function in a new process that has imported the libraries and nothing else.
+
+    function (Callable): The function, at the top level of its module.
+    arguments (Any): Its arguments.
+    RETURNS (Any): Its result.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     with context.Pool(1) as pool:
@@ -88,8 +98,8 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def summarise(rounds: Rounds) -> dict[str, dict[str, dict[str, float]]]:
-    """Median, lowest and highest of every measure, and of its ratio to the first row's in the same
-    round.
+    """Compute median, lowest and highest value of every measure, and of its ratio to the first row
+    in the same round.
 
     rounds (dict): Row to measure to values.
     RETURNS (dict): Row to measure to figures.
@@ -116,19 +126,24 @@ def _spread(values: Sequence[float], prefix: str) -> dict[str, float]:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """The exponent b of y = a x^b that fits best: 1 is linear."""
+    """Fit the exponent b of y = a x^b; 1 is linear.
+
+    x (Sequence[float]): Sizes.
+    y (Sequence[float]): Values.
+    RETURNS (float): The exponent.
+    """
     return float(np.polyfit(np.log(x), np.log(np.maximum(y, 1e-9)), 1)[0])
 
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio that is promised.
+    """An upper limit for a measured ratio.
 
-    name (str): What is promised.
-    table (str): The table it is read from.
-    row (str): The row, whose ratio to the first row counts.
+    name (str): Name of the target.
+    table (str): Title of the comparison.
+    row (str): The row. Its ratio to the first row is compared with the limit.
     measure (str): The measure.
-    most (float): The highest ratio that keeps the promise.
+    most (float): The limit.
     """
 
     name: str
@@ -142,11 +157,12 @@ class Target:
 class Report:
     """Figures, as JSON and as Markdown.
 
-    comparisons (dict): Title to what `summarise` returned.
-    curves (dict): Title to its points and the exponents of their measures.
-    threads (dict): Title to the threads that torch used.
-    targets (list): Each promise with what was measured.
-    notes (list): What was measured on what, what was left out, and why.
+    machine (dict): The machine and the versions of the libraries.
+    comparisons (dict): Title to the result of `summarise`.
+    curves (dict): Title to points and the exponents of their measures.
+    threads (dict): Title to the number of torch's threads.
+    targets (list): The targets with the measured ratios.
+    notes (list): Conditions of the measurement, and what was left out and why.
     """
 
     machine: dict[str, Any] = field(default_factory=describe_machine)
@@ -156,40 +172,42 @@ class Report:
     targets: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def tell(self, data: Path, rounds: int, named: Mapping[str, Mapping[str, Any]]) -> None:
-        """Note what it takes to measure the same again.
+    def note_conditions(
+        self, data: Path, rounds: int, configurations: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Note everything that is needed to repeat the measurement.
 
         data (Path): The posts.
-        rounds (int): How often each work is timed.
-        named (Mapping): Configuration to its settings.
+        rounds (int): Number of rounds.
+        configurations (Mapping): Name of each configuration to its settings.
         """
         self.notes += [
             f"command: {shlex.join(sys.argv)}",
             f"posts: {data.name}, SHA-256 {hash_files([data])}",
             f"rounds: {rounds}",
-            *(f"{name}: {json.dumps(settings)}" for name, settings in named.items()),
+            *(f"{name}: {json.dumps(settings)}" for name, settings in configurations.items()),
         ]
 
-    def compare(self, title: str, rounds: Rounds, threads: int | None = None) -> None:
+    def add_comparison(self, title: str, rounds: Rounds, threads: int | None = None) -> None:
         """Add a comparison, and print it.
 
         title (str): Its title.
-        rounds (dict): Row to measure to values; the first row is what others are compared to.
-        threads (int): How many were used; None for those of this process.
+        rounds (dict): Row to measure to values. Ratios are to the first row.
+        threads (int): Number of threads; None for that of this process.
         """
         self.comparisons[title] = summarise(rounds)
         self.threads[title] = torch.get_num_threads() if threads is None else threads
         print(comparison_table(title, self.comparisons[title]), flush=True)
 
-    def follow(self, title: str, points: Sequence[Point], threads: int) -> None:
-        """Add a curve, and print it. Exponents are of what other programs disturb least: CPU time
-        and memory.
+    def add_curve(self, title: str, points: Sequence[Point], threads: int) -> None:
+        """Add a curve, and print it. Exponents are of CPU time and memory, which other programs
+        disturb least.
 
-        title (str): What grows.
-        points (Sequence): Sizes and their measures, from the smallest.
-        threads (int): How many were used.
+        title (str): The quantity that grows.
+        points (Sequence): Sizes and their measures, in increasing order.
+        threads (int): Number of threads.
         """
-        spreads = [
+        spreads: list[dict[str, Any]] = [
             {title: size, **{name: _spread(values, "") for name, values in measures.items()}}
             for size, measures in points
         ]
@@ -203,24 +221,24 @@ class Report:
         self.threads[title] = threads
         print(curve_table(title, self.curves[title]), flush=True)
 
-    def judge(self, targets: Sequence[Target]) -> None:
-        """Add the targets whose tables were measured.
+    def add_targets(self, targets: Sequence[Target]) -> None:
+        """Compare the targets with the figures. Targets without a figure are skipped.
 
         targets (Sequence[Target]): The targets.
         """
         for target in targets:
             if target.table in self.comparisons:
-                figures = self.comparisons[target.table][target.row][target.measure]
-                measured = figures["ratio median"]
+                measures = self.comparisons[target.table][target.row]
+                measured = measures[target.measure]["ratio median"]
                 entry = {**asdict(target), "measured": measured, "met": measured <= target.most}
                 if target.measure == "wall s":
-                    by_cpu = self.comparisons[target.table][target.row]["CPU s"]
-                    entry["measured by CPU s"] = by_cpu["ratio median"]
+                    entry["measured by CPU s"] = measures["CPU s"]["ratio median"]
                 self.targets.append(entry)
-        print(targets_table(self.targets), flush=True)
+        if self.targets:
+            print(targets_table(self.targets), flush=True)
 
     def write(self, output: Path) -> None:
-        """Write the JSON file, and the Markdown file beside it.
+        """Write the JSON file, and a Markdown file with the same name.
 
         output (Path): The JSON file.
         """
@@ -238,6 +256,7 @@ class Report:
             for title, figures in found.items():
                 parts += [f"Threads: {self.threads[title]}\n", table(title, figures)]
         output.with_suffix(".md").write_text("\n".join(parts))
+        print(f"Wrote {output} and {output.with_suffix('.md')}")
 
 
 def comparison_table(title: str, comparison: dict[str, Any]) -> str:
@@ -264,7 +283,7 @@ def spread_cell(figures: Mapping[str, float], prefix: str = "") -> str:
 
 
 def curve_table(title: str, curve: dict[str, Any]) -> str:
-    """A curve in Markdown, the fitted exponents as its last row."""
+    """A curve in Markdown. The last row has the fitted exponents."""
     measures = [name for name in curve["points"][0] if name != title]
     rows = [
         [f"{point[title]}", *(spread_cell(point[name]) for name in measures)]
@@ -293,6 +312,6 @@ def targets_table(targets: list[dict[str, Any]]) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, numbers to the right."""
+    """A table in Markdown. Cells after the first column are right-aligned."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

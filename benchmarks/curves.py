@@ -1,22 +1,17 @@
-"""How time and memory grow: with the text, with pictures, with regions, with labels, with the
-corpus. Every function here runs in a process of its own."""
+"""Growth of time and memory with the size of texts, batches, pictures, label sets and streams.
+
+Every function runs in a process of its own.
+"""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from common import Point, measure, take_turns
-from contestants import (
-    DEFAULT,
-    make_examples,
-    make_pipeline,
-    predict_copies,
-    read_examples,
-)
+from models import DEFAULT, make_examples, make_pipeline, predict_copies, read_examples
 
 from spacy_msvse import make_doc
 from spacy_msvse.doc import get_picture_attributes, set_picture_attributes
@@ -25,12 +20,12 @@ from spacy_msvse.evaluation.machine import memory_mb
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of made posts, all of a size.
+    """A batch of synthetic posts of equal size.
 
-    posts (int): How many.
-    tokens (int): Tokens of each.
-    regions (int): Region vectors of each.
-    types (int): Entity types, each of which makes two labels.
+    posts (int): Number of posts.
+    tokens (int): Tokens of each post.
+    regions (int): Region vectors of each post.
+    types (int): Number of entity types. Each has two labels.
     """
 
     posts: int = 16
@@ -39,24 +34,24 @@ class Batch:
     types: int = 4
 
 
-def cost(
-    batches: Sequence[tuple[int, Batch]], encoder: dict[str, Any], rounds: int
+def measure_batches(
+    batches: Sequence[tuple[int, Batch]], encoder: Path, rounds: int
 ) -> tuple[list[Point], int]:
-    """What predicting a batch and learning from it cost.
+    """Measure prediction and training of batches.
 
-    batches (Sequence): The size of each batch and the batch, from the smallest.
-    encoder (dict): The encoder's configuration.
-    rounds (int): How often each is timed.
-    RETURNS (tuple): For each batch its size, seconds of every round, and megabytes beyond those
-        before; and how many threads were used.
+    batches (Sequence): Size and batch, in increasing order.
+    encoder (Path): Folder of the encoder.
+    rounds (int): Number of rounds.
+    RETURNS (tuple): For each batch its size, the seconds of every round and the additional
+        megabytes; and the number of threads.
     """
     points = []
-    for value, batch in batches:
-        # The examples bring the first type.
+    for size, batch in batches:
+        # The examples have the first type.
         labels = [f"T{number}" for number in range(1, batch.types)]
         examples = make_examples([batch.tokens] * batch.posts, batch.regions)
         nlp, _ = make_pipeline(encoder, examples, labels=labels, **DEFAULT)
-        # Libraries take memory at the first call, and gradients at the first update.
+        # Libraries allocate memory at the first call, and gradients at the first update.
         nlp.update(examples[:1], sgd=False)
         found: dict[str, list[float]] = {}
         works = {
@@ -68,18 +63,18 @@ def cost(
             times = take_turns({name: prepare}, rounds, warmups=0)[name]
             found |= {f"{name}: {measured}": values for measured, values in times.items()}
             found[f"{name}: MB"] = [megabytes]
-        points.append((value, found))
+        points.append((size, found))
     return points, torch.get_num_threads()
 
 
-def corpus(data: Path, encoder: dict[str, Any], counts: Sequence[int]) -> tuple[list[Point], int]:
-    """Annotate a stream of posts, the same ones over and over.
+def measure_stream(data: Path, encoder: Path, counts: Sequence[int]) -> tuple[list[Point], int]:
+    """Measure the annotation of a stream, in which the same posts repeat.
 
     data (Path): A .spacy file.
-    encoder (dict): The encoder's configuration.
-    counts (Sequence[int]): After how many posts to look at the clock and at the memory.
-    RETURNS (tuple): For each count the seconds so far and the megabytes that the process holds; and
-        how many threads were used.
+    encoder (Path): Folder of the encoder.
+    counts (Sequence[int]): Numbers of posts after which time and memory are recorded.
+    RETURNS (tuple): For each count the seconds so far and the memory of the process in megabytes;
+        and the number of threads.
     """
     examples = read_examples(data, 1000)
     nlp, _ = make_pipeline(encoder, examples, **DEFAULT)

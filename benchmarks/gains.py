@@ -1,11 +1,12 @@
-"""What each way to save time gives: the default beside itself with one thing undone, or with one
-more thing tried.
+"""Measure the gain of each optimisation: the default beside the default without one of them, or
+with one more.
 
 python benchmarks/gains.py POSTS.spacy OUTPUT.json   (Linux with a C++ compiler; minutes, 6 GB)
 """
 
 import math
 import random
+import tempfile
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -16,23 +17,15 @@ from unittest import mock
 import torch
 import typer
 from common import Report, Works, take_turns
-from contestants import (
-    DEFAULT,
-    MINILM,
-    TINY,
-    find_shim,
-    make_pipeline,
-    predict_copies,
-    read_examples,
-)
+from models import DEFAULT, get_ner, make_pipeline, predict_copies, read_examples, save_encoder
 from spacy.language import Language
 from spacy.training import Example
 from spacy.training.batchers import minibatch_by_padded_size
 from spacy.util import minibatch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchcrf import CRF
 
-from spacy_msvse.component import pipe
 from spacy_msvse.network.crf import BioCRF
 
 DROPOUT = 0.1
@@ -40,60 +33,83 @@ DROPOUT = 0.1
 #: Padded tokens of a training batch.
 PADDED_TOKENS = 256
 
+#: Posts of a prediction batch that is not formed by length.
+GIVEN_ORDER_BATCH = 50
+
 
 def main(
     data: Annotated[Path, typer.Argument(help="A .spacy file of posts", exists=True)],
-    output: Annotated[Path, typer.Argument(help="JSON file to write; a Markdown file joins it")],
-    smallest: Annotated[bool, typer.Option(help="Only try whether everything runs")] = False,
+    output: Annotated[
+        Path, typer.Argument(help="JSON file to write; a Markdown file gets the same name")
+    ],
+    smallest: Annotated[bool, typer.Option(help="Smallest sizes, as a test")] = False,
 ) -> None:
-    """Measure everything."""
-    encoder, posts, rounds = (TINY, 8, 1) if smallest else (MINILM, 128, 3)
+    """Measure prediction, training and the decoding of the CRF."""
+    name, posts, rounds = ("tiny", 8, 1) if smallest else ("MiniLM", 128, 3)
     examples = read_examples(data, posts)
     random.Random(1).shuffle(examples)
     report = Report()
-    report.tell(data, rounds, {"default": DEFAULT})
+    report.note_conditions(data, rounds, {"default": DEFAULT})
     report.notes.append(
         f"{len(examples)} posts in random order, an encoder of MiniLM's size. A ratio above 1 is "
-        "time that the default saves; one below 1 is time that it leaves on the table."
+        'time that the default saves. Rows with "tried" are not part of the default.'
     )
-    works = predictions(encoder, examples, "eager" if smallest else "inductor")
-    report.compare("prediction", take_turns(works, rounds))
-    report.compare("training", take_turns(trainings(encoder, examples), rounds))
-    report.compare("CRF, decoding", take_turns(decodings(), rounds))
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = save_encoder(name, Path(folder))
+        predictions = predict_works(encoder, examples, "eager" if smallest else "inductor")
+        report.add_comparison("prediction", take_turns(predictions, rounds))
+        report.add_comparison("training", take_turns(train_works(encoder, examples), rounds))
+    report.add_comparison("CRF, decoding", take_turns(decode_works(), rounds))
     report.write(output)
 
 
-def predictions(encoder: dict[str, Any], examples: Sequence[Example], compiler: str) -> Works:
-    """Ways to predict all examples."""
+def predict_works(encoder: Path, examples: Sequence[Example], compiler: str) -> Works:
+    """Prediction of all examples with different optimisations.
 
-    def pipeline(**settings: Any) -> Language:
-        return make_pipeline(encoder, examples, **DEFAULT | settings)[0]
+    encoder (Path): Folder of the encoder.
+    examples (Sequence[Example]): The examples.
+    compiler (str): Backend of `torch.compile`.
+    RETURNS (Mapping): The works.
+    """
+
+    def pipeline(component: dict[str, Any] | None = None, **settings: Any) -> Language:
+        return make_pipeline(encoder, examples, component=component, **DEFAULT | settings)[0]
 
     nlp, quantised, compiled = pipeline(), pipeline(), pipeline()
     quantise(quantised)
-    layerwise: Any = find_shim(compiled).network.encoder
-    layerwise.run_layer = torch.compile(layerwise.run_layer, dynamic=True, backend=compiler)
-    unsorted = mock.patch.object(pipe, "count_pieces", lambda _, docs, *rest: [40] * len(docs))
+    layers: Any = get_ner(compiled).require_network().encoder
+    layers.run_layer = torch.compile(layers.run_layer, dynamic=True, backend=compiler)
+    # Batches of `nlp.pipe` are not divided further.
+    unsorted = pipeline(component={"max_batch_tokens": 10**6})
     works = {
         "default": nlp,
         "no shared layers": pipeline(shared_depth=0.0),
         "URLs in full": pipeline(normalize_urls=False),
         "tried: int8 weights": quantised,
         "tried: bfloat16": pipeline(precision="bfloat16"),
-        # Compiled in the rounds before the clock starts.
+        # The warm-up compiles it.
         "tried: torch.compile": compiled,
     }
     return {
-        **{name: partial(predict_copies, nlp, examples) for name, nlp in works.items()},
-        "posts in batches as they come": lambda: unsorted(predict_copies(nlp, examples)),
-        "attention written out": lambda: written_out()(predict_copies(nlp, examples)),
+        **{name: partial(predict_copies, one, examples) for name, one in works.items()},
+        "batches in the given order": partial(
+            predict_copies, unsorted, examples, GIVEN_ORDER_BATCH
+        ),
+        "attention without a fused kernel": lambda: plain_attention()(
+            predict_copies(nlp, examples)
+        ),
     }
 
 
-def trainings(encoder: dict[str, Any], examples: Sequence[Example]) -> Works:
-    """Ways to learn from all examples once."""
+def train_works(encoder: Path, examples: Sequence[Example]) -> Works:
+    """An epoch over all examples with different optimisations.
+
+    encoder (Path): Folder of the encoder.
+    examples (Sequence[Example]): The examples.
+    RETURNS (Mapping): The works.
+    """
     by_length = list(minibatch_by_padded_size(examples, PADDED_TOKENS, buffer=len(examples)))
-    as_they_come = list(minibatch(examples, len(examples) // len(by_length)))
+    given_order = list(minibatch(examples, len(examples) // len(by_length)))
 
     def work(batches: Sequence[list[Example]] = by_length, **settings: Any) -> Any:
         nlp, optimizer = make_pipeline(encoder, examples, **DEFAULT | settings)
@@ -109,36 +125,37 @@ def trainings(encoder: dict[str, Any], examples: Sequence[Example]) -> Works:
         "default": default,
         "no shared layers": work(shared_depth=0.0),
         "URLs in full": work(normalize_urls=False),
-        "posts in batches as they come": work(as_they_come),
-        "attention written out": lambda: written_out()(default()),
+        "batches in the given order": work(given_order),
+        "attention without a fused kernel": lambda: plain_attention()(default()),
         "tried: bfloat16": work(precision="bfloat16"),
         "tried: gradient checkpointing": work(gradient_checkpointing=True),
         "tried: frozen embeddings": work(learning_rate_factors={"encoder": 0.1, "embeddings": 0.0}),
     }
 
 
-def decodings() -> Works:
-    """Ways to decode 32 posts of 40 tokens and nine labels."""
+def decode_works() -> Works:
+    """Decoding of 32 posts of 40 tokens with nine labels."""
     torch.manual_seed(0)
-    crf = BioCRF(num_types=4)
-    emissions, mask = torch.randn(32, 40, crf.num_tags), torch.ones(32, 40, dtype=torch.bool)
+    ours, theirs = BioCRF(num_types=4), CRF(9, batch_first=True)
+    emissions, mask = torch.randn(32, 40, 9), torch.ones(32, 40, dtype=torch.bool)
     return {
-        "default": lambda: lambda: crf.lattice(emissions, mask).best_labels(),
-        "pytorch-crf's own": lambda: lambda: crf.decode(emissions, mask),
+        "default": lambda: lambda: ours.lattice(emissions, mask).best_labels(),
+        # It decodes label sequences that are not valid BIO, too.
+        "pytorch-crf, no constraints": lambda: lambda: theirs.decode(emissions, mask),
     }
 
 
 def quantise(nlp: Language) -> None:
-    """Multiply by weights of eight bits, in the encoder."""
-    network = find_shim(nlp).network
+    """Replace the encoder's linear layers by layers with 8-bit weights."""
+    network = get_ner(nlp).require_network()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         quantised = torch.ao.quantization.quantize_dynamic(network.encoder, {nn.Linear})
     network.encoder = quantised
 
 
-def written_out() -> Any:
-    """Attention as three operations, as BERT had it before torch offered one."""
+def plain_attention() -> Any:
+    """A decorator that replaces torch's fused attention by three operations."""
 
     def attend(
         query: Tensor,

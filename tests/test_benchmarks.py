@@ -1,4 +1,4 @@
-"""The benchmarks run. Their figures mean nothing at these sizes."""
+"""The benchmarks run with the smallest sizes. Their figures are not tested."""
 
 import hashlib
 import importlib
@@ -27,17 +27,18 @@ def posts(tmp_path):
     return tmp_path / "posts.spacy"
 
 
-def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, posts):
+def test_speed_measures_every_configuration_part_and_curve(tmp_path, monkeypatch, posts):
     monkeypatch.syspath_prepend(BENCHMARKS)
     speed = importlib.import_module("speed")
-    # A process of its own would spend seconds on imports.
-    monkeypatch.setattr(speed, "in_own_process", lambda function, *given: function(*given))
+    # A process of its own needs seconds for imports.
+    for module in (speed, importlib.import_module("parts")):
+        monkeypatch.setattr(module, "in_own_process", lambda call, *arguments: call(*arguments))
     peer = tmp_path / "peer.py"
-    # A post a second, however many there are.
+    # The peer trains on as many posts per second as it gets, and predicts twice as many.
     peer.write_text(f"""import json, pathlib, sys
-given = len(json.loads(pathlib.Path(sys.argv[1]).read_text()))
-print(given, file=open({str(tmp_path / "given.txt")!r}, "a"))
-print(json.dumps({{"train": given, "predict": 2 * given}}))
+posts = len(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+print(posts, file=open({str(tmp_path / "posts.txt")!r}, "a"))
+print(json.dumps({{"train": posts, "predict": 2 * posts}}))
 """)
     command = ["run", str(posts), str(tmp_path / "speed.json"), "--smallest"]
     command += ["--peer", f"{sys.executable} {peer}"]
@@ -57,10 +58,11 @@ print(json.dumps({{"train": given, "predict": 2 * given}}))
         "memory, after 1,000 posts",
     ]
     training = report["comparisons"]["training step, BERT-base"]
-    named = ["paper", "default", "default, URLs in full"]
-    assert list(training) == ["yardstick", *named, f"{sys.executable} {peer}"]
+    configurations = ["paper", "default", "default, URLs in full"]
+    assert list(training) == ["bare encoder", *configurations, f"{sys.executable} {peer}"]
     assert training[f"{sys.executable} {peer}"]["wall s"]["median"] == 1.0
-    assert (tmp_path / "given.txt").read_text().split() == ["2", "4"], "a step's, a prediction's"
+    posts_of_step, posts_of_prediction = (tmp_path / "posts.txt").read_text().split()
+    assert (posts_of_step, posts_of_prediction) == ("2", "4")
     assert len(report["curves"]) == 5
     for curve in report["curves"].values():
         assert not any("wall" in name for name in curve["exponents"])
@@ -68,15 +70,16 @@ print(json.dumps({{"train": given, "predict": 2 * given}}))
     assert set(report["threads"]) == {*report["comparisons"], *report["curves"]}
     assert set(report["threads"].values()) == {report["machine"]["threads used"]}
     digest = hashlib.sha256(posts.read_bytes()).hexdigest()
-    for told in (digest, "rounds: 1", "command: ", *(f"{name}: {{" for name in named)):
-        assert any(told in note for note in report["notes"]), told
+    conditions = [digest, "rounds: 1", "command: ", *(f"{name}: {{" for name in configurations)]
+    for condition in conditions:
+        assert any(condition in note for note in report["notes"]), condition
     pictures = report["comparisons"]["pictures, MiniLM"]
     assert len(pictures) in (1, 3)
     markdown = (tmp_path / "speed.md").read_text()
     assert all(title in markdown for title in [*report["comparisons"], *report["curves"]])
 
 
-def test_the_gains_are_each_measured_beside_the_default(tmp_path, monkeypatch, posts):
+def test_gains_compares_every_optimisation_with_the_default(tmp_path, monkeypatch, posts):
     monkeypatch.syspath_prepend(BENCHMARKS)
     gains = importlib.import_module("gains")
     gains.main(posts, tmp_path / "gains.json", smallest=True)
@@ -87,7 +90,7 @@ def test_the_gains_are_each_measured_beside_the_default(tmp_path, monkeypatch, p
         assert all(row["CPU s"]["ratio median"] > 0 for row in rows.values())
 
 
-def test_the_report_tells_the_calibration_before_and_after(tmp_path, monkeypatch):
+def test_a_report_has_the_calibration_error_before_and_after(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     report = importlib.import_module("report")
     scores = {"ents_p": 1.0, "ents_r": 1.0, "ents_f": 1.0, "ents_per_type": {}, "slices": {}}
@@ -96,30 +99,49 @@ def test_the_report_tells_the_calibration_before_and_after(tmp_path, monkeypatch
         ("uncalibrated", 1.0, 0.034),
     ):
         calibration = {"entities": 9, "ece": error, "ece_interval": [error / 2, 2 * error]}
-        told = {"calibration": calibration, "temperatures": {"msvse_ner": temperature}}
-        srsly.write_json(tmp_path / f"{name}.json", {**scores, **told})
+        measured = {"calibration": calibration, "temperatures": {"msvse_ner": temperature}}
+        srsly.write_json(tmp_path / f"{name}.json", {**scores, **measured})
     (tmp_path / "steps").mkdir()
     srsly.write_json(tmp_path / "steps" / "train.json", {"seconds": 1.0, "peak_mb": 1.0})
-    report.main(tmp_path, tmp_path / "metrics.json", tmp_path)
-    told = srsly.read_json(tmp_path / "metrics.json")["calibration"]
-    assert told["before"]["ece"] == pytest.approx(3.4)
-    assert told["after"]["ece"] == pytest.approx(1.2)
-    assert told["after"]["ece_interval"] == pytest.approx([0.6, 2.4])
-    assert (told["before"]["temperature"], told["after"]["temperature"]) == (1.0, 0.8)
+    report.report(tmp_path, tmp_path / "metrics.json", tmp_path)
+    found = srsly.read_json(tmp_path / "metrics.json")["calibration"]
+    assert found["before"]["ece"] == pytest.approx(3.4)
+    assert found["after"]["ece"] == pytest.approx(1.2)
+    assert found["after"]["ece_interval"] == pytest.approx([0.6, 2.4])
+    assert (found["before"]["temperature"], found["after"]["temperature"]) == (1.0, 0.8)
 
 
-def test_a_report_has_a_dash_where_no_post_is_marked(tmp_path, monkeypatch, capsys):
+def test_a_report_has_a_dash_if_no_post_is_marked(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
     report = importlib.import_module("report")
     scores = {"ents_p": 0.5, "ents_r": 0.0, "ents_f": 0.25, "ents_per_type": {}, "slices": {}}
     measured = {"calibration": {"entities": 0, "ece": None, "ece_interval": None, "bins": []}}
     for row in (*report.ROWS, "uncalibrated"):
-        told = {**scores, **measured, "temperatures": {"msvse_ner": 1.0}}
-        srsly.write_json(tmp_path / f"{row}.json", told)
+        found = {**scores, **measured, "temperatures": {"msvse_ner": 1.0}}
+        srsly.write_json(tmp_path / f"{row}.json", found)
     (tmp_path / "steps").mkdir()
     srsly.write_json(tmp_path / "steps" / "train.json", {"seconds": 2.0, "peak_mb": 10.0})
-    report.main(tmp_path, tmp_path / "report.json", tmp_path / "a.whl")
+    report.report(tmp_path, tmp_path / "report.json", tmp_path / "a.whl")
     assert ["msvse", "50.00", "0.00", "25.00", "-"] in map(
         str.split, capsys.readouterr().out.splitlines()
     )
     assert srsly.read_json(tmp_path / "report.json")["msvse"]["picture_decides_f"] is None
+
+
+def test_a_step_is_recorded_if_its_command_succeeds(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    step = importlib.import_module("step")
+    assert step.main(str(tmp_path / "steps"), "good", "python", "-c", "pass") == 0
+    assert step.main(str(tmp_path / "steps"), "bad", "python", "-c", "raise SystemExit(3)") == 3
+    (record,) = (tmp_path / "steps").iterdir()
+    assert record.name == "good.json"
+    assert srsly.read_json(record)["peak_mb"] > 0
+
+
+def test_the_results_have_the_rows_and_tables_of_the_benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed")
+    results = srsly.read_json(BENCHMARKS / "results" / "speed.json")
+    assert [target["name"] for target in results["targets"]] == [t.name for t in speed.TARGETS]
+    for target in speed.TARGETS:
+        assert target.row in results["comparisons"][target.table]

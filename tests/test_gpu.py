@@ -5,7 +5,7 @@ import spacy
 import torch
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.model import get_shim
+from spacy_msvse.component.architectures import get_shim
 
 from .tiny import COLOURS, ambiguous_examples, picture, save_encoder, tiny_pipeline, train
 

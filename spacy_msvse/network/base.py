@@ -149,7 +149,7 @@ class Network(nn.Module):
         encoder (Encoder): The text encoder.
         backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and trains
             with the network. None if all region vectors are given.
-        RAISES (ImportError): For `lora` without the package peft (MSVSE-E016).
+        RAISES (MsvseError): For `lora` without the package peft (MSVSE-E016).
         """
         super().__init__()
         self.config = config

@@ -1,4 +1,4 @@
-"""The made posts in the Twitter sets' format meet a converter with what those sets do."""
+"""The smoke posts have the format and the peculiarities of the Twitter sets."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from spacy_msvse.corpus.convert import convert
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "assets" / "smoke"
-PICTURES = ROOT / "assets" / "made" / "pictures"
+PICTURES = ROOT / "assets" / "synthetic" / "pictures"
 
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
-    """Reports of the conversion and the files, by split."""
+    """Conversion reports and converted files, by split."""
     folder = tmp_path_factory.mktemp("smoke")
     reports = {
         split: convert(
@@ -45,7 +45,7 @@ def test_the_posts_convert(converted):
     )
 
 
-def test_they_have_the_oddities_of_the_real_sets(converted):
+def test_the_posts_have_the_peculiarities_of_the_real_sets(converted):
     reports, _ = converted
     assert sum(report.stray_starts for report in reports.values()) == 2
     assert reports["train"].posts_without_entity == 1
@@ -55,14 +55,14 @@ def test_they_have_the_oddities_of_the_real_sets(converted):
     assert not text.endswith("\n\n")
 
 
-def test_no_split_leaks_into_another(converted):
+def test_splits_share_no_post(converted):
     _, paths = converted
     found = audit(paths, spacy.blank("en"), image_root=PICTURES)
     assert not any(leak.posts.count for leak in found.leaks)
 
 
 def checksums(dataset: str) -> dict[str, str]:
-    """The checksums of a set's files in the project."""
+    """Checksums of the files of a dataset, as project.yml states them."""
     assets = load_project_config(ROOT)["assets"]
     return {
         Path(asset["dest"]).name: asset["checksum"]
@@ -71,13 +71,13 @@ def checksums(dataset: str) -> dict[str, str]:
     }
 
 
-def test_the_project_knows_their_checksums():
+def test_the_project_has_the_checksums_of_the_smoke_posts():
     known = checksums("smoke")
     assert known == {name: get_checksum(FOLDER / name) for name in known}
     assert set(known) == {"train.txt", "valid.txt", "test.txt"}
 
 
-def test_the_project_knows_the_checksums_of_twitter2015(twitter2015):
+def test_the_project_has_the_checksums_of_twitter2015(twitter2015):
     known = checksums("twitter2015")
     assert known == {name: get_checksum(twitter2015 / name) for name in known}
     assert set(known) == {"train.txt", "valid.txt", "test.txt"}

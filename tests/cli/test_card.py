@@ -206,17 +206,17 @@ def test_a_folder_without_a_pipeline_is_a_coded_error(run_folder, tmp_path):
 
 
 def test_the_card_arrives_in_the_wheel(run_folder, tmp_path):
-    options = ("--name", "made", "--version", "1.2.3", "--license", "MIT")
+    options = ("--name", "synthetic", "--version", "1.2.3", "--license", "MIT")
     card, meta, _ = write_card(run_folder, tmp_path / "out", *options)
     package(tmp_path / "out", tmp_path, create_sdist=False)
-    folder = tmp_path / "en_made-1.2.3"
+    folder = tmp_path / "en_synthetic-1.2.3"
     # Without isolation, which would fetch setuptools.
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(folder)]
     subprocess.run(build, check=True, capture_output=True)
     with zipfile.ZipFile(*(folder / "dist").glob("*.whl")) as wheel:
-        message = BytesParser().parsebytes(wheel.read("en_made-1.2.3.dist-info/METADATA"))
-        packaged = json.loads(wheel.read("en_made/meta.json"))
-        readme = wheel.read("en_made/en_made-1.2.3/README.md").decode()
+        message = BytesParser().parsebytes(wheel.read("en_synthetic-1.2.3.dist-info/METADATA"))
+        packaged = json.loads(wheel.read("en_synthetic/meta.json"))
+        readme = wheel.read("en_synthetic/en_synthetic-1.2.3/README.md").decode()
     assert readme == card
     assert message.get_payload().strip() == card.strip()
     assert message["License"] == "MIT"

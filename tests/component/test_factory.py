@@ -8,7 +8,12 @@ import spacy
 
 from spacy_msvse.errors import MsvseError
 
-HEAVY = ("spacy_msvse.network", "spacy_msvse.vision", "spacy_msvse.component.model", "torchvision")
+HEAVY = (
+    "spacy_msvse.network",
+    "spacy_msvse.vision",
+    "spacy_msvse.component.architectures",
+    "torchvision",
+)
 
 LOAD_ENTRY_POINTS = """
 import sys, time
@@ -60,7 +65,7 @@ def test_no_weights_are_loaded_before_initialize(monkeypatch):
     def refuse(name):
         raise AssertionError("weights are fetched in [initialize] only")
 
-    monkeypatch.setattr("spacy_msvse.component.model.load_pretrained", refuse)
+    monkeypatch.setattr("spacy_msvse.component.architectures.load_pretrained", refuse)
     nlp = spacy.blank("en")
     nlp.add_pipe("msvse_ner")
 

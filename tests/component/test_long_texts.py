@@ -9,7 +9,7 @@ from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.model import get_shim
+from spacy_msvse.component.architectures import get_shim
 
 from ..tiny import NAMES, ambiguous_examples, picture, tiny_pipeline, train
 

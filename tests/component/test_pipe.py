@@ -12,7 +12,7 @@ from spacy.training import Example
 
 from spacy_msvse import make_doc
 from spacy_msvse.component import workers
-from spacy_msvse.component.model import get_shim
+from spacy_msvse.component.architectures import get_shim
 from spacy_msvse.errors import MsvseError
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
@@ -135,13 +135,8 @@ def test_training_says_how_many_pictures_cannot_be_read(nlp):
 
 
 def test_text_alone_trains_on_unreadable_pictures(encoder):
-    """A pipeline that reads no view does not care about pictures."""
-    model = {
-        "prefix_views": [],
-        "joint_views": [],
-        "multitask": False,
-        "visual_classifier": False,
-    }
+    """A pipeline that reads no view ignores pictures."""
+    model = {"@architectures": "spacy-msvse.TextCrf.v1"}
     nlp = tiny_pipeline(encoder, model=model)
     doc = make_doc(nlp, "saw jordan today", image="nowhere.jpg")
     example = Example.from_dict(doc, {"entities": [(4, 10, "PER")]})
@@ -177,17 +172,18 @@ def test_mixed_batches_equal_single_posts(trained):
 def test_batches_hold_posts_of_similar_length_within_the_budget(trained):
     component = trained.get_pipe("msvse_ner")
     docs = [trained.make_doc("a " * n) for n in (1400, 3, 0, 1300, 5, 4)]
-    batches = list(component._batches(docs))
-    assert batches == [[0], [3], [4, 5, 1]]
+    batches = list(component.predictor.batches(docs))
+    assert [batch.rows for batch in batches] == [[0], [3], [4, 5, 1]]
 
 
 def test_no_batch_holds_more_word_pieces_than_the_budget(trained):
-    """Short posts with long captions: what is padded and encoded counts, not the tokens."""
+    """Short posts with long captions, given and extracted: what is padded and encoded counts."""
     component = trained.get_pipe("msvse_ner")
     lengths = [10 * (n % 6) for n in range(120)]
     docs = [make_doc(trained, "saw jordan today", caption="nice " * n) for n in lengths]
+    docs += [make_doc(trained, "saw jordan today", image=picture("PER")) for _ in range(200)]
     seen = []
-    network = get_shim(component.model).network
+    network = get_shim(component.architectures).network
     hook = network.register_forward_pre_hook(lambda _, given: seen.append(given[0].joint.ids))
     try:
         component.predict(docs)
@@ -195,17 +191,6 @@ def test_no_batch_holds_more_word_pieces_than_the_budget(trained):
         hook.remove()
     assert sum(len(ids) for ids in seen) == len(docs)
     assert max(ids.numel() for ids in seen) <= component.max_batch_tokens
-
-
-def test_batches_hold_posts_of_as_many_word_pieces(trained):
-    """Two tokens may be 2 word pieces or 20, and a caption adds to them."""
-    component = trained.get_pipe("msvse_ner")
-    docs = [
-        make_doc(trained, ["saw", "jordan"]),
-        make_doc(trained, ["abcdefghij", "abcdefghij"]),
-        make_doc(trained, ["saw", "jordan"], caption="saw the very nice florence"),
-    ]
-    assert list(component._batches(docs)) == [[1, 2, 0]]
 
 
 def test_half_a_surrogate_pair_in_a_caption_never_ends_a_run(trained):
@@ -362,7 +347,7 @@ def test_what_was_seen_is_on_the_doc(trained):
     assert doc._.image_tags == ["blue"]
     assert doc._.image_caption
     assert len(doc._.image_regions) == 3
-    assert set(doc._.image_extracted) == {"image_tags", "image_caption", "image_regions"}
+    assert set(doc._.image_extracted) == {"tags", "caption", "regions"}
     assert set(doc._.visual_entities) == {"regions", "tags", "caption"}
     chances = doc._.visual_entities["regions"]
     assert max(chances, key=chances.get) == "ORG"

@@ -10,6 +10,7 @@ from spacy.tokens import DocBin
 
 from spacy_msvse import make_doc
 from spacy_msvse.errors import MsvseError
+from spacy_msvse.vision.store import FeatureStore
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
 
@@ -69,10 +70,10 @@ def test_a_loaded_pipeline_needs_neither_weight_package_nor_network(tmp_path, mo
     expected = nlp(doc.copy())
 
     def not_installed(name, *args):
-        raise AssertionError(f"{name} was looked for")
+        raise AssertionError(f"{name} was searched for")
 
     monkeypatch.setattr("spacy_msvse.network.pretrained.find_spec", not_installed)
-    monkeypatch.setattr("spacy_msvse.vision.extractors.efficientnet.find_spec", not_installed)
+    monkeypatch.setattr("spacy_msvse.vision.extractors.efficientnet_lite0.find_spec", not_installed)
     loaded = spacy.load(tmp_path / "pipeline")
     actual = loaded(make_doc(loaded, "Saw Jordan today", image=picture("PER")))
     assert actual._.visual_entities == expected._.visual_entities
@@ -84,15 +85,18 @@ def test_no_file_is_a_pickle_and_none_names_a_folder_of_this_machine(trained, tm
     trained.to_disk(tmp_path / "pipeline")
     trained.get_pipe("msvse_ner").image_root = None
     encoder = trained.get_pipe("msvse_ner").model.attrs["encoder"]
-    for path in (tmp_path / "pipeline" / "msvse_ner").rglob("*"):
-        if path.is_file() and path.parent.name == "msvse_ner":
-            content = path.read_bytes()
-            assert b"torch._utils" not in content
-            assert str(tmp_path).encode() not in content
-            # The name the user gave the encoder is the only one that may be a path.
-            assert content.count(encoder.encode()) <= 1
-            with pytest.raises((ValueError, IndexError, EOFError)):
-                list(pickletools.genops(content))
+    contents = [
+        path.read_bytes()
+        for path in (tmp_path / "pipeline" / "msvse_ner").rglob("*")
+        if path.is_file()
+    ]
+    for content in contents:
+        assert b"torch._utils" not in content
+        assert str(tmp_path).encode() not in content
+        assert encoder.encode() not in content
+        with pytest.raises((ValueError, IndexError, EOFError)):
+            list(pickletools.genops(content))
+    assert len(contents) > 4
 
 
 def fetch_nothing(url: str) -> bytes:
@@ -108,22 +112,84 @@ def test_a_fetcher_goes_to_worker_processes_and_into_no_saved_pipeline(trained, 
     trained.get_pipe("msvse_ner").fetch = None
 
 
-@pytest.mark.parametrize("name", ["model", "vision", "cfg"])
-@pytest.mark.parametrize("damage", ["missing", "cut"])
-def test_a_half_written_pipeline_is_a_coded_error(trained, tmp_path, name, damage):
+FILES = ("cfg", "network.json", "network.safetensors", "tokenizer/tokenizer.json")
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+def test_a_half_written_or_damaged_pipeline_is_a_coded_error(trained, tmp_path, name, damage):
     trained.to_disk(tmp_path)
     file = tmp_path / "msvse_ner" / name
-    if damage == "missing":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:-7])
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "cut":
+        file.write_bytes(content[:-7])
+    elif damage == "changed":
+        file.write_bytes(content[:-3] + b"0" + content[-2:])
     with pytest.raises(MsvseError, match="MSVSE-E006"):
         spacy.load(tmp_path)
 
 
-def test_saving_leaves_no_temporary_file(trained, tmp_path):
+def test_a_manifest_names_no_file_outside_of_its_folder(trained, tmp_path):
     trained.to_disk(tmp_path)
-    assert {path.name for path in (tmp_path / "msvse_ner").iterdir()} == {"cfg", "model", "vision"}
+    manifest = tmp_path / "msvse_ner" / "manifest.json"
+    manifest.write_text('{"cfg": "", "../meta.json": ""}')
+    with pytest.raises(MsvseError, match=r"MSVSE-E006.*outside"):
+        spacy.load(tmp_path)
+
+
+def test_weights_of_another_method_are_a_coded_error(trained, tmp_path):
+    trained.to_disk(tmp_path)
+    model = {"@architectures": "spacy-msvse.TextCrf.v1"}
+    config = spacy.util.load_config(tmp_path / "config.cfg")
+    config["components"]["msvse_ner"]["model"] = model
+    config.to_disk(tmp_path / "config.cfg")
+    with pytest.raises(MsvseError, match=r"MSVSE-E006.*Msvse.*TextCrf"):
+        spacy.load(tmp_path)
+
+
+def test_saving_replaces_the_folder_as_a_whole_and_leaves_nothing_beside_it(trained, tmp_path):
+    folder = tmp_path / "msvse_ner"
+    folder.mkdir()
+    (folder / "stale").write_text("of an earlier save")
+    trained.to_disk(tmp_path)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {*FILES, "manifest.json"} <= names
+    assert "stale" not in names
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_save_that_fails_leaves_the_pipeline_that_was_there(trained, tmp_path, monkeypatch):
+    trained.to_disk(tmp_path)
+
+    def fail(*_):
+        raise OSError("no space left on the device")
+
+    monkeypatch.setattr("spacy_msvse.component.pipe.write_files", fail)
+    with pytest.raises(OSError, match="no space"):
+        trained.get_pipe("msvse_ner").to_disk(tmp_path / "msvse_ner", exclude=["vocab"])
+    monkeypatch.undo()
+    assert answers(spacy.load(tmp_path)) == answers(trained)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_component_alone_round_trips_with_its_vocabulary(trained, tmp_path):
+    component = trained.get_pipe("msvse_ner")
+    component.to_disk(tmp_path / "alone")
+    other = spacy.util.load_model_from_config(trained.config).get_pipe("msvse_ner")
+    other.from_disk(tmp_path / "alone")
+    assert other.labels == component.labels
+    assert "PER" in other.vocab.strings
+
+
+def test_worker_processes_keep_the_feature_store(trained, tmp_path):
+    component = trained.get_pipe("msvse_ner")
+    component.feature_store = FeatureStore(tmp_path / "store")
+    try:
+        copy = via_pickle(trained, tmp_path).get_pipe("msvse_ner")
+        assert copy.feature_store.path == component.feature_store.path
+    finally:
+        component.feature_store = None
 
 
 def test_an_untrained_pipeline_can_be_saved_and_loaded(nlp, tmp_path):
@@ -155,7 +221,7 @@ def test_scores_survive_docbin_without_user_data(trained):
 def test_from_bytes_goes_to_the_device_that_thinc_works_on(trained):
     from thinc.api import get_torch_default_device
 
-    from spacy_msvse.component.model import get_shim
+    from spacy_msvse.component.architectures import get_shim
 
     copy = via_bytes(trained, None)
     assert get_shim(copy.get_pipe("msvse_ner").model).device == get_torch_default_device()
@@ -170,7 +236,7 @@ def test_loading_draws_no_random_weights_for_the_encoder(trained, monkeypatch):
 
 
 def test_a_trained_pipeline_can_be_loaded_to_compute_in_another_precision(trained, tmp_path):
-    from spacy_msvse.component.model import get_shim
+    from spacy_msvse.component.architectures import get_shim
 
     trained.to_disk(tmp_path)
     config = {"components": {"msvse_ner": {"model": {"precision": "bfloat16"}}}}
@@ -194,4 +260,4 @@ def test_settings_of_the_tiny_pipeline_round_trip(encoder, tmp_path):
     train(nlp, ambiguous_examples(nlp), steps=1)
     component = via_disk(nlp, tmp_path).get_pipe("msvse_ner")
     assert component.overwrite
-    assert component.model.attrs["settings"]["joint_decoding_weight"] == 0.25
+    assert component.architectures.attrs["settings"]["joint_decoding_weight"] == 0.25

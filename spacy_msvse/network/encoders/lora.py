@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 from .base import Encoder
 
 #: Part of the name of every parameter that an adapter adds.
@@ -16,11 +16,11 @@ def add_lora(encoder: Encoder, settings: Mapping[str, Any]) -> None:
     encoder (Encoder): The encoder.
     settings (Mapping): Settings of `peft.LoraConfig`, such as `r` and `lora_alpha`. Without
         `target_modules`, the projections to queries and values are adapted.
-    RAISES (ImportError): Without peft (MSVSE-E016).
+    RAISES (MsvseError): Without peft (MSVSE-E016).
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ImportError(Errors.E016) from error
+        raise MsvseError(Errors.E016) from error
     config = LoraConfig(**{"target_modules": list(encoder.adapted), **settings})
     inject_adapter_in_model(config, encoder.model)

@@ -1,8 +1,7 @@
-"""What the component tells when asked: all of it from the lattice that entities come from."""
+"""Analyses of predictions: all of them read the lattice that entities are read from."""
 
 import json
 import pickle
-import warnings
 from dataclasses import asdict
 from itertools import pairwise, product
 
@@ -12,11 +11,9 @@ import torch
 from spacy.training import Example
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.batch import find_entities
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.evaluation.scores import entity_scores
-from spacy_msvse.network.crf import BioCRF, Lattice
-from spacy_msvse.network.inputs import MsvseOutputs
+from spacy_msvse.network.crf import BioCRF, Lattice, label_entities
+from spacy_msvse.network.inputs import Outputs
 
 from ..tiny import COLOURS, NAMES, ambiguous_examples, entities, picture, tiny_pipeline, train
 from .test_serialization import answers, via_bytes, via_disk, via_pickle
@@ -104,18 +101,21 @@ def test_a_temperature_changes_confidences_and_no_entity(trained, copy):
         assert max(after) < min(before)
 
 
-def outputs_of(lattice: Lattice) -> MsvseOutputs:
-    """As the network would return them."""
-    return MsvseOutputs(lattice, None, None, torch.zeros(len(lattice.mask), 3, dtype=torch.bool))
-
-
 def single_precision(nlp, tokens: int) -> Lattice:
     """A post that the network is unsure of."""
     torch.manual_seed(0)
     crf = BioCRF(len(ner(nlp).labels))
     for parameter in crf.parameters():
         torch.nn.init.normal_(parameter).requires_grad_(False)
-    return crf.lattice(torch.randn(1, tokens, crf.num_tags), torch.ones(1, tokens).bool())
+    return crf(torch.randn(1, tokens, crf.num_labels), torch.ones(1, tokens).bool())
+
+
+def decoded(nlp, lattice: Lattice):
+    """The prediction for a lattice, as if the network had computed it."""
+    predictor = ner(nlp).predictor
+    (post,) = predictor.read([nlp.make_doc("saw")])
+    (prediction,) = predictor.decode([post], Outputs(lattice))
+    return prediction
 
 
 def enumerated(lattice: Lattice) -> list[tuple[np.ndarray, float]]:
@@ -130,21 +130,25 @@ def enumerated(lattice: Lattice) -> list[tuple[np.ndarray, float]]:
     return list(zip(map(np.asarray, paths), weights, strict=True))
 
 
+def spans_of(path: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(row[1:]) for row in label_entities(torch.tensor(path[None])).tolist()}
+
+
 def test_probabilities_equal_enumeration(trained):
     lattice = single_precision(trained, 4)
-    (prediction,) = ner(trained).decode([None], outputs_of(lattice))
+    prediction = decoded(trained, lattice)
     labellings = enumerated(lattice.double())
     assert prediction.entities
     for start, end, label, confidence in prediction.entities:
         entity = (start, end, ner(trained).labels.index(label))
-        holding = [weight for path, weight in labellings if entity in find_entities(path)]
+        holding = [weight for path, weight in labellings if entity in spans_of(path)]
         assert confidence == pytest.approx(sum(holding), abs=1e-6)
 
 
 def test_probabilities_in_a_long_post_are_as_exact(trained):
     """That of an entity is the weight that is left when all labellings without it are forbidden."""
     lattice = single_precision(trained, 5_000)
-    (prediction,) = ner(trained).decode([None], outputs_of(lattice))
+    prediction = decoded(trained, lattice)
     whole = lattice.double()
     everything = whole.log_partition()
     assert len(prediction.entities) > 100
@@ -159,93 +163,8 @@ def test_probabilities_in_a_long_post_are_as_exact(trained):
         assert confidence == pytest.approx(float(share.exp()), abs=1e-6)
 
 
-def test_calibration_fits_the_odds_of_being_right(copy):
-    """Of the posts without a picture, the type is right by chance, however sure the network is."""
-    calibration = ner(copy).calibrate(mixed_examples(copy))
-    assert calibration.entities == 24
-    assert calibration.temperature > 1
-    assert calibration.temperature == ner(copy).temperature
-    assert calibration.log_loss_after < calibration.log_loss_before
-    parameters = ner(copy).require_network().parameters()
-    assert all(parameter.grad is None or not parameter.grad.any() for parameter in parameters)
-
-
-def test_calibrating_again_changes_nothing(copy):
-    first = ner(copy).calibrate(mixed_examples(copy))
-    again = ner(copy).calibrate(mixed_examples(copy))
-    assert again.temperature == pytest.approx(first.temperature, rel=1e-3)
-    assert again.log_loss_before == pytest.approx(first.log_loss_after)
-
-
-@pytest.mark.parametrize("via", [via_disk, via_bytes, via_pickle])
-def test_calibrated_confidences_are_saved_bit_by_bit(copy, tmp_path, via):
-    ner(copy).calibrate(mixed_examples(copy))
-    assert answers(via(copy, tmp_path)) == answers(copy)
-
-
-def test_training_anew_begins_without_a_temperature(copy):
-    ner(copy).cfg["temperature"] = 2.0
-    copy.initialize(lambda: ambiguous_examples(copy))
-    assert ner(copy).temperature == 1.0
-
-
-def test_what_it_was_calibrated_on_is_saved_until_training_goes_on(copy, tmp_path):
-    ner(copy).calibrate(mixed_examples(copy), source="dev.spacy")
-    copy = via_disk(copy, tmp_path)
-    assert ner(copy).cfg["calibration"] == {"entities": 24, "source": "dev.spacy"}
-    assert ner(copy).temperature != 1.0
-    optimizer = copy.resume_training()
-    with pytest.warns(UserWarning, match="MSVSE-W007"):
-        copy.update(ambiguous_examples(copy), sgd=optimizer)
-    assert (ner(copy).temperature, ner(copy).cfg["calibration"]) == (1.0, None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        copy.update(ambiguous_examples(copy), sgd=optimizer)
-
-
-def test_training_without_a_calibration_warns_of_none(copy):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        copy.update(ambiguous_examples(copy), sgd=copy.resume_training())
-
-
-def test_too_few_entities_leave_the_temperature_as_it_is(copy):
-    ner(copy).cfg["temperature"] = 2.0
-    unannotated = Example(*posts(copy)[:2])
-    for examples, count in (([], 0), ([unannotated], 0), (mixed_examples(copy)[:19], 19)):
-        with pytest.warns(UserWarning, match=f"MSVSE-W008.*only {count} "):
-            calibration = ner(copy).calibrate(examples)
-        assert (calibration.temperature, calibration.entities) == (2.0, count)
-        assert calibration.log_loss_after == calibration.log_loss_before
-    assert ner(copy).temperature == 2.0
-    assert ner(copy).cfg["calibration"] is None
-
-
-def test_entities_that_are_all_right_are_believed_so_far(copy):
-    ner(copy).cfg["temperature"] = 5.0
-    examples = ambiguous_examples(copy, copies=2)
-    assert ner(copy).calibrate(examples).entities == 24
-    docs = copy.pipe([example.predicted for example in examples])
-    confidences = [ent._.confidence for doc in docs for ent in doc.ents]
-    assert sum(confidences) / len(confidences) == pytest.approx(25 / 26, abs=0.01)
-
-
-def test_a_temperature_at_the_limit_is_not_taken(copy, monkeypatch):
-    monkeypatch.setattr("spacy_msvse.component.requests.fit_temperature", lambda _: 10.0)
-    with pytest.warns(UserWarning, match="MSVSE-W008.*at the limit, 10"):
-        calibration = ner(copy).calibrate(mixed_examples(copy))
-    assert calibration.temperature == ner(copy).temperature == 1.0
-
-
-def test_a_temperature_that_is_no_better_is_not_taken(copy, monkeypatch):
-    ner(copy).calibrate(mixed_examples(copy))
-    best = ner(copy).temperature
-    monkeypatch.setattr("spacy_msvse.component.requests.fit_temperature", lambda _: best * 2)
-    assert ner(copy).calibrate(mixed_examples(copy)).temperature == best
-
-
 def test_entities_below_the_minimum_are_left_out(copy):
-    ner(copy).calibrate(mixed_examples(copy))
+    ner(copy).cfg["temperature"] = 2.0
     doc = copy(posts(copy)[0])
     confidence = doc.ents[0]._.confidence
     ner(copy).min_confidence = confidence + 0.01
@@ -283,11 +202,10 @@ def test_precision_does_not_fall_as_the_minimum_rises(encoder):
         ner(nlp).min_confidence = float(minimum)
         docs = nlp.pipe([example.predicted for example in examples])
         scored = [Example(doc, eg.reference) for doc, eg in zip(docs, examples, strict=True)]
-        scores = entity_scores(scored)
-        predicted = sum(counts["predicted"] for counts in scores["entities_per_type"].values())
+        predicted = sum(len(example.predicted.ents) for example in scored)
         if not predicted:
             break
-        precisions.append(scores["ents_p"])
+        precisions.append(nlp.get_pipe("msvse_ner").score(scored)["ents_p"])
         kept.append(predicted)
     assert precisions == sorted(precisions)
     assert kept == sorted(kept, reverse=True)
@@ -359,9 +277,9 @@ def test_a_span_that_only_one_pass_finds_is_told_with_its_probability_in_the_oth
     doc, bare = make_doc(nlp, "saw jordan today", image=picture("PER")), nlp("saw jordan today")
     assert not bare.ents
     ((effect,),) = ner(nlp).explain_pictures([doc])
-    assert effect.with_picture.in_best_labelling
+    assert effect.with_picture.is_predicted
     assert effect.without_picture.label == effect.with_picture.label == "PER"
-    assert not effect.without_picture.in_best_labelling
+    assert not effect.without_picture.is_predicted
     (labellings,) = ner(nlp).best_labellings([nlp.make_doc(bare.text)], 1000)
     holding = [x.probability for x in labellings if (1, 2, "PER") in x.entities]
     assert 0 < effect.without_picture.confidence < 0.5
@@ -380,7 +298,7 @@ def test_effects_do_not_depend_on_how_posts_are_batched(copy, size):
             (one.with_picture, other.with_picture),
             (one.without_picture, other.without_picture),
         ):
-            assert (mine.label, mine.in_best_labelling) == (theirs.label, theirs.in_best_labelling)
+            assert (mine.label, mine.is_predicted) == (theirs.label, theirs.is_predicted)
             assert mine.confidence == pytest.approx(theirs.confidence, abs=1e-5)
         assert one.attention == pytest.approx(other.attention, abs=1e-5)
 

@@ -1,4 +1,4 @@
-"""Draws one picture: a background, and a subject or nothing but a pattern."""
+"""Draws one picture: a background with a subject, or an abstract pattern."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUBJECT_MODULES = (people, places, organisations, things)
 def draw_subject(
     split: str, label: str, template: str, background: str, rng: Random
 ) -> Image.Image:
-    """A picture of one type: its subject anywhere near the middle, over a background."""
+    """A picture of one type: a subject near the middle, in front of a background."""
     image = blank_image()
     edge = any_colour(rng) if rng.random() < 0.4 else None
     pen = Pen(image, rng, edge=edge)
@@ -33,7 +33,7 @@ def draw_subject(
 
 
 def draw_texture(split: str, texture: str, rng: Random) -> Image.Image:
-    """A picture that says nothing about any name."""
+    """A picture without information about any name."""
     image = blank_image()
     pen = Pen(image, rng)
     TEXTURES[split][texture](pen)
@@ -43,7 +43,7 @@ def draw_texture(split: str, texture: str, rng: Random) -> Image.Image:
 
 
 def moved(pen: Pen) -> Pen:
-    """A pen for the same drawing a little smaller or larger, aside, turned, and perhaps flipped."""
+    """A pen that scales, shifts and turns the drawing a little, and mirrors every second one."""
     scale = pen.vary(0.8, 1.1)
     flip = pen.chance(0.5)
     turned = pen.placed(

@@ -1,6 +1,6 @@
-"""Write the made data set: three JSONL files and their pictures.
+"""Generate the synthetic data: three JSONL files and their pictures.
 
-    python assets/made/generate.py [--out assets/made] [--seed 0]
+    python assets/synthetic/generate.py [--out assets/synthetic] [--seed 0]
 
 The same seed and the same Pillow give the same bytes.
 """
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 def make_rows(split: str, seed: int) -> list[Row]:
-    """The split's rows in their final order, each naming the picture that goes with it."""
+    """The rows of a split in their final order, each with the name of its picture."""
     rng = Random(f"{seed} {split}")
     rows = marked_rows(split, rng) + other_rows(split, rng)
     rng.shuffle(rows)
@@ -38,7 +38,7 @@ def make_rows(split: str, seed: int) -> list[Row]:
 
 
 def marked_rows(split: str, rng: Random) -> list[Row]:
-    """Rows that only their pictures tell apart: one text, one background, a subject per type."""
+    """Rows that differ in the picture alone: one text, one background, a subject for each type."""
     groups = marked_posts(split, rng)
     backgrounds = cycle(BACKGROUNDS[split], len(groups), rng)
     rows = []
@@ -54,7 +54,7 @@ def marked_rows(split: str, rng: Random) -> list[Row]:
 
 
 def other_rows(split: str, rng: Random) -> list[Row]:
-    """Rows whose words decide: every second one with a picture that says nothing."""
+    """Rows whose text decides. Every second one has a picture without information."""
     posts = other_posts(split, rng)
     rng.shuffle(posts)
     textures = cycle(TEXTURES[split], len(posts), rng)
@@ -73,7 +73,7 @@ def cycle(table: dict[str, Any], count: int, rng: Random) -> list[str]:
 
 
 def post_row(post: Post, picture_template: str | None, background: str | None) -> Row:
-    """A post as a row, its number and its picture's file still to come."""
+    """A post as a row, without its number and the name of its picture."""
     return {
         "text": post.text,
         "spans": [{"start": s.start, "end": s.end, "label": s.label} for s in post.spans],
@@ -88,12 +88,12 @@ def post_row(post: Post, picture_template: str | None, background: str | None) -
 
 
 def in_order(row: Row) -> Row:
-    """The same row with its keys in a fixed order."""
+    """The row with its keys in a fixed order."""
     return {key: row[key] for key in ("text", "image", "spans", "meta") if key in row}
 
 
 def draw_picture(row: Row, seed: int) -> Image.Image:
-    """The picture of a row that has one."""
+    """The picture of a row. The row must have one."""
     meta = row["meta"]
     split = meta["id"].split("-")[0]
     rng = Random(f"{seed} picture {meta['id']}")
@@ -104,19 +104,19 @@ def draw_picture(row: Row, seed: int) -> Image.Image:
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    """The picture as a JPEG file's bytes."""
+    """The picture, encoded as JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return buffer.getvalue()
 
 
 def jsonl(rows: list[Row]) -> str:
-    """One JSON object a line."""
+    """The rows as JSON Lines."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def write_data_set(out: Path, seed: int) -> None:
-    """Write every file of the data set, in place of those of an earlier run."""
+    """Write all files of the data set. Files of an earlier run are replaced."""
     pictures = out / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
@@ -131,7 +131,7 @@ def write_data_set(out: Path, seed: int) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Write the made data set.")
+    parser = argparse.ArgumentParser(description="Generate the synthetic data.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

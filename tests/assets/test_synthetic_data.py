@@ -1,4 +1,4 @@
-"""The made data set keeps its promises: a picture decides where the text cannot."""
+"""The synthetic data: only the picture decides the type in marked posts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-FOLDER = Path(__file__).parents[2] / "assets" / "made"
+FOLDER = Path(__file__).parents[2] / "assets" / "synthetic"
 PICTURES = FOLDER / "pictures"
 SPLITS = ("train", "dev", "test")
 LABELS = ("PER", "LOC", "ORG", "MISC")
@@ -57,12 +57,12 @@ def pictures(split: str) -> list[Path]:
 
 
 def used(split: str, key: str) -> set[str]:
-    """Every value of one field of `meta`, but for those rows that lack it."""
+    """All values of one field of `meta`, without null."""
     return {row["meta"][key] for row in ROWS[split]} - {None}
 
 
 def pixels(jpeg: bytes) -> np.ndarray:
-    """A picture file's pixels as height, width and colours, 0 to 1."""
+    """The pixels of a picture file, of shape (height, width, 3), from 0 to 1."""
     with Image.open(io.BytesIO(jpeg)) as picture:
         return np.asarray(picture.convert("RGB"), dtype=float) / 255
 
@@ -72,19 +72,19 @@ def stored_pixels(row: Row) -> np.ndarray:
 
 
 def mean_colours(row: Row) -> np.ndarray:
-    """The picture's mean colours on a grid of 8 by 8."""
+    """The mean colours of the picture on a grid of 8 by 8."""
     picture = stored_pixels(row)
     high, wide = picture.shape[0] // 8, picture.shape[1] // 8
     return picture.reshape(8, high, 8, wide, 3).mean(axis=(1, 3)).ravel()
 
 
 def corner_colours(row: Row) -> np.ndarray:
-    """The colours of the picture's four corner pixels."""
+    """The colours of the four corner pixels."""
     return stored_pixels(row)[[0, 0, -1, -1], [0, -1, 0, -1]].ravel()
 
 
 def accuracy(classifier: Any, features: Callable[[Row], np.ndarray]) -> float:
-    """How many marked test pictures a classifier gets right that saw the marked train pictures."""
+    """Accuracy of a classifier, trained on the marked pictures of train, on those of test."""
     train, test = marked("train"), marked("test")
     classifier.fit([features(row) for row in train], [label_of(row) for row in train])
     return float(classifier.score([features(row) for row in test], [label_of(row) for row in test]))
@@ -92,8 +92,8 @@ def accuracy(classifier: Any, features: Callable[[Row], np.ndarray]) -> float:
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    """The generator's module, loaded from its folder, which is no package."""
-    spec = importlib.util.spec_from_file_location("made_generate", FOLDER / "generate.py")
+    """The module of the generator. Its folder is not a package."""
+    spec = importlib.util.spec_from_file_location("synthetic_generate", FOLDER / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -127,7 +127,7 @@ def test_spans_end_where_tokens_end() -> None:
                 assert doc.char_span(span["start"], span["end"]) is not None, row["text"]
 
 
-def test_every_named_picture_is_there_and_no_other() -> None:
+def test_the_folder_holds_exactly_the_named_pictures() -> None:
     named = [path for split in SPLITS for path in pictures(split)]
     assert len(named) == len(set(named))
     assert set(named) == set(PICTURES.iterdir())
@@ -149,27 +149,27 @@ def test_every_marked_post_has_one_entity_and_a_picture(split: str) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_each_name_equally_often_with_each_type(split: str) -> None:
+def test_each_name_occurs_equally_often_with_each_type(split: str) -> None:
     assert_balanced(Counter((row["meta"]["names"][0], label_of(row)) for row in marked(split)))
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_each_neutral_sentence_equally_often_with_each_type(split: str) -> None:
+def test_each_neutral_sentence_occurs_equally_often_with_each_type(split: str) -> None:
     assert_balanced(Counter((row["meta"]["sentence"], label_of(row)) for row in marked(split)))
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_each_marked_text_equally_often_with_each_type(split: str) -> None:
+def test_each_marked_text_occurs_equally_often_with_each_type(split: str) -> None:
     assert_balanced(Counter((row["text"], label_of(row)) for row in marked(split)))
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_each_background_equally_often_with_each_type(split: str) -> None:
+def test_each_background_occurs_equally_often_with_each_type(split: str) -> None:
     assert_balanced(Counter((row["meta"]["background"], label_of(row)) for row in marked(split)))
 
 
 def assert_balanced(counts: Counter[tuple[str, str]]) -> None:
-    """Each first member of the pairs comes equally often with each type."""
+    """Check that each first member of the pairs occurs equally often with each type."""
     for first in {first for first, _ in counts}:
         assert len({counts[first, label] for label in LABELS}) == 1, first
 
@@ -214,7 +214,7 @@ def test_each_type_has_many_picture_templates(generator: ModuleType) -> None:
         assert len(templates) >= least[split], (label, split)
 
 
-def test_a_sentence_that_decides_has_one_type() -> None:
+def test_a_sentence_that_decides_fits_one_type() -> None:
     labels: dict[str, set[tuple[str, ...]]] = {}
     for split in SPLITS:
         for row in others(split):
@@ -226,7 +226,9 @@ def test_a_sentence_that_decides_has_one_type() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_other_posts_come_with_and_without_pictures_and_entities(split: str) -> None:
+def test_half_of_the_other_posts_have_a_picture_and_all_have_at_most_two_entities(
+    split: str,
+) -> None:
     with_picture = sum("image" in row for row in others(split))
     assert with_picture == len(others(split)) // 2
     assert {len(row["spans"]) for row in others(split)} == {0, 1, 2}
@@ -247,7 +249,7 @@ def test_corners_alone_do_not_decide() -> None:
     assert accuracy(forest, corner_colours) <= CHANCE + 0.15
 
 
-def test_the_generator_makes_the_same_rows(generator: ModuleType, tmp_path: Path) -> None:
+def test_the_generator_gives_the_same_rows(generator: ModuleType, tmp_path: Path) -> None:
     for split in SPLITS:
         again = tmp_path / f"{split}.jsonl"
         again.write_bytes(generator.jsonl(generator.make_rows(split, seed=0)).encode("utf-8"))
@@ -256,7 +258,7 @@ def test_the_generator_makes_the_same_rows(generator: ModuleType, tmp_path: Path
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_generator_draws_the_same_pictures(generator: ModuleType, split: str) -> None:
-    """Up to little, since another Pillow may smooth or pack a little differently."""
+    """Pixels may differ a little: another version of Pillow may resize or encode differently."""
     for row in [row for row in ROWS[split] if "image" in row][:12]:
         drawn = pixels(generator.jpeg(generator.draw_picture(row, seed=0)))
         stored = stored_pixels(row)
@@ -264,5 +266,5 @@ def test_the_generator_draws_the_same_pictures(generator: ModuleType, split: str
         assert np.abs(drawn - stored).mean() < 0.02
 
 
-def test_another_seed_makes_other_rows(generator: ModuleType) -> None:
+def test_another_seed_gives_other_rows(generator: ModuleType) -> None:
     assert generator.make_rows("dev", seed=1) != ROWS["dev"]

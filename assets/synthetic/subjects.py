@@ -1,4 +1,4 @@
-"""The table of picture templates: which there are, by entity type and by split."""
+"""The table of picture templates, by entity type and split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEMPLATES: dict[tuple[str, str], dict[str, Template]] = {
 
 
 def template(label: str, split: str) -> Callable[[Template], Template]:
-    """Register a drawing as a picture template of one type, for one split only."""
+    """Register a drawing as a picture template of one type and one split."""
 
     def register(drawing: Template) -> Template:
         TEMPLATES[label, split][drawing.__name__] = drawing

@@ -32,7 +32,7 @@ def windows(
 def block(
     pen: Pen, box: tuple[float, float, float, float], columns: int, rows: int
 ) -> tuple[Colour, Colour]:
-    """A flat-roofed building full of windows; its wall's and its windows' colours."""
+    """Draw a flat-roofed building with many windows; return the colours of wall and windows."""
     x0, y0, x1, y1 = box
     wall = pen.colour()
     glass = pen.contrast(wall)
@@ -43,7 +43,7 @@ def block(
 
 
 def logo(pen: Pen, x: float, y: float, size: float, fill: Colour) -> None:
-    """A company's mark: one simple shape in another."""
+    """A company's logo: one simple shape in another."""
     corners = pen.rng.choice([3, 4, 5, 6, 30])
     turn = pen.vary(0, 6.28)
     for share, colour in ((1.0, fill), (0.5, pen.contrast(fill))):
@@ -60,7 +60,7 @@ def logo(pen: Pen, x: float, y: float, size: float, fill: Colour) -> None:
 
 
 def sign(pen: Pen, x0: float, y0: float, x1: float, y1: float) -> None:
-    """A board with a mark, and bars where the letters would be."""
+    """A sign with a logo, and bars in the place of letters."""
     board = pen.colour()
     ink = pen.contrast(board)
     pen.rectangle(x0, y0, x1, y1, board)
@@ -74,14 +74,14 @@ def sign(pen: Pen, x0: float, y0: float, x1: float, y1: float) -> None:
 
 
 def letter(pen: Pen, x: float, y: float, wide: float, high: float, ink: Colour) -> None:
-    """A stroke or two, like a letter of no alphabet."""
+    """One or two strokes, similar to a letter."""
     pen.rectangle(x, y, x + wide * 0.35, y + high, ink)
     shift = pen.rng.choice([0, 0.4, 0.75])
     pen.rectangle(x, y + high * shift, x + wide, y + high * (shift + 0.25), ink)
 
 
 def door(pen: Pen, x: float, high: float, wide: float, wall: Colour) -> None:
-    """A double door down to the ground, `x` its middle."""
+    """A double door on the ground; `x` is its middle."""
     fill = pen.contrast(wall)
     pen.rectangle(x - wide / 2, GROUND - high, x + wide / 2, GROUND, fill)
     pen.line([(x, GROUND - high), (x, GROUND)], 0.012, wall)

@@ -1,28 +1,26 @@
-"""From Docs to tensors: alignment, windows, joint input, gold labels."""
+"""From posts to tensors: word pieces, windows, joint input, batches, gold labels."""
 
 import numpy as np
 import pytest
 import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy_transformers.span_getters import configure_strided_spans, get_doc_spans
+from spacy.vocab import Vocab
 from transformers import AutoTokenizer
 
-from spacy_msvse import make_doc
-from spacy_msvse.component.batch import (
-    Collator,
-    align,
-    count_pieces,
-    find_entities,
-    make_targets,
-)
-from spacy_msvse.component.posts import Post
+from spacy_msvse.component.batches import cut_batches
+from spacy_msvse.component.encode import PieceEncoder, align
+from spacy_msvse.component.reader import ReadPost
+from spacy_msvse.component.span_getters import create_strided_spans
+from spacy_msvse.component.targets import make_targets
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.network.config import NetworkConfig
+from spacy_msvse.network.base import Reads
 from spacy_msvse.network.crf import bio_labels
+from spacy_msvse.vision.features import RegionFeatures
 
-CONFIG = NetworkConfig(types=("PER", "LOC"), region_dim=3)
-LABELS = bio_labels(CONFIG.types)
+TYPES = ("PER", "LOC")
+READS = Reads(vectors=("regions",), texts=("tags", "caption"), joint=("caption",))
+LABELS = bio_labels(TYPES)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +28,29 @@ def tokenizer(encoder):
     return AutoTokenizer.from_pretrained(encoder)
 
 
-def collator(tokenizer, config=CONFIG, get_spans=get_doc_spans, max_length=64) -> Collator:
-    return Collator(tokenizer, get_spans, config, max_length=max_length, max_view_words=64)
+def whole_docs(docs):
+    return [[doc[:]] for doc in docs]
 
 
-def post(words, **texts) -> Post:
-    from spacy.vocab import Vocab
+def encoder_of(tokenizer, reads=READS, get_spans=whole_docs, max_length=64, max_view_words=64):
+    return PieceEncoder(
+        tokenizer,
+        get_spans,
+        reads,
+        max_length=max_length,
+        max_view_words=max_view_words,
+        region_dim=3,
+    )
 
-    return Post(Doc(Vocab(), words=words), texts=texts)
+
+def collator(*args, **settings):
+    """From posts to tensors in one step."""
+    ours = encoder_of(*args, **settings)
+    return lambda posts: ours.collate(ours.encode(posts))
+
+
+def post(words, **texts) -> ReadPost:
+    return ReadPost(Doc(Vocab(), words=words), texts=texts)
 
 
 def first_pieces(inputs, tokenizer, row) -> list[str]:
@@ -68,18 +81,51 @@ def test_the_joint_text_stands_where_the_plain_text_stands(tokenizer):
     assert decode(inputs.joint.ids[0][inputs.joint.mask[0]]) == (
         ["[CLS]", "saw", "jordan", "[SEP]", "the", "nice", "[SEP]"]
     )
-    assert inputs.joint.types[0][inputs.joint.mask[0]].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert inputs.joint.token_types[0][inputs.joint.mask[0]].tolist() == [0, 0, 0, 0, 1, 1, 1]
     plain = inputs.text.ids[1][inputs.text.mask[1]]
     assert torch.equal(inputs.joint.ids[1][inputs.joint.mask[1]], plain), "no view, plain text"
 
 
 def test_several_joint_views_are_kept_apart(tokenizer):
-    config = NetworkConfig(types=("PER",), joint_views=("caption", "ocr"))
-    inputs = collator(tokenizer, config)([post(["saw"], caption="the", ocr="nice")])
+    reads = Reads(texts=("tags",), joint=("caption", "ocr"))
+    inputs = collator(tokenizer, reads)([post(["saw"], caption="the", ocr="nice")])
     assert tokenizer.convert_ids_to_tokens(inputs.joint.ids[0]) == (
         ["[CLS]", "saw", "[SEP]", "the", "[SEP]", "nice", "[SEP]"]
     )
-    assert set(inputs.views) == {"tags", "caption", "ocr"}
+    assert inputs.joint_spans["caption"].tolist() == [[3, 4]]
+    assert inputs.joint_spans["ocr"].tolist() == [[5, 6]]
+    assert set(inputs.texts) == {"tags"}
+
+
+def test_the_place_of_a_joint_view_is_known_also_where_it_is_cut_or_absent(tokenizer):
+    reads = Reads(joint=("caption", "ocr"))
+    posts = [
+        post(["saw"], caption="the " * 3, ocr="nice " * 60),
+        post(["saw"], ocr="nice"),
+        post(["saw"]),
+    ]
+    inputs = collator(tokenizer, reads, max_length=16)(posts)
+    assert inputs.joint_spans["caption"].tolist() == [[3, 6], [0, 0], [0, 0]]
+    assert inputs.joint_spans["ocr"].tolist() == [[7, 15], [3, 4], [0, 0]]
+    assert inputs.present("caption").tolist() == [True, False, False]
+    assert inputs.present("ocr").tolist() == [True, True, False]
+
+
+def test_every_text_and_every_view_is_tokenised_once(tokenizer, monkeypatch):
+    """A caption is both a prefix view and a joint view, and a window may be halved."""
+    from spacy_msvse.component import encode
+
+    seen = []
+
+    def encode_words(tokenizer, texts, **settings):
+        seen.extend(tuple(words) for words in texts)
+        return original(tokenizer, texts, **settings)
+
+    original = encode.encode_words
+    monkeypatch.setattr(encode, "encode_words", encode_words)
+    words = ["jordan", "zzzzzz"] * 6
+    collator(tokenizer, max_length=16)([post(words, caption="the nice", tags="very")])
+    assert sorted(seen) == sorted([tuple(words), ("the", "nice"), ("very",)])
 
 
 def test_half_a_surrogate_pair_in_a_view_is_read_as_another_character(tokenizer):
@@ -87,19 +133,19 @@ def test_half_a_surrogate_pair_in_a_view_is_read_as_another_character(tokenizer)
     inputs = collator(tokenizer)(posts)
     decode = tokenizer.convert_ids_to_tokens
     assert decode(inputs.joint.ids[0][inputs.joint.mask[0]])[3:6] == ["the", "?", "d"]
-    assert decode(inputs.views["tags"].ids[0]) == ["?"]
+    assert decode(inputs.texts["tags"].ids[0]) == ["?"]
 
 
 def test_an_absent_view_has_an_empty_row(tokenizer):
     inputs = collator(tokenizer)([post(["saw"], tags="nice"), post(["saw"])])
-    assert inputs.views["tags"].mask.tolist() == [[True], [False]]
-    assert not inputs.views["caption"].mask.any()
-    assert inputs.regions is None
+    assert inputs.texts["tags"].mask.tolist() == [[True], [False]]
+    assert not inputs.texts["caption"].mask.any()
+    assert inputs.vectors == {}
 
 
 def test_long_posts_read_each_token_where_most_of_its_context_is(tokenizer):
     words = ["jordan", "saw", "the", "nice"] * 5
-    get_spans = configure_strided_spans(window=8, stride=4)
+    get_spans = create_strided_spans(window=8, stride=4)
     inputs = collator(tokenizer, get_spans=get_spans)([post(words), post(["florence"])])
     assert first_pieces(inputs, tokenizer, 0) == words
     assert first_pieces(inputs, tokenizer, 1) == ["florence"]
@@ -130,22 +176,47 @@ def test_tokens_that_no_window_holds_are_marked(tokenizer):
     assert inputs.token_piece.tolist() == [[1, -1]]
 
 
-def test_no_more_words_of_a_view_are_counted_than_are_read(tokenizer, nlp):
-    docs = [make_doc(nlp, ["saw"], caption="nice " * n) for n in (3, 4, 5000)]
-    three, four, many = count_pieces(tokenizer, docs, ["caption"], 4, False)
+def test_no_more_words_of_a_view_are_encoded_than_asked_for(tokenizer):
+    ours = encoder_of(tokenizer, max_view_words=4)
+    posts = [post(["saw"], caption="nice " * n) for n in (3, 4, 5000)]
+    three, four, many = (encoded.length for encoded in ours.encode(posts))
     assert three < four == many
 
 
 def test_align_of_nothing():
-    assert align([], [0]) == ([pytest.approx([])], [pytest.approx([])])
+    assert align([], [], [0], 1) == ([pytest.approx([])], [pytest.approx([])])
+
+
+def test_batches_are_cut_by_what_is_encoded(tokenizer):
+    """Two tokens can be 2 word pieces or 20, and a caption adds to them."""
+    posts = [
+        post(["saw", "jordan"]),
+        post(["abcdefghij", "abcdefghij"]),
+        post(["saw", "jordan"], caption="saw the very nice florence"),
+    ]
+    encoded = encoder_of(tokenizer).encode(posts)
+    assert list(cut_batches(encoded, 1000)) == [[1, 2, 0]]
+    assert list(cut_batches(encoded, 25)) == [[1], [2, 0]]
+    assert list(cut_batches(encoded, 1)) == [[1], [2], [0]]
+    assert list(cut_batches(encoded, 1000, in_order=True)) == [[0, 1, 2]]
+    assert list(cut_batches(encoded, 25, in_order=True)) == [[0], [1], [2]]
+    assert list(cut_batches([], 10)) == []
+
+
+def test_windows_of_long_posts_count_in_a_batch(tokenizer):
+    get_spans = create_strided_spans(window=4, stride=4)
+    encoded = encoder_of(tokenizer, get_spans=get_spans).encode([post(["saw"] * 16)] * 3)
+    assert [len(each.windows) for each in encoded] == [4, 4, 4]
+    assert list(cut_batches(encoded, 6 * 8)) == [[0, 1], [2]]
 
 
 def test_regions_are_padded_and_a_wrong_width_is_a_coded_error(tokenizer):
+    boxes = np.zeros((2, 4), dtype="float32")
     full = post(["saw"])
-    full.regions, full.boxes = np.ones((2, 3), dtype="float32"), np.zeros((2, 4), dtype="float32")
+    full.vectors["regions"] = RegionFeatures(np.ones((2, 3), dtype="float32"), boxes)
     inputs = collator(tokenizer)([full, post(["saw"])])
-    assert inputs.regions.mask.tolist() == [[True, True], [False, False]]
-    full.regions = np.ones((2, 5), dtype="float32")
+    assert inputs.vectors["regions"].mask.tolist() == [[True, True], [False, False]]
+    full.vectors["regions"] = RegionFeatures(np.ones((2, 5), dtype="float32"), boxes)
     with pytest.raises(MsvseError, match="MSVSE-E013"):
         collator(tokenizer)([full])
 
@@ -167,16 +238,16 @@ def allowed_labels(targets, row) -> list[set[str]]:
 def test_gold_labels_are_read_off_examples(nlp):
     targets = make_targets(
         [example(nlp, ["in", "new", "york"], ents=[(1, 3, "LOC")]), example(nlp, ["a"], ents=[])],
-        CONFIG.types,
+        TYPES,
     )
     assert allowed_labels(targets, 0) == [{"O"}, {"B-LOC"}, {"I-LOC"}]
-    assert targets.types.tolist() == [[0.0, 1.0], [0.0, 0.0]]
+    assert targets.entity_types.tolist() == [[0.0, 1.0], [0.0, 0.0]]
     assert targets.types_known.all()
 
 
 def test_missing_labels_are_never_taken_for_o(nlp):
     unannotated = example(nlp, ["in", "york"])
-    targets = make_targets([unannotated], CONFIG.types)
+    targets = make_targets([unannotated], TYPES)
     assert allowed_labels(targets, 0) == [set(LABELS), set(LABELS)]
     assert not targets.types_known.any()
 
@@ -184,7 +255,7 @@ def test_missing_labels_are_never_taken_for_o(nlp):
 def test_misaligned_tokens_are_never_taken_for_o(nlp):
     """The reference splits differently, so that an entity covers half a token."""
     misaligned = example(nlp, ["newyork", "saw"], ["new", "york", "saw"], ents=[(1, 2, "LOC")])
-    targets = make_targets([misaligned], CONFIG.types)
+    targets = make_targets([misaligned], TYPES)
     assert allowed_labels(targets, 0) == [set(LABELS), {"O"}]
 
 
@@ -202,7 +273,7 @@ def test_targets_are_those_of_a_plain_loop_over_random_labels(nlp):
             default="outside",
         )
         examples.append(Example(Doc(nlp.vocab, words=["saw"] * int(length)), gold))
-    targets = make_targets(examples, CONFIG.types)
+    targets = make_targets(examples, TYPES)
     for row, example in enumerate(examples):
         gold = [
             token.ent_iob_ + ("-" + token.ent_type_ if token.ent_type_ else "")
@@ -212,25 +283,12 @@ def test_targets_are_those_of_a_plain_loop_over_random_labels(nlp):
             {label} if label else set(LABELS) for label in gold
         ]
         found = {label[2:] for label in gold}
-        assert targets.types[row].tolist() == [name in found for name in CONFIG.types]
-        known = [name in found or "" not in gold for name in CONFIG.types]
+        assert targets.entity_types[row].tolist() == [name in found for name in TYPES]
+        known = [name in found or "" not in gold for name in TYPES]
         assert targets.types_known[row].tolist() == known
     assert not targets.types_known.all(), "labels were missing"
 
 
 def test_an_unknown_gold_label_is_a_coded_error(nlp):
     with pytest.raises(MsvseError, match="MSVSE-E017"):
-        make_targets([example(nlp, ["saw"], ents=[(0, 1, "ORG")])], CONFIG.types)
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        (["O"], []),
-        (["B-PER", "I-PER", "O"], [(0, 2, 0)]),
-        (["B-PER", "B-PER", "I-PER"], [(0, 1, 0), (1, 3, 0)]),
-        (["O", "B-LOC", "B-PER", "I-PER"], [(1, 2, 1), (2, 4, 0)]),
-    ],
-)
-def test_entities_are_read_off_a_labelling(labels, expected):
-    assert find_entities(np.asarray([LABELS.index(label) for label in labels])) == expected
+        make_targets([example(nlp, ["saw"], ents=[(0, 1, "ORG")])], TYPES)

@@ -1,7 +1,7 @@
-"""Names and sentences, and the posts made of them (no pictures here).
+"""Names, sentences, and the posts that combine them. Pictures are not part of this module.
 
-A marked post says nothing about its name's type: the very same text comes once with each type.
-In every other post the words decide.
+The text of a marked post gives no hint of its name's type: the same text occurs once with each
+type. In all other posts the text decides.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ CONTEXT_UNSEEN = {
     ),
 }
 
-# Each slot is a label, and the text around it fits that label alone.
+# The slots are labels. The text around a slot fits only its label.
 TWO_ENTITIES = (
     "{PER} flew home to {LOC} to see his parents",
     "{ORG} sacked {PER} after she complained",
@@ -296,7 +296,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Post:
-    """One post before it gets a picture; `sentence` is the template it was made from."""
+    """A post without its picture; `sentence` is the template of its text."""
 
     text: str
     spans: tuple[Span, ...]
@@ -307,7 +307,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many posts of each kind a split has; the first two are per name and type."""
+    """Posts of each kind in a split. `marked` and `context` are numbers per name and type."""
 
     marked: int
     context: int
@@ -323,7 +323,7 @@ COUNTS = {
 
 
 def marked_posts(split: str, rng: Random) -> list[list[Post]]:
-    """Groups of posts with one text, once per type: only a picture can tell them apart."""
+    """Groups of posts with one text, one post for each type. Only the picture decides."""
     groups = []
     for name in NAMES[split]:
         for sentence in some_sentences(split, NEUTRAL, NEUTRAL_UNSEEN, COUNTS[split].marked, rng):
@@ -335,7 +335,7 @@ def marked_posts(split: str, rng: Random) -> list[list[Post]]:
 
 
 def other_posts(split: str, rng: Random) -> list[Post]:
-    """The posts whose words decide, and those without any entity."""
+    """Posts whose text decides, and posts without an entity."""
     counts = COUNTS[split]
     posts = []
     for name in NAMES[split]:
@@ -358,14 +358,14 @@ def other_posts(split: str, rng: Random) -> list[Post]:
 def some_sentences(
     split: str, known: tuple[str, ...], unseen: tuple[str, ...], count: int, rng: Random
 ) -> list[str]:
-    """`count` sentences; in the test split half of them are of kinds that training lacks."""
+    """`count` sentences. In the test split, half of them do not occur in training."""
     if split != "test":
         return evenly(known, count, rng)
     return evenly(unseen, count // 2, rng) + evenly(known, count - count // 2, rng)
 
 
 def evenly(choices: tuple[str, ...], count: int, rng: Random) -> list[str]:
-    """`count` draws which use no choice again before all have been used."""
+    """`count` draws. No choice is repeated before all have been used."""
     drawn: list[str] = []
     while len(drawn) < count:
         drawn += rng.sample(choices, len(choices))
@@ -373,14 +373,14 @@ def evenly(choices: tuple[str, ...], count: int, rng: Random) -> list[str]:
 
 
 def slots(sentence: str) -> list[str]:
-    """The labels of a sentence's places for names, in order."""
+    """The labels of the slots for names in a sentence, in order."""
     return [field for _, field, _, _ in string.Formatter().parse(sentence) if field]
 
 
 def filled(
     sentence: str, entities: list[tuple[str, str]], front: str, tail: str, picture_decides: bool
 ) -> Post:
-    """The post that a sentence becomes with these names and ornaments."""
+    """The post of a sentence with these names and ornaments."""
     text, spans, remaining = front, [], iter(entities)
     for literal, field, _, _ in string.Formatter().parse(sentence):
         text += literal
@@ -393,7 +393,7 @@ def filled(
 
 
 def ornaments(rng: Random) -> tuple[str, str]:
-    """What stands before and after a sentence; drawn without a look at what it says."""
+    """Random text before and after a sentence, independent of the sentence."""
     front = rng.choice([""] * 6 + [f"RT @{handle(rng)}: ", f"@{handle(rng)} "])
     tail = rng.choice(["", "", " !", " ...", " <3", " :)"])
     for _ in range(rng.choice([0, 0, 1, 2])):
@@ -404,7 +404,7 @@ def ornaments(rng: Random) -> tuple[str, str]:
 
 
 def handle(rng: Random) -> str:
-    """A made-up user name."""
+    """A random user name."""
     return f"{letters(rng, rng.randint(4, 7)).lower()}_{rng.randint(1, 99)}"
 
 

@@ -44,7 +44,7 @@ def tag(pen: Pen, x: float, y: float) -> None:
 
 
 def bars(pen: Pen, x: float, y: float, wide: float, rows: int, ink: Colour) -> None:
-    """Bars where lettering would be."""
+    """Bars in the place of letters."""
     for row in range(rows):
         top = y + row * 0.06
         pen.rectangle(x, top, x + wide * pen.vary(0.6, 1), top + 0.03, ink)

@@ -19,7 +19,7 @@ def hills(pen: Pen, level: float, swing: float, fill: Colour) -> None:
 
 
 def peaks(pen: Pen, level: float, height: float, fill: Colour, capped: bool = False) -> None:
-    """A jagged ridge from side to side, with snow on its tops if `capped`."""
+    """A jagged ridge from side to side, with snow on its peaks if `capped`."""
     x = LEFT
     crest: list[Point] = [(LEFT, level)]
     tops: list[Point] = []
@@ -69,7 +69,7 @@ def cloud(pen: Pen) -> None:
 
 
 def sky(pen: Pen) -> None:
-    """Sun and clouds, each or neither."""
+    """Sun, clouds, both or neither."""
     if pen.chance(0.6):
         sun(pen)
     for _ in range(pen.rng.randint(0, 2)):

@@ -1,4 +1,4 @@
-"""What every picture is drawn with: a pen in movable coordinates and random colours."""
+"""Drawing tools: a pen with movable coordinates, and random colours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CURVE_STEPS = 36
 
 
 def any_colour(rng: Random) -> Colour:
-    """A colour of any hue, as likely bright as dark, so that no subject owns a colour."""
+    """A random colour of any hue. Bright and dark ones are equally likely."""
     colour = hue_colour(rng.random(), rng.uniform(0.2, 0.95), rng.uniform(0.2, 1.0))
     return colour if rng.random() < 0.5 else negative(colour)
 
@@ -41,20 +41,20 @@ def hue_colour(hue: float, saturation: float, value: float) -> Colour:
 
 
 def brightness(colour: Colour) -> float:
-    """How bright an eye finds the colour, 0 to 255."""
+    """The perceived brightness of the colour, 0 to 255."""
     red, green, blue = colour
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def mixed(one: Colour, other: Colour, share: float) -> Colour:
-    """`one` with a `share` of `other` in it."""
+    """A mixture of two colours; `share` is the share of `other`."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a drawing's own coordinates lie on the picture (an affine map)."""
+    """An affine map from a drawing's own coordinates to those of the picture."""
 
     xx: float = 1.0
     xy: float = 0.0
@@ -64,7 +64,7 @@ class Placement:
     y: float = 0.0
 
     def apply(self, point: Point) -> Point:
-        """The picture's coordinates of a drawing's point."""
+        """The point of the picture that belongs to a point of the drawing."""
         across, down = point
         return (
             self.xx * across + self.xy * down + self.x,
@@ -72,7 +72,7 @@ class Placement:
         )
 
     def inner(self, x: float, y: float, scale: float, degrees: float, flip: bool) -> Placement:
-        """The placement of a drawing inside this one, its origin at (x, y)."""
+        """The placement of a drawing inside this one, with its origin at (x, y)."""
         turn = math.radians(degrees)
         cosine, sine = scale * math.cos(turn), scale * math.sin(turn)
         mirror = -1.0 if flip else 1.0
@@ -90,12 +90,12 @@ class Placement:
 
     @property
     def scale(self) -> float:
-        """How long one unit of the drawing is on the picture."""
+        """The length of one unit of the drawing on the picture."""
         return math.hypot(self.xx, self.yx)
 
 
 class Pen:
-    """Draws shapes whose coordinates run from 0 to 1 over the picture, y downwards."""
+    """A pen that draws shapes. Coordinates run from 0 to 1 over the picture, y downwards."""
 
     def __init__(
         self,
@@ -113,16 +113,16 @@ class Pen:
     def placed(
         self, x: float, y: float, scale: float = 1.0, degrees: float = 0.0, flip: bool = False
     ) -> Pen:
-        """A pen for a drawing of its own, with its origin at (x, y) of this one."""
+        """A pen for a drawing inside this one, with its origin at (x, y) of this one."""
         inner = self.placement.inner(x, y, scale, degrees, flip)
         return Pen(self.image, self.rng, inner, self.edge)
 
     def colour(self) -> Colour:
-        """Any colour."""
+        """A random colour."""
         return any_colour(self.rng)
 
     def contrast(self, *others: Colour) -> Colour:
-        """Any colour that is clearly brighter or darker than each of `others`."""
+        """A random colour that is clearly brighter or darker than each of `others`."""
         best, best_gap = any_colour(self.rng), -1.0
         for _ in range(60):
             candidate = any_colour(self.rng)
@@ -134,26 +134,26 @@ class Pen:
         return best
 
     def shade(self, colour: Colour, share: float) -> Colour:
-        """A darker or a paler kind of a colour: were it always darker, shadows would tell types."""
+        """A darker or paler version of a colour, at random: shadows must not reveal a type."""
         return mixed(colour, self.rng.choice([(0, 0, 0), (255, 255, 255)]), share)
 
     def chance(self, share: float) -> bool:
-        """True in a `share` of the draws."""
+        """True with the probability `share`."""
         return self.rng.random() < share
 
     def vary(self, low: float, high: float) -> float:
-        """A number between the two."""
+        """A random number between two numbers."""
         return self.rng.uniform(low, high)
 
     def polygon(self, points: Sequence[Point], fill: Colour) -> None:
-        """A filled polygon, with an outline where this picture has outlines."""
+        """Draw a filled polygon, with an outline if this picture has outlines."""
         pixels = self._pixels(points)
         self._draw.polygon(pixels, fill=fill)
         if self.edge is not None:
             self._draw.line([*pixels, pixels[0]], fill=self.edge, width=SUPERSAMPLING)
 
     def rectangle(self, x0: float, y0: float, x1: float, y1: float, fill: Colour) -> None:
-        """A filled rectangle between two corners."""
+        """Draw a filled rectangle between two corners."""
         self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill)
 
     def ellipse(
@@ -166,11 +166,11 @@ class Pen:
         start: float = 0,
         end: float = 360,
     ) -> None:
-        """A filled ellipse by centre and radii, or its segment between two angles."""
+        """Draw a filled ellipse, given by centre and radii, or its segment between two angles."""
         self.polygon(arc_points(x, y, across, down, start, end), fill)
 
     def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
-        """A line through the points, `width` in this pen's own units."""
+        """Draw a line through the points; `width` is in the pen's own units."""
         side = self.image.size[0]
         thickness = max(1, round(width * self.placement.scale * side))
         self._draw.line(self._pixels(points), fill=fill, width=thickness, joint="curve")
@@ -184,7 +184,7 @@ class Pen:
 def arc_points(
     x: float, y: float, across: float, down: float, start: float = 0, end: float = 360
 ) -> list[Point]:
-    """Points along an ellipse; angles in degrees, clockwise from the right."""
+    """Points along an ellipse. Angles are in degrees, clockwise from the right."""
     steps = [start + (end - start) * step / CURVE_STEPS for step in range(CURVE_STEPS + 1)]
     return [
         (x + across * math.cos(math.radians(a)), y + down * math.sin(math.radians(a)))
@@ -193,11 +193,11 @@ def arc_points(
 
 
 def blank_image() -> Image.Image:
-    """An empty picture at drawing size."""
+    """An empty picture in the size for drawing."""
     side = PICTURE_SIDE * SUPERSAMPLING
     return Image.new("RGB", (side, side))
 
 
 def finished(image: Image.Image) -> Image.Image:
-    """The drawing at its final size, with smooth edges."""
+    """The drawing in its final size, with smooth edges."""
     return image.resize((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BOX)

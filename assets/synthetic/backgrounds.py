@@ -1,6 +1,6 @@
-"""Background patterns, and the abstract pictures that say nothing about a name.
+"""Background patterns, and abstract pictures without information about a name.
 
-A background is drawn under every subject, whichever the type. Each split has patterns of its own.
+Backgrounds do not depend on the type of the subject. Each split has its own patterns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def texture(split: str) -> Callable[[Callable[[Pen], None]], Callable[[Pen], Non
 
 
 def draw_background(pen: Pen, pattern: Pattern) -> None:
-    """Cover the picture with a quiet two-colour pattern and a few stray shapes."""
+    """Cover the picture with a two-colour pattern of low contrast and a few stray shapes."""
     ground = pen.colour()
     quiet = mixed(ground, pen.colour(), pen.vary(0.25, 0.6))
     pen.rectangle(-0.1, -0.1, 1.1, 1.1, ground)
@@ -50,13 +50,13 @@ def draw_background(pen: Pen, pattern: Pattern) -> None:
 
 
 def floor(pen: Pen) -> None:
-    """A strip along the bottom, or else it would tell landscapes and streets from people."""
+    """Draw a strip along the bottom, so that a strip is no sign of a landscape or a street."""
     tilted = pen.placed(0.5, pen.vary(0.65, 0.95), 1, pen.vary(-7, 7))
     tilted.rectangle(-1, 0, 1, 1, pen.colour())
 
 
 def draw_border(pen: Pen) -> None:
-    """A rim over the edges of the finished picture, which hides what the corners might tell."""
+    """Draw a border over the edges of the picture, so that the corners do not reveal the type."""
     width, fill = pen.vary(0.02, 0.07), pen.colour()
     pen.rectangle(0, 0, 1, width, fill)
     pen.rectangle(0, 1 - width, 1, 1, fill)
@@ -65,7 +65,7 @@ def draw_border(pen: Pen) -> None:
 
 
 def stray_shapes(pen: Pen, count: int) -> None:
-    """Small shapes anywhere, which mean nothing."""
+    """Draw small shapes at random places. They have no meaning."""
     for _ in range(count):
         spot = pen.placed(
             pen.rng.random(), pen.rng.random(), pen.vary(0.03, 0.09), pen.vary(0, 360)
@@ -254,43 +254,43 @@ def coarse_noise(pen: Pen) -> None:
 
 @texture("train")
 def bare_stripes(pen: Pen) -> None:
-    """Stripes and nothing else."""
+    """Only stripes."""
     bare_pattern(pen, stripes)
 
 
 @texture("train")
 def bare_dots(pen: Pen) -> None:
-    """Dots and nothing else."""
+    """Only dots."""
     bare_pattern(pen, dots)
 
 
 @texture("train")
 def bare_patches(pen: Pen) -> None:
-    """Overlapping circles and nothing else."""
+    """Only overlapping circles."""
     bare_pattern(pen, patches)
 
 
 @texture("train")
 def bare_lattice(pen: Pen) -> None:
-    """Crossing lines and nothing else."""
+    """Only crossing lines."""
     bare_pattern(pen, lattice)
 
 
 @texture("train")
 def bare_rays(pen: Pen) -> None:
-    """Rays and nothing else."""
+    """Only rays."""
     bare_pattern(pen, rays)
 
 
 @texture("train")
 def bare_checks(pen: Pen) -> None:
-    """A chessboard and nothing else."""
+    """Only a chessboard."""
     bare_pattern(pen, checks)
 
 
 @texture("train")
 def bare_fields(pen: Pen) -> None:
-    """Two fields and nothing else."""
+    """Only two fields."""
     bare_pattern(pen, halves)
 
 
@@ -313,13 +313,13 @@ def ovals(pen: Pen) -> None:
 
 @texture("dev")
 def bare_slats(pen: Pen) -> None:
-    """Slanting bars and nothing else."""
+    """Only slanting bars."""
     bare_pattern(pen, slats)
 
 
 @texture("dev")
 def bare_triangles(pen: Pen) -> None:
-    """Triangles and nothing else."""
+    """Only triangles."""
     bare_pattern(pen, triangles)
 
 
@@ -336,13 +336,13 @@ def blurred_bars(pen: Pen) -> None:
 
 @texture("test")
 def bare_rings(pen: Pen) -> None:
-    """Rings and nothing else."""
+    """Only rings."""
     bare_pattern(pen, rings)
 
 
 @texture("test")
 def bare_crosses(pen: Pen) -> None:
-    """Plus signs and nothing else."""
+    """Only plus signs."""
     bare_pattern(pen, crosses)
 
 
@@ -383,6 +383,6 @@ def noise(pen: Pen, side: int, smooth: bool) -> None:
 
 
 def blur(pen: Pen, share: float) -> None:
-    """Soften the whole picture; `share` is of its side."""
+    """Blur the whole picture. `share` is the radius as a share of the picture's side."""
     softened = pen.image.filter(ImageFilter.GaussianBlur(share * pen.image.size[0]))
     pen.image.paste(softened)

@@ -1,0 +1,275 @@
+"""The measured models: pipelines and a bare encoder, with random weights, and their posts."""
+
+import io
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import torch
+from PIL import Image
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from torch import Tensor, nn
+
+from spacy_msvse import make_doc
+from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.corpus.reader import Corpus
+from spacy_msvse.network.pretrained import find_encoder
+
+REGION_DIM = 2048
+
+#: Settings of the measured configurations, by name.
+PAPER: dict[str, Any] = {"shared_depth": 0.0, "normalize_urls": False}
+DEFAULT: dict[str, Any] = {name: DEFAULT_CONFIG["model"][name] for name in PAPER}
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "paper": PAPER,
+    "default": DEFAULT,
+    "default, URLs in full": {**DEFAULT, "normalize_urls": False},
+}
+
+#: Hugging Face configurations of encoders, by name.
+ENCODERS: dict[str, dict[str, Any]] = {
+    "BERT-base": {},
+    "MiniLM": {
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    },
+    # The smallest encoder with a shared layer.
+    "tiny": {
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+    },
+}
+
+
+def save_encoder(name: str, folder: Path) -> Path:
+    """Save a BERT with random weights and the tokenizer of the default encoder.
+
+    name (str): A name in `ENCODERS`.
+    folder (Path): Folder for all encoders.
+    RETURNS (Path): The folder of this encoder, a value for the setting `encoder`.
+    """
+    from transformers import BertConfig, BertModel
+
+    path = folder / name
+    if not path.exists():
+        torch.manual_seed(0)
+        BertModel(BertConfig(**ENCODERS[name]), add_pooling_layer=False).save_pretrained(path)
+        load_tokenizer(find_encoder(DEFAULT_CONFIG["model"]["encoder"])).save_pretrained(path)
+    return path
+
+
+def load_tokenizer(encoder: str | Path) -> Any:
+    """Load the tokenizer of an encoder in a local folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(encoder)
+
+
+def read_examples(data: Path, count: int, regions: int = 8) -> list[Example]:
+    """Read a random sample of posts, in order of length, with random region vectors instead of
+    pictures.
+
+    data (Path): A .spacy file.
+    count (int): Maximum number of posts.
+    regions (int): Region vectors of each post.
+    RETURNS (list): The examples.
+    """
+    examples = [example for example in Corpus(data)(spacy.blank("en")) if len(example.predicted)]
+    random.Random(0).shuffle(examples)
+    examples = sorted(examples[:count], key=lambda example: len(example.predicted))
+    generator = np.random.default_rng(0)
+    for example in examples:
+        features = generator.standard_normal((regions, REGION_DIM), dtype="float32")
+        example.predicted._.image_features = features
+    return examples
+
+
+def make_examples(lengths: Sequence[int], regions: int = 0) -> list[Example]:
+    """Create synthetic posts with tags, a caption and an entity of the type PER.
+
+    lengths (Sequence[int]): Number of tokens of each post.
+    regions (int): Region vectors of each post.
+    RETURNS (list): The examples.
+    """
+    nlp = spacy.blank("en")
+    words = ["jordan", "saw", "the", "nice", "florence"]
+    examples = []
+    for length in lengths:
+        doc = make_doc(
+            nlp,
+            (words * (length // 5 + 1))[:length],
+            tags=["beach", "man"],
+            caption="a man on a beach",
+            features=np.ones((regions, REGION_DIM), dtype="float32") if regions else None,
+        )
+        examples.append(Example.from_dict(doc, {"entities": [(0, 6, "PER")]}))
+    return examples
+
+
+def make_pipeline(
+    encoder: Path,
+    examples: Sequence[Example],
+    *,
+    pictures: bool = False,
+    labels: Sequence[str] = (),
+    component: dict[str, Any] | None = None,
+    **settings: Any,
+) -> tuple[Language, Any]:
+    """Create and initialise a pipeline.
+
+    encoder (Path): Folder of the encoder, see `save_encoder`.
+    examples (Sequence[Example]): Examples for the initialisation.
+    pictures (bool): Extract features from pictures.
+    labels (Sequence[str]): Entity types in addition to those of the examples.
+    component (dict): Settings of the component.
+    settings (Any): Settings of the model.
+    RETURNS (tuple): The pipeline and its optimiser.
+    """
+    nlp = spacy.blank("en", vocab=examples[0].reference.vocab)
+    config = {**(component or {}), "model": {"encoder": str(encoder), **settings}}
+    if not pictures:
+        config["vision"] = None
+    ner: Any = nlp.add_pipe("msvse_ner", config=config)
+    for label in labels:
+        ner.add_label(label)
+    optimizer = nlp.initialize(lambda: examples)
+    return nlp, optimizer
+
+
+def get_ner(nlp: Language) -> Any:
+    """The component of a pipeline."""
+    return nlp.get_pipe("msvse_ner")
+
+
+def make_tensors(nlp: Language, docs: Sequence[Doc]) -> Iterator[Any]:
+    """Make the network's inputs as prediction does: read, tokenise, batch and pad.
+
+    nlp (Language): The pipeline.
+    docs (Sequence[Doc]): The Docs.
+    YIELDS (Any): The inputs of a batch.
+    """
+    from spacy_msvse.component.batch import Collator
+    from spacy_msvse.component.model import get_shim
+    from spacy_msvse.component.reading import read_posts
+
+    ner = get_ner(nlp)
+    shim, attrs = get_shim(ner.model), ner.model.attrs
+    network: Any = shim.network
+    collate = Collator(
+        shim.tokenizer,
+        attrs["get_spans"],
+        network.config,
+        max_length=network.encoder.max_length,
+        max_view_words=attrs["max_view_words"],
+        normalize_urls=attrs["normalize_urls"],
+    )
+    for rows in ner._batches(docs):
+        yield collate(read_posts([docs[row] for row in rows], network.config.views))
+
+
+def compute(network: Any, batches: Sequence[Any]) -> None:
+    """Run a network on inputs and decode the entities.
+
+    network (nn.Module): The network, in evaluation mode.
+    batches (Sequence): Inputs of the network.
+    """
+    with torch.inference_mode():
+        for inputs in batches:
+            network.decode(network(inputs))
+
+
+def copies(examples: Sequence[Example]) -> list[Doc]:
+    """Copies of the examples' Docs without annotation."""
+    return [example.predicted.copy() for example in examples]
+
+
+def predict_copies(
+    nlp: Language, examples: Sequence[Example], batch_size: int | None = None
+) -> Callable[[], object]:
+    """Copy the Docs of examples.
+
+    nlp (Language): The pipeline.
+    examples (Sequence[Example]): The examples.
+    batch_size (int): Batch size of `nlp.pipe`; None for the pipeline's own.
+    RETURNS (Callable): A function that predicts the copies.
+    """
+    docs = copies(examples)
+    return lambda: list(nlp.pipe(docs, batch_size=batch_size))
+
+
+def make_picture(seed: int) -> bytes:
+    """A JPEG file of 640 by 480 pixels: smooth coloured noise, about as large as a photo."""
+    noise = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype="uint8")
+    stream = io.BytesIO()
+    Image.fromarray(noise).resize((640, 480)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+class BareEncoder(nn.Module):
+    """The encoder with a linear layer and cross-entropy, trained with torch's fused AdamW: named
+    entity recognition without pictures, CRFs and spaCy.
+
+    encoder (Path): Folder of the encoder.
+    num_labels (int): Number of labels.
+    """
+
+    def __init__(self, encoder: Path, num_labels: int) -> None:
+        super().__init__()
+        from transformers import BertModel
+
+        self.encoder = BertModel.from_pretrained(encoder, add_pooling_layer=False)
+        self.classifier = nn.Linear(self.encoder.config.hidden_size, num_labels)
+        self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-5, fused=True)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Scores of the labels, of shape (posts, pieces, labels)."""
+        return self.classifier(self.encoder(ids, attention_mask=mask).last_hidden_state)
+
+    def learn(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Make a training step on each batch of word pieces and their mask."""
+        self.train()
+        for ids, mask in batches:
+            logits = self(ids, mask)[mask]
+            # The labels are arbitrary, since the time does not depend on them.
+            loss = nn.functional.cross_entropy(logits, ids[mask] % logits.shape[1])
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def predict(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Predict the labels of each batch."""
+        self.eval()
+        with torch.inference_mode():
+            for ids, mask in batches:
+                self(ids, mask).argmax(dim=2)
+
+
+def tokenize(encoder: Path, examples: Sequence[Example], size: int) -> list[tuple[Tensor, Tensor]]:
+    """Make the batches of `BareEncoder`: word pieces of the texts, in order of length, padded to
+    the longest of a batch.
+
+    encoder (Path): Folder of the encoder.
+    examples (Sequence[Example]): The posts.
+    size (int): Posts in a batch.
+    RETURNS (list): Ids and mask of each batch, of shape (posts, pieces).
+    """
+    tokenizer = load_tokenizer(encoder)
+    words = [[token.text for token in example.reference] for example in examples]
+    settings = {"is_split_into_words": True, "truncation": True}
+    lengths = [len(row) for row in tokenizer(words, **settings)["input_ids"]]
+    rows = sorted(range(len(words)), key=lambda row: lengths[row])
+    batches = []
+    for start in range(0, len(rows), size):
+        batch = [words[row] for row in rows[start : start + size]]
+        encoded = tokenizer(batch, padding=True, return_tensors="pt", **settings)
+        batches.append((encoded["input_ids"], encoded["attention_mask"].bool()))
+    return batches

@@ -1,0 +1,121 @@
+"""project.yml and the configs are valid: commands, workflows, settings and dependencies exist."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from spacy.cli._util import parse_config_overrides
+from spacy.util import load_config, load_model_from_config
+from typer.main import get_command
+from weasel.util import split_command
+from weasel.util.config import load_project_config
+
+from spacy_msvse.cli import app
+from spacy_msvse.evaluation.ablation import TEXT_ONLY, choose_rows
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_workflows_and_commands_run_existing_commands():
+    config = load_project_config(ROOT)
+    commands = {command["name"] for command in config["commands"]}
+    for steps in config["workflows"].values():
+        assert set(steps) <= commands
+    assert {"all", "twitter2015", "twitter2017"} <= set(config["workflows"])
+    nested = re.compile(r"-m weasel run (\S+)")
+    for command in config["commands"]:
+        runs = [match for line in command["script"] for match in nested.findall(line)]
+        assert {*runs} <= commands | {*config["workflows"]}, command["name"]
+
+
+@pytest.mark.parametrize("name", ["synthetic-views", "twitter2015-captions"])
+def test_a_command_for_results_creates_all_files_that_it_reads(name):
+    """A clone of the repository and the posts are enough."""
+    commands = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
+    created = set()
+    for line in commands[name]["script"]:
+        arguments = split_command(line)
+        if arguments[3:5] == ["msvse", "init-bilstm"]:
+            created.add(arguments[6])
+        if arguments[3:5] == ["msvse", "ablate"]:
+            options = {"--test", "--bilstm", "--paths.train", "--paths.dev", "--paths.labels"}
+            needed = {value for option, value in pairwise(arguments) if option in options}
+            assert needed <= created, needed - created
+        if arguments[1:4] != ["-m", "weasel", "run"]:
+            continue
+        variables = dict(re.findall(r"--(vars\.\w+) (\S+)", line))
+        project = load_project_config(ROOT, overrides=variables)
+        (step,) = (step for step in project["commands"] if step["name"] == arguments[4])
+        for path in step.get("deps", []):
+            in_repository = path.startswith(("assets/", "configs/"))
+            assert path in created or in_repository, f"{step['name']}: {path}"
+        created |= {*step.get("outputs", []), *step.get("outputs_no_cache", [])}
+
+
+def ablations() -> list[list[str]]:
+    """The arguments of each `ablate` in project.yml."""
+    scripts = [command["script"] for command in load_project_config(ROOT)["commands"]]
+    lines = [split_command(line) for script in scripts for line in script]
+    return [line[4:] for line in lines if line[1:5] == ["-m", "spacy", "msvse", "ablate"]]
+
+
+@pytest.mark.parametrize("arguments", ablations(), ids=lambda arguments: Path(arguments[2]).name)
+def test_rows_and_settings_of_an_ablation_exist(arguments):
+    command = get_command(app).commands["ablate"]
+    # Resilient parsing does not check that the posts exist.
+    context = command.make_context("ablate", arguments[1:], resilient_parsing=True)
+    overrides = parse_config_overrides(context.args)
+    config = load_config(ROOT / arguments[1], overrides=overrides, interpolate=False)
+    # This raises an error for unknown settings.
+    config = load_model_from_config(config, auto_fill=True).config
+    matrices = context.params["matrix"].split(",")
+    only = [row for row in context.params["rows"].split(",") if row]
+    rows, _ = choose_rows(config, "msvse_ner", matrices, only)
+    assert len(rows) > 1
+
+
+def test_a_trial_runs_the_first_steps_of_an_experiment():
+    workflows = load_project_config(ROOT)["workflows"]
+    experiment = workflows["experiment"]
+    assert workflows["trial"] == experiment[: experiment.index("card")]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.stem)
+def test_every_config_is_valid(path):
+    nlp = load_model_from_config(load_config(path), auto_fill=True)
+    assert nlp.pipe_names == ["msvse_ner"]
+
+
+@pytest.mark.parametrize("name", ["demo", "paper", "captions"])
+def test_a_config_and_its_baseline_differ_in_the_views_only(name):
+    project = load_project_config(ROOT, overrides={"vars.config": name})
+    (command,) = (step for step in project["commands"] if step["name"] == "train-text-only")
+    arguments = split_command(command["script"][0])
+    path, *options = arguments[arguments.index("train") + 1 :]
+    overrides = parse_config_overrides(options[options.index("--gpu-id") + 2 :])
+    views = {key: value for key, value in overrides.items() if key.startswith("components.")}
+    assert views == {f"components.msvse_ner.{key}": value for key, value in TEXT_ONLY.items()}
+
+    shared = {key: value for key, value in overrides.items() if key not in views}
+    full, baseline = (
+        load_model_from_config(load_config(ROOT / path, overrides=settings), auto_fill=True).config
+        for settings in (shared, overrides)
+    )
+    models = [config["components"]["msvse_ner"]["model"] for config in (full, baseline)]
+    for key in ("encoder", "transformer_config", "learning_rate_factors", "get_spans"):
+        assert models[0][key] == models[1][key], key
+    assert full["training"] == baseline["training"]
+    assert full["corpora"] == baseline["corpora"]
+
+
+def test_no_command_depends_on_a_folder_of_pictures():
+    """Hashing thousands of pictures before every run is slow. The posts name their pictures."""
+    for command in load_project_config(ROOT)["commands"]:
+        for path in command.get("deps", []):
+            assert not any("pictures" in part or "images" in part for part in Path(path).parts)
+
+
+def test_no_asset_has_a_url():
+    """The project downloads no posts and no pictures. The user provides them."""
+    assert not any("url" in asset for asset in load_project_config(ROOT)["assets"])
