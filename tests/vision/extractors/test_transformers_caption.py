@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.extractors.captions import TransformersCaption
 from spacy_msvse.vision.extractors.detectors import TorchvisionDetector

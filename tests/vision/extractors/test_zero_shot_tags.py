@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from spacy_msvse.vision.extractors.zero_shot import ZeroShotTags
 
 from ..conftest import photo
