@@ -19,7 +19,7 @@ from spacy_msvse.component.wordpieces import (
 )
 
 from ..tiny import ambiguous_examples, picture, save_bertweet, tiny_pipeline, train
-from .tokenizers import TOKENIZERS, bert, roberta, slow_version
+from ..tokenizers import TOKENIZERS, bert, roberta, slow_version
 
 #: The pipeline reads its word pieces in `component/encode.py`.
 needs_pipeline = pytest.mark.skipif(

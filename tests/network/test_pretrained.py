@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModel, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.encoders.families import build_encoder
 from spacy_msvse.network.pretrained import load_pretrained, no_random_weights
 
 from ..tiny import save_encoder
+from ..tokenizers import TOKENIZERS
 from .test_encoders import SIZES
 
 CONFIG = {**SIZES, "model_type": "bert"}
@@ -49,9 +50,27 @@ def test_words_of_byte_level_tokenizers_start_with_a_blank(folder):
     for path in folder.glob("*token*"):
         path.unlink()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    _, loaded = load_pretrained(str(folder))
-    ids = loaded([["a", "b"]], is_split_into_words=True)["input_ids"][0]
-    assert loaded.convert_ids_to_tokens(ids) == ["Ġ", "a", "Ġ", "b"]
+    for settings, expected in ({}, ["Ġ", "a", "Ġ", "b"]), ({"add_prefix_space": False}, ["a", "b"]):
+        _, loaded = load_pretrained(str(folder), settings)
+        loaded.save_pretrained(folder / "saved")
+        for tokenizer in (loaded, AutoTokenizer.from_pretrained(folder / "saved")):
+            ids = tokenizer([["a", "b"]], is_split_into_words=True)["input_ids"][0]
+            assert tokenizer.convert_ids_to_tokens(ids) == expected
+
+
+@pytest.mark.parametrize("family", sorted(TOKENIZERS))
+def test_a_saved_tokenizer_encodes_as_before(family, tmp_path):
+    folder = tmp_path / "first"
+    folder.mkdir()
+    tokenizer = TOKENIZERS[family](folder)
+    tokenizer.save_pretrained(tmp_path / "second")
+    again = AutoTokenizer.from_pretrained(tmp_path / "second")
+    for text in ("saw the jordan", "nice café [SEP] <unk> \u200b", "zzz!?"):
+        for settings in ({}, {"add_special_tokens": False}):
+            first, second = (
+                [each(text, text.upper(), **settings)["input_ids"]] for each in (tokenizer, again)
+            )
+            assert first == second
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
