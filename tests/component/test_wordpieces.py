@@ -56,6 +56,13 @@ def tokenizer(request, tmp_path_factory):
     return TOKENIZERS[request.param](tmp_path_factory.mktemp(request.param))
 
 
+def test_every_tokenizer_knows_the_words(tokenizer):
+    """Otherwise the other tests compare unknown tokens."""
+    pieces = encode_words(tokenizer, [["jordan", "saw", "nice"]])[0]
+    assert tokenizer.unk_token_id not in pieces.ids
+    assert len(set(pieces.ids)) >= 3
+
+
 def expected(tokenizer, words, behind=None, **settings):
     """Ids and token type ids of the tokenizer's own call."""
     if not tokenizer.is_fast and not words:
