@@ -1,6 +1,7 @@
 """A tiny random encoder, a tiny extractor and posts whose picture decides, made in the test."""
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import spacy
 from PIL import Image
 from spacy.language import Language
 from spacy.training import Example
-from transformers import AutoConfig, AutoModel, BertTokenizerFast, BertweetTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertweetTokenizer
 
 from spacy_msvse import make_doc
 from spacy_msvse.vision.features import Features, RegionFeatures
@@ -21,7 +22,7 @@ COLOURS = {"PER": (220, 40, 40), "LOC": (40, 200, 60), "ORG": (50, 60, 220)}
 NAMES = ("jordan", "florence", "amazon", "phoenix")
 
 
-#: What a family needs besides its sizes.
+#: Settings of a family besides its sizes.
 FAMILY_SETTINGS: dict[str, dict[str, Any]] = {
     "deberta-v2": {
         "relative_attention": True,
@@ -36,15 +37,12 @@ FAMILY_SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def save_encoder(folder: Path, family: str = "bert") -> str:
-    """Save an encoder of three layers and BERT's fast tokenizer, both random, as transformers
-    would."""
+    """Save an encoder of three layers with random weights, and a fast tokenizer of BERT."""
     characters = list("abcdefghijklmnopqrstuvwxyz0123456789.,!?#@:/")
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
     vocabulary += ["##" + c for c in characters] + [w for w in WORDS if w not in characters]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast.from_pretrained(str(folder), model_max_length=64)
-    tokenizer.save_pretrained(folder)
+    save_bert_tokenizer(folder, vocabulary, model_max_length=64)
     return save_model(
         folder,
         family,
@@ -57,8 +55,17 @@ def save_encoder(folder: Path, family: str = "bert") -> str:
     )
 
 
+def save_bert_tokenizer(folder: Path, vocabulary: list[str], **settings: Any) -> None:
+    """Save a fast tokenizer of BERT. Its class takes other arguments in each version of
+    transformers, its files are the same."""
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    settings["tokenizer_class"] = "BertTokenizer"
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+
+
 def save_bertweet(folder: Path) -> str:
-    """Save a RoBERTa with BERTweet's tokenizer, which exists only as a slow one."""
+    """Save a RoBERTa with the tokenizer of BERTweet, which has only a slow one."""
     folder.mkdir(parents=True, exist_ok=True)
     characters = sorted({character for word in WORDS for character in word})
     pieces = [c + "@@" for c in characters] + characters
@@ -78,7 +85,7 @@ def save_bertweet(folder: Path) -> str:
 
 
 def save_model(folder: Path, family: str, **settings: Any) -> str:
-    """Save a narrow model of random weights into a folder that holds its tokenizer."""
+    """Save a narrow model with random weights into the folder of its tokenizer."""
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
     config = AutoConfig.for_model(family, **sizes, **settings)
     AutoModel.from_config(config).save_pretrained(folder)

@@ -56,19 +56,29 @@ def load_pretrained(
     configs, models = auto_classes()
     source = find_encoder(name)
     try:
-        # RoBERTa marks the start of a word by a blank. Other families ignore the setting.
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, **{"add_prefix_space": True, **(tokenizer_config or {})}
-        )
+        tokenizer = _load_tokenizer(AutoTokenizer, source, tokenizer_config or {})
         config = configs.from_pretrained(source, **(transformer_config or {}))
         find_adapter(config.model_type)
         model = models.from_pretrained(source, config=config, attn_implementation=ATTENTION)
     except MsvseError:
         raise
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:
+        # transformers, tokenizers and safetensors raise errors of many types.
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         raise MsvseError(Errors.E001.format(name=name, reason=reason)) from error
     return make_encoder(model.float()), tokenizer
+
+
+def _load_tokenizer(loader: Any, source: str, settings: Mapping[str, Any]) -> Any:
+    # Byte-level tokenizers mark the start of a word by a blank. Others ignore the setting.
+    settings = {"add_prefix_space": True, **settings}
+    tokenizer = loader.from_pretrained(source, **settings)
+    if tokenizer.is_fast:
+        # Version 5 of transformers passes the setting on to some classes only.
+        splitter = tokenizer.backend_tokenizer.pre_tokenizer
+        if hasattr(splitter, "add_prefix_space"):
+            splitter.add_prefix_space = settings["add_prefix_space"]
+    return tokenizer
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Folders of a BiLSTM over static vectors, as `load_pretrained` reads them."""
+"""Writes folders of a BiLSTM over static vectors, which `load_pretrained` reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +16,16 @@ PAD, UNKNOWN, START, SEPARATOR = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 def save_bilstm(
     words: Sequence[str], vectors: Tensor, folder: str | Path, num_layers: int = 1
 ) -> None:
-    """Save the vectors of words and the sizes of a BiLSTM over them, whose weights are drawn when
-    the folder is loaded: every seed of a training has its own. A word without a vector gets the
-    mean of all. If no word has a capital letter, words are looked up in lower case.
+    """Save the vectors of words and the sizes of a BiLSTM. The weights of the BiLSTM are not saved:
+    they are random whenever the folder is loaded, so each training seed has its own. A word without
+    a vector gets the mean of all vectors. If no word has a capital letter, words are looked up in
+    lower case.
 
     words (Sequence[str]): W distinct words.
     vectors (Tensor): float of shape (W, d).
-    folder (Path): Where to save it, with its tokenizer.
+    folder (Path): The folder to write, with its tokenizer.
     num_layers (int): Number of layers.
-    RAISES (ValueError): For vectors of an odd width, or none (MSVSE-E018).
+    RAISES (MsvseError): If the width of the vectors is odd or 0 (MSVSE-E018).
     """
     from tokenizers import Tokenizer, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -60,12 +61,14 @@ def save_bilstm(
 
 
 def save_bilstm_of_encoder(name: str, folder: str | Path, num_layers: int = 1) -> None:
-    """Save the word piece embeddings of an encoder, likewise.
+    """Save the word piece embeddings of an encoder and the sizes of a BiLSTM. The weights of the
+    BiLSTM are random whenever the folder is loaded.
 
-    name (str): The encoder, as in `find_encoder`.
-    folder (Path): Where to save it, with the encoder's tokenizer.
+    name (str): A packaged encoder, a local folder or a name on the hub.
+    folder (Path): The folder to write, with the encoder's tokenizer.
     num_layers (int): Number of layers.
-    RAISES (ValueError): As in `load_pretrained`, or for an odd width (MSVSE-E018).
+    RAISES (MsvseError): If the encoder cannot be loaded (MSVSE-E001), its family is not supported
+        (MSVSE-E002) or its width is odd (MSVSE-E018).
     """
     encoder, tokenizer = load_pretrained(name)
     vectors = encoder.model.get_input_embeddings().weight.detach()

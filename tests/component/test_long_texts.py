@@ -1,6 +1,7 @@
-"""Long texts: windows overlap, every token is read once, short texts beside them are as ever."""
+"""Long texts are cut into overlapping windows. Short texts in the same batch do not change."""
 
 import math
+from importlib.util import find_spec
 
 import pytest
 import spacy
@@ -9,17 +10,21 @@ from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.architectures import get_shim
 
 from ..tiny import NAMES, ambiguous_examples, picture, tiny_pipeline, train
+
+pytestmark = pytest.mark.skipif(
+    find_spec("spacy_msvse.component.encode") is None, reason="needs component/encode.py"
+)
 
 FILLER = ["very", "nice", "again", "today", "the"]
 
 
 def long_words(length: int, first: int = 0) -> tuple[list[str], list[int]]:
-    """Filler with a name every 120 tokens, and where the names stand; `first` is the first name."""
+    """Filler words with a name every 120 tokens, and the positions of the names. `first` is the
+    number of the first name."""
     words = [FILLER[i % len(FILLER)] for i in range(length)]
-    # Each name stands in the overlap of two windows.
+    # Each name is in the overlap of two windows.
     places = list(range(76, length, 120))
     for number, place in enumerate(places):
         words[place - 1], words[place] = "saw", NAMES[(first + number) % len(NAMES)]
@@ -35,7 +40,7 @@ def long_example(nlp, length: int, label: str, first: int = 0) -> Example:
 
 
 def strided(encoder: str):
-    get_spans = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 32, "stride": 24}
+    get_spans = {"@span_getters": "spacy-msvse.strided_spans.v1", "window": 32, "stride": 24}
     return tiny_pipeline(encoder, model={"get_spans": get_spans})
 
 
@@ -67,7 +72,7 @@ def test_five_thousand_tokens_train(encoder):
     nlp = strided(encoder)
     examples = [long_example(nlp, 5000, "LOC"), *ambiguous_examples(nlp)]
     optimizer = nlp.initialize(lambda: examples)
-    network = get_shim(nlp.get_pipe("msvse_ner").model).network
+    network = nlp.get_pipe("msvse_ner").require_network()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     loss = nlp.update(examples, sgd=optimizer, drop=0.0)["msvse_ner"]
     assert math.isfinite(loss)
@@ -76,10 +81,13 @@ def test_five_thousand_tokens_train(encoder):
         assert not torch.equal(parameter, before[name]), name
 
 
-@pytest.mark.parametrize("getter", ["doc_spans.v1", "sent_spans.v1"])
-def test_every_span_getter_serves(encoder, getter):
-    """A text that one span holds whole is halved until it fits the encoder."""
+@pytest.mark.parametrize("getter", ["doc_spans.v1", "sent_spans.v1", "strided_spans.v1"])
+def test_span_getters_of_spacy_transformers_work(encoder, getter):
+    """A span that does not fit the encoder is halved until it does."""
+    pytest.importorskip("spacy_transformers")
     get_spans = {"@span_getters": f"spacy-transformers.{getter}"}
+    if getter == "strided_spans.v1":
+        get_spans.update(window=90, stride=60)
     nlp = tiny_pipeline(encoder, model={"get_spans": get_spans})
     examples = []
     for example in [*ambiguous_examples(nlp), long_example(nlp, 200, "LOC")]:

@@ -19,7 +19,7 @@ from spacy_msvse.component.wordpieces import (
 )
 
 from ..tiny import ambiguous_examples, picture, save_bertweet, tiny_pipeline, train
-from .tokenizers import TOKENIZERS, bert, roberta, slow_version
+from ..tokenizers import TOKENIZERS, bert, roberta, slow_version
 
 #: The pipeline reads its word pieces in `component/encode.py`.
 needs_pipeline = pytest.mark.skipif(
@@ -54,6 +54,13 @@ UNUSUAL = [
 @pytest.fixture(scope="module", params=sorted(TOKENIZERS))
 def tokenizer(request, tmp_path_factory):
     return TOKENIZERS[request.param](tmp_path_factory.mktemp(request.param))
+
+
+def test_every_tokenizer_knows_the_words(tokenizer):
+    """Otherwise the other tests compare unknown tokens."""
+    pieces = encode_words(tokenizer, [["jordan", "saw", "nice"]])[0]
+    assert tokenizer.unk_token_id not in pieces.ids
+    assert len(set(pieces.ids)) >= 3
 
 
 def expected(tokenizer, words, behind=None, **settings):

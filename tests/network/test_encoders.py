@@ -1,16 +1,15 @@
-"""The encoder families: prefixes reach every layer, and nothing else changes."""
+"""Prefixes reach every layer of every encoder family, and nothing else changes."""
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
+from spacy_msvse import build_network
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.encoders.base import Encoder, PrefixAttention, Prefixes
 from spacy_msvse.network.encoders.families import FAMILIES, build_encoder, make_encoder
 from spacy_msvse.network.encoders.lora import LORA_PARAMETER, add_lora
 from spacy_msvse.network.inputs import WordPieces
-from spacy_msvse.network.msvse import Msvse
 
 SIZES = {
     "vocab_size": 50,
@@ -51,7 +50,7 @@ VARIANTS = {
     "roberta": ("roberta", {"type_vocab_size": 2}),
     "xlm-roberta": ("xlm-roberta", {"type_vocab_size": 2}),
 }
-#: Families whose own code offers scaled dot-product attention too.
+#: Families with scaled dot-product attention in transformers.
 WITH_SDPA = ("bert", "camembert", "distilbert", "modernbert", "roberta", "xlm-roberta")
 
 
@@ -65,7 +64,7 @@ def make_model(variant: str, attention: str = "eager"):
 def make_pieces() -> WordPieces:
     torch.manual_seed(1)
     mask = torch.tensor([[True] * 9, [True] * 4 + [False] * 5])
-    # RoBERTa's family reads padding off the ids, so pad with its padding id.
+    # RoBERTa finds padding by its id, so padding must have this id.
     ids = torch.where(mask, torch.randint(5, 50, (2, 9)), 1)
     return WordPieces(ids, mask, torch.zeros_like(ids))
 
@@ -134,11 +133,11 @@ def test_gradient_reaches_the_prefix_of_every_layer(encoder):
         for layer in states.grad:
             assert layer[0].abs().sum(dim=1).all()
             assert layer[1, 0].any()
-            assert not layer[1, 1].any(), "a masked slot takes no part"
+            assert not layer[1, 1].any(), "a masked slot has no gradient"
 
 
 def test_positions_of_the_text_do_not_shift(encoder):
-    """A prefix whose key gets no attention leaves the text as it was, however many slots it has."""
+    """The number of masked slots changes nothing."""
     pieces = make_pieces()
     shape = (encoder.num_layers, 2, 6, encoder.width)
     mask = torch.zeros(2, 6, dtype=torch.bool)
@@ -148,7 +147,7 @@ def test_positions_of_the_text_do_not_shift(encoder):
 
 
 def test_prefix_slots_have_no_order(encoder):
-    """No rotation, no relative bias, no window: slots may change places."""
+    """Slots have no rotation, no relative bias and no window, so their order has no effect."""
     pieces = make_pieces()
     prefixes = make_prefixes(encoder, torch.ones(2, 4, dtype=torch.bool))
     order = [2, 0, 3, 1]
@@ -169,11 +168,11 @@ def test_padding_changes_nothing(encoder):
     torch.testing.assert_close(alone[0], encoder(pieces, prefixes)[1, :4], atol=1e-5, rtol=0)
 
 
-def test_layers_may_be_run_in_parts_and_word_pieces_hidden_from_others(variant, encoder):
-    """What the text must not see changes nothing of it, in no layer."""
+def test_layers_run_in_parts_and_word_pieces_are_hidden_from_others(variant, encoder):
+    """Hidden word pieces change nothing in the text, in any layer."""
     if encoder.mixes_neighbours:
-        with pytest.raises(MsvseError, match="MSVSE-E007"):
-            Msvse(NetworkConfig(types=("PER",), shared_depth=0.5), encoder)
+        with pytest.raises(ValueError, match="MSVSE-E007"):
+            build_network({"types": ["PER"], "shared_depth": 0.5}, encoder=encoder)
         return
     pieces = make_pieces()
     first = torch.tensor([[True] * 5 + [False] * 4, [True] * 3 + [False] * 6])
@@ -240,7 +239,7 @@ def test_the_longest_text_fits(encoder):
 
 
 def test_prefix_attention_is_a_softmax_over_prefix_and_text():
-    """The attention function against the formula, written out."""
+    """The attention function equals the formula."""
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 1, 4, 5, 4).unbind()
     prefix_key, prefix_value = torch.randn(2, 1, 2, 16).unbind()

@@ -1,13 +1,12 @@
-"""A BiLSTM over static vectors is named, saved and loaded as any encoder; no prefix enters it."""
+"""A BiLSTM over static vectors is saved and loaded as any encoder. It accepts no prefixes."""
 
 import pytest
 import torch
 
+from spacy_msvse import build_network
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.network.config import NetworkConfig
 from spacy_msvse.network.encoders.families import build_encoder
 from spacy_msvse.network.inputs import WordPieces
-from spacy_msvse.network.msvse import Msvse
 from spacy_msvse.network.pretrained import load_pretrained
 from spacy_msvse.network.static_vectors import save_bilstm, save_bilstm_of_encoder
 
@@ -35,21 +34,21 @@ def pieces_of(tokenizer, *texts: str) -> WordPieces:
     return WordPieces(ids, mask.bool(), torch.zeros_like(ids))
 
 
-def test_each_word_has_its_own_vector_and_the_others_the_mean(folder, encoder):
+def test_a_word_without_a_vector_gets_the_mean_of_all(folder, encoder):
     _, tokenizer = load_pretrained(str(folder))
     hidden = encoder.embed(pieces_of(tokenizer, "PARIS saw nobody"))
-    assert torch.equal(hidden[0, 1:3], VECTORS[:2]), "in lower case, as all vectors are"
+    assert torch.equal(hidden[0, 1:3], VECTORS[:2]), "all vectors are in lower case"
     assert torch.equal(hidden[0, 3], VECTORS.mean(dim=0))
 
 
-def test_words_keep_their_case_where_vectors_tell_it_apart(tmp_path):
+def test_words_keep_their_case_if_a_vector_has_a_capital_letter(tmp_path):
     save_bilstm(["Paris", "paris"], VECTORS[:2], tmp_path)
     encoder, tokenizer = load_pretrained(str(tmp_path))
     hidden = encoder.eval().embed(pieces_of(tokenizer, "Paris paris"))
     assert torch.equal(hidden[0, 1:3], VECTORS[:2])
 
 
-def test_a_word_reads_both_its_sides_and_padding_changes_nothing(folder, encoder):
+def test_a_word_depends_on_both_sides_and_padding_changes_nothing(folder, encoder):
     _, tokenizer = load_pretrained(str(folder))
     texts = ("the rain saw", "paris rain saw", "the rain paris", "saw paris rain the")
     first, other_left, other_right, _ = encoder(pieces_of(tokenizer, *texts))
@@ -59,18 +58,16 @@ def test_a_word_reads_both_its_sides_and_padding_changes_nothing(folder, encoder
     torch.testing.assert_close(first[: len(alone)], alone)
 
 
-def test_the_word_embeddings_of_an_encoder_are_static_vectors_too(tmp_path):
+def test_the_word_embeddings_of_an_encoder_become_static_vectors(tmp_path):
     source = save_encoder(tmp_path / "source")
     save_bilstm_of_encoder(source, tmp_path / "bilstm")
     theirs, tokenizer = load_pretrained(source)
     ours, _ = load_pretrained(str(tmp_path / "bilstm"))
     pieces = pieces_of(tokenizer, "florence again")
-    assert torch.equal(
-        ours.eval().embed(pieces), theirs.model.embeddings.word_embeddings(pieces.ids)
-    )
+    assert torch.equal(ours.eval().embed(pieces), theirs.model.get_input_embeddings()(pieces.ids))
 
 
-def test_every_seed_has_an_lstm_of_its_own_and_the_folder_is_always_the_same(folder, tmp_path):
+def test_each_seed_has_its_own_lstm_and_the_folder_is_always_the_same(folder, tmp_path):
     def layers(seed):
         torch.manual_seed(seed)
         encoder, _ = load_pretrained(str(folder))
@@ -99,11 +96,11 @@ def test_the_configuration_builds_the_same_encoder(folder, encoder):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"prefix_views": ("caption",)}, {"prefix_views": (), "shared_depth": 0.5}]
+    "settings", [{"prefix_views": ["caption"]}, {"prefix_views": [], "shared_depth": 0.5}]
 )
-def test_what_an_lstm_cannot_do_is_a_coded_error(settings, encoder):
-    with pytest.raises(MsvseError, match="MSVSE-E007"):
-        Msvse(NetworkConfig(types=("PER",), **settings), encoder)
+def test_prefixes_and_shared_layers_are_coded_errors(settings, encoder):
+    with pytest.raises(ValueError, match="MSVSE-E007"):
+        build_network({"types": ["PER"], **settings}, encoder=encoder)
 
 
 def test_an_odd_width_is_a_coded_error(tmp_path):

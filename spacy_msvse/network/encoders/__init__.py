@@ -1,1 +1,1 @@
-"""Text encoders: one file for each way in which a family lets prefixes into its self-attention."""
+"""Text encoders. Each file adds prefixes to the self-attention of one group of families."""

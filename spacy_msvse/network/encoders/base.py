@@ -1,4 +1,4 @@
-"""What all encoders share: layers run one by one, one attention function that takes prefixes."""
+"""The base class of all encoders, and the attention function that takes prefixes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from ..inputs import WordPieces
 
 @dataclass
 class Prefixes:
-    """Keys and values that a layer's self-attention sees before the text's own.
+    """Keys and values that the self-attention of each layer gets in addition to those of the text.
 
-    keys (Tensor): float of shape (L, B, M, d): L layers that see them, M slots, encoder width d.
+    keys (Tensor): float of shape (L, B, M, d): L layers with prefixes, M slots, encoder width d.
     values (Tensor): float of shape (L, B, M, d).
     mask (Tensor): bool of shape (B, M), False on the slots of absent views.
     """
@@ -28,8 +28,8 @@ class Prefixes:
     def rows(self, index: Tensor) -> "Prefixes":
         """The prefixes of some of the sequences.
 
-        index (Tensor): int64 of shape (B',).
-        RETURNS (Prefixes): For B' sequences.
+        index (Tensor): int64 of shape (B',), the sequences.
+        RETURNS (Prefixes): The prefixes of B' sequences.
         """
         return Prefixes(self.keys[:, index], self.values[:, index], self.mask[index])
 
@@ -40,12 +40,12 @@ class PrefixAttention:
 
     num_heads (int): Number of heads.
     mask (Tensor): bool of shape (B, 1, 1 or N, M + N), False on padding, on slots of absent views
-        and on what a word piece must not see.
-    prefix_key (Tensor): float of shape (B, M, d), already projected; None for no prefix.
-    prefix_value (Tensor): float of shape (B, M, d), likewise.
-    dropout (float): Probability of dropping an attention weight.
-    slot_weights (list): Where to add the attention paid to each slot, float of shape (B, N, M), a
-        mean over heads; None to add nothing.
+        and on word pieces that are hidden from others.
+    prefix_key (Tensor): float of shape (B, M, d), projected keys of the prefix, or None.
+    prefix_value (Tensor): float of shape (B, M, d), projected values of the prefix, or None.
+    dropout (float): Dropout probability of an attention weight.
+    slot_weights (list): A list to which the attention weights of the slots are added, float of
+        shape (B, N, M), averaged over the heads. None to add nothing.
     """
 
     num_heads: int
@@ -57,14 +57,16 @@ class PrefixAttention:
 
     def split(self, states: Tensor) -> Tensor:
         """Split states (B, N, d) into heads (B, H, N, d_h)."""
-        return states.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        batch, length, width = states.shape
+        heads = states.view(batch, length, self.num_heads, width // self.num_heads)
+        return heads.transpose(1, 2)
 
     def project(self, hidden: Tensor, *projections: nn.Module) -> list[Tensor]:
-        """Project hidden states (B, N, d), and split each result into heads (B, H, N, d_h)."""
+        """Project hidden states (B, N, d) and split each result into heads (B, H, N, d_h)."""
         return [self.split(projection(hidden)) for projection in projections]
 
     def text_mask(self, length: int) -> Tensor:
-        """Where the word pieces are, bool of shape (B, N), N the length."""
+        """The mask of the word pieces, bool of shape (B, N), where N is the length."""
         return self.mask[:, 0, 0, -length:]
 
     def __call__(
@@ -76,15 +78,15 @@ class PrefixAttention:
         bias: Tensor | None = None,
         scale: float | None = None,
     ) -> Tensor:
-        """Attend over the prefix and the text. The prefix has no position: it is not rotated, its
-        columns have no bias, and no local window hides it.
+        """Attend over the prefix and the text. The prefix has no position: its keys are not
+        rotated and have no bias, and every word piece sees them.
 
         query (Tensor): float of shape (B, H, N, d_h).
         key (Tensor): float of the same shape.
         value (Tensor): float of the same shape.
-        bias (Tensor): What is added to the scores of the text, float broadcastable to
-            (B, H, N, N); or bool, True where a word piece is seen.
-        scale (float): Factor on the products of queries and keys; 1 / sqrt(d_h) by default.
+        bias (Tensor): Values added to the scores of the text, float broadcastable to
+            (B, H, N, N); or a mask, bool, True where a word piece sees another.
+        scale (float): Factor on the products of queries and keys, 1 / sqrt(d_h) by default.
         RETURNS (Tensor): float of shape (B, N, d).
         """
         mask = self.mask
@@ -102,7 +104,7 @@ class PrefixAttention:
             query, key, value, attn_mask=mask, dropout_p=self.dropout, scale=scale
         )
         if self.slot_weights is not None and self.prefix_key is not None:
-            # With unit vectors for values, what comes out are the weights.
+            # If the values are unit vectors, the output is the weights.
             units = torch.eye(key.shape[2], self.prefix_key.shape[1]).to(query)
             weights = functional.scaled_dot_product_attention(
                 query, key, units.expand(*key.shape[:2], -1, -1), attn_mask=mask, scale=scale
@@ -114,77 +116,83 @@ class PrefixAttention:
 class Encoder(nn.Module):
     """A pretrained encoder whose layers accept prefixes.
 
-    The layers are run one by one: prefixes are concatenated to keys and values after their
-    projection and take no position, so the positions of the text do not shift. A subclass says
-    where its family keeps things.
+    The layers run one by one. Prefixes are concatenated to keys and values after the projections
+    and have no position, so the positions of the text do not change. A subclass connects the
+    modules of one family.
     """
 
-    #: The linear layers that low-rank adapters are put on by default.
+    #: Names of the linear layers that get low-rank adapters by default.
     adapted: ClassVar[tuple[str, ...]]
 
-    # A Hugging Face model: what the families share is beyond the type checker.
+    # Each family has a class of its own, so the type checker knows no attributes.
     model: Any
 
     def __init__(self, model: nn.Module) -> None:
-        """Adopt a Hugging Face model.
+        """Wrap a Hugging Face model.
 
         model (PreTrainedModel): A model of the subclass's family.
         """
         super().__init__()
         self.model = model
-        #: Recompute each layer in the backward pass instead of keeping its activations.
+        #: Whether each layer is recomputed in the backward pass, which saves memory.
         self.gradient_checkpointing = False
-        #: While this is a list, every layer with a prefix adds the attention that it pays to it.
+        #: If this is a list, every layer with a prefix adds its attention weights on the slots.
         self.slot_weights: list[Tensor] | None = None
-        # A pooler would be dead weight: it is neither trained nor read.
+        # The output of the pooler is not used, so its weights would never train.
         if getattr(model, "pooler", None) is not None:
             self.model.pooler = None
 
     @property
     def config(self) -> dict[str, Any]:
-        """The Hugging Face model configuration, in JSON types, without where it was loaded from."""
+        """The Hugging Face model configuration in JSON types, without path and without the
+        precision of the stored weights."""
         values: dict[str, Any] = self.model.config.to_dict()
-        values.pop("_name_or_path", None)
+        for name in ("_name_or_path", "dtype", "torch_dtype"):
+            values.pop(name, None)
         return values
 
     @property
     def width(self) -> int:
         """Width of the hidden states."""
-        return self.model.config.hidden_size
+        return int(self.model.config.hidden_size)
 
     @property
     def num_layers(self) -> int:
         """Number of layers."""
-        return self.model.config.num_hidden_layers
+        return int(self.model.config.num_hidden_layers)
 
     @property
     def num_heads(self) -> int:
         """Number of attention heads."""
-        return self.model.config.num_attention_heads
+        return int(self.model.config.num_attention_heads)
 
     @property
     def max_length(self) -> int:
-        """The most word pieces, special ones included, that the positions reach."""
-        return self.model.config.max_position_embeddings
+        """Maximum number of word pieces, special tokens included."""
+        return int(self.model.config.max_position_embeddings)
 
     @property
     def mixes_neighbours(self) -> bool:
-        """Whether word pieces reach their neighbours otherwise than by attention."""
+        """Whether word pieces influence their neighbours in other ways than by attention."""
         return False
 
     @property
     def takes_prefixes(self) -> bool:
-        """Whether a prefix can enter its layers."""
+        """Whether the layers accept prefixes."""
         return True
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The layers, from the lowest."""
-        return self.model.encoder.layer
+        """The layers, from the lowest to the highest."""
+        layers: nn.ModuleList = self.model.encoder.layer
+        return layers
 
     def depths(self) -> Iterator[tuple[str, int]]:
-        """The name of every parameter, and the number of the layer it belongs to: 0 before the
-        first layer, `num_layers` from the last one on."""
+        """The depth of every parameter. Parameters before the first layer have depth 0. Those of
+        the last layer and behind it have depth `num_layers`.
+
+        YIELDS (tuple): Name and depth of a parameter.
+        """
         layer_of = {
             id(parameter): number
             for number, layer in enumerate(self.layers, start=1)
@@ -196,18 +204,18 @@ class Encoder(nn.Module):
             yield name, depth
 
     def embed(self, pieces: WordPieces) -> Tensor:
-        """Look up word pieces.
+        """Compute the embeddings of word pieces.
 
-        pieces (WordPieces): Of shape (B, N).
+        pieces (WordPieces): Word pieces of shape (B, N).
         RETURNS (Tensor): float of shape (B, N, d).
         """
         raise NotImplementedError
 
     def share(self, hidden: Tensor) -> Any:
-        """Compute once what every layer needs, such as relative positions.
+        """Compute the values that all layers use, such as relative positions.
 
         hidden (Tensor): float of shape (B, N, d), the embeddings.
-        RETURNS (Any): What `run_layer` gets.
+        RETURNS (Any): The values, which `run_layer` gets.
         """
 
     def attention_dropout(self, layer: Any) -> nn.Dropout:
@@ -219,14 +227,18 @@ class Encoder(nn.Module):
 
         layer (nn.Module): One of `layers`.
         hidden (Tensor): float of shape (B, N, d).
-        attend (PrefixAttention): The attention to use in place of the layer's own.
-        shared (Any): What `share` returned.
+        attend (PrefixAttention): The attention that replaces the layer's own.
+        shared (Any): The values that all layers use.
         RETURNS (Tensor): float of shape (B, N, d).
         """
         raise NotImplementedError
 
     def finish(self, hidden: Tensor) -> Tensor:
-        """What a family does to the output of the last layer that was run."""
+        """Finish the output of the last layer, for example by a normalisation.
+
+        hidden (Tensor): float of shape (B, N, d).
+        RETURNS (Tensor): float of shape (B, N, d).
+        """
         return hidden
 
     def forward(
@@ -234,9 +246,9 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Encode word pieces.
 
-        pieces (WordPieces): Of shape (B, N), at least one valid piece in a row.
-        prefixes (Prefixes): What every layer sees beside them.
-        num_layers (int): How many of the layers to run; all by default, 0 for the embeddings.
+        pieces (WordPieces): Word pieces of shape (B, N), at least one in each row.
+        prefixes (Prefixes): Prefixes of the layers that run, or None.
+        num_layers (int): Number of layers to run, all by default. 0 returns the embeddings.
         RETURNS (Tensor): float of shape (B, N, d).
         """
         hidden = self.embed(pieces)
@@ -255,13 +267,13 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Run some of the layers.
 
-        hidden (Tensor): float of shape (B, N, d): the embeddings, or what the layer before the
-            first of them returned.
+        hidden (Tensor): float of shape (B, N, d): the embeddings, or the output of the layer
+            before `start`.
         mask (Tensor): bool of shape (B, N), False on padding; or of shape (B, N, N), True where a
-            word piece (second dimension) sees another (third).
-        prefixes (Prefixes): What each of these layers sees beside the word pieces.
-        start (int): The first layer.
-        stop (int): The layer after the last; None for the top.
+            word piece (second dimension) sees another (third dimension).
+        prefixes (Prefixes): Prefixes of these layers, or None.
+        start (int): Index of the first layer.
+        stop (int): Index of the last layer plus one. None for all remaining layers.
         RETURNS (Tensor): float of shape (B, N, d).
         """
         mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]
@@ -270,14 +282,14 @@ class Encoder(nn.Module):
             mask = torch.cat([seen, mask], dim=3)
         shared = self.share(hidden)
         for index, layer in enumerate(self.layers[start:stop]):
-            attend = PrefixAttention(self.num_heads, mask, slot_weights=self.slot_weights)
-            if prefixes is not None:
-                attend.prefix_key, attend.prefix_value = (
-                    prefixes.keys[index],
-                    prefixes.values[index],
-                )
-            if self.training:
-                attend.dropout = self.attention_dropout(layer).p
+            attend = PrefixAttention(
+                self.num_heads,
+                mask,
+                None if prefixes is None else prefixes.keys[index],
+                None if prefixes is None else prefixes.values[index],
+                dropout=self.attention_dropout(layer).p if self.training else 0.0,
+                slot_weights=self.slot_weights,
+            )
             if self.training and self.gradient_checkpointing:
                 hidden = checkpoint(
                     self.run_layer, layer, hidden, attend, shared, use_reentrant=False

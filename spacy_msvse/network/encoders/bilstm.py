@@ -1,4 +1,4 @@
-"""A bidirectional LSTM over static vectors: the text encoder before there were transformers."""
+"""A bidirectional LSTM over static vectors."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from .base import Encoder, PrefixAttention
 
 
 class BiLstmEncoder(Encoder):
-    """The encoder of the rival "GloVe-BiLSTM-CRF" (Table 8). It has no self-attention that a prefix
-    could enter; views reach it only behind the text."""
+    """The encoder of the baseline "GloVe-BiLSTM-CRF" (Table 8). It has no self-attention, so it
+    accepts no prefixes. It reads views only as text behind the post."""
 
     adapted = ()
 
@@ -25,19 +25,23 @@ class BiLstmEncoder(Encoder):
 
     @property
     def layers(self) -> nn.ModuleList:
-        return self.model.layers
+        layers: nn.ModuleList = self.model.layers
+        return layers
 
     def embed(self, pieces: WordPieces) -> Tensor:
-        return self.model.dropout(self.model.embeddings(pieces.ids))
+        hidden: Tensor = self.model.dropout(self.model.embeddings(pieces.ids))
+        return hidden
 
     def attention_dropout(self, layer: Any) -> nn.Dropout:
-        return self.model.dropout
+        dropout: nn.Dropout = self.model.dropout
+        return dropout
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
-        # Padding stands at the end: the backward direction starts at the last word piece.
+        # Padding is at the end. The backward direction must start at the last word piece.
         lengths = attend.text_mask(hidden.shape[1]).sum(dim=1).cpu()
         packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
-        output, _ = pad_packed_sequence(
+        states, _ = pad_packed_sequence(
             layer(packed)[0], batch_first=True, total_length=hidden.shape[1]
         )
-        return self.model.dropout(output)
+        output: Tensor = self.model.dropout(states)
+        return output

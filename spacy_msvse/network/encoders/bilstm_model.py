@@ -1,4 +1,4 @@
-"""The BiLSTM as transformers' classes, so that it is saved, loaded and named like any encoder."""
+"""The BiLSTM as classes of transformers, so that it is saved and loaded like any encoder."""
 
 from typing import Any
 
@@ -10,13 +10,14 @@ class BiLstmConfig(PretrainedConfig):
     """Sizes of a BiLSTM.
 
     vocab_size (int): Number of vectors.
-    hidden_size (int): Width of a vector, and of a layer's output: half of it is a direction's.
+    hidden_size (int): Width of a vector and of the output of a layer. Each direction has half.
     num_hidden_layers (int): Number of layers.
-    max_position_embeddings (int): The longest window of text. An LSTM knows no bound, but its time
-        grows with the length.
-    hidden_dropout_prob (float): Dropout probability on vectors and on each layer's output; as with
-        every encoder, `[training]` has the last word.
-    num_attention_heads (int): An LSTM has none; those of the interaction with visual features.
+    max_position_embeddings (int): Maximum length of a window of text. An LSTM has no limit of its
+        own, but its time grows with the length.
+    hidden_dropout_prob (float): Dropout probability on vectors and on the output of each layer.
+        The dropout of `[training]` overrides it, as for every encoder.
+    num_attention_heads (int): Number of heads in the interaction with visual features. The LSTM
+        itself has none.
     """
 
     model_type = "bilstm"
@@ -41,10 +42,10 @@ class BiLstmConfig(PretrainedConfig):
 
 
 class BiLstmModel(PreTrainedModel):
-    """Vectors and layers. They are run by `BiLstmEncoder`. Layers that a folder does not hold get
-    new random weights when it is loaded."""
+    """Vectors and layers, which `BiLstmEncoder` runs. Layers that a folder does not contain get
+    random weights when it is loaded."""
 
-    config_class = BiLstmConfig  # type: ignore[assignment]
+    config_class = BiLstmConfig
 
     def __init__(self, config: BiLstmConfig) -> None:
         super().__init__(config)
@@ -55,7 +56,7 @@ class BiLstmModel(PreTrainedModel):
             nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
             for _ in range(config.num_hidden_layers)
         )
-        self.post_init()
+        PreTrainedModel.post_init(self)
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.LSTM):

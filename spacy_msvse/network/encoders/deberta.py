@@ -1,4 +1,4 @@
-"""DeBERTa-v2 and v3: content and relative position attend to one another."""
+"""DeBERTa-v2 and v3: attention between contents and relative positions."""
 
 from typing import Any
 
@@ -18,23 +18,25 @@ class DebertaV2Encoder(Encoder):
         return self.model.encoder.conv is not None
 
     def embed(self, pieces: WordPieces) -> Tensor:
-        return self.model.embeddings(
+        hidden: Tensor = self.model.embeddings(
             input_ids=pieces.ids, token_type_ids=pieces.token_types, mask=pieces.mask
         )
+        return hidden
 
     def share(self, hidden: Tensor) -> tuple[Tensor | None, Tensor | None]:
         encoder = self.model.encoder
         return encoder.get_rel_pos(hidden), encoder.get_rel_embedding()
 
     def attention_dropout(self, layer: Any) -> nn.Dropout:
-        return layer.attention.self.dropout
+        dropout: nn.Dropout = layer.attention.self.dropout
+        return dropout
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         attention = layer.attention.self
         query, key, value = attend.project(
             hidden, attention.query_proj, attention.key_proj, attention.value_proj
         )
-        # Content-to-position and position-to-content each add a term to the scores' variance.
+        # Content-to-position and position-to-content scores each add to the variance.
         terms = 1 + sum(kind in attention.pos_att_type for kind in ("c2p", "p2c"))
         bias = None
         if attention.relative_attention:
@@ -47,7 +49,7 @@ class DebertaV2Encoder(Encoder):
                 terms,
             ).view(*query.shape[:3], -1)
         context = attend(query, key, value, bias=bias, scale=(query.shape[3] * terms) ** -0.5)
-        output = layer.attention.output(context, hidden)
+        output: Tensor = layer.attention.output(context, hidden)
         output = layer.output(layer.intermediate(output), output)
         convolution = self.model.encoder.conv
         if convolution is not None and layer is self.layers[0]:

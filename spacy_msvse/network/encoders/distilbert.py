@@ -1,4 +1,4 @@
-"""DistilBERT: BERT's layer under other names, without token types."""
+"""DistilBERT: the layers of BERT with other names, without token types."""
 
 from typing import Any
 
@@ -15,16 +15,20 @@ class DistilBertEncoder(Encoder):
 
     @property
     def layers(self) -> nn.ModuleList:
-        return self.model.transformer.layer
+        layers: nn.ModuleList = self.model.transformer.layer
+        return layers
 
     def embed(self, pieces: WordPieces) -> Tensor:
-        return self.model.embeddings(pieces.ids)
+        hidden: Tensor = self.model.embeddings(pieces.ids)
+        return hidden
 
     def attention_dropout(self, layer: Any) -> nn.Dropout:
-        return layer.attention.dropout
+        dropout: nn.Dropout = layer.attention.dropout
+        return dropout
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         attention = layer.attention
         context = attend(*attend.project(hidden, attention.q_lin, attention.k_lin, attention.v_lin))
         hidden = layer.sa_layer_norm(attention.out_lin(context) + hidden)
-        return layer.output_layer_norm(layer.ffn(hidden) + hidden)
+        output: Tensor = layer.output_layer_norm(layer.ffn(hidden) + hidden)
+        return output

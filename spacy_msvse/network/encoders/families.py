@@ -1,11 +1,11 @@
-"""Which adapter serves which encoder family."""
+"""The adapter of each encoder family."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from ...errors import Errors
+from ...errors import Errors, MsvseError
 from .base import Encoder
 from .bert import BertEncoder, RobertaEncoder
 from .bilstm import BiLstmEncoder
@@ -14,7 +14,8 @@ from .distilbert import DistilBertEncoder
 from .modernbert import ModernBertEncoder
 from .mpnet import MPNetEncoder
 
-#: Adapters by the `model_type` of transformers. BERTweet is a RoBERTa, DeBERTa-v3 a DeBERTa-v2.
+#: Adapters by the `model_type` of transformers. BERTweet is of type "roberta", DeBERTa-v3 of type
+#: "deberta-v2".
 FAMILIES: dict[str, type[Encoder]] = {
     "bert": BertEncoder,
     "camembert": RobertaEncoder,
@@ -27,20 +28,20 @@ FAMILIES: dict[str, type[Encoder]] = {
     "xlm-roberta": RobertaEncoder,
 }
 
-#: Adapters of what is no transformer, so that no prefix can enter it.
+#: Adapters of encoders without self-attention, which accept no prefixes.
 RECURRENT: dict[str, type[Encoder]] = {"bilstm": BiLstmEncoder}
 
-#: The layers' own attention is replaced, so the plainest is loaded: every family has it.
+#: The attention that models are loaded with. The encoder replaces it; every family has this one.
 ATTENTION = "eager"
 
 
 def make_encoder(model: nn.Module) -> Encoder:
-    """Put the adapter of its family around a Hugging Face model.
+    """Wrap a Hugging Face model in the adapter of its family.
 
     model (PreTrainedModel): The model.
     RETURNS (Encoder): The encoder.
-    RAISES (ValueError): For a family without an adapter, or for BERT's layers with relative
-        positions (MSVSE-E002).
+    RAISES (MsvseError): If the family has no adapter, or if layers of BERT have relative positions
+        (MSVSE-E002).
     """
     config: Any = model.config
     adapter = find_adapter(config.model_type)
@@ -55,7 +56,7 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
 
     config (Mapping): A Hugging Face model configuration with its `model_type`.
     RETURNS (Encoder): The encoder.
-    RAISES (ValueError): As in `make_encoder`.
+    RAISES (MsvseError): If the family or its positions are not supported (MSVSE-E002).
     """
     configs, models = auto_classes()
     settings = dict(config)
@@ -66,9 +67,9 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
 
 
 def auto_classes() -> tuple[Any, Any]:
-    """What finds a configuration and a model by the family.
+    """The classes that find a configuration and a model by the family.
 
-    RETURNS (tuple): `AutoConfig` and `AutoModel` of transformers, which know `RECURRENT` too.
+    RETURNS (tuple): `AutoConfig` and `AutoModel` of transformers. The BiLSTM is registered there.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -82,9 +83,9 @@ def auto_classes() -> tuple[Any, Any]:
 def find_adapter(model_type: str) -> type[Encoder]:
     """The adapter of a family.
 
-    model_type (str): The family, as transformers calls it.
+    model_type (str): The family's name in transformers.
     RETURNS (type): The adapter.
-    RAISES (ValueError): For a family without one (MSVSE-E002).
+    RAISES (MsvseError): If the family has no adapter (MSVSE-E002).
     """
     adapters = {**FAMILIES, **RECURRENT}
     if model_type not in adapters:
@@ -92,6 +93,6 @@ def find_adapter(model_type: str) -> type[Encoder]:
     return adapters[model_type]
 
 
-def _unsupported(model_type: str) -> ValueError:
+def _unsupported(model_type: str) -> MsvseError:
     supported = ", ".join(sorted([*FAMILIES, *RECURRENT]))
-    return ValueError(Errors.E002.format(model_type=model_type, supported=supported))
+    return MsvseError(Errors.E002.format(model_type=model_type, supported=supported))

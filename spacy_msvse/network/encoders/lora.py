@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al. 2022) through the library `peft`."""
+"""Low-rank adapters (Hu et al. 2022), by the library `peft`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from ...errors import Errors, MsvseError
 from .base import Encoder
 
-#: Part of the name of every parameter that an adapter adds.
+#: Part of the name of every adapter parameter.
 LORA_PARAMETER = "lora_"
 
 
 def add_lora(encoder: Encoder, settings: Mapping[str, Any]) -> None:
-    """Put low-rank adapters on an encoder, in place. Its own weights no longer train.
+    """Add low-rank adapters to an encoder, in place. The weights of the encoder no longer train.
 
     encoder (Encoder): The encoder.
-    settings (Mapping): Settings of `peft.LoraConfig`, such as `r` and `lora_alpha`. Without
-        `target_modules`, the projections to queries and values are adapted.
-    RAISES (MsvseError): Without peft (MSVSE-E016).
+    settings (Mapping): Settings of `peft.LoraConfig`, such as `r` and `lora_alpha`. By default the
+        projections to queries and values get adapters; `target_modules` names other layers.
+    RAISES (MsvseError): If peft is not installed (MSVSE-E016).
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

@@ -1,4 +1,4 @@
-"""MPNet: BERT's layer with a bias for relative positions that all layers share."""
+"""MPNet: the layers of BERT with a shared bias for relative positions."""
 
 from typing import Any
 
@@ -9,16 +9,18 @@ from .bert import RobertaEncoder
 
 
 class MPNetEncoder(RobertaEncoder):
-    """MPNet. Its positions are counted as RoBERTa's; it has no token types."""
+    """MPNet. It has the positions of RoBERTa and no token types."""
 
     adapted = ("q", "v")
 
     def share(self, hidden: Tensor) -> Tensor:
-        # All rows have the same positions: one row is enough.
-        return self.model.encoder.compute_position_bias(hidden[:1])
+        # All rows have the same positions, so one row is enough.
+        bias: Tensor = self.model.encoder.compute_position_bias(hidden[:1])
+        return bias
 
     def attention_dropout(self, layer: Any) -> nn.Dropout:
-        return layer.attention.attn.dropout
+        dropout: nn.Dropout = layer.attention.attn.dropout
+        return dropout
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         attention = layer.attention.attn
@@ -27,4 +29,5 @@ class MPNetEncoder(RobertaEncoder):
         )
         context = layer.attention.dropout(attention.o(context))
         hidden = layer.attention.LayerNorm(context + hidden)
-        return layer.output(layer.intermediate(hidden), hidden)
+        output: Tensor = layer.output(layer.intermediate(hidden), hidden)
+        return output

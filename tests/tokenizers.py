@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from spacy_msvse.network.static_vectors import save_bilstm
 
-from ..tiny import WORDS, save_bertweet
+from .tiny import WORDS, save_bertweet
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?#@:/"
 MERGES = [("a", "m"), ("n", "i"), ("ni", "c"), ("nic", "e"), ("Ġ", "t"), ("Ġt", "h"), ("Ġth", "e")]
