@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
-
-from spacy_msvse.component.reading import read_posts
 from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.fill import fill_store
+
+from spacy_msvse.component.reading import read_posts
 from spacy_msvse.vision.picture import picture_name
 from spacy_msvse.vision.store import FeatureStore
 

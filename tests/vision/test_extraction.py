@@ -183,8 +183,8 @@ def test_picture_that_the_extractor_fails_on_is_a_problem_of_its_post(root, pick
     posts = sources("0.png", "wide.png", "1.png")
     found = extract(picky, posts, image_root=root, workers=workers)
     assert [sorted(one.features) for one in found] == [["tags"], [], ["tags"]]
-    assert "E061] The extractor failed on picture 'wide.png': too wide." in (
-        found[1].problems["tags"]
+    assert (
+        "E061] The extractor failed on picture 'wide.png': too wide." in (found[1].problems["tags"])
     )
 
 

@@ -28,10 +28,7 @@ class SlowExtractor(CountingExtractor):
     def extract(self, pictures, known):
         time.sleep(0.02 * len(pictures))
         batch = hashlib.sha256(b"".join(picture.tobytes() for picture in pictures)).digest()
-        return [
-            {"tags": [batch.hex(), str(place)]}
-            for place, _ in enumerate(pictures)
-        ]
+        return [{"tags": [batch.hex(), str(place)]} for place, _ in enumerate(pictures)]
 
 
 def slow() -> VisualExtractor:

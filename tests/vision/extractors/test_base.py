@@ -12,13 +12,13 @@ import pytest
 import srsly
 import torch
 from PIL import Image
-
-from spacy_msvse.vision.extractors.base import NetworkExtractor
 from spacy_msvse.vision.extractors.captions import TransformersCaption
 from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
 from spacy_msvse.vision.extractors.encoders import TransformersEncoder
 from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
 from spacy_msvse.vision.extractors.zero_shot import ZeroShotTags
+
+from spacy_msvse.vision.extractors.base import NetworkExtractor
 
 from ..conftest import photo
 from ..models import CLASSES, save_torchvision_model, save_vision_model

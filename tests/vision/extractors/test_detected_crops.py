@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from PIL import Image
-
 from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.extractors.crops import DetectedCrops
 from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
 from spacy_msvse.vision.extractors.encoders import TransformersEncoder
 from spacy_msvse.vision.extractors.words import TagCaption
+
 from spacy_msvse.vision.features import PictureFeatures
 
 from ..conftest import CountingExtractor, photo

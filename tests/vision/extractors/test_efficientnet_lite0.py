@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 
 from spacy_msvse.vision.extractors import efficientnet as module
-from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 
 from ..conftest import photo
 

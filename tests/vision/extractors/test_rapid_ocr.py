@@ -11,11 +11,11 @@ import pytest
 import spacy
 from PIL import Image, ImageDraw, ImageFont
 from spacy.training import Example
+from spacy_msvse.vision.extract import VisualExtractor
+from spacy_msvse.vision.extractors.ocr import RapidOcr
 
 from spacy_msvse import make_doc
-from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.extractors import ocr
-from spacy_msvse.vision.extractors.ocr import RapidOcr
 from spacy_msvse.vision.features import PictureFeatures
 
 from ...tiny import entities, save_encoder, tiny_pipeline, train

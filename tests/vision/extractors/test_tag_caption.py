@@ -1,6 +1,6 @@
 import pytest
-
 from spacy_msvse.vision.extractors.words import TagCaption, caption_from_tags
+
 from spacy_msvse.vision.features import PictureFeatures
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-
 from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
 
 from ..conftest import photo

@@ -3,9 +3,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torchvision.transforms.functional import to_tensor
-
 from spacy_msvse.vision.extractors.detectors import ARCHITECTURES, TorchvisionDetector
+from torchvision.transforms.functional import to_tensor
 
 from ..conftest import photo
 from ..models import CLASSES

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-
-from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 from spacy_msvse.vision.extractors.encoders import TransformersEncoder
 from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
 from spacy_msvse.vision.extractors.trainable import TrainableBackbone
 from spacy_msvse.vision.extractors.words import TagCaption
+
+from spacy_msvse.errors import MsvseError
 
 from ..conftest import photo
 from ..models import CLASSES

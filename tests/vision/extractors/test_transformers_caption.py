@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.extractors.captions import TransformersCaption
 from spacy_msvse.vision.extractors.detectors import TorchvisionDetector

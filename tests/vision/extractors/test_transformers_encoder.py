@@ -3,7 +3,6 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-
 from spacy_msvse.vision.extractors.encoders import TransformersEncoder
 
 from ..conftest import photo

@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from spacy_msvse.vision.extractors.zero_shot import ZeroShotTags
 
 from ..conftest import photo
