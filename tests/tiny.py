@@ -13,7 +13,7 @@ from spacy.training import Example
 from transformers import AutoConfig, AutoModel, BertTokenizerFast, BertweetTokenizer
 
 from spacy_msvse import make_doc
-from spacy_msvse.vision.features import PictureFeatures
+from spacy_msvse.vision.features import Features, RegionFeatures
 
 WORDS = ["jordan", "florence", "amazon", "phoenix", "saw", "visit", "the", "a", "in", "at"]
 WORDS += ["today", "again", "and", "very", "nice"]
@@ -97,21 +97,20 @@ class MeanColour:
     def initialize(self) -> None:
         """Nothing to load."""
 
-    def extract(self, pictures, known) -> list[PictureFeatures]:
-        return [self._look(np.asarray(p, dtype="float32") / 255) for p in pictures]
+    def extract(self, items, known) -> list[Features]:
+        return [self._average(np.asarray(item, dtype="float32") / 255) for item in items]
 
-    def _look(self, pixels: np.ndarray) -> PictureFeatures:
+    def _average(self, pixels: np.ndarray) -> Features:
         halves = [pixels, pixels[: len(pixels) // 2], pixels[len(pixels) // 2 :]]
-        regions = np.stack([half.mean(axis=(0, 1)) for half in halves])
+        vectors = np.stack([half.mean(axis=(0, 1)) for half in halves])
         boxes = np.asarray([[0, 0, 1, 1], [0, 0, 1, 0.5], [0, 0.5, 1, 1]], dtype="float32")
-        return PictureFeatures(
-            regions=regions, boxes=boxes, tags=[("red", "green", "blue")[int(regions[0].argmax())]]
-        )
+        tag = ("red", "green", "blue")[int(vectors[0].argmax())]
+        return {"regions": RegionFeatures(vectors, boxes), "tags": [tag]}
 
-    def to_bytes(self) -> bytes:
-        return b""
+    def to_files(self) -> dict[str, bytes]:
+        return {}
 
-    def from_bytes(self, data: bytes) -> None:
+    def from_files(self, files) -> None:
         """Nothing to restore."""
 
 
