@@ -165,8 +165,10 @@ class Errors:
         "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
         "copy, or delete it and extract the pictures again."
     )
-    E061 = "[MSVSE-E061] The extractor failed on {name}: {reason}. Replace it, or the extractor in "
+    E061 = (
+        "[MSVSE-E061] The extractor failed on {name}: {reason}. Replace it, or the extractor in "
         "[components.msvse_ner.vision]."
+    )
     E062 = (
         "[MSVSE-E062] The feature store '{path}' has no record of an extractor whose fingerprint "
         "begins with '{fingerprint}'. `python -m spacy msvse store info` lists all extractors."
@@ -176,8 +178,8 @@ class Errors:
         "`--image-root`. To delete all records, delete the folder."
     )
     E065 = (
-        "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. Its records "
-        "are whole. Check its permissions and the space on its disk, and run again to continue."
+        "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. Its "
+        "records are whole. Check its permissions and the space on its disk, and run again."
     )
 
     E066 = (
