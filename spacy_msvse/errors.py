@@ -165,18 +165,26 @@ class Errors:
         "[MSVSE-E060] The feature store '{path}' is damaged: {reason}. Restore the folder from a "
         "copy, or delete it and extract the pictures again."
     )
-    E061 = "[MSVSE-E061] The extractor failed on {name}: {reason}. Replace it, or the extractor in [components.msvse_ner.vision]."
+    E061 = (
+        "[MSVSE-E061] The extractor failed on {name}: {reason}. Replace it, or the extractor in "
+        "[components.msvse_ner.vision]."
+    )
     E062 = (
-        "[MSVSE-E062] The feature store '{path}' holds nothing of an extractor whose fingerprint "
-        "begins with '{fingerprint}'. `python -m spacy msvse store info` lists those it knows."
+        "[MSVSE-E062] The feature store '{path}' has no record of an extractor whose fingerprint "
+        "begins with '{fingerprint}'. `python -m spacy msvse store info` lists all extractors."
     )
     E064 = (
-        "[MSVSE-E064] Nothing of the feature store '{path}' would be left. Check the data and "
-        "`--image-root`; if nothing is to be kept, delete the folder."
+        "[MSVSE-E064] No record of the feature store '{path}' would remain. Check the data and "
+        "`--image-root`. To delete all records, delete the folder."
     )
     E065 = (
-        "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. What it "
-        "holds is whole. Check its permissions and the room on its disk, and run again to go on."
+        "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. Its "
+        "records are whole. Check its permissions and the space on its disk, and run again."
+    )
+
+    E066 = (
+        "[MSVSE-E066] No component of '{path}' uses extractors. Give a config that has a component "
+        "of the factory 'msvse_ner' whose `vision` is not null."
     )
 
     E070 = "[MSVSE-E070] `render` shows Docs, not {type}. Give a Doc, or several of them."

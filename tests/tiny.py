@@ -127,14 +127,16 @@ def make_mean_colour() -> MeanColour:
 
 def tiny_pipeline(encoder: str, name: str = "msvse_ner", **settings: Any) -> Language:
     """A pipeline of the tiny encoder and the tiny extractor; `model` overrides its settings."""
+    given = settings.pop("model", {})
+    architecture = given.get("@architectures", "spacy-msvse.MSVSE.v1")
     model = {
-        "@architectures": "spacy-msvse.MSVSE.v1",
+        "@architectures": architecture,
         "encoder": encoder,
-        "prefix_length": 2,
-        "prefix_width": 16,
         "learning_rate_factors": {"encoder": 1.0},
-        **settings.pop("model", {}),
     }
+    if architecture == "spacy-msvse.MSVSE.v1":
+        model.update(prefix_length=2, prefix_width=16, shared_depth=0.0)
+    model.update(given)
     vision = {
         "@misc": "spacy-msvse.VisualExtractor.v1",
         "regions": {"@misc": "tests.MeanColour.v1"},
@@ -142,7 +144,7 @@ def tiny_pipeline(encoder: str, name: str = "msvse_ner", **settings: Any) -> Lan
         "caption": {"@misc": "spacy-msvse.TagCaption.v1"},
     }
     nlp = spacy.blank("en")
-    # Views are masked for want of training posts in the tests about that alone.
+    # Only the tests about untrained views mask them.
     config = {"model": model, "vision": vision, "min_view_share": 0.0, **settings}
     nlp.add_pipe("msvse_ner", name=name, config=config)
     return nlp

@@ -5,23 +5,17 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import typer
-from spacy import util
-from spacy.cli._util import setup_gpu
-from spacy.util import registry
+from spacy.cli._util import import_code, setup_gpu
 from thinc.api import get_torch_default_device
-from tqdm import tqdm
 from wasabi import msg
 
-from ..component.factory import DEFAULT_CONFIG
-from ..corpus.reader import read_docs
-from ..doc import picture_source
-from ..vision.extract import VisualExtractor
-from ..vision.fill import WORKERS, ExtractionReport, fill_store
+from ..corpus.sources import load_extractor, read_sources
+from ..errors import MsvseError
+from ..vision.extraction import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore
 from . import app
-from .options import GpuId, ImageRoot
+from .options import Code, GpuId, ImageRoot
 
 
 @app.command("extract")
@@ -38,77 +32,46 @@ def extract_cli(
     ],
     image_root: ImageRoot = None,
     workers: Annotated[
-        int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=1)
+        int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=0)
     ] = WORKERS,
     gpu_id: GpuId = -1,
+    code: Code = None,
 ) -> None:
-    """Look at every picture of a corpus once and keep its features in a store.
+    """Extract the features of a corpus, from pictures and texts, and keep them in a store.
 
-    Killed and run again, it goes on where it was. Pictures that cannot be read are listed at the
-    end and hold nothing up.
+    A run that was killed continues where it was when it is started again. Pictures that cannot be
+    read are listed at the end and do not stop the run.
     """
+    import_code(code)
     try:
         extractor = load_extractor(config_path)
         extractor.initialize()
         setup_gpu(gpu_id, silent=True)
         extractor.to(str(get_torch_default_device()))
-        sources = read_sources(data_path)
         start = time.perf_counter()
-        with (
-            FeatureStore(store_path) as store,
-            tqdm(total=len(sources), unit=" pictures", disable=not sys.stderr.isatty()) as bar,
-        ):
+        with FeatureStore(store_path) as store:
             report = fill_store(
-                sources,
                 extractor,
+                read_sources(data_path, progress=sys.stderr.isatty()),
                 store,
                 image_root=image_root,
                 workers=workers,
-                progress=bar.update,
             )
-    except ValueError as error:
+    except MsvseError as error:
         msg.fail(str(error), exits=1)
     print_report(report, time.perf_counter() - start)
 
 
-def load_extractor(config_path: Path) -> VisualExtractor:
-    """Make the extractor that a training config names, or defaults to.
-
-    config_path (Path): The config.
-    RETURNS (VisualExtractor): Without its weights. If no component looks at pictures, the command
-        ends.
-    """
-    config = util.load_config(config_path)
-    # Paths and other variables are of no matter here, so what is needed is resolved alone.
-    for component in config.get("components", {}).values():
-        if component.get("factory") == "msvse_ner":
-            vision = component.get("vision", DEFAULT_CONFIG["vision"])
-            if vision is not None:
-                return registry.resolve({"vision": vision})["vision"]
-    msg.fail(f"No component of {config_path} looks at pictures", exits=1)
-
-
-def read_sources(data_path: Path) -> list[str | bytes]:
-    """Read what pictures a corpus refers to.
-
-    data_path (Path): The .spacy file of posts, or a folder of such.
-    RETURNS (list): Paths and encoded bytes, in the order of the posts that have a picture.
-    RAISES (ValueError): If there are no posts to read (MSVSE-E042), or something else than a
-        picture was assigned (MSVSE-E008).
-    """
-    sources = (picture_source(doc) for doc in read_docs(data_path, spacy.blank("xx")))
-    return [source for source in sources if source is not None]
-
-
 def print_report(report: ExtractionReport, seconds: float) -> None:
-    """Print what failed to standard error, and counts.
+    """Print failures to standard error, and the counts.
 
-    report (ExtractionReport): What was done.
-    seconds (float): How long it took.
+    report (ExtractionReport): The report.
+    seconds (float): Duration of the run.
     """
     for name, reason in report.failed:
         typer.echo(f"{name}: {reason}", err=True)
     msg.good(
-        f"{report.pictures} pictures: {report.extracted} extracted, {report.stored} stored "
-        f"already, {len(report.failed)} unreadable; {report.pictures / seconds:.1f} pictures/s"
+        f"{report.posts} posts with {report.items} pictures and texts: {report.extracted} "
+        f"extracted, {report.stored} stored already, {len(report.failed)} failed; "
+        f"{report.posts / seconds:.1f} posts/s"
     )

@@ -381,7 +381,8 @@ class _Stage(ABC):
         tokens = self.find(posts)
         loaded = in_order(self.run.pool, self.load, tokens, self.size, _weigh)
         extracted = map(self.extract_batch, self.in_batches(loaded))
-        for batch in in_order(self.run.writer, self.keep, extracted, 1):
+        # One batch is stored while the next is computed; posts without items may wait beside it.
+        for batch in in_order(self.run.writer, self.keep, extracted, 1.5, _weigh_batch):
             for token in batch:
                 if isinstance(token, _Post):
                     self.finish(token)
@@ -614,7 +615,7 @@ def in_order(
     pool: Executor | None,
     function: Callable[[Given], Made],
     items: Iterable[Given],
-    ahead: int,
+    ahead: float,
     weigh: Callable[[Given], float] = lambda item: 1,
 ) -> Iterator[Made]:
     """Apply a function to a stream in a pool of workers, a bounded number of items ahead.
@@ -622,7 +623,7 @@ def in_order(
     pool (Executor): The workers; None to work in the calling thread, and nothing ahead.
     function (Callable): Their work.
     items (Iterable): A stream of any length, read in the calling thread.
-    ahead (int): The largest weight of items that are being worked on, or done and not yet yielded.
+    ahead (float): The largest weight of items that are being worked on, or done and not yet yielded.
     weigh (Callable): The weight of an item.
     YIELDS (Any): The result of each item, in the order of the items.
     """
@@ -645,6 +646,10 @@ def in_order(
 
 def _weigh(token: _Token) -> float:
     return 1 / POSTS_PER_ITEM if isinstance(token, _Post) else 1
+
+
+def _weigh_batch(batch: list[_Token]) -> float:
+    return 1 if any(isinstance(token, _Item) for token in batch) else 1 / POSTS_PER_ITEM
 
 
 def _name_text(text: str) -> str:

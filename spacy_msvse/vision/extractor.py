@@ -23,9 +23,11 @@ class VisualExtractor:
     regions (Extractor): It fills the regions, their boxes, labels and scores.
     tags (Extractor): It fills the tags.
     caption (Extractor): It fills the caption.
+    ocr (Extractor): It fills the text in the pictures.
+    knowledge (Extractor): It fills a text about the post.
     shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels when
         it is decoded. None for full size.
-    views (Extractor): Extractors of further views, by name, such as `ocr`.
+    views (dict): Extractors of further views, by the name of the view.
     RAISES (MsvseError): If an extractor does not fill the view that it is named for (MSVSE-E010),
         or reads something unknown (MSVSE-E023).
     """
@@ -37,12 +39,15 @@ class VisualExtractor:
         regions: Any = None,
         tags: Any = None,
         caption: Any = None,
+        ocr: Any = None,
+        knowledge: Any = None,
         shrink_to: int | None = 1024,
-        **views: Any,
+        views: dict[str, Any] | None = None,
     ) -> None:
         self.extractors: dict[str, Extractor] = {}
         self.shrink_to = shrink_to
-        named = {"regions": regions, "tags": tags, "caption": caption, **views}
+        named = {"regions": regions, "tags": tags, "caption": caption, "ocr": ocr}
+        named = {**named, "knowledge": knowledge, **(views or {})}
         for view, extractor in named.items():
             if extractor is None:
                 continue

@@ -1,10 +1,12 @@
 """Features on disk, so that every item is extracted once."""
 
+import json
+import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from struct import Struct
 from threading import RLock
@@ -13,7 +15,6 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-import srsly
 
 from ..errors import Errors, MsvseError
 from .features import Features, RegionFeatures
@@ -30,8 +31,8 @@ _APPLICATION_ID = 0x4D535645
 #: Measured in benchmarks/results/feature_store.md.
 _PAGE_SIZE = 16384
 
-#: Before each record: the checksum of what follows.
-_CHECKSUM = Struct(">I")
+#: The numbers at the start of a record: its checksum, and the length of its JSON message.
+_UINT32 = Struct(">I")
 
 #: Connections of a parent process. SQLite forbids to use or close them in its child.
 _inherited: list[sqlite3.Connection] = []
@@ -234,10 +235,27 @@ def pack(features: Features) -> bytes:
     """Encode features as a record.
 
     features (Features): The features; region vectors keep 16 bits.
-    RETURNS (bytes): A checksum and a msgpack message.
+    RETURNS (bytes): A checksum, the length of a JSON message, the message, and the arrays.
     """
-    message: bytes = srsly.msgpack_dumps({name: _encode(view) for name, view in features.items()})
-    return _CHECKSUM.pack(crc32(message)) + message
+    arrays: list[bytes] = []
+
+    def place(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        arrays.append(value.tobytes())
+        return {"dtype": value.dtype.str, "shape": value.shape}
+
+    message: dict[str, Any] = {}
+    for name, view in features.items():
+        if isinstance(view, RegionFeatures):
+            if view.vectors is not None:
+                view = replace(view, vectors=view.vectors.astype(np.float16))
+            message[name] = {key: place(value) for key, value in vars(view).items()}
+        else:
+            message[name] = view
+    header = json.dumps(message).encode()
+    content = b"".join([_UINT32.pack(len(header)), header, *arrays])
+    return _UINT32.pack(crc32(content)) + content
 
 
 def unpack(record: bytes) -> Features:
@@ -250,35 +268,36 @@ def unpack(record: bytes) -> Features:
     if not _is_sound(record):
         raise ValueError("its checksum is wrong")
     try:
-        message = srsly.msgpack_loads(memoryview(record)[_CHECKSUM.size :])
-        return {name: _decode(value) for name, value in message.items()}
-    except Exception as error:  # msgpack raises many kinds
+        (length,) = _UINT32.unpack_from(record, _UINT32.size)
+        start = 2 * _UINT32.size + length
+        features: Features = json.loads(record[2 * _UINT32.size : start])
+        for name, view in features.items():
+            if isinstance(view, dict):
+                features[name], start = _unpack_regions(view, record, start)
+        return features
+    except Exception as error:  # json and numpy raise many kinds
         raise ValueError(f"it cannot be decoded ({error})") from error
 
 
-def _encode(view: Any) -> Any:
-    if not isinstance(view, RegionFeatures):
-        return view
-    vectors = None if view.vectors is None else view.vectors.astype(np.float16)
-    return asdict(replace(view, vectors=vectors))
-
-
-def _decode(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    view = RegionFeatures(**value)
-    # Copies, since the arrays of msgpack cannot be written to.
-    if view.vectors is not None:
-        view.vectors = view.vectors.astype(np.float32)
-    view.boxes = view.boxes.copy()
-    return view
+def _unpack_regions(
+    values: dict[str, Any], record: bytes, start: int
+) -> tuple[RegionFeatures, int]:
+    """Regions, and where the arrays of the next view start."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            dtype, shape = np.dtype(value["dtype"]), value["shape"]
+            array = np.frombuffer(record, dtype, math.prod(shape), start).reshape(shape)
+            start += array.nbytes
+            # A copy, since an array of bytes cannot be written to.
+            values[key] = array.astype(np.float32 if key == "vectors" else dtype)
+    return RegionFeatures(**values), start
 
 
 def _is_sound(record: object) -> bool:
     if not isinstance(record, bytes):  # a flipped bit may have changed its type
         return False
-    message = memoryview(record)[_CHECKSUM.size :]
-    return record[: _CHECKSUM.size] == _CHECKSUM.pack(crc32(message))
+    checksum = _UINT32.pack(crc32(memoryview(record)[_UINT32.size :]))
+    return record[: _UINT32.size] == checksum
 
 
 def _is_writable(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Filling a feature store, seeing what is in it, checking it, and pruning it, as commands."""
+"""The commands that fill, describe, check and prune a feature store."""
 
 import os
 
@@ -8,9 +8,8 @@ import srsly
 from spacy.tokens import DocBin
 
 from spacy_msvse import make_doc
-from spacy_msvse.vision.features import PictureFeatures
 from spacy_msvse.vision.picture import picture_key
-from spacy_msvse.vision.store import FeatureStore
+from spacy_msvse.vision.store import DATA_FILE, FeatureStore
 
 from ..tiny import COLOURS, picture
 from .test_commands import CONFIG, run
@@ -38,11 +37,11 @@ def data(tmp_path):
 
 @pytest.fixture
 def store(data):
-    """What the tiny extractor has seen in all pictures, and another one in the first."""
+    """Features of all pictures by the tiny extractor, and of the first by another one."""
     extract(data, "posts.spacy")
     with FeatureStore(data / "store") as store:
         key = picture_key((data / "PER.png").read_bytes())
-        store.put_many([(key, OTHER, PictureFeatures(caption="a jar"))])
+        store.put_many([(key, OTHER, {"caption": "a jar"})])
     return data / "store"
 
 
@@ -61,22 +60,22 @@ def run_json(*arguments, status: int = 0):
 
 def damage(store) -> str:
     """Flip bits in the one record that holds a word, and return its key."""
-    data = (store / "data.mdb").read_bytes()
+    data = (store / DATA_FILE).read_bytes()
     assert data.count(b"a jar") == 1
-    (store / "data.mdb").write_bytes(data.replace(b"a jar", b"a jug"))
+    (store / DATA_FILE).write_bytes(data.replace(b"a jar", b"a jug"))
     return picture_key((store.parent / "PER.png").read_bytes())
 
 
 def test_extract_reports_what_failed_and_why(data):
     output = " ".join(extract(data, "all.spacy").output.split())
-    assert "6 pictures: 3 extracted, 1 stored already, 2 unreadable;" in output
-    assert "pictures/s" in output
+    assert "7 posts with 6 pictures and texts: 3 extracted, 1 stored already, 2 failed;" in output
+    assert "posts/s" in output
     assert "bad.png: [MSVSE-E020] Picture 'bad.png' cannot be read: it is not a picture" in output
     assert "missing.png: [MSVSE-E020] Picture 'missing.png' cannot be read: No such file" in output
 
 
 def test_extract_says_that_a_store_is_damaged(data, store):
-    os.truncate(store / "data.mdb", 8192)
+    os.truncate(store / DATA_FILE, 8192)
     config = ("--config", data / "tiny.cfg", "--image-root", data)
     result = run("extract", data / "posts.spacy", store, *config, status=1)
     assert "MSVSE-E060" in result.output
@@ -88,8 +87,8 @@ def test_info_counts_what_is_in_a_store(store):
     assert f"{OTHER} 1" in output
     summary = run_json("info", store)
     other, tiny = summary["extractors"]
-    assert (summary["records"], other["fingerprint"], other["pictures"]) == (4, OTHER, 1)
-    assert (tiny["pictures"], tiny["scales"], tiny["region_dim"]) == (3, ["regions"], 3)
+    assert (summary["records"], other["fingerprint"], other["records"]) == (4, OTHER, 1)
+    assert (tiny["records"], tiny["views"], tiny["region_dim"]) == (3, ["regions"], 3)
 
 
 def test_verify_of_a_sound_store(store):
@@ -99,20 +98,20 @@ def test_verify_of_a_sound_store(store):
 
 def test_verify_names_damaged_records_and_fails(store):
     key = damage(store)
-    assert f"Extractor {OTHER}, picture {key}:" in run("store", "verify", store, status=1).output
+    assert f"Extractor {OTHER}, item {key}:" in run("store", "verify", store, status=1).output
     (record,) = run_json("verify", store, status=1)["damaged"]
     assert (record["fingerprint"], record["key"]) == (OTHER, key)
     assert record["reason"] == "its checksum is wrong"
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "prune"])
-def test_store_that_is_cut_short_is_told(store, command):
-    os.truncate(store / "data.mdb", 8192)
+def test_store_that_is_cut_short_is_a_coded_error(store, command):
+    os.truncate(store / DATA_FILE, 8192)
     assert "MSVSE-E060" in run("store", command, store, status=1).output
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "prune"])
-def test_folder_that_is_no_store_is_told(tmp_path, command):
+def test_folder_that_is_no_store_is_a_coded_error(tmp_path, command):
     assert "MSVSE-E033" in run("store", command, tmp_path, status=1).output
 
 
@@ -131,7 +130,7 @@ def test_prune_keeps_the_pictures_of_the_data(data, store):
     report = run_json("prune", store, "--data", data / "one.spacy", "--image-root", data)
     assert (report["kept"], report["dropped"]) == (2, 2)
     again = extract(data, "posts.spacy").output
-    assert "4 pictures: 2 extracted, 2 stored already" in " ".join(again.split())
+    assert "4 pictures and texts: 2 extracted, 2 stored already" in " ".join(again.split())
 
 
 def test_prune_keeps_pictures_by_extractor_and_data(data, store):
@@ -153,18 +152,65 @@ def test_prune_drops_damaged_records(store):
     run("store", "verify", store)
 
 
-def test_prune_says_that_others_use_the_store(store):
-    with FeatureStore(store):
+def test_prune_says_that_others_read_the_store(store, monkeypatch):
+    monkeypatch.setattr("spacy_msvse.vision.store.BUSY_SECONDS", 0.1)
+    with FeatureStore(store) as opened:
+        records = opened.scan()
+        next(records)
         assert "Others use the store" in run("store", "prune", store, "--keep", OTHER).output
+        records.close()
+
+
+CODE = """
+import spacy
+
+
+class TextLength:
+    fills = ("knowledge",)
+    reads = "text"
+    region_dim = 0
+    fingerprint = "text length"
+
+    def initialize(self):
+        pass
+
+    def extract(self, items, known):
+        return [{"knowledge": f"{len(text)} characters"} for text in items]
+
+    def to_files(self):
+        return {}
+
+    def from_files(self, files):
+        pass
+
+
+spacy.registry.misc("tests.TextLength.v1", func=TextLength)
+"""
+
+
+def test_an_extractor_of_ones_own_reads_the_texts(data):
+    (data / "code.py").write_text(CODE)
+    config = CONFIG + '\n[components.msvse_ner.vision.knowledge]\n@misc = "tests.TextLength.v1"\n'
+    (data / "tiny.cfg").write_text(config)
+    code = ("--code", data / "code.py")
+    output = " ".join(extract(data, "posts.spacy", *code).output.split())
+    # All five posts have one text.
+    assert "5 posts with 9 pictures and texts: 4 extracted, 5 stored already" in output
+    rows = run_json("info", data / "store")["extractors"]
+    assert {row["fingerprint"]: row["views"] for row in rows}["text length"] == ["knowledge"]
+    config_and_code = ("--config", data / "tiny.cfg", *code)
+    assert run_json("prune", data / "store", *config_and_code)["kept"] == 4
+    posts = ("--data", data / "one.spacy", "--image-root", data)
+    assert run_json("prune", data / "store", *posts)["kept"] == 2
 
 
 def test_dry_run_only_counts(store):
     output = " ".join(run("store", "prune", store, "--keep", OTHER, "--dry-run").output.split())
-    assert "1 records would stay; dropped: 3, damaged: 0" in output
+    assert "1 records would be kept; dropped: 3, damaged: 0" in output
     assert run_json("info", store)["records"] == 4
 
 
-def test_slip_in_what_to_keep_drops_nothing(data, store):
+def test_a_typing_error_in_the_records_to_keep_drops_nothing(data, store):
     for options, code in (
         (("--keep", OTHER, "--keep", "typo"), "E062"),
         # Without the folder of the pictures none can be read.

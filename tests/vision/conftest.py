@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
-from spacy_msvse.vision.features import PictureFeatures
+from spacy_msvse.vision.extraction import PostSource
+from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
+from spacy_msvse.vision.features import RegionFeatures
 
 
 def encode(image: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -22,15 +23,20 @@ def photo(seed: int = 0, size: tuple[int, int] = (48, 32)) -> Image.Image:
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
 
 
+def sources(*pictures: str | bytes | None) -> list[PostSource]:
+    """One post without text for each picture."""
+    return [PostSource(pictures=() if one is None else (one,)) for one in pictures]
+
+
 class CountingExtractor:
-    """Fills regions with the mean colour and tags with the size, and counts what it looks at."""
+    """Fills regions with the mean colour and tags with the size, and counts its pictures."""
 
     fills = ("regions", "tags")
     region_dim = 3
 
     def __init__(self, name: str = "counting") -> None:
         self.name = name
-        self.looked_at = 0
+        self.extracted = 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CountingExtractor) and self.name == other.name
@@ -46,21 +52,23 @@ class CountingExtractor:
         self.initialized = True
 
     def extract(self, pictures, known):
-        self.looked_at += len(pictures)
+        self.extracted += len(pictures)
         return [
-            PictureFeatures(
-                regions=np.asarray(picture, dtype=np.float32).mean((0, 1))[None],
-                boxes=np.array([[0, 0, 1, 1]], dtype=np.float32),
-                tags=[f"{picture.width} wide", f"{picture.height} high"],
-            )
+            {
+                "regions": RegionFeatures(
+                    np.asarray(picture, dtype=np.float32).mean((0, 1))[None],
+                    np.array([[0, 0, 1, 1]], dtype=np.float32),
+                ),
+                "tags": [f"{picture.width} wide", f"{picture.height} high"],
+            }
             for picture in pictures
         ]
 
-    def to_bytes(self) -> bytes:
-        return self.name.encode()
+    def to_files(self) -> dict[str, bytes]:
+        return {"name.txt": self.name.encode()}
 
-    def from_bytes(self, data: bytes) -> None:
-        self.restored = data
+    def from_files(self, files) -> None:
+        self.restored = files["name.txt"]
 
 
 class PickyExtractor(CountingExtractor):
@@ -77,7 +85,7 @@ class PickyExtractor(CountingExtractor):
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory):
-    """Saves a random model once: the name of a torchvision network or a kind of `models.py`."""
+    """Save a random model once: the name of a torchvision network or a kind of `models.py`."""
     from .models import save_torchvision_model, save_vision_model
 
     folder = tmp_path_factory.mktemp("models")

@@ -19,12 +19,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from spacy.tokens import Doc
-from spacy.vocab import Vocab
 
-from spacy_msvse.component.reading import read_posts
-from spacy_msvse.vision.extract import VisualExtractor
-from spacy_msvse.vision.fill import fill_store
+from spacy_msvse.vision.extraction import PostSource, extract_posts, fill_store
+from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.picture import picture_name
 from spacy_msvse.vision.store import FeatureStore
 
@@ -342,15 +339,15 @@ def peak() -> int:
 
 
 def run(folder: Path, names: list[str]) -> dict:
-    """Read all files by every way that users have, and tell what became of them.
+    """Read all files in every way that users have, and report the results.
 
     folder (Path): Where the files were made.
     names (list): Their names.
     RETURNS (dict): For each file how messages call it, the seconds it took and why it was refused,
-        if it was; what a second run says, with files in batches; what `read_posts` says; and the
-        bytes that memory has grown by.
+        if it was; the report of a second run, with files in batches; the extraction of each; and
+        the bytes that memory has grown by.
     """
-    root, vocab = folder / "root", Vocab()
+    root = folder / "root"
     visual = VisualExtractor(regions=CountingExtractor(), tags=CountingExtractor())
     before = peak()
 
@@ -359,26 +356,23 @@ def run(folder: Path, names: list[str]) -> dict:
         for name in names:
             faulthandler.dump_traceback_later(PATIENCE, exit=True)
             start = time.perf_counter()
-            report = fill_store([name], visual, store, root, workers=1)
+            post = PostSource(pictures=(name,))
+            report = fill_store(visual, [post], store, image_root=root, workers=1)
             seconds = time.perf_counter() - start
             ((_, reason),) = report.failed or [("", None)]
             rows.append({"shown": picture_name(name), "seconds": seconds, "reason": reason})
     faulthandler.dump_traceback_later(10 * PATIENCE, exit=True)
     with FeatureStore(folder / "in-batches") as store:
-        report = fill_store(names, visual, store, root, workers=1)
-        docs = [Doc(vocab, words=["look"]) for _ in names]
-        for doc, name in zip(docs, names, strict=True):
-            doc._.image = name
-        posts = read_posts(
-            docs, ("tags",), vision=visual, store=store, image_root=root, policy="ignore"
-        )
+        posts = [PostSource(pictures=(name,)) for name in names]
+        report = fill_store(visual, posts, store, image_root=root, workers=1)
+        found = list(extract_posts(visual, posts, store=store, image_root=root))
     grown = peak() - before
     faulthandler.cancel_dump_traceback_later()
     return {
         "files": rows,
         "failed": report.failed,
-        "pictures": report.pictures,
-        "posts": [[post.status["tags"], post.problem, post.texts.get("tags")] for post in posts],
+        "pictures": report.items,
+        "posts": [[one.problems.get("tags"), one.features.get("tags")] for one in found],
         "grown": grown,
     }
 

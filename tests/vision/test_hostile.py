@@ -78,7 +78,7 @@ def test_memory_stays_within_bounds(outcome):
     assert outcome["grown"] < MEMORY
 
 
-def test_what_is_no_picture_is_refused(outcome):
+def test_files_that_are_no_pictures_are_refused(outcome):
     assert [file["name"] for file in of(outcome, REFUSED) if file["reason"] is None] == []
 
 
@@ -87,7 +87,7 @@ def test_decoders_are_not_kept_busy_for_minutes(outcome):
     assert {name for name, why in BOMBS.items() if why not in reasons[name]} == set()
 
 
-def test_what_is_a_picture_is_decoded(outcome):
+def test_pictures_are_decoded(outcome):
     assert [file for file in of(outcome, DECODED) if file["reason"] is not None] == []
 
 
@@ -100,23 +100,22 @@ def test_each_refused_file_is_named_with_a_reason(outcome):
             assert len(file["reason"]) < 700
 
 
-def test_batches_and_single_files_tell_the_same(outcome):
+def test_batches_and_single_files_have_equal_results(outcome):
     refused = [file for file in outcome["files"] if file["reason"] is not None]
     assert sorted(outcome["failed"]) == sorted([file["shown"], file["reason"]] for file in refused)
     assert outcome["pictures"] == len(outcome["files"])
 
 
-def test_posts_with_hostile_pictures_are_read(outcome):
-    for file, (status, problem, size) in zip(outcome["files"], outcome["posts"], strict=True):
-        assert status == ("used" if file["reason"] is None else "unreadable")
+def test_posts_with_hostile_pictures_have_features_or_a_problem(outcome):
+    for file, (problem, size) in zip(outcome["files"], outcome["posts"], strict=True):
         assert problem == file["reason"]
         assert (size is None) == (file["reason"] is not None)
 
 
 def test_decoded_pictures_are_of_legal_size(outcome):
-    for _, _, size in outcome["posts"]:
+    for _, size in outcome["posts"]:
         if size is not None:
-            width, height = map(int, re.fullmatch(r"(\d+) wide, (\d+) high", size).groups())
+            width, height = (int(words.split()[0]) for words in size)
             assert 0 < width * height < 4 * 1024**2
 
 

@@ -1,80 +1,102 @@
+"""A store of features: whole after any fault, shared by threads and processes."""
+
 import multiprocessing
 import os
 import pickle
 import signal
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import lmdb
 import numpy as np
 import pytest
 
-from spacy_msvse.vision.features import PictureFeatures
-from spacy_msvse.vision.store import FeatureStore, pack, unpack
+from spacy_msvse.vision.features import Features, RegionFeatures
+from spacy_msvse.vision.store import DATA_FILE, FeatureStore, pack, unpack
 
 KEY, OTHER_KEY, EXTRACTOR = "a" * 64, "b" * 64, "e" * 64
 
 
-def features(seed: int = 0) -> PictureFeatures:
+def features(seed: int = 0) -> Features:
     random = np.random.default_rng(seed)
-    return PictureFeatures(
-        regions=random.random((17, 1280), dtype=np.float32),
-        boxes=random.random((17, 4), dtype=np.float32),
-        region_labels=["", *["cup"] * 16],
-        region_scores=[0.0, *[0.5] * 16],
-        tags=["cup", "tray"],
-        caption="a picture of cup and tray",
-        texts={"ocr": "Grüße 😀"},
+    regions = RegionFeatures(
+        random.random((17, 1280), dtype=np.float32),
+        random.random((17, 4), dtype=np.float32),
+        labels=["", *["cup"] * 16],
+        scores=[0.0, *[0.5] * 16],
     )
+    caption = "a picture of cup and tray"
+    return {"regions": regions, "tags": ["cup", "tray"], "caption": caption, "ocr": "Grüße 😀"}
+
+
+def put(store: FeatureStore, key: str, found: Features | None = None) -> None:
+    store.put_many([(key, EXTRACTOR, features() if found is None else found)])
 
 
 def put_raw(store: FeatureStore, record: bytes) -> None:
     """Put a record that the store would not write."""
-    path = store.path
-    store.close()
-    environment = lmdb.open(str(path), map_size=2**30)
-    with environment.begin(write=True) as transaction:
-        transaction.put(f"{EXTRACTOR}:{KEY}".encode(), bytes(record))
-    environment.close()
+    with closing(sqlite3.connect(store.path / DATA_FILE)) as connection, connection:
+        row = (EXTRACTOR, KEY, bytes(record))
+        connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", row)
 
 
-def test_what_is_put_is_got(tmp_path):
+def test_features_are_read_as_they_were_written(tmp_path):
     with FeatureStore(tmp_path / "new" / "store") as store:
         assert store.get(KEY, EXTRACTOR) is None
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         assert len(store) == 1
     with FeatureStore(tmp_path / "new" / "store", readonly=True) as store:
         found, expected = store.get(KEY, EXTRACTOR), features()
-    assert found.regions.dtype == found.boxes.dtype == np.float32
-    assert np.allclose(found.regions, expected.regions, atol=1e-3)
-    assert np.array_equal(found.boxes, expected.boxes)
-    for name in ("region_labels", "region_scores", "tags", "caption", "texts"):
-        assert getattr(found, name) == getattr(expected, name)
+    regions, given = found.pop("regions"), expected.pop("regions")
+    assert regions.vectors.dtype == regions.boxes.dtype == np.float32
+    assert np.allclose(regions.vectors, given.vectors, atol=1e-3)
+    assert np.array_equal(regions.boxes, given.boxes)
+    assert (regions.labels, regions.scores) == (given.labels, given.scores)
+    assert found == expected
+
+
+def test_pixels_and_numbers_of_pictures_are_stored_exactly(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    given = RegionFeatures(None, np.zeros((2, 4), "float32"), pictures=np.array([1, 2]))
+    given.pixels = pixels
+    with FeatureStore(tmp_path) as store:
+        put(store, KEY, {"regions": given, "second": given})
+        found = store.get(KEY, EXTRACTOR)
+    for name in ("regions", "second"):
+        assert found[name].vectors is None
+        assert found[name].pictures.tolist() == [1, 2]
+        assert found[name].pixels.dtype == np.uint8
+        assert np.array_equal(found[name].pixels, pixels)
 
 
 def test_sixteen_bit_regions_come_back_as_they_were(tmp_path):
     given = features()
-    given.regions = given.regions.astype(np.float16).astype(np.float32)
+    regions = given["regions"]
+    regions.vectors = regions.vectors.astype(np.float16).astype(np.float32)
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, given)
-        assert np.array_equal(store.get(KEY, EXTRACTOR).regions, given.regions)
+        put(store, KEY, given)
+        assert np.array_equal(store.get(KEY, EXTRACTOR)["regions"].vectors, regions.vectors)
 
 
-def test_unfilled_scales_stay_unfilled(tmp_path):
+def test_unfilled_views_stay_missing(tmp_path):
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, PictureFeatures(tags=[]))
-        assert store.get(KEY, EXTRACTOR) == PictureFeatures(tags=[])
+        put(store, KEY, {"tags": []})
+        assert store.get(KEY, EXTRACTOR) == {"tags": []}
 
 
-def test_got_arrays_may_be_written_to(tmp_path):
+def test_arrays_that_were_read_may_be_changed(tmp_path):
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         found = store.get(KEY, EXTRACTOR)
-    found.regions[0] = 0
-    found.boxes[0] = 0
+    found["regions"].vectors[0] = 0
+    found["regions"].boxes[0] = 0
 
 
-def test_record_can_be_told_without_reading_it(tmp_path):
+def test_presence_of_a_record_can_be_asked_without_decoding_it(tmp_path):
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         assert store.holds(KEY, EXTRACTOR)
         assert not store.holds(OTHER_KEY, EXTRACTOR)
         assert not store.holds(KEY, EXTRACTOR[:-1])
@@ -83,12 +105,12 @@ def test_record_can_be_told_without_reading_it(tmp_path):
         assert not store.knows("f" * 64)
 
 
-def test_all_records_can_be_gone_through(tmp_path):
+def test_all_records_can_be_read_in_order(tmp_path):
     with FeatureStore(tmp_path) as store:
         store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
         found = [(key, fingerprint, unpack(record)) for key, fingerprint, record in store.scan()]
     assert [row[:2] for row in found] == [(KEY, EXTRACTOR), (OTHER_KEY, EXTRACTOR)]
-    assert found[0][2].tags == ["cup", "tray"]
+    assert found[0][2]["tags"] == ["cup", "tray"]
 
 
 @pytest.mark.parametrize("place", [0, 4, 100, -1])
@@ -99,37 +121,34 @@ def test_damaged_record_is_a_miss_and_can_be_put_again(tmp_path, place):
         put_raw(store, record)
         assert store.get(KEY, EXTRACTOR) is None
         assert not store.holds(KEY, EXTRACTOR)
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         assert store.get(KEY, EXTRACTOR) is not None
 
 
 def test_file_that_is_cut_short_is_refused_instead_of_ending_the_process(tmp_path):
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
-    os.truncate(tmp_path / "data.mdb", (tmp_path / "data.mdb").stat().st_size - 4096)
-    with pytest.raises(ValueError, match=r"E060.*its end is missing: 4096 bytes"):
-        FeatureStore(tmp_path, readonly=True)
+        put(store, KEY)
+    file = tmp_path / DATA_FILE
+    os.truncate(file, file.stat().st_size - 16384)
+    with pytest.raises(ValueError, match="E060"):
+        FeatureStore(tmp_path, readonly=True).get(KEY, EXTRACTOR)
 
 
 def test_file_that_is_no_store_is_refused(tmp_path):
-    (tmp_path / "data.mdb").write_bytes(b"no store" * 2000)
-    with pytest.raises(ValueError, match="E060"):
-        FeatureStore(tmp_path)
+    (tmp_path / DATA_FILE).write_bytes(b"no store" * 2000)
+    for readonly in (True, False):
+        with pytest.raises(ValueError, match="E060"):
+            FeatureStore(tmp_path, readonly)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_whole_store_is_not_taken_for_one_that_is_cut_short(tmp_path, seed):
-    """LMDB may count pages at the end of its file that it never wrote."""
-    random = np.random.default_rng(seed)
-    names = [(f"{key:064}", EXTRACTOR) for key in random.permutation(40)]
-    with FeatureStore(tmp_path) as store:
-        for part in (names[:8], names[8:]):
-            store.put_many((*name, PictureFeatures(caption="x" * 1000)) for name in part)
-        random.shuffle(names)
-        store.drop(names[:15])
-        store.drop(names[15:35])
-    with FeatureStore(tmp_path) as store:
-        assert len(store) == 5
+def test_database_of_another_program_is_refused_and_left_alone(tmp_path):
+    with closing(sqlite3.connect(tmp_path / DATA_FILE)) as connection, connection:
+        connection.execute("CREATE TABLE other (value TEXT)")
+    before = (tmp_path / DATA_FILE).read_bytes()
+    for readonly in (True, False):
+        with pytest.raises(ValueError, match=r"E060.*another program"):
+            FeatureStore(tmp_path, readonly)
+    assert (tmp_path / DATA_FILE).read_bytes() == before
 
 
 def test_dropped_records_are_gone(tmp_path):
@@ -142,7 +161,7 @@ def test_dropped_records_are_gone(tmp_path):
 
 def test_other_picture_or_extractor_is_a_miss(tmp_path):
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         assert store.get(KEY, "f" * 64) is None
         assert store.get(OTHER_KEY, EXTRACTOR) is None
 
@@ -172,38 +191,40 @@ def test_readonly_store_refuses_to_write(tmp_path):
         FeatureStore(tmp_path, readonly=True) as store,
         pytest.raises(ValueError, match="E065"),
     ):
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
 
 
 def test_two_stores_of_one_folder_share_it(tmp_path):
     writer, reader = FeatureStore(tmp_path), FeatureStore(tmp_path, readonly=True)
-    writer.put(KEY, EXTRACTOR, features())
+    put(writer, KEY)
     writer.close()
     assert reader.get(KEY, EXTRACTOR) is not None
 
 
-def test_closed_store_lets_go_and_opens_again(tmp_path):
+def test_closed_store_leaves_one_file_and_opens_again(tmp_path):
     store = FeatureStore(tmp_path)
+    put(store, KEY)
     store.close()
-    lmdb.open(str(tmp_path)).close()  # LMDB refuses to open a folder twice
-    assert len(store) == 0
+    store.close()
+    assert [file.name for file in tmp_path.iterdir()] == [DATA_FILE]
+    assert len(store) == 1
 
 
 def test_file_is_as_large_as_what_is_in_it(tmp_path):
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
-    assert (tmp_path / "data.mdb").stat().st_size < 2**20
+        put(store, KEY)
+    assert (tmp_path / DATA_FILE).stat().st_size < 2**18
 
 
 def test_store_can_be_pickled(tmp_path):
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         copy = pickle.loads(pickle.dumps(store))
         assert copy.get(KEY, EXTRACTOR) is not None
 
 
 def _count(store: FeatureStore, queue) -> None:
-    queue.put((len(store), store.get(KEY, EXTRACTOR).tags))
+    queue.put((len(store), store.get(KEY, EXTRACTOR)["tags"]))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -212,7 +233,7 @@ def test_several_processes_read_what_another_writes(tmp_path, method):
         pytest.skip(f"no {method} here")
     context = multiprocessing.get_context(method)
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         queue = context.Queue()
         processes = [context.Process(target=_count, args=(store, queue)) for _ in range(2)]
         for process in processes:
@@ -220,7 +241,7 @@ def test_several_processes_read_what_another_writes(tmp_path, method):
         assert [queue.get(timeout=60) for _ in processes] == [(1, ["cup", "tray"])] * 2
         for process in processes:
             process.join()
-        store.put(OTHER_KEY, EXTRACTOR, features())
+        put(store, OTHER_KEY)
         assert len(store) == 2
 
 
@@ -229,8 +250,8 @@ def test_forked_child_may_write_and_open_the_folder_anew(tmp_path):
     with FeatureStore(tmp_path) as store:
         child = os.fork()
         if child == 0:
-            FeatureStore(tmp_path).put(KEY, EXTRACTOR, features())
-            store.put(OTHER_KEY, EXTRACTOR, features())
+            put(FeatureStore(tmp_path), KEY)
+            put(store, OTHER_KEY)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         assert len(store) == 2
@@ -244,7 +265,7 @@ def test_writer_killed_within_a_transaction_leaves_the_store_whole(tmp_path, met
         os.kill(os.getpid(), signal.SIGKILL)
 
     with FeatureStore(tmp_path) as store:
-        store.put(KEY, EXTRACTOR, features())
+        put(store, KEY)
         child = os.fork()
         if child == 0:
             try:
@@ -253,6 +274,113 @@ def test_writer_killed_within_a_transaction_leaves_the_store_whole(tmp_path, met
                 os._exit(1)
         os.waitpid(child, 0)
         assert len(store) == 1
-        store.put(OTHER_KEY, EXTRACTOR, features())
+        put(store, OTHER_KEY)
         assert store.get(KEY, EXTRACTOR) is not None
         assert store.get(OTHER_KEY, EXTRACTOR) is not None
+
+
+def test_several_threads_may_read_while_another_writes(tmp_path):
+    failed = []
+    with FeatureStore(tmp_path) as store:
+        put(store, KEY)
+
+        def read() -> None:
+            for _ in range(50):
+                if store.get(KEY, EXTRACTOR) is None:
+                    failed.append(KEY)
+
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(20):
+            put(store, f"{number:064}")
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert len(store) == 21
+
+
+def _create_and_put(path: Path, number: int, ready) -> None:
+    ready.wait()
+    with FeatureStore(path) as store:
+        for place in range(5):
+            put(store, f"{number}{place:063}")
+
+
+def test_several_processes_may_create_a_store_and_write_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    work = [(tmp_path / "store", number, ready) for number in range(4)]
+    processes = [context.Process(target=_create_and_put, args=given) for given in work]
+    for process in processes:
+        process.start()
+    ready.set()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert len(FeatureStore(tmp_path / "store", readonly=True)) == 20
+
+
+def _read_without_permission(path: Path, queue) -> None:
+    if os.getuid() == 0:
+        os.setuid(65534)  # to root, every file is writable
+    answers = []
+    for readonly in (True, False):
+        store = FeatureStore(path, readonly)
+        answers.append((store.readonly, store.get(KEY, EXTRACTOR)["tags"], len(list(store.scan()))))
+        try:
+            put(store, OTHER_KEY)
+        except ValueError as error:
+            answers.append(error.code)
+    queue.put(answers)
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="no permissions like these here")
+@pytest.mark.parametrize("folder_mode", [0o555, 0o777])
+@pytest.mark.parametrize("opened", [False, True])
+def test_store_without_write_permission_is_read(folder_mode, opened):
+    """Also while its owner has it open."""
+    context = multiprocessing.get_context("fork")
+    with TemporaryDirectory() as parent:
+        path = Path(parent) / "store"
+        os.chmod(parent, 0o755)
+        store = FeatureStore(path)
+        put(store, KEY)
+        if not opened:
+            store.close()
+        os.chmod(path / DATA_FILE, 0o444)
+        os.chmod(path, folder_mode)
+        queue = context.Queue()
+        reader = context.Process(target=_read_without_permission, args=(path, queue))
+        reader.start()
+        answer = (True, ["cup", "tray"], 1)
+        assert queue.get(timeout=60) == [answer, "E065", answer, "E065"]
+        reader.join()
+        os.chmod(path, 0o755)
+        store.close()
+
+
+def test_folder_that_cannot_be_made_is_a_coded_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ValueError, match="E065"):
+        FeatureStore(tmp_path / "file" / "store")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_pages_are_an_error_or_misses_and_never_end_the_process(tmp_path, seed):
+    names = [f"{number:064}" for number in range(40)]
+    with FeatureStore(tmp_path) as store:
+        for name in names:
+            put(store, name)
+    file = tmp_path / DATA_FILE
+    data, random = bytearray(file.read_bytes()), np.random.default_rng(seed)
+    for place in random.integers(4096, len(data) - 64, 10):
+        data[place : place + 64] = random.bytes(64)
+    file.write_bytes(data)
+    code, found = None, []
+    try:
+        with FeatureStore(tmp_path) as store:
+            found = [store.get(name, EXTRACTOR) for name in names]
+    except ValueError as error:
+        code = error.code
+    assert code == "E060" or None in found

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spacy_msvse.vision.extract import VisualExtractor
-from spacy_msvse.vision.extractors.crops import DetectedCrops
-from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
-from spacy_msvse.vision.extractors.encoders import TransformersEncoder
-from spacy_msvse.vision.extractors.words import TagCaption
-from spacy_msvse.vision.features import PictureFeatures
+from spacy_msvse.vision.extractor import VisualExtractor
+from spacy_msvse.vision.extractors.detected_crops import DetectedCrops
+from spacy_msvse.vision.extractors.tag_caption import TagCaption
+from spacy_msvse.vision.extractors.torchvision_detector import TorchvisionDetector
+from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
+from spacy_msvse.vision.features import RegionFeatures
 
 from ..conftest import CountingExtractor, photo
 from ..models import CLASSES
@@ -21,7 +21,8 @@ class Corners(CountingExtractor):
     def extract(self, pictures, known):
         boxes = np.array([[0, 0, 1, 1], [0, 0, 0.5, 0.5], [1, 0, 1, 1]], dtype=np.float32)
         labels, scores = ["", "cup", "line"], [1.0, 0.9, 0.3]
-        return [PictureFeatures(np.zeros((3, 9)), boxes, labels, scores, ["cup"]) for _ in pictures]
+        regions = RegionFeatures(np.zeros((3, 9)), boxes, labels, scores)
+        return [{"regions": regions, "tags": ["cup"]} for _ in pictures]
 
 
 def test_vectors_are_the_encoders_of_each_box():
@@ -29,23 +30,23 @@ def test_vectors_are_the_encoders_of_each_box():
     picture.paste("blue", (0, 0, 32, 32))
     picture.paste("green", (63, 0, 64, 64))
     (features,) = DetectedCrops(Corners(), CountingExtractor()).extract([picture], [])
-    assert features.regions[1].tolist() == [0, 0, 255]
-    assert features.regions[2].tolist() == [0, 128, 0]
-    assert features.regions.shape == (3, 3)
+    assert features["regions"].vectors[1].tolist() == [0, 0, 255]
+    assert features["regions"].vectors[2].tolist() == [0, 128, 0]
+    assert features["regions"].vectors.shape == (3, 3)
 
 
 def test_boxes_labels_scores_and_tags_are_the_detectors():
     crops = DetectedCrops(Corners(), CountingExtractor())
     (features,) = crops.extract([photo()], [])
-    assert features.region_labels == ["", "cup", "line"]
-    assert features.region_scores == [1.0, 0.9, 0.3]
-    assert features.tags == ["cup"]
+    assert features["regions"].labels == ["", "cup", "line"]
+    assert features["regions"].scores == [1.0, 0.9, 0.3]
+    assert features["tags"] == ["cup"]
     assert crops.fills == ("regions", "tags")
 
 
 def test_smallest_pictures_have_crops():
     (features,) = DetectedCrops(Corners(), CountingExtractor()).extract([photo(size=(1, 1))], [])
-    assert features.regions.shape == (3, 3)
+    assert features["regions"].vectors.shape == (3, 3)
 
 
 def test_both_must_fill_the_regions(counting):
@@ -54,10 +55,12 @@ def test_both_must_fill_the_regions(counting):
             DetectedCrops(*parts)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x80"])
-def test_damaged_state_is_refused(data, counting):
-    with pytest.raises(ValueError, match="E006"):
-        DetectedCrops(counting, counting).from_bytes(data)
+def test_files_of_both_are_saved():
+    crops = DetectedCrops(CountingExtractor("first"), CountingExtractor("second"))
+    files = crops.to_files()
+    assert files == {"detector/name.txt": b"first", "encoder/name.txt": b"second"}
+    crops.from_files(files)
+    assert (crops.detector.restored, crops.encoder.restored) == (b"first", b"second")
 
 
 def test_fingerprint_follows_both():
@@ -91,19 +94,21 @@ def test_detector_and_encoder_work_together(saved):
 
     visual = build(saved(MOBILE), saved("clip"))
     visual.initialize()
-    assert list(visual.distinct) == ["regions"]  # one pass serves both scales
+    assert list(visual.distinct) == ["regions"]  # one pass serves both views
     assert visual.region_dim == 32
     (features,) = visual.extract([photo(1)])
-    assert len(features.regions) == len(features.boxes) > 1
+    assert len(features["regions"].vectors) == len(features["regions"].boxes) > 1
     other = build("elsewhere", "elsewhere")
-    other.from_bytes(visual.to_bytes())
+    other.from_files(visual.to_files())
     assert other.fingerprint == visual.fingerprint
     (again,) = other.extract([photo(1)])
-    assert np.array_equal(again.regions, features.regions)
-    assert again.tags == features.tags
+    assert np.array_equal(again["regions"].vectors, features["regions"].vectors)
+    assert again["tags"] == features["tags"]
 
 
-def test_device_reaches_both():
-    extractor = DetectedCrops(TorchvisionDetector(), TransformersEncoder())
-    extractor.to("cuda:0")
-    assert extractor.detector._loaded.device == extractor.encoder._loaded.device == "cuda:0"
+def test_device_reaches_both(saved):
+    detector = TorchvisionDetector(saved(MOBILE), architecture=MOBILE, classes=CLASSES)
+    crops = DetectedCrops(detector, TransformersEncoder(saved("clip")))
+    crops.to("meta")
+    crops.initialize()
+    assert crops.detector.network.device.type == crops.encoder.network.device.type == "meta"

@@ -1,24 +1,26 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load, save, save_file
 
-from spacy_msvse.vision.extractors import efficientnet as module
-from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
+from spacy_msvse.vision.extractors import efficientnet_lite0 as module
+from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
 
 from ..conftest import photo
 
 torch = pytest.importorskip("torch")
 
 
-def see(extractor, *pictures):
+def extract(extractor, *pictures):
     return extractor.extract(pictures, [])
 
 
 def restored(extractor, **settings):
     other = EfficientNetLite0(**settings)
-    other.from_bytes(extractor.to_bytes())
+    other.from_files(extractor.to_files())
     return other
 
 
@@ -45,8 +47,8 @@ def test_settings_out_of_range_are_refused(setting):
 def test_construction_loads_nothing():
     extractor = EfficientNetLite0()
     for use in (
-        lambda: see(extractor, photo()),
-        extractor.to_bytes,
+        lambda: extract(extractor, photo()),
+        extractor.to_files,
         lambda: extractor.fingerprint,
     ):
         with pytest.raises(ValueError, match="E012"):
@@ -80,9 +82,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_weights_come_from_a_local_file_too(efficientnet, suffix, tmp_path):
-    from safetensors.torch import save_file
-
-    state = efficientnet._loaded.network.network.state_dict()
+    state = efficientnet.network.network.state_dict()
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     path = tmp_path / f"weights{suffix}"
     (save_file if suffix == ".safetensors" else torch.save)(state, path)
@@ -105,24 +105,23 @@ def test_saved_weights_need_neither_package_nor_torchvision(efficientnet, monkey
     other = restored(efficientnet)
     assert other.fingerprint == efficientnet.fingerprint
     for picture in (photo(1), photo(2, (500, 300))):
-        (expected,), (features,) = see(efficientnet, picture), see(other, picture)
-        assert np.array_equal(features.regions, expected.regions)
-        assert features.tags == expected.tags
+        (expected,), (features,) = extract(efficientnet, picture), extract(other, picture)
+        assert np.array_equal(features["regions"].vectors, expected["regions"].vectors)
+        assert features["tags"] == expected["tags"]
+
+
+def test_files_are_weights_and_names_of_classes(efficientnet):
+    files = efficientnet.to_files()
+    assert set(files) == {"extractor.json", "weights.safetensors"}
+    assert len(json.loads(files["extractor.json"])["categories"]) == 1000
+    assert files["weights.safetensors"][8:9] == b"{"  # the header of safetensors
 
 
 @pytest.mark.parametrize("damage", [lambda d: b"", lambda d: d[:-10], lambda d: b"\x80" + d])
-def test_damaged_state_is_refused(efficientnet, damage):
-    with pytest.raises(ValueError, match="E006"):
-        EfficientNetLite0().from_bytes(damage(efficientnet.to_bytes()))
-
-
-def test_state_is_no_pickle(efficientnet):
-    import srsly
-
-    message = srsly.msgpack_loads(efficientnet.to_bytes())
-    assert set(message) == {"categories", "weights"}
-    assert len(message["categories"]) == 1000
-    assert message["weights"][8:9] == b"{"  # the header of safetensors
+def test_damaged_files_are_refused(efficientnet, damage):
+    for name, content in (files := efficientnet.to_files()).items():
+        with pytest.raises(ValueError, match="E006"):
+            EfficientNetLite0().from_files({**files, name: damage(content)})
 
 
 # Features
@@ -130,16 +129,18 @@ def test_state_is_no_pickle(efficientnet):
 
 @pytest.mark.parametrize("grid", [1, 2, 4, 7, 9])
 def test_regions_are_the_whole_picture_and_the_grid(efficientnet, grid):
-    (features,) = see(restored(efficientnet, grid=grid), photo(size=(300, 100)))
-    assert features.regions.shape == (1 + grid**2, efficientnet.region_dim)
-    assert features.regions.dtype == features.boxes.dtype == np.float32
+    (features,) = extract(restored(efficientnet, grid=grid), photo(size=(300, 100)))
+    assert features["regions"].vectors.shape == (1 + grid**2, efficientnet.region_dim)
+    assert features["regions"].vectors.dtype == features["regions"].boxes.dtype == np.float32
     # The cells tile the picture, so that their mean is the mean of all.
-    assert np.allclose(features.regions[0], features.regions[1:].mean(0), atol=1e-4)
+    assert np.allclose(
+        features["regions"].vectors[0], features["regions"].vectors[1:].mean(0), atol=1e-4
+    )
 
 
 def test_boxes_are_those_of_the_cells_row_by_row(efficientnet):
-    (features,) = see(restored(efficientnet, grid=2), photo())
-    assert features.boxes.tolist() == [
+    (features,) = extract(restored(efficientnet, grid=2), photo())
+    assert features["regions"].boxes.tolist() == [
         [0, 0, 1, 1],
         [0, 0, 0.5, 0.5],
         [0.5, 0, 1, 0.5],
@@ -154,15 +155,15 @@ def test_cells_follow_the_picture(efficientnet):
     plain = Image.new("RGB", (224, 224), "grey")
     marked = plain.copy()
     marked.paste(photo(3, (60, 60)), (150, 20))  # upper right
-    (before,), (after,) = see(extractor, plain), see(extractor, marked)
-    change = np.abs(after.regions - before.regions).sum(1)[1:]
+    (before,), (after,) = extract(extractor, plain), extract(extractor, marked)
+    change = np.abs(after["regions"].vectors - before["regions"].vectors).sum(1)[1:]
     assert change.argmax() == 1
 
 
 def test_seven_by_seven_is_the_feature_map_itself(efficientnet):
     extractor = restored(efficientnet, grid=7)
     pixels = torch.rand(1, 3, 224, 224) * 2 - 1
-    network = extractor._loaded.network
+    network = extractor.network
     regions, _ = network(pixels)
     with torch.inference_mode():
         expected = network.network.extract_features(pixels)
@@ -170,41 +171,41 @@ def test_seven_by_seven_is_the_feature_map_itself(efficientnet):
 
 
 def test_features_are_deterministic(efficientnet):
-    (first,), (second,) = see(efficientnet, photo()), see(efficientnet, photo())
-    assert np.array_equal(first.regions, second.regions)
+    (first,), (second,) = extract(efficientnet, photo()), extract(efficientnet, photo())
+    assert np.array_equal(first["regions"].vectors, second["regions"].vectors)
 
 
 def test_batch_of_five_equals_five_batches_of_one(efficientnet):
     pictures = [photo(seed, (50 + seed, 80)) for seed in range(5)]
-    together = see(efficientnet, *pictures)
-    split = see(restored(efficientnet, batch_size=2), *pictures)
+    together = extract(efficientnet, *pictures)
+    split = extract(restored(efficientnet, batch_size=2), *pictures)
     for picture, *others in zip(pictures, together, split, strict=True):
-        (alone,) = see(efficientnet, picture)
+        (alone,) = extract(efficientnet, picture)
         for features in others:
-            assert np.allclose(features.regions, alone.regions, atol=1e-4)
-            assert features.tags == alone.tags
+            assert np.allclose(features["regions"].vectors, alone["regions"].vectors, atol=1e-4)
+            assert features["tags"] == alone["tags"]
 
 
 def test_no_pictures_no_features(efficientnet):
-    assert see(efficientnet) == []
+    assert extract(efficientnet) == []
 
 
 def test_tiny_and_thin_pictures_are_seen(efficientnet):
     for size in ((1, 1), (3000, 1)):
-        (features,) = see(efficientnet, Image.new("RGB", size))
-        assert np.isfinite(features.regions).all()
+        (features,) = extract(efficientnet, Image.new("RGB", size))
+        assert np.isfinite(features["regions"].vectors).all()
 
 
 def test_network_stays_frozen_when_put_into_train_mode(efficientnet):
-    network = efficientnet._loaded.network
+    network = efficientnet.network
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     torch.nn.ModuleList([network]).train()
-    (expected,), (features,) = see(efficientnet, photo()), see(efficientnet, photo())
+    (expected,), (features,) = extract(efficientnet, photo()), extract(efficientnet, photo())
     assert not any(module.training for module in network.modules())
     assert not any(parameter.requires_grad for parameter in network.parameters())
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
-    assert np.array_equal(features.regions, expected.regions)
+    assert np.array_equal(features["regions"].vectors, expected["regions"].vectors)
 
 
 def test_fingerprint_follows_what_shapes_the_features(efficientnet):
@@ -217,10 +218,11 @@ def test_fingerprint_follows_what_shapes_the_features(efficientnet):
 
 
 def test_fingerprint_follows_the_weights(efficientnet):
-    other = restored(efficientnet)
-    weights = {n: t.clone() for n, t in other._loaded.network.network.state_dict().items()}
+    files = efficientnet.to_files()
+    weights = load(files["weights.safetensors"])
     weights["_fc.bias"] += 1
-    other._load(weights, other._loaded.categories)
+    other = EfficientNetLite0()
+    other.from_files({**files, "weights.safetensors": save(weights)})
     assert other.fingerprint != efficientnet.fingerprint
 
 
@@ -241,12 +243,12 @@ def test_tags_of_photos_make_sense(efficientnet, file, expected):
     path = Path(data.__file__).parent / file
     if not path.exists():
         pytest.skip(f"this scikit-image comes without {file}")
-    (features,) = see(efficientnet, Image.open(path).convert("RGB"))
-    assert features.tags[0] == expected
+    (features,) = extract(efficientnet, Image.open(path).convert("RGB"))
+    assert features["tags"][0] == expected
 
 
 def test_tags_are_at_most_so_many_and_at_least_so_likely(efficientnet):
-    (many,) = see(restored(efficientnet, tags=3, min_tag_score=0.0), photo())
-    (none,) = see(restored(efficientnet, min_tag_score=1.0), photo())
-    assert len(many.tags) == 3
-    assert none.tags == []
+    (many,) = extract(restored(efficientnet, tags=3, min_tag_score=0.0), photo())
+    (none,) = extract(restored(efficientnet, min_tag_score=1.0), photo())
+    assert len(many["tags"]) == 3
+    assert none["tags"] == []

@@ -10,16 +10,10 @@ import numpy as np
 import pytest
 import spacy
 from PIL import Image, ImageDraw, ImageFont
-from spacy.training import Example
 
-from spacy_msvse import make_doc
-from spacy_msvse.vision.extract import VisualExtractor
-from spacy_msvse.vision.extractors import ocr
-from spacy_msvse.vision.extractors.ocr import RapidOcr
-from spacy_msvse.vision.features import PictureFeatures
-
-from ...tiny import entities, save_encoder, tiny_pipeline, train
-from ..conftest import encode
+from spacy_msvse.vision.extractor import VisualExtractor
+from spacy_msvse.vision.extractors import rapid_ocr
+from spacy_msvse.vision.extractors.rapid_ocr import RapidOcr
 
 pytest.importorskip("rapidocr")
 pytest.importorskip("onnxruntime")
@@ -34,8 +28,7 @@ def poster(text: str, size=(200, 200), colour="black", ground="white") -> Image.
 
 
 def read(*pictures: Image.Image, **settings) -> list[str]:
-    found = RapidOcr(**settings).extract(pictures, [PictureFeatures()] * len(pictures))
-    return [features.texts["ocr"] for features in found]
+    return [features["ocr"] for features in RapidOcr(**settings).extract(pictures, [])]
 
 
 # Reading
@@ -64,7 +57,7 @@ def test_boxes_of_any_size_are_put_into_lines():
 
     small = [box(9, 12, 12, 15), box(0, 10, 3, 13), box(5, 0, 8, 3), box(5, 11, 8, 14)]
     for scale in (1, 100):
-        assert ocr._reading_order(np.array(small, dtype="float32") * scale) == [2, 1, 3, 0]
+        assert rapid_ocr._reading_order(np.array(small, dtype="float32") * scale) == [2, 1, 3, 0]
 
 
 def test_coloured_text_is_read():
@@ -72,7 +65,7 @@ def test_coloured_text_is_read():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9000, 2)])
-def test_pictures_of_odd_sizes_are_looked_at(size):
+def test_pictures_of_odd_sizes_are_read(size):
     assert read(Image.new("RGB", size, "white")) == [""]
 
 
@@ -83,8 +76,8 @@ def test_large_pictures_are_read_smaller():
     assert large.size == (3200, 800)
 
 
-def test_long_narrow_pictures_are_made_less_so():
-    pixels = ocr._pixels(Image.new("RGB", (1600, 3), "red"))
+def test_long_narrow_pictures_are_padded():
+    pixels = rapid_ocr._pixels(Image.new("RGB", (1600, 3), "red"))
     assert pixels.shape == (400, 1600, 3)
     assert (pixels == (0, 0, 255)).all()  # blue, green, red
 
@@ -98,7 +91,7 @@ def test_reading_twice_gives_the_same():
 
 def test_nothing_is_logged_or_printed():
     code = (
-        "from PIL import Image; from spacy_msvse.vision.extractors.ocr import RapidOcr; "
+        "from PIL import Image; from spacy_msvse.vision.extractors.rapid_ocr import RapidOcr; "
         "RapidOcr().extract([Image.new('RGB', (60, 60))], [])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -130,7 +123,7 @@ def test_fingerprint_follows_the_settings_and_the_version_of_the_models(monkeypa
     }
     assert len(prints) == 3
     assert RapidOcr().fingerprint in prints
-    monkeypatch.setattr(ocr, "version", lambda package: "9.9")
+    monkeypatch.setattr(rapid_ocr, "version", lambda package: "9.9")
     assert RapidOcr().fingerprint not in prints
 
 
@@ -144,24 +137,26 @@ def test_nothing_is_downloaded(monkeypatch):
     download = importlib.import_module("rapidocr.utils.download_file")
     monkeypatch.setattr(download.DownloadFile, "run", fail)
     monkeypatch.setattr(socket, "create_connection", fail)
-    ocr._reader.cache_clear()
+    rapid_ocr._reader.cache_clear()
     assert read(poster("Hello")) == ["Hello"]
 
 
-@pytest.mark.parametrize("use", ["initialize", "extract", "from_bytes"])
+@pytest.mark.parametrize("use", ["initialize", "extract", "from_files"])
 def test_a_model_that_is_missing_is_an_error_not_a_download(monkeypatch, use):
-    monkeypatch.setattr(ocr, "files", lambda package: [])
-    ocr._reader.cache_clear()
+    monkeypatch.setattr(rapid_ocr, "files", lambda package: [])
+    rapid_ocr._reader.cache_clear()
     with pytest.raises(ValueError, match=r"E025.*lacks its model 'Det'.*nothing is downloaded"):
         _use(use)
 
 
-@pytest.mark.parametrize("use", ["initialize", "extract", "from_bytes", "fingerprint"])
+@pytest.mark.parametrize("use", ["initialize", "extract", "from_files", "fingerprint"])
 @pytest.mark.parametrize("package", ["rapidocr", "onnxruntime"])
 def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, use, package):
-    find = ocr.find_spec
-    monkeypatch.setattr(ocr, "find_spec", lambda name: None if name == package else find(name))
-    ocr._reader.cache_clear()
+    find = rapid_ocr.find_spec
+    monkeypatch.setattr(
+        rapid_ocr, "find_spec", lambda name: None if name == package else find(name)
+    )
+    rapid_ocr._reader.cache_clear()
     with pytest.raises(ValueError, match=rf"E024.*'{package}'.*spacy-msvse\[ocr\]"):
         _use(use)
 
@@ -171,16 +166,16 @@ def _use(name: str) -> None:
     if name == "initialize":
         extractor.initialize()
     elif name == "extract":
-        extractor.extract([poster("Hello")], [PictureFeatures()])
-    elif name == "from_bytes":
-        extractor.from_bytes(b"")
+        extractor.extract([poster("Hello")], [{}])
+    elif name == "from_files":
+        extractor.from_files({})
     else:
         _ = extractor.fingerprint
 
 
 def test_import_brings_neither_the_reader_nor_torch():
     code = (
-        "import sys, spacy_msvse.vision.extractors.ocr; "
+        "import sys, spacy_msvse.vision.extractors.rapid_ocr; "
         "print({m.split('.')[0] for m in sys.modules} & {'rapidocr', 'onnxruntime', 'torch'})"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -190,69 +185,16 @@ def test_import_brings_neither_the_reader_nor_torch():
 # As one of the extractors
 
 
-def test_what_is_saved_is_empty_and_reads_the_same():
-    first, second = VisualExtractor(texts=RapidOcr()), VisualExtractor(texts=RapidOcr())
+def test_nothing_is_saved_and_a_copy_reads_the_same():
+    first, second = VisualExtractor(ocr=RapidOcr()), VisualExtractor(ocr=RapidOcr())
     first.initialize()
-    assert first.extractors["texts"].to_bytes() == b""
-    second.from_bytes(first.to_bytes())
+    assert first.to_files() == {}
+    second.from_files({})
     for visual in (first, second, pickle.loads(pickle.dumps(first))):
-        assert visual.extract([poster("Hello")]) == [PictureFeatures(texts={"ocr": "Hello"})]
+        assert visual.extract([poster("Hello")]) == [{"ocr": "Hello"}]
         assert visual.fingerprint == first.fingerprint
 
 
 def test_registry_knows_it():
     config = {"ocr": {"@misc": "spacy-msvse.RapidOcr.v1", "min_score": 0.5}}
     assert spacy.registry.resolve(config)["ocr"] == RapidOcr(min_score=0.5)
-
-
-SIGNS = {"PER": "visit", "LOC": "today", "ORG": "nice"}
-
-
-def test_text_in_the_picture_reaches_the_network(tmp_path):
-    """Posts of one text, whose type stands in the picture alone; what the user tells wins."""
-    nlp = tiny_pipeline(
-        save_encoder(tmp_path / "encoder"),
-        model={"prefix_views": ["ocr"], "joint_views": []},
-        vision={
-            "@misc": "spacy-msvse.VisualExtractor.v1",
-            "texts": {"@misc": "spacy-msvse.RapidOcr.v1"},
-        },
-    )
-    nlp.config["initialize"]["components"] = {
-        "msvse_ner": {"feature_store": str(tmp_path / "store")}  # each picture is read once
-    }
-    pictures = {label: encode(poster(word)) for label, word in SIGNS.items()}
-
-    def post(label):
-        return make_doc(nlp, "saw jordan again", image=pictures[label])
-
-    examples = [Example.from_dict(post(label), {"entities": [(4, 10, label)]}) for label in SIGNS]
-    train(nlp, examples)
-    for label, word in SIGNS.items():
-        doc = nlp(post(label))
-        assert doc._.image_texts == {"ocr": word}
-        assert doc._.image_status == {"ocr": "used"}
-        assert entities(doc) == [("jordan", label)]
-
-    told = make_doc(nlp, "saw jordan again", image=pictures["PER"], texts={"ocr": SIGNS["LOC"]})
-    assert entities(nlp(told)) == [("jordan", "LOC")]
-    assert told._.image_texts == {"ocr": SIGNS["LOC"]}
-
-    nlp.to_disk(tmp_path / "pipeline")
-    restored = spacy.load(tmp_path / "pipeline")
-    assert entities(restored(post("LOC"))) == [("jordan", "LOC")]
-
-
-def test_texts_that_no_view_reads_are_warned_of(tmp_path):
-    vision = {
-        "@misc": "spacy-msvse.VisualExtractor.v1",
-        "texts": {"@misc": "spacy-msvse.RapidOcr.v1"},
-    }
-    nlp = tiny_pipeline(
-        save_encoder(tmp_path / "encoder"),
-        model={"prefix_views": ["tags"], "joint_views": []},
-        vision=vision,
-    )
-    doc = make_doc(nlp, "saw jordan again", tags=["red"])
-    with pytest.warns(UserWarning, match=r"MSVSE-W005.*vision\.texts.*prefix_views"):
-        nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})])

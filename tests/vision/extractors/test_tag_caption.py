@@ -1,7 +1,6 @@
 import pytest
 
-from spacy_msvse.vision.extractors.words import TagCaption, caption_from_tags
-from spacy_msvse.vision.features import PictureFeatures
+from spacy_msvse.vision.extractors.tag_caption import TagCaption, caption_from_tags
 
 
 @pytest.mark.parametrize(
@@ -13,17 +12,16 @@ from spacy_msvse.vision.features import PictureFeatures
         (("cup", "tray", "table"), "a picture of cup, tray and table"),
     ],
 )
-def test_caption_says_what_the_tags_say(tags, caption):
+def test_caption_names_all_tags(tags, caption):
     assert caption_from_tags(tags) == caption
 
 
 def test_no_tags_no_caption():
-    known = [PictureFeatures(tags=["cup"]), PictureFeatures(tags=[]), PictureFeatures()]
-    captions = [features.caption for features in TagCaption().extract([], known)]
-    assert captions == ["a picture of cup", None, None]
+    known = [{"tags": ["cup"]}, {"tags": []}, {}]
+    assert TagCaption().extract([], known) == [{"caption": "a picture of cup"}, {}, {}]
 
 
-def test_tag_captions_are_equal_and_carry_nothing():
+def test_tag_captions_are_equal_and_save_nothing():
     assert TagCaption() == TagCaption()
-    assert TagCaption().to_bytes() == b""
+    assert TagCaption().to_files() == {}
     assert TagCaption().region_dim == 0

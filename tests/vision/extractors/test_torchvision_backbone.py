@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
+from spacy_msvse.vision.extractors.torchvision_backbone import TorchvisionBackbone
 
 from ..conftest import photo
 from ..models import CLASSES, save_torchvision_model
@@ -27,11 +27,11 @@ def restored(backbone, **settings):
     extractor = TorchvisionBackbone(
         **{"architecture": ARCHITECTURE, "classes": CLASSES, **settings}
     )
-    extractor.from_bytes(backbone.to_bytes())
+    extractor.from_files(backbone.to_files())
     return extractor
 
 
-def see(extractor, *pictures):
+def extract(extractor, *pictures):
     return extractor.extract(pictures, [])
 
 
@@ -47,29 +47,31 @@ def test_regions_are_the_feature_map_and_its_mean(backbone, saved):
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     with torch.inference_mode():
         expected = nodes(normalize(to_tensor(picture), mean, std)[None])
-    (features,) = see(backbone, picture)
+    (features,) = extract(backbone, picture)
     cells = expected["layer4"][0].flatten(1).T.numpy()
-    assert features.regions.shape == (1 + 49, backbone.region_dim)
-    assert np.allclose(features.regions[1:], cells, atol=1e-3)
-    assert np.allclose(features.regions[0], cells.mean(0), atol=1e-3)
+    assert features["regions"].vectors.shape == (1 + 49, backbone.region_dim)
+    assert np.allclose(features["regions"].vectors[1:], cells, atol=1e-3)
+    assert np.allclose(features["regions"].vectors[0], cells.mean(0), atol=1e-3)
     likely = expected["fc"][0].softmax(0)
-    assert features.tags == [
+    assert features["tags"] == [
         CLASSES[row] for row in likely.argsort(descending=True) if likely[row] >= 0.2
     ]
 
 
 @pytest.mark.parametrize("grid", [0, 1, 3])
 def test_regions_are_the_whole_picture_and_the_grid(backbone, grid):
-    (features,) = see(restored(backbone, grid=grid), photo(size=(300, 100)))
-    assert features.regions.shape == (1 + grid**2, 512)
-    assert features.boxes.shape == (1 + grid**2, 4)
+    (features,) = extract(restored(backbone, grid=grid), photo(size=(300, 100)))
+    assert features["regions"].vectors.shape == (1 + grid**2, 512)
+    assert features["regions"].boxes.shape == (1 + grid**2, 4)
     if grid:
-        assert np.allclose(features.regions[0], features.regions[1:].mean(0), atol=1e-3)
+        assert np.allclose(
+            features["regions"].vectors[0], features["regions"].vectors[1:].mean(0), atol=1e-3
+        )
 
 
 def test_larger_squares_have_more_cells(backbone):
-    (features,) = see(restored(backbone, side=320, grid=10), photo())
-    assert features.regions.shape == (101, 512)
+    (features,) = extract(restored(backbone, side=320, grid=10), photo())
+    assert features["regions"].vectors.shape == (101, 512)
 
 
 def test_cells_follow_the_picture(backbone):
@@ -77,8 +79,8 @@ def test_cells_follow_the_picture(backbone):
     plain = Image.new("RGB", (224, 224), "grey")
     marked = plain.copy()
     marked.paste(photo(3, (60, 60)), (150, 20))  # upper right
-    (before,), (after,) = see(extractor, plain), see(extractor, marked)
-    assert np.abs(after.regions - before.regions).sum(1)[1:].argmax() == 1
+    (before,), (after,) = extract(extractor, plain), extract(extractor, marked)
+    assert np.abs(after["regions"].vectors - before["regions"].vectors).sum(1)[1:].argmax() == 1
 
 
 @pytest.mark.parametrize(
@@ -92,12 +94,12 @@ def test_other_families_have_a_grid_too(architecture, width, tmp_path):
     )
     extractor.initialize()
     assert extractor.region_dim == width
-    (features,) = see(extractor, photo())
-    assert features.regions.shape == (5, width)
+    (features,) = extract(extractor, photo())
+    assert features["regions"].vectors.shape == (5, width)
 
 
 def test_resnet50_is_2048_wide():
-    from spacy_msvse.vision.extractors.grids import GridNetwork, _build
+    from spacy_msvse.vision.extractors.torchvision_backbone import GridNetwork, _build
 
     empty = _build("resnet50", 5)
     state = {name: torch.zeros(t.shape, dtype=t.dtype) for name, t in empty.state_dict().items()}
@@ -107,7 +109,7 @@ def test_resnet50_is_2048_wide():
 
 def test_weights_come_from_a_foreign_pth_file_too(backbone, tmp_path):
     path = tmp_path / "weights.pth"
-    torch.save(backbone._loaded.network.network.state_dict(), path)
+    torch.save(backbone.network.network.state_dict(), path)
     extractor = TorchvisionBackbone(weights=str(path), architecture=ARCHITECTURE, classes=CLASSES)
     extractor.initialize()
     assert extractor.fingerprint == backbone.fingerprint
@@ -128,12 +130,12 @@ def test_weight_file_runs_no_code(tmp_path, monkeypatch):
 
 def test_half_precision_files_are_read_as_single_precision(backbone, tmp_path):
     path = tmp_path / "half.pth"
-    state = backbone._loaded.network.network.state_dict()
+    state = backbone.network.network.state_dict()
     torch.save({n: t.half() if t.is_floating_point() else t for n, t in state.items()}, path)
     extractor = TorchvisionBackbone(weights=str(path), architecture=ARCHITECTURE, classes=CLASSES)
     extractor.initialize()
     assert restored(extractor).fingerprint == extractor.fingerprint
-    assert extractor._loaded.network.network.fc.bias.dtype == torch.float32
+    assert extractor.network.network.fc.bias.dtype == torch.float32
 
 
 def test_imagenet_names_are_the_usual_ones(saved):

@@ -5,7 +5,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchvision.transforms.functional import to_tensor
 
-from spacy_msvse.vision.extractors.detectors import ARCHITECTURES, TorchvisionDetector
+from spacy_msvse.vision.extractors.torchvision_detector import ARCHITECTURES, TorchvisionDetector
 
 from ..conftest import photo
 from ..models import CLASSES
@@ -25,18 +25,18 @@ def detector(saved):
 
 @pytest.fixture(scope="module")
 def restored(detector):
-    data = detector.to_bytes()
+    data = detector.to_files()
 
     def restore(**settings):
         small = {"architecture": MOBILE, "classes": CLASSES, "min_size": 64, "min_score": 0.25}
         extractor = TorchvisionDetector(**{**small, **settings})
-        extractor.from_bytes(data)
+        extractor.from_files(data)
         return extractor
 
     return restore
 
 
-def see(extractor, *pictures):
+def extract(extractor, *pictures):
     return extractor.extract(pictures, [])
 
 
@@ -52,80 +52,80 @@ def test_detections_are_those_of_torchvision(detector, saved):
     network.roi_heads.score_thresh, network.roi_heads.detections_per_img = 0.25, 16
     with torch.inference_mode():
         (expected,) = network.eval()([to_tensor(picture)])
-    (features,) = see(detector, picture)
+    (features,) = extract(detector, picture)
     boxes = (expected["boxes"] / torch.tensor([96, 64, 96, 64])).numpy()
     assert len(boxes) > 3
-    assert np.allclose(features.boxes[1:], boxes, atol=1e-4)
-    assert np.allclose(features.region_scores[1:], expected["scores"].numpy(), atol=1e-4)
-    assert features.region_labels[1:] == [CLASSES[row - 1] for row in expected["labels"]]
+    assert np.allclose(features["regions"].boxes[1:], boxes, atol=1e-4)
+    assert np.allclose(features["regions"].scores[1:], expected["scores"].numpy(), atol=1e-4)
+    assert features["regions"].labels[1:] == [CLASSES[row - 1] for row in expected["labels"]]
 
 
 def test_vectors_are_what_the_box_head_says_of_the_boxes(detector):
     picture = photo(1, (64, 64))
-    (features,) = see(detector, picture)
-    network = detector._loaded.network.network
+    (features,) = extract(detector, picture)
+    network = detector.network.network
     with torch.inference_mode():
         pixels = network.transform.normalize(to_tensor(picture))[None]
-        boxes = 64 * torch.from_numpy(features.boxes)
+        boxes = 64 * torch.from_numpy(features["regions"].boxes)
         pooled = network.roi_heads.box_roi_pool(network.backbone(pixels), [boxes], [(64, 64)])
         expected = network.roi_heads.box_head(pooled)
-    assert features.regions.shape == (len(boxes), detector.region_dim)
-    assert np.allclose(features.regions, expected, atol=1e-3)
+    assert features["regions"].vectors.shape == (len(boxes), detector.region_dim)
+    assert np.allclose(features["regions"].vectors, expected, atol=1e-3)
 
 
 def test_backbone_is_passed_once(detector):
     calls = []
-    network = detector._loaded.network.network
+    network = detector.network.network
     hook = network.backbone.register_forward_hook(lambda *_: calls.append(1))
-    see(detector, photo(1), photo(2))
+    extract(detector, photo(1), photo(2))
     hook.remove()
     assert calls == [1]
 
 
 def test_whole_picture_comes_first_and_detections_best_first(detector):
-    (features,) = see(detector, photo(1, (80, 64)))
-    assert features.boxes[0].tolist() == [0, 0, 1, 1]
-    assert (features.region_labels[0], features.region_scores[0]) == ("", 1.0)
-    assert features.region_scores[1:] == sorted(features.region_scores[1:], reverse=True)
+    (features,) = extract(detector, photo(1, (80, 64)))
+    assert features["regions"].boxes[0].tolist() == [0, 0, 1, 1]
+    assert (features["regions"].labels[0], features["regions"].scores[0]) == ("", 1.0)
+    assert features["regions"].scores[1:] == sorted(features["regions"].scores[1:], reverse=True)
 
 
 def test_tags_are_the_names_of_what_was_detected(detector, restored):
-    (features,) = see(detector, photo(1, (80, 64)))
-    assert features.tags == list(dict.fromkeys(features.region_labels[1:]))
-    (one,) = see(restored(tags=1), photo(1, (80, 64)))
-    assert one.tags == features.tags[:1]
+    (features,) = extract(detector, photo(1, (80, 64)))
+    assert features["tags"] == list(dict.fromkeys(features["regions"].labels[1:]))
+    (one,) = extract(restored(tags=1), photo(1, (80, 64)))
+    assert one["tags"] == features["tags"][:1]
 
 
 def test_regions_are_at_most_so_many_and_at_least_so_likely(detector, restored):
-    (all_of_them,) = see(detector, photo(1))
-    (best,) = see(restored(max_regions=2), photo(1))
-    (none,) = see(restored(min_score=1.0), photo(1))
-    assert len(all_of_them.regions) > 3
-    assert np.allclose(best.regions, all_of_them.regions[:3], atol=1e-3)
-    assert none.boxes.tolist() == [[0, 0, 1, 1]]
-    assert none.tags == []
+    (all_of_them,) = extract(detector, photo(1))
+    (best,) = extract(restored(max_regions=2), photo(1))
+    (none,) = extract(restored(min_score=1.0), photo(1))
+    assert len(all_of_them["regions"].vectors) > 3
+    assert np.allclose(best["regions"].vectors, all_of_them["regions"].vectors[:3], atol=1e-3)
+    assert none["regions"].boxes.tolist() == [[0, 0, 1, 1]]
+    assert none["tags"] == []
 
 
 def test_what_was_seen_first_changes_nothing(detector, restored):
     """torchvision's pooling measures the first picture it sees, and a thin one misleads it."""
     fresh = restored()
-    see(fresh, Image.new("RGB", (900, 1)))
-    (expected,), (features,) = see(detector, photo(1)), see(fresh, photo(1))
-    assert np.array_equal(features.regions, expected.regions)
+    extract(fresh, Image.new("RGB", (900, 1)))
+    (expected,), (features,) = extract(detector, photo(1)), extract(fresh, photo(1))
+    assert np.array_equal(features["regions"].vectors, expected["regions"].vectors)
 
 
 def test_neighbours_in_a_batch_change_nothing(detector):
-    (alone,) = see(detector, photo(1, (64, 64)))
-    *_, beside = see(detector, photo(2, (300, 64)), photo(3, (64, 64)), photo(1, (64, 64)))
-    assert np.allclose(beside.regions, alone.regions, atol=1e-3)
-    assert np.allclose(beside.boxes, alone.boxes, atol=1e-4)
+    (alone,) = extract(detector, photo(1, (64, 64)))
+    *_, beside = extract(detector, photo(2, (300, 64)), photo(3, (64, 64)), photo(1, (64, 64)))
+    assert np.allclose(beside.regions, alone["regions"].vectors, atol=1e-3)
+    assert np.allclose(beside.boxes, alone["regions"].boxes, atol=1e-4)
 
 
 def test_pictures_of_one_shape_share_a_pass(detector):
     sizes = []
-    network = detector._loaded.network.network
+    network = detector.network.network
     hook = network.backbone.register_forward_hook(lambda _, i, o: sizes.append(len(i[0])))
-    see(detector, *(photo(seed, size) for seed, size in enumerate([(64, 64), (96, 64)] * 3)))
+    extract(detector, *(photo(seed, size) for seed, size in enumerate([(64, 64), (96, 64)] * 3)))
     hook.remove()
     assert sizes == [3, 3]
 
@@ -135,9 +135,9 @@ def test_mask_detector_gives_boxes_and_keeps_no_masks(saved):
         weights=saved(MASKS), architecture=MASKS, classes=CLASSES, min_size=32, min_score=0.1
     )
     extractor.initialize()
-    (features,) = see(extractor, photo(1))
-    assert features.regions.shape[1] == extractor.region_dim
-    assert not any("mask" in name for name in extractor._loaded.network.state_dict())
+    (features,) = extract(extractor, photo(1))
+    assert features["regions"].vectors.shape[1] == extractor.region_dim
+    assert not any("mask" in name for name in extractor.network.state_dict())
 
 
 def test_faster_rcnn_with_resnet_sees_too(saved, tmp_path):
@@ -150,8 +150,8 @@ def test_faster_rcnn_with_resnet_sees_too(saved, tmp_path):
     extractor = TorchvisionDetector(weights=str(path), classes=CLASSES, min_size=32, min_score=0.1)
     extractor.initialize()
     assert extractor.architecture == "fasterrcnn_resnet50_fpn_v2"
-    (features,) = see(extractor, photo(1))
-    assert features.regions.shape[1] == extractor.region_dim
+    (features,) = extract(extractor, photo(1))
+    assert features["regions"].vectors.shape[1] == extractor.region_dim
 
 
 def test_torchvision_knows_every_architecture():

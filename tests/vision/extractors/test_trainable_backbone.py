@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.vision.extract import VisualExtractor
-from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
-from spacy_msvse.vision.extractors.encoders import TransformersEncoder
-from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
-from spacy_msvse.vision.extractors.trainable import TrainableBackbone
-from spacy_msvse.vision.extractors.words import TagCaption
+from spacy_msvse.vision.extractor import VisualExtractor
+from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
+from spacy_msvse.vision.extractors.tag_caption import TagCaption
+from spacy_msvse.vision.extractors.torchvision_backbone import TorchvisionBackbone
+from spacy_msvse.vision.extractors.trainable_backbone import TrainableBackbone
+from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
 
 from ..conftest import photo
 from ..models import CLASSES
@@ -29,27 +29,29 @@ def test_it_makes_the_same_regions_as_the_frozen_extractor(saved, efficientnet):
             frozen.initialize()
         trainable = TrainableBackbone(frozen)
         pictures = [photo(1), photo(2, (30, 60))]
-        pixels = [features.pixels for features in trainable.extract(pictures, [])]
+        pixels = [features["regions"].pixels for features in trainable.extract(pictures, [])]
         regions = trainable.make_module()(torch.from_numpy(np.stack(pixels)))
         expected = frozen.extract(pictures, [])
         np.testing.assert_allclose(
-            regions.detach().numpy(), np.stack([one.regions for one in expected]), atol=1e-5
+            regions.detach().numpy(),
+            np.stack([one["regions"].vectors for one in expected]),
+            atol=1e-5,
         )
         assert regions.requires_grad
-        boxes = [features.boxes for features in trainable.extract(pictures, [])]
-        np.testing.assert_array_equal(boxes, [one.boxes for one in expected])
+        boxes = [features["regions"].boxes for features in trainable.extract(pictures, [])]
+        np.testing.assert_array_equal(boxes, [one["regions"].boxes for one in expected])
         frozen.network.requires_grad_(False)  # others share it
 
 
-def test_prepared_pictures_are_seen_as_they_are(saved):
+def test_prepared_pictures_give_the_same_pixels(saved):
     trainable = TrainableBackbone(extractors(saved)[0])
     trainable.initialize()
     picture = photo(3, (90, 40))
     (one,), (same,) = (
         trainable.extract([given], []) for given in (picture, trainable.prepare(picture))
     )
-    np.testing.assert_array_equal(one.pixels, same.pixels)
-    assert one.regions is None
+    np.testing.assert_array_equal(one["regions"].pixels, same["regions"].pixels)
+    assert one["regions"].vectors is None
 
 
 def test_the_fingerprint_is_that_of_the_pixels(saved):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_msvse.vision.extractors.encoders import TransformersEncoder
+from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
 
 from ..conftest import photo
 from ..models import save_vision_model
@@ -18,7 +18,7 @@ def initialised(source, **settings):
     return extractor
 
 
-def see(extractor, *pictures):
+def extract(extractor, *pictures):
     return extractor.extract(pictures, [])
 
 
@@ -28,36 +28,38 @@ def encoder(request, saved):
 
 
 def test_grid_as_fine_as_the_patches_is_the_patches(encoder):
-    network = encoder._loaded.network
+    network = encoder.network
     picture = photo(1, (32, 32))
     with torch.inference_mode():
         output = network.network(pixel_values=network.to_pixels([picture]))
-    (features,) = see(encoder, picture)
-    assert features.regions.shape == (1 + 16, encoder.region_dim)
-    assert np.allclose(features.regions[1:], output.last_hidden_state[0, -16:], atol=1e-5)
+    (features,) = extract(encoder, picture)
+    assert features["regions"].vectors.shape == (1 + 16, encoder.region_dim)
+    assert np.allclose(
+        features["regions"].vectors[1:], output.last_hidden_state[0, -16:], atol=1e-5
+    )
 
 
 def test_whole_picture_is_the_encoders_own_vector(encoder):
-    network = encoder._loaded.network
+    network = encoder.network
     picture = photo(1, (32, 32))
     with torch.inference_mode():
         output = network.network(pixel_values=network.to_pixels([picture]))
     expected = output.pooler_output
     if expected is None:
         expected = output.last_hidden_state[:, 0]
-    (features,) = see(encoder, picture)
-    assert np.allclose(features.regions[0], expected[0], atol=1e-5)
+    (features,) = extract(encoder, picture)
+    assert np.allclose(features["regions"].vectors[0], expected[0], atol=1e-5)
 
 
 def test_grid_of_none_is_the_whole_picture_alone(saved):
-    (features,) = see(initialised(saved("clip"), grid=0), photo())
-    assert features.regions.shape == (1, 32)
-    assert features.boxes.tolist() == [[0, 0, 1, 1]]
+    (features,) = extract(initialised(saved("clip"), grid=0), photo())
+    assert features["regions"].vectors.shape == (1, 32)
+    assert features["regions"].boxes.tolist() == [[0, 0, 1, 1]]
 
 
 def test_pixels_are_those_of_the_models_own_processor(encoder):
     """A picture that needs no resizing is normalised as the processor would."""
-    network = encoder._loaded.network
+    network = encoder.network
     picture = photo(1, (32, 32))
     processor = deepcopy(network.parts[0])
     processor.do_resize = processor.do_center_crop = False
@@ -67,22 +69,22 @@ def test_pixels_are_those_of_the_models_own_processor(encoder):
 
 
 def test_only_the_part_that_sees_is_kept(saved):
-    network = initialised(saved("clip"))._loaded.network
+    network = initialised(saved("clip")).network
     assert not any("text" in name for name in network.state_dict())
 
 
 def test_saved_encoders_of_every_kind_see_the_same(encoder):
     other = TransformersEncoder(weights="elsewhere", grid=4)
-    other.from_bytes(encoder.to_bytes())
+    other.from_files(encoder.to_files())
     assert other.fingerprint == encoder.fingerprint
-    (expected,), (features,) = see(encoder, photo(1)), see(other, photo(1))
-    assert np.array_equal(features.regions, expected.regions)
+    (expected,), (features,) = extract(encoder, photo(1)), extract(other, photo(1))
+    assert np.array_equal(features["regions"].vectors, expected["regions"].vectors)
 
 
 def test_pooler_that_was_never_trained_is_not_made_up(saved):
     """A ViT trained to classify has no pooler; transformers would draw one at random."""
     first, second = initialised(saved("vit")), initialised(saved("vit"))
-    assert first._loaded.network.network.pooler is None
+    assert first.network.network.pooler is None
     assert first.fingerprint == second.fingerprint
 
 

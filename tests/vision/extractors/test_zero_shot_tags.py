@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spacy_msvse.vision.extractors.zero_shot import ZeroShotTags
+from spacy_msvse.vision.extractors.zero_shot_tags import ZeroShotTags
 
 from ..conftest import photo
 from ..models import CLASSES
@@ -17,7 +17,7 @@ def initialised(source, **settings):
 def test_scores_are_those_of_the_whole_model(kind, saved):
     from transformers import AutoModel, AutoTokenizer
 
-    network = initialised(saved(kind))._loaded.network
+    network = initialised(saved(kind)).network
     pixels = network.to_pixels([photo(1), photo(2)])
     model, tokenizer = (auto.from_pretrained(saved(kind)) for auto in (AutoModel, AutoTokenizer))
     texts = tokenizer(
@@ -35,32 +35,32 @@ def test_scores_are_those_of_the_whole_model(kind, saved):
 def test_tags_are_the_users_labels_the_likeliest_first(saved):
     extractor = initialised(saved("clip"), min_score=0.0)
     (features,) = extractor.extract([photo(1)], [])
-    network = extractor._loaded.network
+    network = extractor.network
     (scores,) = network(network.to_pixels([photo(1)]))
-    assert features.tags == [CLASSES[row] for row in scores.argsort(descending=True)]
+    assert features["tags"] == [CLASSES[row] for row in scores.argsort(descending=True)]
 
 
 def test_tags_are_at_most_so_many_and_at_least_so_likely(saved):
     two = initialised(saved("clip"), top_k=2, min_score=0.0).extract([photo(1)], [])
     none = initialised(saved("siglip"), min_score=1.0).extract([photo(1)], [])
-    assert len(two[0].tags) == 2
-    assert none[0].tags == []
+    assert len(two[0]["tags"]) == 2
+    assert none[0]["tags"] == []
 
 
 def test_labels_are_read_once_and_their_reader_is_left_behind(saved):
     extractor = initialised(saved("clip"))
-    assert not any("text_model" in name for name in extractor._loaded.network.state_dict())
+    assert not any("text_model" in name for name in extractor.network.state_dict())
     other = ZeroShotTags(labels=CLASSES)
-    other.from_bytes(extractor.to_bytes())
+    other.from_files(extractor.to_files())
     assert other.extract([photo(1)], []) == extractor.extract([photo(1)], [])
 
 
 @pytest.mark.parametrize("settings", [{"labels": ["dog"]}, {"prompt": "{label}"}])
 def test_other_labels_than_the_saved_ones_are_refused(saved, settings):
-    data = initialised(saved("clip")).to_bytes()
+    data = initialised(saved("clip")).to_files()
     other = ZeroShotTags(**{"labels": CLASSES, **settings})
     with pytest.raises(ValueError, match="E051"):
-        other.from_bytes(data)
+        other.from_files(data)
 
 
 def test_fingerprint_follows_labels_and_prompt(saved):

@@ -1,0 +1,126 @@
+"""Posts and extractors for a feature store."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import spacy
+from spacy.tokens import Doc
+from spacy.util import load_config, registry
+
+from ..component.factory import DEFAULT_CONFIG
+from ..doc import get_picture_attributes, picture_source
+from ..errors import Errors, MsvseError
+from ..vision.extraction import PostSource, find_keys
+from ..vision.extractor import VisualExtractor
+from ..vision.features import RegionFeatures, View
+from ..vision.store import FeatureStore
+from .audit import read_docs
+
+
+def load_extractor(config_path: Path) -> VisualExtractor:
+    """Make the extractors that a training config names, or the default ones.
+
+    config_path (Path): The config.
+    RETURNS (VisualExtractor): The extractors of its first component that has any, without weights.
+    RAISES (MsvseError): If no component uses extractors (MSVSE-E066).
+    """
+    config = load_config(config_path)
+    # Paths and other variables do not matter here, so the block is resolved alone.
+    for component in config.get("components", {}).values():
+        if component.get("factory") == "msvse_ner":
+            vision = component.get("vision", DEFAULT_CONFIG["vision"])
+            if vision is not None:
+                extractor: VisualExtractor = registry.resolve({"vision": vision})["vision"]
+                return extractor
+    raise MsvseError(Errors.E066.format(path=config_path))
+
+
+def post_source(doc: Doc) -> PostSource:
+    """Describe a Doc to an extraction pass.
+
+    doc (Doc): The Doc.
+    RETURNS (PostSource): Its text and pictures, and the views that the user gave.
+    RAISES (MsvseError): If its picture is neither a path nor bytes (MSVSE-E008).
+    """
+    values = get_picture_attributes(doc)
+    given: dict[str, View] = dict(values.get("image_texts", {}))
+    if "image_tags" in values:
+        given["tags"] = list(values["image_tags"])
+    if "image_caption" in values:
+        given["caption"] = values["image_caption"]
+    vectors = values.get("image_features")
+    if vectors is not None and not isinstance(vectors, str):
+        vectors = np.asarray(vectors, dtype="float32")
+        whole = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
+        given["regions"] = RegionFeatures(vectors, whole)
+    picture = picture_source(doc)
+    return PostSource(doc.text, () if picture is None else (picture,), given=given)
+
+
+def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSource]:
+    """Read the posts of a corpus for an extraction pass.
+
+    data_path (Path): A .spacy file, or a folder of such files.
+    progress (bool): Whether to show a progress bar for each file.
+    YIELDS (PostSource): The posts.
+    RAISES (MsvseError): If there are no posts to read (MSVSE-E042), or a picture is neither a path
+        nor bytes (MSVSE-E008).
+    """
+    yield from map(post_source, read_docs(data_path, spacy.blank("xx"), progress=progress))
+
+
+def find_corpus_keys(
+    data_paths: Iterable[Path], image_root: Path | None, *, progress: bool = False
+) -> tuple[set[str], list[str]]:
+    """Find the keys under which a store keeps the features of corpora.
+
+    data_paths (Iterable[Path]): .spacy files, or folders of such files.
+    image_root (Path): Folder of the pictures; None allows any path.
+    progress (bool): Whether to show a progress bar for each file.
+    RETURNS (tuple): The keys, also those by which posts name stored features; and a message for
+        each picture that cannot be read.
+    RAISES (MsvseError): If there are no posts to read (MSVSE-E042), or a picture is neither a path
+        nor bytes (MSVSE-E008).
+    """
+    keys: set[str] = set()
+
+    def read() -> Iterator[PostSource]:
+        for path in data_paths:
+            for doc in read_docs(path, spacy.blank("xx"), progress=progress):
+                if isinstance(doc._.image_features, str):
+                    keys.add(doc._.image_features)
+                yield post_source(doc)
+
+    found, problems = find_keys(read(), image_root)
+    return keys | found, problems
+
+
+def find_fingerprints(
+    store_path: Path, prefixes: Iterable[str], config_path: Path | None = None
+) -> set[str] | None:
+    """Find extractors in a store.
+
+    store_path (Path): Folder of the store.
+    prefixes (Iterable[str]): Beginnings of fingerprints.
+    config_path (Path): Config with further extractors.
+    RETURNS (set): Whole fingerprints; None if there are no prefixes and no config.
+    RAISES (MsvseError): If the store has no record of one of them (MSVSE-E062). A typing error
+        would otherwise delete the records of all others.
+    """
+    wanted = list(prefixes)
+    if config_path is not None:
+        extractor = load_extractor(config_path)
+        extractor.initialize()
+        wanted += extractor.fingerprints
+    if not wanted:
+        return None
+    with FeatureStore(store_path, readonly=True) as store:
+        known = {fingerprint for _, fingerprint, _ in store.scan()}
+    found = set()
+    for prefix in wanted:
+        matching = {fingerprint for fingerprint in known if fingerprint.startswith(prefix)}
+        if not matching:
+            raise MsvseError(Errors.E062.format(path=store_path, fingerprint=prefix))
+        found |= matching
+    return found
