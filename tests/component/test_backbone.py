@@ -152,7 +152,7 @@ def test_a_loaded_pipeline_holds_the_weights_once_and_trains_on(trained, tmp_pat
     nlp = spacy.load(tmp_path / "pipeline")
     component = nlp.get_pipe("msvse_ner")
     shared = component.vision.extractors["regions"].backbone.network
-    assert get_shim(component.architectures).network.backbone.network is shared
+    assert get_shim(component.model).network.backbone.network is shared
     size = (tmp_path / "pipeline" / "msvse_ner" / "model").stat().st_size
     assert size < sum(tensor.nbytes for tensor in state(nlp).values())
     before = state(nlp)

@@ -183,7 +183,7 @@ def test_no_batch_holds_more_word_pieces_than_the_budget(trained):
     docs = [make_doc(trained, "saw jordan today", caption="nice " * n) for n in lengths]
     docs += [make_doc(trained, "saw jordan today", image=picture("PER")) for _ in range(200)]
     seen = []
-    network = get_shim(component.architectures).network
+    network = get_shim(component.model).network
     hook = network.register_forward_pre_hook(lambda _, given: seen.append(given[0].joint.ids))
     try:
         component.predict(docs)

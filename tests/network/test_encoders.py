@@ -79,7 +79,7 @@ def make_prefixes(encoder: Encoder, mask: torch.Tensor) -> Prefixes:
 def plain_output(model, pieces: WordPieces) -> torch.Tensor:
     inputs = {"input_ids": pieces.ids, "attention_mask": pieces.mask.long()}
     if model.config.model_type not in ("distilbert", "modernbert", "mpnet"):
-        inputs["token_type_ids"] = pieces.types
+        inputs["token_type_ids"] = pieces.token_types
     return model(**inputs).last_hidden_state
 
 
@@ -178,7 +178,7 @@ def test_layers_run_in_parts_and_word_pieces_are_hidden_from_others(variant, enc
     first = torch.tensor([[True] * 5 + [False] * 4, [True] * 3 + [False] * 6])
     sees = torch.where(first.unsqueeze(2), first.unsqueeze(1), pieces.mask.unsqueeze(1))
     hidden = encoder.run(encoder.embed(pieces), sees, stop=2)
-    alone = encoder(WordPieces(pieces.ids[:, :5], first[:, :5], pieces.types[:, :5]))
+    alone = encoder(WordPieces(pieces.ids[:, :5], first[:, :5], pieces.token_types[:, :5]))
     apart = encoder.finish(encoder.run(hidden[:, :5], first[:, :5], start=2))
     torch.testing.assert_close(apart[first[:, :5]], alone[first[:, :5]], atol=1e-5, rtol=0)
 
