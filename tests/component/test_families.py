@@ -19,7 +19,6 @@ from ..tiny import (
     train,
 )
 
-
 pytestmark = pytest.mark.skipif(
     find_spec("spacy_msvse.component.encode") is None, reason="needs component/encode.py"
 )
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
 def family_pipeline(request, tmp_path_factory):
-    """A pipeline of a family, trained from random weights on 40 posts. Only the prefixes connect the
+    """A pipeline of a family, trained from random weights on 40 posts. Only prefixes connect the
     picture with the labels, because no view is joined to the text."""
     spacy.util.fix_random_seed(0)
     encoder = save_encoder(tmp_path_factory.mktemp(request.param), request.param)
