@@ -1,10 +1,10 @@
-"""Measure `extract` on made photos: speed beside the bare backbone, memory, a second run, kills.
+"""Measure `extract` on synthetic photos: speed beside the bare backbone, memory, second run, kills.
 
 python benchmarks/extract.py metrics/extract.json   (a quarter of an hour on two cores)
 
 The bare backbone is a plain loop in one thread: read, decode and resize a batch with Pillow, pass
-it through the network. It and `extract` look at the same pictures by turns, in one process and
-with as many torch threads (OMP_NUM_THREADS), so that what else the machine does weighs on both.
+it through the network. It and `extract` process the same pictures by turns, in one process and with
+as many torch threads (OMP_NUM_THREADS), so that other work on the machine slows both.
 """
 
 import os
@@ -34,12 +34,12 @@ from tqdm import tqdm
 from wasabi import msg
 
 from spacy_msvse import make_doc
-from spacy_msvse.vision.extract import VisualExtractor
-from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
-from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
-from spacy_msvse.vision.extractors.words import TagCaption
+from spacy_msvse.vision.extraction import WORKERS, PostSource, fill_store
+from spacy_msvse.vision.extractor import VisualExtractor
+from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
+from spacy_msvse.vision.extractors.tag_caption import TagCaption
+from spacy_msvse.vision.extractors.torchvision_backbone import TorchvisionBackbone
 from spacy_msvse.vision.features import Extractor
-from spacy_msvse.vision.fill import WORKERS, fill_store
 from spacy_msvse.vision.store import FeatureStore
 
 CONFIG = """
@@ -103,7 +103,7 @@ def make_pictures(folder: Path, photos: int, files: int, seed: int) -> list[Path
     """
     folder.mkdir()
     paths = [folder / f"{number}.jpg" for number in range(files)]
-    for number, path in enumerate(tqdm(paths, unit=" pictures", desc="made")):
+    for number, path in enumerate(tqdm(paths, unit=" pictures", desc="pictures")):
         if number < photos:
             make_photo(np.random.default_rng([seed, number])).save(path, quality=90)
         else:
@@ -133,10 +133,10 @@ def make_efficientnet() -> tuple[Extractor, Callable[[list[str]], None]]:
     extractor = EfficientNetLite0(batch_size=BATCH)
     extractor.initialize()
     network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(load(srsly.msgpack_loads(extractor.to_bytes())["weights"]))
-    # As fast as ours: the loop must differ in nothing but what is around the network.
+    network.load_state_dict(load(extractor.to_files()["weights.safetensors"]))
+    # As fast as ours: the loop must differ in the parts around the network alone.
     network = network.eval().to(memory_format=torch.channels_last)
-    return extractor, partial(look_bare, network, *LITE)
+    return extractor, partial(run_bare, network, *LITE)
 
 
 def make_resnet(folder: Path) -> tuple[Extractor, Callable[[list[str]], None]]:
@@ -148,12 +148,12 @@ def make_resnet(folder: Path) -> tuple[Extractor, Callable[[list[str]], None]]:
         str(folder / "resnet50.safetensors"), architecture="resnet50", batch_size=BATCH
     )
     extractor.initialize()
-    return extractor, partial(look_bare, network, *IMAGENET)
+    return extractor, partial(run_bare, network, *IMAGENET)
 
 
 @torch.inference_mode()
-def look_bare(network: Any, mean: Any, std: Any, resampling: Any, paths: list[str]) -> None:
-    """Open, decode, resize, batch, and run the network: what anybody would write."""
+def run_bare(network: Any, mean: Any, std: Any, resampling: Any, paths: list[str]) -> None:
+    """Open, decode, resize, batch, and run the network, as a plain script would."""
     mean, std = (
         torch.as_tensor(value, dtype=torch.float32).view(-1, 1, 1) for value in (mean, std)
     )
@@ -171,11 +171,12 @@ def measure_speed(
 ) -> dict[str, Any]:
     """Pictures a second of the bare loop, of a first and of a second pass into a store."""
     visual = VisualExtractor(regions=extractor, tags=extractor, caption=TagCaption())
-    bare(paths[: 2 * BATCH])  # what is allocated once
+    posts = [PostSource(pictures=(path,)) for path in paths]
+    bare(paths[: 2 * BATCH])  # some memory is allocated once
     measured: list[tuple[float, float, float]] = []
     for turn in tqdm(range(rounds), unit="round", desc=type(extractor).__name__):
         with tempfile.TemporaryDirectory() as folder, FeatureStore(folder) as store:
-            fill = partial(fill_store, paths, visual, store)
+            fill = partial(fill_store, visual, posts, store)
             if turn % 2:
                 first, alone = rate(paths, fill), rate(paths, partial(bare, paths))
             else:
@@ -192,10 +193,10 @@ def measure_speed(
     }
 
 
-def rate(paths: list[str], look: Callable[[], object]) -> float:
+def rate(paths: list[str], run: Callable[[], object]) -> float:
     """Pictures a second."""
     start = time.perf_counter()
-    look()
+    run()
     return len(paths) / (time.perf_counter() - start)
 
 
@@ -238,7 +239,7 @@ def measure_kills(folder: Path, pictures: int, seed: int) -> dict[str, Any]:
 
 def read_content(store: FeatureStore) -> dict[tuple[str, str], bytes]:
     """All records, as they are on disk."""
-    return {(fingerprint, key): bytes(record) for key, fingerprint, record in store.scan()}
+    return {(fingerprint, key): record for key, fingerprint, record in store.scan()}
 
 
 def write_posts(path: Path, pictures: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""How many pictures a second each extractor looks at, and how large it is: the README's table.
+"""Pictures a second of each extractor, and its size.
 
 python benchmarks/extractors.py OUTPUT.json   (ten minutes on one core, 6 GB)
 
@@ -42,9 +42,9 @@ def main(output: Annotated[Path, typer.Argument(help="JSON file to write")]) -> 
 
 
 def cases() -> Iterator[tuple[str, int, Callable[[Path], Any]]]:
-    """Name, number of pictures in a batch, and what makes the extractor in a folder."""
-    from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
-    from spacy_msvse.vision.extractors.ocr import RapidOcr
+    """Name, number of pictures in a batch, and a function that makes the extractor in a folder."""
+    from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
+    from spacy_msvse.vision.extractors.rapid_ocr import RapidOcr
 
     yield "EfficientNetLite0", 16, lambda folder: EfficientNetLite0()
     yield "RapidOcr", 8, lambda folder: RapidOcr()
@@ -84,14 +84,14 @@ def measure(extractor: Any, count: int) -> dict[str, float]:
 
 def make_backbone(folder: Path, architecture: str) -> Any:
     """A classifier of torchvision."""
-    from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
+    from spacy_msvse.vision.extractors.torchvision_backbone import TorchvisionBackbone
 
     return TorchvisionBackbone(save_torchvision(folder, architecture), architecture=architecture)
 
 
 def make_detector(folder: Path, architecture: str) -> Any:
-    """A detector of torchvision. Random weights detect as much at every threshold."""
-    from spacy_msvse.vision.extractors.detectors import TorchvisionDetector
+    """A detector of torchvision. With random weights the threshold is 0."""
+    from spacy_msvse.vision.extractors.torchvision_detector import TorchvisionDetector
 
     weights = save_torchvision(folder, architecture, weights_backbone=None)
     return TorchvisionDetector(weights, architecture=architecture, min_score=0.0)
@@ -112,7 +112,7 @@ def make_encoder(folder: Path, name: str) -> Any:
     """A vision encoder of transformers, on 224 x 224 pixels."""
     import transformers
 
-    from spacy_msvse.vision.extractors.encoders import TransformersEncoder
+    from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
 
     square = {"height": 224, "width": 224}
     if name.startswith("CLIP"):
@@ -134,10 +134,10 @@ def make_encoder(folder: Path, name: str) -> Any:
 
 
 def make_captioner(folder: Path) -> Any:
-    """BLIP, with a vocabulary that means nothing and never an end: the longest captions."""
+    """BLIP with a random vocabulary and no end of text: the longest captions."""
     import transformers
 
-    from spacy_msvse.vision.extractors.captions import TransformersCaption
+    from spacy_msvse.vision.extractors.transformers_caption import TransformersCaption
 
     model = transformers.BlipForConditionalGeneration(transformers.BlipConfig())
     model.generation_config.eos_token_id = None
