@@ -17,7 +17,6 @@ from common import (
     comparison_table,
     describe_machine,
     in_own_process,
-    markdown,
     measure,
     summarise,
     take_turns,
@@ -26,6 +25,7 @@ from contestants import BERT_BASE, make_examples, make_pipeline
 from thinc.api import Adam, torch2xp
 
 from spacy_msvse.component.optimizer import NetworkOptimizer
+from spacy_msvse.evaluation.report.markdown import table
 from spacy_msvse.network.encoders.families import build_encoder
 
 ROUNDS = 7
@@ -49,7 +49,7 @@ def main(output: Annotated[Path, typer.Argument(help="JSON file to write")]) -> 
         (name, f"{case['peak_mb']:.0f}", f"{case['seconds']:.2f}")
         for name, case in report["memory"].items()
     ]
-    print(markdown(["memory beyond the start", "MB", "s"], rows))
+    print(table(["memory beyond the start", "MB", "s"], rows))
 
 
 def measure_optimizers(encoder: dict[str, Any], rounds: int) -> tuple[Rounds, float]:

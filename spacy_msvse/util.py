@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,24 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_replaced_when_done(path: Path) -> Iterator[Path]:
+    """Write to a folder beside another one, which it replaces as a whole once it is complete.
+
+    path (Path): The folder.
+    YIELDS (Path): The folder beside it, which does not exist yet.
+    """
+    beside, older = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    try:
+        yield beside
+        if path.exists():
+            path.rename(older)
+        beside.rename(path)
+    finally:
+        for left in (beside, older):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

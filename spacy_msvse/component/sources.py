@@ -1,33 +1,33 @@
-"""Where the components of a pipeline get pictures and features from, set for one run."""
+"""Settings of the components of a pipeline that hold for one run and are not saved."""
 
 from pathlib import Path
 
 from spacy.language import Language
 
+from . import components
+
 
 def set_image_root(nlp: Language, path: Path | None) -> None:
-    """Confine every component that looks at pictures to a folder.
+    """Confine every component that reads pictures to a folder.
 
     nlp (Language): The pipeline.
-    path (Path): The only folder to read pictures from; None lifts the bound.
+    path (Path): The only folder to read pictures from; None allows any path.
     """
-    for _, component in nlp.pipeline:
-        if hasattr(component, "image_root"):
-            component.image_root = path
+    for _, component in components(nlp):
+        component.image_root = path
 
 
 def ignore_missing_images(nlp: Language) -> None:
-    """Let no picture that cannot be read end a run; for a caller that tells of it otherwise.
+    """Let no unreadable picture end a run or give a warning, for a caller that reports it itself.
 
     nlp (Language): The pipeline.
     """
-    for _, component in nlp.pipeline:
-        if hasattr(component, "on_missing_image"):
-            component.on_missing_image = "ignore"
+    for _, component in components(nlp):
+        component.on_missing_image = "ignore"
 
 
 def set_feature_store(nlp: Language, path: Path) -> None:
-    """Let every component that looks at pictures read a store and fill it.
+    """Let every component that reads pictures use a feature store.
 
     nlp (Language): The pipeline.
     path (Path): Folder of the store.
@@ -35,6 +35,5 @@ def set_feature_store(nlp: Language, path: Path) -> None:
     from ..vision.store import FeatureStore
 
     store = FeatureStore(path)
-    for _, component in nlp.pipeline:
-        if hasattr(component, "feature_store"):
-            component.feature_store = store
+    for _, component in components(nlp):
+        component.feature_store = store

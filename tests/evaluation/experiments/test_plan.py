@@ -9,10 +9,6 @@ import pytest
 import srsly
 from spacy.tokens import DocBin
 from spacy.util import load_model_from_config
-
-from spacy_msvse.cli.ablate import shuffle_corpora
-from spacy_msvse.errors import MsvseError
-from spacy_msvse.evaluation import run as running
 from spacy_msvse.evaluation.ablation import (
     ENCODERS,
     FULL,
@@ -25,6 +21,10 @@ from spacy_msvse.evaluation.ablation import (
     vary,
 )
 from spacy_msvse.evaluation.comparison import collate, list_runs, to_markdown
+
+from spacy_msvse.cli.ablate import shuffle_corpora
+from spacy_msvse.errors import MsvseError
+from spacy_msvse.evaluation import run as running
 
 from ..tiny import ambiguous_examples, save_encoder, tiny_pipeline
 
