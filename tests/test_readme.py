@@ -13,8 +13,8 @@ from weasel.util.config import load_project_config
 
 from spacy_msvse.component.factory import DEFAULT_CONFIG
 from spacy_msvse.doc import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
-from spacy_msvse.evaluation.ablation import TEXT_ONLY, choose_rows
-from spacy_msvse.evaluation.comparison import difference_cells, percent
+from spacy_msvse.evaluation.experiments.collate import difference_cells, mean_cell
+from spacy_msvse.evaluation.experiments.rows import MSVSE_TEXT_ONLY, choose_rows
 from spacy_msvse.vision.extract import VisualExtractor
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +69,7 @@ def stated_results() -> list:
 def test_the_evidence_is_what_was_measured(folder, row, f1, difference):
     rows = srsly.read_json(ROOT / folder / "ablation.json")["rows"]
     (measured,) = (one for one in rows if one["row"] == row)
-    assert f1 == percent(measured["f1"])
+    assert f1 == mean_cell(measured["f1"])
     assert difference == difference_cells(measured["difference"])[0]
 
 
@@ -177,7 +177,7 @@ def test_a_config_and_its_rival_differ_in_the_views_alone(name):
     path, *options = arguments[arguments.index("train") + 1 :]
     given = parse_config_overrides(options[options.index("--gpu-id") + 2 :])
     views = {key: value for key, value in given.items() if key.startswith("components.")}
-    assert views == {f"components.msvse_ner.{key}": value for key, value in TEXT_ONLY.items()}
+    assert views == {f"components.msvse_ner.{key}": value for key, value in MSVSE_TEXT_ONLY.items()}
 
     same = {key: value for key, value in given.items() if key not in views}
     full, rival = (

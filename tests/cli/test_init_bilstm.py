@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
 from spacy_msvse import make_doc
-from spacy_msvse.evaluation.ablation import with_bilstm
 
 from ..tiny import WORDS, entities, save_encoder, tiny_pipeline, train
 
@@ -36,13 +35,10 @@ def vectors(tmp_path_factory):
 def test_it_learns_and_is_saved_and_loaded(kind, vectors, tmp_path):
     source = vectors if kind == "vectors" else save_encoder(tmp_path / "encoder")
     init_bilstm(source, tmp_path / "bilstm", "--layers", 2)
-    settings = {
-        name.removeprefix("model."): value
-        for name, value in with_bilstm(tmp_path / "bilstm").items()
-        if name.startswith("model.") and "factors" not in name
-    }
+    settings = {"prefix_views": [], "joint_views": [], "multitask": False}
+    settings |= {"visual_classifier": False, "shared_depth": 0.0}
     spacy.util.fix_random_seed(0)
-    nlp = tiny_pipeline(settings.pop("encoder"), vision=None, model=settings)
+    nlp = tiny_pipeline(str(tmp_path / "bilstm"), vision=None, model=settings)
     posts = {"saw jordan today": ("jordan", 4, "PER"), "visit the amazon": ("amazon", 10, "LOC")}
     examples = [
         Example.from_dict(make_doc(nlp, text), {"entities": [(start, start + len(entity), label)]})
