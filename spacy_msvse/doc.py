@@ -32,7 +32,7 @@ PICTURE_ATTRIBUTES = (
 DESCRIBING_ATTRIBUTES = ("image_tags", "image_caption", "image_texts", "image_features")
 
 #: Attributes of a Doc that the component writes.
-PREDICTED_ATTRIBUTES = ("image_status", "image_extracted", "visual_entities")
+PREDICTED_ATTRIBUTES = ("image_status", "image_problems", "image_extracted", "visual_entities")
 
 #: Where in `doc.spans` the predicted entities and their probabilities are.
 SPANS_KEY = "msvse_ner"

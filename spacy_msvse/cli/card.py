@@ -50,8 +50,8 @@ def card_cli(
         list[str] | None,
         typer.Option(
             "--weights-license",
-            help="Licence of the weights of an encoder or extractor, as NAME=LICENCE, with the name "
-            "that the card shows; may be repeated",
+            help="Licence of the weights of an encoder or extractor, as NAME=LICENCE, by a name on "
+            "the card; may be repeated",
         ),
     ] = None,
     data_license: Annotated[

@@ -30,7 +30,7 @@ from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
 from .batch import best_entities, count_pieces, make_targets
 from .model import MsvseModel, get_shim, network_config, untrained_views
-from .posts import Post
+from .posts import UNREADABLE, Post
 from .reading import POLICIES, read_posts, survey
 from .requests import Requests
 from .workers import prepare_worker
@@ -337,6 +337,8 @@ class MsvseNer(Requests, TrainablePipe):
                 doc._.set(name, value)
             doc._.image_extracted = sorted(post.extracted) or None
             doc._.image_status = post.status
+            unread = [view for view, status in post.status.items() if status == UNREADABLE]
+            doc._.image_problems = dict.fromkeys(unread, post.problem) or None
             doc._.visual_entities = prediction.visual_entities
 
     def _set_entities(self, doc: Doc, prediction: Prediction) -> None:

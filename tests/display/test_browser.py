@@ -4,7 +4,7 @@ import pytest
 
 from spacy_msvse import make_doc, render
 
-from .posts import HOSTILE, effect, full_post, hostile_post, jpeg
+from .markup import HOSTILE, effect, full_post, hostile_post, jpeg
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
 
