@@ -307,3 +307,34 @@ def test_extract_of_a_config_without_pictures_is_refused(data, tmp_path):
 def test_the_meta_of_a_post_reaches_the_doc(data):
     docs = DocBin().from_disk(data / "posts.spacy").get_docs(spacy.blank("en").vocab)
     assert [bool(doc.user_data.get("meta")) for doc in docs] == [True] * 12 + [False]
+
+
+@pytest.fixture
+def own(model, tmp_path):
+    """A pipeline with a component of one's own, and the file that registers it."""
+    folder = shutil.copytree(model, tmp_path / "pipeline")
+    name = f"own_{tmp_path.name}"
+    config = spacy.util.load_config(folder / "config.cfg")
+    config["nlp"]["pipeline"].append("own")
+    config["components"]["own"] = {"factory": name}
+    config.to_disk(folder / "config.cfg")
+    code = tmp_path / f"{name}.py"
+    code.write_text(
+        "from spacy.language import Language\n\n"
+        f"@Language.component({name!r})\n"
+        "def leave_as_it_is(doc):\n    return doc\n"
+    )
+    return folder, code
+
+
+@pytest.mark.parametrize("command", ["evaluate", "calibrate", "render"])
+def test_a_pipeline_with_code_of_ones_own_needs_that_code(command, own, data, guessed, tmp_path):
+    folder, code = own
+    arguments = {
+        "evaluate": (guessed / "dev.spacy", "-i", data / "pictures"),
+        "calibrate": (guessed / "dev.spacy", "-i", data / "pictures"),
+        "render": (data / "posts.jsonl", tmp_path / "page.html", "-i", data / "pictures"),
+    }[command]
+    result = CliRunner().invoke(app, ["msvse", command, *map(str, (folder, *arguments))])
+    assert "E002" in str(result.exception)  # spaCy's, for an unknown factory
+    run(command, folder, *arguments, "--code", code)

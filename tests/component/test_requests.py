@@ -14,7 +14,7 @@ from spacy.training import Example
 from spacy_msvse import make_doc
 from spacy_msvse.component.batch import find_entities
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.evaluation.scores import entity_scores
+from spacy_msvse.evaluation.exact import entity_scores, match_entities, pool
 from spacy_msvse.network.crf import BioCRF, Lattice
 from spacy_msvse.network.inputs import MsvseOutputs
 
@@ -283,12 +283,11 @@ def test_precision_does_not_fall_as_the_minimum_rises(encoder):
         ner(nlp).min_confidence = float(minimum)
         docs = nlp.pipe([example.predicted for example in examples])
         scored = [Example(doc, eg.reference) for doc, eg in zip(docs, examples, strict=True)]
-        scores = entity_scores(scored)
-        predicted = sum(counts["predicted"] for counts in scores["entities_per_type"].values())
-        if not predicted:
+        scores = entity_scores(pool(map(match_entities, scored)))
+        if not scores["entities"]["predicted"]:
             break
         precisions.append(scores["ents_p"])
-        kept.append(predicted)
+        kept.append(scores["entities"]["predicted"])
     assert precisions == sorted(precisions)
     assert kept == sorted(kept, reverse=True)
     assert precisions[-1] > precisions[0] + 0.1

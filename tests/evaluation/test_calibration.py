@@ -29,7 +29,7 @@ from spacy_msvse.evaluation.calibration import (
 from spacy_msvse.evaluation.scores import evaluate
 from spacy_msvse.network.crf import Lattice
 
-from ..tiny import NAMES, picture
+from ..tiny import ambiguous_examples
 
 # Fit
 
@@ -123,34 +123,92 @@ def test_the_fit_needs_no_lattice():
 # A component
 
 
-def posts_with_and_without_pictures(nlp) -> list[Example]:
-    """Posts with and without the picture that decides."""
-    docs = [
-        (make_doc(nlp, f"saw {name} today", image=image), (4, 4 + len(name), label))
-        for name in NAMES
-        for label in ("PER", "LOC", "ORG")
-        for image in (None, picture(label))
-    ]
-    return [Example.from_dict(doc, {"entities": [entity]}) for doc, entity in docs]
+@pytest.fixture
+def pipeline(trained):
+    return spacy.load(trained)
 
 
-def test_a_component_is_calibrated_by_its_entities(trained):
-    nlp = spacy.load(trained)
+def component_of(nlp):
     ((_, component),) = components(nlp)
-    examples = posts_with_and_without_pictures(nlp)
-    result = spacy_msvse.calibrate(component, examples, source="dev.spacy")
-    assert (result.entities, result.temperature) == (24, component.temperature)
+    return component
+
+
+def mixed_examples(nlp) -> list[Example]:
+    """Posts of every type, half of them without the picture that decides."""
+    with_picture, without = ambiguous_examples(nlp), ambiguous_examples(nlp)
+    for example in without:
+        example.predicted._.image = None
+    return with_picture + without
+
+
+def test_calibration_fits_the_share_of_right_entities(pipeline):
+    """Without a picture the type is a guess, of which the network is far too sure."""
+    component = component_of(pipeline)
+    result = spacy_msvse.calibrate(component, mixed_examples(pipeline), source="dev.spacy")
+    assert result.entities == 24
+    assert result.temperature == component.temperature > 1
     assert result.log_loss_after < result.log_loss_before
     assert component.cfg["calibration"] == {"entities": 24, "source": "dev.spacy"}
+    parameters = component.require_network().parameters()
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in parameters)
 
 
-def test_too_few_entities_leave_the_temperature(trained):
-    nlp = spacy.load(trained)
-    ((_, component),) = components(nlp)
-    with pytest.warns(UserWarning, match="MSVSE-W008"):
-        result = calibrate(component, posts_with_and_without_pictures(nlp)[:4])
-    assert (result.temperature, component.temperature) == (1.0, 1.0)
+def test_a_second_calibration_changes_nothing(pipeline):
+    component = component_of(pipeline)
+    first = calibrate(component, mixed_examples(pipeline))
+    again = calibrate(component, mixed_examples(pipeline))
+    assert again.temperature == pytest.approx(first.temperature, rel=1e-3)
+    assert again.log_loss_before == pytest.approx(first.log_loss_after)
+
+
+def test_entities_that_are_all_right_make_no_entity_certain(pipeline):
+    examples = ambiguous_examples(pipeline, copies=2)
+    component_of(pipeline).cfg["temperature"] = 5.0
+    assert calibrate(component_of(pipeline), examples).entities == 24
+    docs = pipeline.pipe([example.predicted for example in examples])
+    confidences = [ent._.confidence for doc in docs for ent in doc.ents]
+    assert sum(confidences) / len(confidences) == pytest.approx(25 / 26, abs=0.03)
+
+
+def test_too_few_entities_leave_the_temperature(pipeline):
+    component = component_of(pipeline)
+    component.cfg["temperature"] = 2.0
+    doc = make_doc(pipeline, "saw jordan")
+    unannotated = Example(doc, doc.copy())
+    for examples, count in (([], 0), ([unannotated], 0), (mixed_examples(pipeline)[:19], 19)):
+        with pytest.warns(UserWarning, match=f"MSVSE-W008.*only {count} "):
+            result = calibrate(component, examples)
+        assert (result.temperature, result.entities) == (2.0, count)
+        assert result.log_loss_after == result.log_loss_before
+    assert component.temperature == 2.0
     assert component.cfg["calibration"] is None
+
+
+def test_a_temperature_at_the_limit_is_not_taken(pipeline, monkeypatch):
+    monkeypatch.setattr("spacy_msvse.evaluation.calibration.fit_temperature", lambda _: 10.0)
+    with pytest.warns(UserWarning, match="MSVSE-W008.*at the limit, 10"):
+        result = calibrate(component_of(pipeline), mixed_examples(pipeline))
+    assert result.temperature == component_of(pipeline).temperature == 1.0
+
+
+def test_a_temperature_that_is_no_better_is_not_taken(pipeline, monkeypatch):
+    component = component_of(pipeline)
+    best = calibrate(component, mixed_examples(pipeline)).temperature
+    monkeypatch.setattr("spacy_msvse.evaluation.calibration.fit_temperature", lambda _: best * 2)
+    assert calibrate(component, mixed_examples(pipeline)).temperature == best
+
+
+def test_a_calibration_is_saved_until_training_continues(pipeline, tmp_path):
+    result = calibrate(component_of(pipeline), mixed_examples(pipeline), source="dev.spacy")
+    pipeline.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    component = component_of(loaded)
+    assert component.temperature == pytest.approx(result.temperature)
+    assert component.cfg["calibration"] == {"entities": 24, "source": "dev.spacy"}
+    examples = ambiguous_examples(loaded)
+    with pytest.warns(UserWarning, match="MSVSE-W007"):
+        loaded.update(examples, sgd=loaded.resume_training())
+    assert (component.temperature, component.cfg["calibration"]) == (1.0, None)
 
 
 # Measurement
