@@ -29,7 +29,7 @@ class ShownPicture:
     """A picture on the page, or the reason why it is not shown.
 
     name (str): The name of the file, without its folder; "" for a picture given as bytes.
-    uri (str): The pixels, encoded anew, as a `data:` URI.
+    uri (str): The picture as a `data:` URI, encoded again without its metadata.
     width (int): Width in pixels.
     height (int): Height in pixels.
     problem (str): Why the picture cannot be read. It does not contain a folder, since pages may be

@@ -42,7 +42,7 @@ class TrainRun:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the result states of the run itself."""
+        """The facts that identify the run in its result."""
         names = ("row", "seed", "overrides", "fingerprint")
         return {name: getattr(self, name) for name in names}
 

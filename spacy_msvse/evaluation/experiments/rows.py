@@ -201,7 +201,7 @@ def with_encoder(config: Config, component: str, encoder: str) -> Settings:
     """
     settings: Settings = {"model.encoder": encoder}
     settings |= {"model.tokenizer_config": {}, "model.transformer_config": {}}
-    if "embeddings" in config["components"][component]["model"]["learning_rate_factors"]:
+    if "embeddings" in config["components"][component]["model"].get("learning_rate_factors", {}):
         # The embeddings may have been frozen because the config's own encoder is small.
         settings[EMBEDDINGS_RATE] = 1.0
     return settings

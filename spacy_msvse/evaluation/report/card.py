@@ -68,7 +68,7 @@ def make_model_card(
         "## Limits",
         "\n".join(f"- {limit}" for limit in _limits(measured, limits)),
     ]
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def _facts(
@@ -133,12 +133,14 @@ def find_parts(config: Mapping[str, Any], licenses: Mapping[str, str]) -> list[d
     for component in config["components"].values():
         if component.get("factory") != "msvse_ner":
             continue
-        extractors = {"text encoder": {"weights": component["model"]["encoder"]}}
+        extractors = {"text encoder": {"weights": component["model"].get("encoder")}}
         extractors.update(component.get("vision") or {})
         for part, settings in extractors.items():
             if not isinstance(settings, dict):
                 continue
             names = [_plain(v) for k, v in walk_dict(settings) if k[-1] in NAMING and v is not None]
+            if not names:
+                continue
             license = next((licenses[name] for name in names if name in licenses), NOT_STATED)
             name = ", ".join(names)
             parts.setdefault(name, {"part": part, "name": name, "license": license})

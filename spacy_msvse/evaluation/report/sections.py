@@ -41,8 +41,10 @@ def score_sections(
     scores = measured[0]
     yield "## Scores"
     yield (
-        "In per cent, by exact match: an entity is right if its span and its type are. The scores "
-        f"are of one training run and of {scores['posts']} posts."
+        "In per cent, by exact match: an entity is right if its span and its type are. The rule is "
+        "that of spaCy's scorer; for the same tokens and complete annotation it is that of "
+        "conlleval and seqeval. The scores are of one training run and of "
+        f"{scores['posts']} posts."
     )
     counted = ("number of posts", "gold entities", "predicted", "right")
     yield table(("posts", "pictures", *counted, *SCORES), slice_rows(measured), "llrrrrrrr")
