@@ -34,7 +34,6 @@ from tqdm import tqdm
 from wasabi import msg
 
 from spacy_msvse import make_doc
-from spacy_msvse.evaluation.report.markdown import table
 from spacy_msvse.vision.extract import VisualExtractor
 from spacy_msvse.vision.extractors.efficientnet import EfficientNetLite0
 from spacy_msvse.vision.extractors.grids import TorchvisionBackbone
@@ -304,10 +303,11 @@ def show(values: dict[str, float], digits: int = 2) -> str:
 def to_markdown(report: dict[str, Any], rows: list[tuple[str, str, str]]) -> str:
     """The table, under what it was measured on."""
     machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
+    table = ["| Measure | Figure | Aim |", "|---|---|---|"]
+    table += [f"| {' | '.join(row)} |" for row in rows]
     rounds = report["pictures"]["rounds"]
     note = f"Medians of {rounds} interleaved rounds, with the least and the most; {machine}."
-    figures = table(("Measure", "Figure", "Aim"), rows, "lll")
-    return "\n".join(["# Extraction", "", note, "", figures, ""])
+    return "\n".join(["# Extraction", "", note, "", *table, ""])
 
 
 if __name__ == "__main__":

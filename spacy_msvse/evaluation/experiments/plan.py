@@ -113,11 +113,8 @@ def make_plan(
     component = component_name(config, config_path)
     if test is not None:
         dev = dot_to_object(config, config["training"]["dev_corpus"])
-        config["corpora"]["test"] = whole_corpus(dev, test)
-    limits = corpus_limits(config)
-    data = {
-        split: {**facts, **limits.get(split, {})} for split, facts in describe_data(config).items()
-    }
+        config["corpora"]["test"] = _whole_corpus(dev, test)
+    data = describe_data(config)
     rows, left_out = choose_rows(
         config,
         component,
@@ -167,21 +164,6 @@ def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
     return paths
 
 
-def corpus_limits(config: Config) -> dict[str, dict[str, int]]:
-    """The corpora of which only the first posts are read.
-
-    config (Config): A training config.
-    RETURNS (dict): Split to its "limit", in posts.
-    RAISES (MsvseError): For a corpus without a path (MSVSE-E121).
-    """
-    filled = config.interpolate()
-    limits = {
-        split: dot_to_object(filled, name).get("limit")
-        for split, (name, _) in corpus_paths(config).items()
-    }
-    return {split: {"limit": limit} for split, limit in limits.items() if limit}
-
-
 def describe_data(config: Config) -> dict[str, dict[str, Any]]:
     """Identify the posts by their content.
 
@@ -191,24 +173,15 @@ def describe_data(config: Config) -> dict[str, dict[str, Any]]:
     RAISES (MsvseError): For a corpus without a path (MSVSE-E121).
     """
     data = {}
-    for split, (_, path) in corpus_paths(config).items():
+    filled = config.interpolate()
+    for split, (name, path) in corpus_paths(config).items():
         report_path = Path(f"{path}.json")
         report = srsly.read_json(report_path) if report_path.exists() else {}
         keys = ("source", "source_sha256", "label_map")
         origin = {key: report[key] for key in keys if key in report}
-        data[split] = {**describe_posts(path), **origin}
+        limit = dot_to_object(filled, name).get("limit")
+        data[split] = {**describe_posts(path), **origin, **({"limit": limit} if limit else {})}
     return data
-
-
-def whole_corpus(corpus: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The settings of a reader for other posts, all of which it reads.
-
-    corpus (Mapping): Settings of a reader.
-    path (Path): The other posts.
-    RETURNS (dict): Settings of a reader.
-    """
-    whole = {"limit": 0, "max_length": 0, "augmenter": None}
-    return {key: whole.get(key, value) for key, value in corpus.items()} | {"path": str(path)}
 
 
 def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:
@@ -225,17 +198,6 @@ def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:
         shuffle_corpus(path, copy)
         overrides[f"{name}.path"] = str(copy)
     return overrides
-
-
-def encoder_folders(config: Config) -> list[Path]:
-    """The encoders that are local folders, whose content may change under the same name.
-
-    config (Config): A training config.
-    RETURNS (list): The folders.
-    """
-    components = config.interpolate()["components"].values()
-    names = (component.get("model", {}).get("encoder") for component in components)
-    return [Path(name) for name in names if isinstance(name, str) and Path(name).is_dir()]
 
 
 def plan_runs(
@@ -259,7 +221,7 @@ def plan_runs(
         paths = str(corpus_paths(varied))
         if paths not in descriptions:
             descriptions[paths] = srsly.json_dumps(describe_data(varied), sort_keys=True)
-        given = descriptions[paths] + "".join(map(hash_folder, encoder_folders(varied)))
+        given = descriptions[paths] + "".join(map(hash_folder, _encoder_folders(varied)))
         for seed in seeds:
             seeded = vary(varied, {"system.seed": seed, "training.seed": seed})
             text = seeded.interpolate().to_str() + given
@@ -271,3 +233,16 @@ def plan_runs(
 
 def _hash_folder(folder: Path) -> str:
     return hash_files(sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+def _whole_corpus(corpus: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The settings of a reader for other posts, all of which it reads."""
+    whole = {"limit": 0, "max_length": 0, "augmenter": None}
+    return {key: whole.get(key, value) for key, value in corpus.items()} | {"path": str(path)}
+
+
+def _encoder_folders(config: Config) -> list[Path]:
+    """The encoders that are local folders, whose content may change under the same name."""
+    components = config.interpolate()["components"].values()
+    names = (component.get("model", {}).get("encoder") for component in components)
+    return [Path(name) for name in names if isinstance(name, str) and Path(name).is_dir()]

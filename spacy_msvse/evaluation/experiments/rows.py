@@ -109,7 +109,8 @@ def choose_rows(
         of the config is not a number (MSVSE-E122).
     """
     _require("matrix", matrices, [*GENERIC, *method_rows])
-    views = _views(config["components"][component]["model"])
+    model = config["components"][component]["model"]
+    views = _views(model)
     rows: dict[str, Settings] = {FULL: {}}
     left_out = []
     for matrix in matrices:
@@ -124,7 +125,7 @@ def choose_rows(
             else:
                 left_out.append(row)
     if bilstm is not None:
-        rows[BILSTM_CRF] = text_only(config, component, with_bilstm(config, component, bilstm))
+        rows[BILSTM_CRF] = _text_only(config, component, _with_bilstm(model, bilstm))
     _require("row", only, rows)
     return {
         row: _prefixed(component, settings)
@@ -177,67 +178,6 @@ def method_names() -> list[str]:
     return sorted({name for name in names if name.startswith("spacy-msvse.")})
 
 
-def text_only(config: Config, component: str, settings: Mapping[str, Any] = {}) -> Settings:
-    """The text-only baseline of a config.
-
-    config (Config): A training config.
-    component (str): Name of the component.
-    settings (Mapping): Further settings, such as those of another encoder.
-    RETURNS (dict): The settings of the component.
-    """
-    if TEXT_METHOD not in method_names():
-        return {**settings, **MSVSE_TEXT_ONLY}
-    varied = vary(config, _prefixed(component, settings))
-    return {**swap_method(varied, component, TEXT_METHOD), "vision": None}
-
-
-def with_encoder(config: Config, component: str, encoder: str) -> Settings:
-    """Another encoder, with its own tokenizer and configuration.
-
-    config (Config): A training config.
-    component (str): Name of the component.
-    encoder (str): The encoder.
-    RETURNS (dict): The settings of the component.
-    """
-    settings: Settings = {"model.encoder": encoder}
-    settings |= {"model.tokenizer_config": {}, "model.transformer_config": {}}
-    if "embeddings" in config["components"][component]["model"].get("learning_rate_factors", {}):
-        # The embeddings may have been frozen because the config's own encoder is small.
-        settings[EMBEDDINGS_RATE] = 1.0
-    return settings
-
-
-def with_bilstm(config: Config, component: str, folder: Path) -> Settings:
-    """A BiLSTM over static vectors as the encoder. All of it, the vectors too, has the learning
-    rate of the rest of the network.
-
-    config (Config): A training config.
-    component (str): Name of the component.
-    folder (Path): The folder that `init-bilstm` has written.
-    RETURNS (dict): The settings of the component.
-    """
-    settings = with_encoder(config, component, str(folder))
-    settings |= {ENCODER_RATE: 1.0, EMBEDDINGS_RATE: 1.0}
-    own = {"shared_depth": 0.0, "layer_decay": 1.0, "lora": None}
-    model = config["components"][component]["model"]
-    return settings | {f"model.{name}": value for name, value in own.items() if name in model}
-
-
-def learning_rate(config: Config) -> float:
-    """The highest learning rate, which all factors are relative to.
-
-    config (Config): A training config.
-    RETURNS (float): The learning rate.
-    RAISES (MsvseError): If it is not a number (MSVSE-E122).
-    """
-    rate = config.interpolate()["training"]["optimizer"].get("learn_rate")
-    if isinstance(rate, dict):
-        rate = rate.get("initial_rate")
-    if not isinstance(rate, int | float) or rate <= 0:
-        raise MsvseError(Errors.E122.format(rate=rate))
-    return rate
-
-
 def vary(config: Config, overrides: Mapping[str, Any]) -> Config:
     """Copy a config with other settings.
 
@@ -254,26 +194,66 @@ def vary(config: Config, overrides: Mapping[str, Any]) -> Config:
 def _generic_rows(
     config: Config, component: str, matrix: str, methods: Sequence[str]
 ) -> dict[str, Settings]:
+    model = config["components"][component]["model"]
     if matrix == "controls":
-        return {TEXT_ONLY: text_only(config, component), TRAINED_SHUFFLED: {}}
+        return {TEXT_ONLY: _text_only(config, component), TRAINED_SHUFFLED: {}}
     if matrix == "precision":
         return {"bfloat16": {"model.precision": "bfloat16"}}
     if matrix == LEARNING_RATES:
-        base = learning_rate(config)
+        base = _learning_rate(config)
         # The rates that the rows are named after are those of the encoder.
         return {
             f"encoder_rate_{rate}e-5": {ENCODER_RATE: float(f"{rate}e-5") / base}
             for rate in range(1, 7)
         }
     if matrix == METHODS:
-        own = config["components"][component]["model"]["@architectures"]
-        names = methods or [name for name in method_names() if name != own]
+        names = methods or [name for name in method_names() if name != model["@architectures"]]
         return {name: swap_method(config, component, name) for name in names}
-    encoders = {name: with_encoder(config, component, hub) for name, hub in ENCODERS.items()}
+    encoders = {name: _with_encoder(model, hub) for name, hub in ENCODERS.items()}
     return {
-        **{f"{name}_text_only": text_only(config, component, s) for name, s in encoders.items()},
+        **{f"{name}_text_only": _text_only(config, component, s) for name, s in encoders.items()},
         **encoders,
     }
+
+
+def _text_only(config: Config, component: str, settings: Mapping[str, Any] = {}) -> Settings:
+    """The text-only baseline of a config, with further settings such as another encoder."""
+    if TEXT_METHOD not in method_names():
+        return {**settings, **MSVSE_TEXT_ONLY}
+    varied = vary(config, _prefixed(component, settings))
+    return {**swap_method(varied, component, TEXT_METHOD), "vision": None}
+
+
+def _with_encoder(model: Mapping[str, Any], encoder: str) -> Settings:
+    """Another encoder, with its own tokenizer and configuration."""
+    settings: Settings = {"model.encoder": encoder}
+    settings |= {"model.tokenizer_config": {}, "model.transformer_config": {}}
+    if "embeddings" in model.get("learning_rate_factors", {}):
+        # The embeddings may have been frozen because the config's own encoder is small.
+        settings[EMBEDDINGS_RATE] = 1.0
+    return settings
+
+
+def _with_bilstm(model: Mapping[str, Any], folder: Path) -> Settings:
+    """A BiLSTM over static vectors as the encoder. All of it, the vectors too, has the learning
+    rate of the rest of the network."""
+    own = {"shared_depth": 0.0, "layer_decay": 1.0, "lora": None}
+    return {
+        **_with_encoder(model, str(folder)),
+        **{f"model.{name}": value for name, value in own.items() if name in model},
+        ENCODER_RATE: 1.0,
+        EMBEDDINGS_RATE: 1.0,
+    }
+
+
+def _learning_rate(config: Config) -> float:
+    """The highest learning rate, which all factors are relative to."""
+    rate = config.interpolate()["training"]["optimizer"].get("learn_rate")
+    if isinstance(rate, dict):
+        rate = rate.get("initial_rate")
+    if not isinstance(rate, int | float) or rate <= 0:
+        raise MsvseError(Errors.E122.format(rate=rate))
+    return rate
 
 
 def _views(settings: Mapping[str, Any]) -> set[str]:

@@ -63,14 +63,14 @@ def write_card(
     """
     if output is not None:
         output = output.resolve()
-        check_output(output, model.resolve())
-    meta, config = read_pipeline(model)
-    settings = read_settings(model, config)
+        _check_output(output, model.resolve())
+    meta, config = _read_pipeline(model)
+    settings = _read_settings(model, config)
     paths = (metrics_path, *controls)
-    metrics, *controlled = (read_json(path, SCORES_KEYS, "scores", "evaluate") for path in paths)
-    counts = [read_json(path, REPORT_KEYS, "counts", "convert") for path in reports]
+    metrics, *controlled = (_read_json(path, SCORES_KEYS, "scores", "evaluate") for path in paths)
+    counts = [_read_json(path, REPORT_KEYS, "counts", "convert") for path in reports]
     for path, scores in zip(paths, (metrics, *controlled), strict=True):
-        check_temperatures(path, scores, settings)
+        _check_temperatures(path, scores, settings)
         if scores["data"]["sha256"] != metrics["data"]["sha256"]:
             expected = f"scores of the posts of '{metrics_path}'"
             raise MsvseError(Errors.E093.format(path=path, expected=expected, command="evaluate"))
@@ -101,13 +101,8 @@ def write_card(
     return output or model
 
 
-def read_pipeline(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read meta and config of a saved pipeline, without loading it.
-
-    path (Path): Its folder.
-    RETURNS (tuple): Its meta and its config.
-    RAISES (MsvseError): If it has no component of this package (MSVSE-E092).
-    """
+def _read_pipeline(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read meta and config of a saved pipeline, without loading it."""
     if not all((path / file).is_file() for file in ("meta.json", "config.cfg")):
         raise MsvseError(Errors.E092.format(path=path))
     config = util.load_config(path / "config.cfg")
@@ -116,14 +111,8 @@ def read_pipeline(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return srsly.read_json(path / "meta.json"), config
 
 
-def check_output(output: Path, model: Path) -> None:
-    """Check that a folder may be replaced by a copy of a pipeline.
-
-    output (Path): The folder, absolute.
-    model (Path): The pipeline, absolute.
-    RAISES (MsvseError): If the folder is neither empty nor an older pipeline, or one of the two
-        folders contains the other (MSVSE-E095).
-    """
+def _check_output(output: Path, model: Path) -> None:
+    """Check that only an older copy is replaced, and that no folder contains the other one."""
     reason = None
     if model in output.parents:
         reason = f"it lies inside the pipeline '{model}'"
@@ -135,14 +124,8 @@ def check_output(output: Path, model: Path) -> None:
         raise MsvseError(Errors.E095.format(output=output, reason=reason))
 
 
-def read_settings(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Read the saved settings of the components.
-
-    path (Path): The pipeline's folder.
-    config (dict): Its config.
-    RETURNS (dict): Component to its settings, "temperature" and "calibration" among them.
-    RAISES (MsvseError): If they are missing or damaged (MSVSE-E006).
-    """
+def _read_settings(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read the saved settings of each component, with "temperature" and "calibration"."""
     load = checked(srsly.json_loads)
     return {
         name: {"calibration": None, **load(read_whole(path / name / "cfg"))}
@@ -151,14 +134,8 @@ def read_settings(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, 
     }
 
 
-def check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Check that scores were measured with the temperatures of the pipeline.
-
-    path (Path): The file of the scores.
-    scores (dict): Its content.
-    settings (dict): Component to its settings.
-    RAISES (MsvseError): If the pipeline was calibrated after the measurement (MSVSE-E094).
-    """
+def _check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Check that the pipeline was not calibrated after its scores were measured."""
     measured = scores["temperatures"]
     own = {name: values["temperature"] for name, values in settings.items()}
     # A file may hold fewer digits.
@@ -168,16 +145,8 @@ def check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, A
         raise MsvseError(Errors.E094.format(path=path, measured=measured, own=own))
 
 
-def read_json(path: Path, keys: set[str], expected: str, command: str) -> dict[str, Any]:
-    """Read a file that another command wrote.
-
-    path (Path): The file.
-    keys (set[str]): The keys that it must have.
-    expected (str): The name of its content.
-    command (str): The command.
-    RETURNS (dict): Its content.
-    RAISES (MsvseError): If the content is something else (MSVSE-E093).
-    """
+def _read_json(path: Path, keys: set[str], expected: str, command: str) -> dict[str, Any]:
+    """Read a file that another command wrote, and check that it has the right keys."""
     try:
         values = srsly.read_json(path)
     except ValueError:
