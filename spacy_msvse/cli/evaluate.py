@@ -4,7 +4,7 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import spacy
 import srsly
@@ -20,9 +20,8 @@ from ..corpus.reader import Corpus
 from ..errors import Errors, MsvseError
 from ..evaluation.controls import Control
 from ..evaluation.exact import known_entities
-from ..evaluation.report.markdown import percent
 from ..evaluation.report.plots import draw_plots
-from ..evaluation.report.sections import count_cells, make_report, overall, type_rows
+from ..evaluation.report.sections import make_report
 from ..evaluation.scores import describe_posts, evaluate
 from ..util import write_whole
 from . import app
@@ -62,7 +61,7 @@ def evaluate_cli(
     gpu_id: GpuId = -1,
     code: Code = None,
 ) -> None:
-    """Score a pipeline on posts with pictures.
+    """Score a pipeline on posts with pictures, and print the scores as Markdown tables.
 
     Unlike `spacy evaluate`, this keeps the pictures. The controls measure their effect.
     """
@@ -87,7 +86,7 @@ def evaluate_cli(
     scores = evaluate(nlp, examples, control=control, seed=seed, known=known, progress=progress)
     # The model card checks that its scores are of the same posts.
     scores["data"] = describe_posts(data_path)
-    print_scores(scores)
+    typer.echo(make_report(scores, model=model, data=str(data_path)))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         srsly.write_json(output, scores)
@@ -100,44 +99,3 @@ def evaluate_cli(
         page = make_report(scores, model=model, data=str(data_path), plots=plots)
         write_whole(report / "report.md", page.encode("utf-8"))
         msg.good(f"Wrote {report / 'report.md'}")
-
-
-def print_scores(scores: dict[str, Any]) -> None:
-    """Print scores as tables, in per cent.
-
-    scores (dict): The result of `evaluate`.
-    """
-    rows = [(name, *count_cells(row)) for name, row in type_rows(scores).items()]
-    rows += [
-        (f"{name} ({part['posts']} posts)", *count_cells(overall(part)))
-        for name, part in scores["slices"].items()
-    ]
-    msg.divider(f"{scores['posts']} posts, control: {scores['control'] or 'none'}")
-    header = ("", "Gold", "Predicted", "Right", "P", "R", "F")
-    msg.table(rows, header=header, aligns=("l", *"rrrrrr"), divider=True)
-    msg.table([(view, srsly.json_dumps(counts)) for view, counts in scores["views"].items()])
-    if "visual" in scores:
-        msg.text("Entity types of each post, by the visual entity classifier")
-        rows = [(view, *count_cells(row)) for view, row in scores["visual"].items()]
-        msg.table(rows, header=header, aligns=("l", *"rrrrrr"), divider=True)
-    print_calibration(scores["calibration"])
-
-
-def print_calibration(calibration: dict[str, Any]) -> None:
-    """Print the calibration error and the precision by confidence, in per cent.
-
-    calibration (dict): The result of `calibration_scores`.
-    """
-    if not calibration["bins"]:
-        return
-    low, high = map(percent, calibration["ece_interval"])
-    msg.text(
-        f"Expected calibration error {percent(calibration['ece'])} ({low} to {high}), "
-        f"{calibration['entities']} entities"
-    )
-    rows = [
-        (percent(row["confidence"]), percent(row["precision"]), row["entities"])
-        for row in calibration["bins"]
-    ]
-    header = ("Confidence", "P", "Entities")
-    msg.table(rows, header=header, aligns=("r", "r", "r"), divider=True)

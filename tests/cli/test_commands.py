@@ -262,9 +262,10 @@ def test_evaluate_states_the_posts_and_the_temperatures(model, data):
     assert scores["temperatures"] == {"msvse_ner": 1.0}
 
 
-def test_evaluate_prints_the_calibration_error(model, data):
-    said = run("evaluate", model, data / "posts.spacy", "-i", data / "pictures").output
-    assert "Expected calibration error" in said
+def test_evaluate_prints_every_table(model, data):
+    printed = run("evaluate", model, data / "posts.spacy", "-i", data / "pictures").output
+    for part in ("| picture_decides |", "| all types |", "all (micro)", "calibration error of 13"):
+        assert part in printed
 
 
 def test_a_pipeline_that_has_no_confidences_cannot_be_calibrated(data, tmp_path):
