@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from spacy_msvse.evaluation.machine import describe_machine, memory_mb
+from spacy_msvse.evaluation.report.markdown import table
 from spacy_msvse.util import hash_files
 
 #: Row to measure to the values of all rounds.
@@ -252,9 +253,9 @@ class Report:
             *([targets_table(self.targets)] if self.targets else []),
         ]
         tables = ((self.comparisons, comparison_table), (self.curves, curve_table))
-        for found, table in tables:
+        for found, write_table in tables:
             for title, figures in found.items():
-                parts += [f"Threads: {self.threads[title]}\n", table(title, figures)]
+                parts += [f"Threads: {self.threads[title]}\n", write_table(title, figures)]
         output.with_suffix(".md").write_text("\n".join(parts))
         print(f"Wrote {output} and {output.with_suffix('.md')}")
 
@@ -273,7 +274,7 @@ def comparison_table(title: str, comparison: dict[str, Any]) -> str:
                 figures = found.get(name)
                 cells.append("" if figures is None else spread_cell(figures, prefix))
         rows.append(cells)
-    return markdown(header, rows)
+    return table(header, rows) + "\n"
 
 
 def spread_cell(figures: Mapping[str, float], prefix: str = "") -> str:
@@ -291,7 +292,7 @@ def curve_table(title: str, curve: dict[str, Any]) -> str:
     ]
     fitted = curve["exponents"]
     exponents = [f"{fitted[name]:.2f}" if name in fitted else "" for name in measures]
-    return markdown([title, *measures], [*rows, ["exponent", *exponents]])
+    return table([title, *measures], [*rows, ["exponent", *exponents]]) + "\n"
 
 
 def targets_table(targets: list[dict[str, Any]]) -> str:
@@ -308,10 +309,5 @@ def targets_table(targets: list[dict[str, Any]]) -> str:
                 "yes" if target["met"] else "no",
             ]
         )
-    return markdown(["target", "measured ratio", "by CPU time", "at most", "met"], rows)
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown. Cells after the first column are right-aligned."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    header = ["target", "measured ratio", "by CPU time", "at most", "met"]
+    return table(header, rows) + "\n"

@@ -198,7 +198,7 @@ class Errors:
     )
 
     E075 = (
-        "[MSVSE-E075] The page is made with the package `streamlit`, which is not installed. "
+        "[MSVSE-E075] The page needs the package `streamlit`, which is not installed. "
         "`pip install 'spacy-msvse[app]'`."
     )
     E076 = (
@@ -213,8 +213,8 @@ class Errors:
     )
 
     E083 = (
-        "[MSVSE-E083] The method {method} answers with scored spans, so it has no k best labellings "
-        "and no marginals of labels. Use the confidence of its entities, or a method with a CRF."
+        "[MSVSE-E083] The method {method} answers with scored spans, so it has no k best "
+        "labellings and no marginals of labels. Use the confidence of its entities, or a method with a CRF."
     )
 
     E090 = (
@@ -226,8 +226,8 @@ class Errors:
         "everything that the input contains."
     )
     E092 = (
-        "[MSVSE-E092] '{path}' is no folder of a pipeline with a component 'msvse_ner'. Give one "
-        "that `spacy train` or `nlp.to_disk` has written."
+        "[MSVSE-E092] '{path}' is not the folder of a pipeline with a component 'msvse_ner'. Give "
+        "a folder that `spacy train` or `nlp.to_disk` has written."
     )
     E093 = (
         "[MSVSE-E093] '{path}' does not hold {expected}, as `python -m spacy msvse {command}` "
@@ -235,8 +235,8 @@ class Errors:
     )
 
     E094 = (
-        "[MSVSE-E094] The scores in '{path}' were measured by the temperatures {measured}, but the "
-        "pipeline's are {own}. Run `python -m spacy msvse evaluate` again and give its file."
+        "[MSVSE-E094] The scores in '{path}' were measured with the temperatures {measured}, but "
+        "the pipeline's are {own}. Run `python -m spacy msvse evaluate` again and give its file."
     )
     E095 = (
         "[MSVSE-E095] '{output}' cannot be the output: {reason}. Name another folder, or an older "
@@ -244,17 +244,17 @@ class Errors:
     )
 
     E110 = (
-        "[MSVSE-E110] The plots of a report are drawn by the package `matplotlib`, which is not "
+        "[MSVSE-E110] The plots of a report need the package `matplotlib`, which is not "
         "installed. `pip install 'spacy-msvse[plots]'`, or leave out --report."
     )
     E111 = (
-        "[MSVSE-E111] No post of '{path}' has an entity, so none could be told to be seen in "
+        "[MSVSE-E111] No post of '{path}' has an entity, so no entity can be scored as seen in "
         "training. Give the .spacy file that the pipeline was trained on."
     )
 
     E120 = (
         "[MSVSE-E120] '{path}' has no component of the factory 'msvse_ner', so there is nothing to "
-        "leave out of it. Give a config that `python -m spacy msvse init-config` has written."
+        "vary. Give a config that `python -m spacy msvse init-config` has written."
     )
     E121 = (
         "[MSVSE-E121] [{name}] names no file of posts (`path` is {path!r}). Give one, for instance "
@@ -267,7 +267,7 @@ class Errors:
     )
     E123 = (
         "[MSVSE-E123] {count} of {total} runs ended with an error: {runs}. '{log}' beside their "
-        "configs tells why. Run the same command again to repeat these alone."
+        "configs has the reason. Run the same command again to repeat only these runs."
     )
 
 
@@ -304,5 +304,5 @@ class Warnings:
     )
     W008 = (
         "[MSVSE-W008] The temperature of '{name}' stays at {temperature:.3f}: {reason}. Calibrate "
-        "it on more posts that it was not trained on."
+        "it with more posts that it was not trained on."
     )

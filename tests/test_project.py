@@ -12,7 +12,7 @@ from weasel.util import split_command
 from weasel.util.config import load_project_config
 
 from spacy_msvse.cli import app
-from spacy_msvse.evaluation.ablation import TEXT_ONLY, choose_rows
+from spacy_msvse.evaluation.experiments.rows import choose_rows
 
 ROOT = Path(__file__).parents[1]
 

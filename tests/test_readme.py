@@ -9,7 +9,7 @@ import srsly
 from PIL import Image
 
 from spacy_msvse.doc import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
-from spacy_msvse.evaluation.comparison import difference_cells, percent
+from spacy_msvse.evaluation.experiments.collate import difference_cells, mean_cell
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -38,7 +38,7 @@ def stated_results() -> list[tuple[str, str, str, str]]:
 def test_the_evidence_is_the_measured_result(folder, row, f1, difference):
     rows = srsly.read_json(ROOT / folder / "ablation.json")["rows"]
     (measured,) = (one for one in rows if one["row"] == row)
-    assert f1 == percent(measured["f1"])
+    assert f1 == mean_cell(measured["f1"])
     assert difference == difference_cells(measured["difference"])[0]
 
 

@@ -2,19 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import spacy
 import typer
-from spacy.cli._util import setup_gpu
+from spacy.cli._util import import_code, setup_gpu
 from tqdm import tqdm
 from wasabi import msg
 
-from ..component.sources import set_feature_store
+from ..component import components
 from ..corpus.reader import Corpus
 from ..errors import Errors
+from ..evaluation.calibration import calibrate
+from ..vision.store import FeatureStore
 from . import app
-from .options import Features, GpuId, ImageRoot
+from .options import Code, Features, GpuId, ImageRoot
 
 
 @app.command("calibrate")
@@ -32,33 +34,33 @@ def calibrate_cli(
         typer.Option("--output", "-o", help="Write there, not in place", file_okay=False),
     ] = None,
     gpu_id: GpuId = -1,
+    code: Code = None,
 ) -> None:
     """Fit confidences to posts that the pipeline was not trained on.
 
-    Entities stay as they are, and so do confidences where the posts cannot tell a temperature. Give
-    the dev data, and measure on test data: `evaluate` prints the calibration error.
+    Entities stay as they are. Confidences stay as they are too if the posts do not determine a
+    temperature. Give the dev data, and measure on test data: `evaluate` prints the calibration
+    error.
     """
+    import_code(code)
     setup_gpu(gpu_id, silent=True)
     nlp = spacy.load(model)
-    if features is not None:
-        set_feature_store(nlp, features)
-    components: dict[str, Any] = {
-        name: pipe for name, pipe in nlp.pipeline if hasattr(pipe, "calibrate")
-    }
-    if not components:
+    found = list(components(nlp))
+    if not found:
         msg.fail(Errors.E082.format(model=model), exits=1)
     examples = list(Corpus(data_path, image_root=image_root)(nlp))
-    for name, component in components.items():
+    for name, component in found:
+        if features is not None:
+            component.feature_store = FeatureStore(features)
         progress = tqdm(examples, unit="post", disable=not sys.stderr.isatty())
-        calibration = component.calibrate(progress, source=data_path.name)
-        told = f"{name}: temperature {calibration.temperature:.3f}, {calibration.entities} entities"
-        if calibration.entities:
-            told += f"; log loss {calibration.log_loss_before:.4f} before, "
-            told += f"{calibration.log_loss_after:.4f} after"
-        msg.good(told)
+        result = calibrate(component, progress, source=data_path.name)
+        line = f"{name}: temperature {result.temperature:.3f}, {result.entities} entities"
+        if result.entities:
+            line += f"; log loss {result.log_loss_before:.4f} before, "
+            line += f"{result.log_loss_after:.4f} after"
+        msg.good(line)
         if output is None:
-            # The settings alone have changed: one file, which is replaced as a whole.
-            component.to_disk(model / name, exclude=["vocab", "model", "vision"])
+            component.to_disk(model / name, exclude=["vocab"])
     if output is not None:
         nlp.to_disk(output)
     msg.good(f"Wrote {output or model}")

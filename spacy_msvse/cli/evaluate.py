@@ -1,34 +1,31 @@
 """`python -m spacy msvse evaluate`"""
 
 import sys
-from enum import Enum
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import spacy
 import srsly
 import typer
-from spacy.cli._util import setup_gpu
-from spacy.training.corpus import FILE_TYPE, walk_corpus
+from spacy.cli._util import import_code, setup_gpu
 from spacy.util import fix_random_seed
 from tqdm import tqdm
 from wasabi import msg
 
-from ..component.sources import set_feature_store
+from ..component import components
 from ..corpus.reader import Corpus, read_docs
-from ..errors import Errors
-from ..evaluation.conlleval import known_entities
-from ..evaluation.controls import CONTROLS
-from ..evaluation.markdown import render_scores
-from ..evaluation.plots import draw_plots
-from ..evaluation.scores import evaluate
-from ..util import hash_files, write_whole
+from ..errors import Errors, MsvseError
+from ..evaluation.controls import Control
+from ..evaluation.exact import known_entities
+from ..evaluation.report.plots import draw_plots
+from ..evaluation.report.sections import make_report
+from ..evaluation.scores import describe_posts, evaluate
+from ..util import write_whole
+from ..vision.store import FeatureStore
 from . import app
-from .options import Features, GpuId, ImageRoot
-
-Control = Enum("Control", {name: name for name in CONTROLS}, type=str)  # type: ignore[misc]
+from .options import Code, Features, GpuId, ImageRoot
 
 
 @app.command("evaluate")
@@ -41,14 +38,16 @@ def evaluate_cli(
     report: Annotated[
         Path | None,
         typer.Option(
-            "--report", help="Folder to write tables and plots to, report.md", file_okay=False
+            "--report",
+            help="Folder to write report.md with tables and plots to",
+            file_okay=False,
         ),
     ] = None,
     train: Annotated[
         Path | None,
         typer.Option(
             "--train",
-            help="The .spacy file it was trained on, to score unseen entities",
+            help="The .spacy file of the training posts, to score unseen entities",
             exists=True,
         ),
     ] = None,
@@ -56,17 +55,19 @@ def evaluate_cli(
     features: Features = None,
     control: Annotated[
         Control | None,
-        typer.Option("--control", help="Take the pictures away, or shuffle them over the posts"),
+        typer.Option("--control", help="Remove the pictures, or shuffle them over the posts"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the shuffle")] = 0,
     gpu_id: GpuId = -1,
+    code: Code = None,
 ) -> None:
-    """Score a pipeline on posts with pictures.
+    """Score a pipeline on posts with pictures, and print the scores as Markdown tables.
 
-    Unlike `spacy evaluate`, this keeps the pictures; the controls tell what they are worth.
+    Unlike `spacy evaluate`, this keeps the pictures. The controls measure their effect.
     """
     if report is not None and find_spec("matplotlib") is None:
         msg.fail(Errors.E110, exits=1)
+    import_code(code)
     setup_gpu(gpu_id, silent=True)
     fix_random_seed(seed)
     nlp = spacy.load(model)
@@ -74,32 +75,19 @@ def evaluate_cli(
     if train is not None:
         try:
             known = known_entities(read_docs(train, nlp))
-        except ValueError as error:
+        except MsvseError as error:
             msg.fail(str(error), exits=1)
         if not known:
             msg.fail(Errors.E111.format(path=train), exits=1)
     if features is not None:
-        set_feature_store(nlp, features)
+        for _, component in components(nlp):
+            component.feature_store = FeatureStore(features)
     examples = list(Corpus(data_path, image_root=image_root)(nlp))
     progress = partial(tqdm, total=len(examples), unit="post", disable=not sys.stderr.isatty())
-    scores = evaluate(
-        nlp,
-        examples,
-        control=None if control is None else control.value,
-        seed=seed,
-        known=known,
-        progress=progress,
-    )
-    scores["control"] = None if control is None else control.value
-    # What the scores are of: a card must not show those of other posts or another calibration.
-    sha256 = hash_files(sorted(walk_corpus(data_path, FILE_TYPE)))
-    scores["data"] = {"file": data_path.name, "sha256": sha256}
-    scores["temperatures"] = {
-        name: pipe.temperature  # type: ignore[attr-defined]
-        for name, pipe in nlp.pipeline
-        if hasattr(pipe, "temperature")
-    }
-    print_scores(scores)
+    scores = evaluate(nlp, examples, control=control, seed=seed, known=known, progress=progress)
+    # The model card checks that its scores are of the same posts.
+    scores["data"] = describe_posts(data_path)
+    typer.echo(make_report(scores, model=model, data=str(data_path)))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         srsly.write_json(output, scores)
@@ -109,62 +97,6 @@ def evaluate_cli(
         plots = draw_plots(scores)
         for name, plot in plots.items():
             write_whole(report / f"{name}.svg", plot)
-        markdown = render_scores(
-            "report.md", [scores], plots=plots, model=model, data=str(data_path)
-        )
-        write_whole(report / "report.md", markdown.encode("utf-8"))
+        page = make_report(scores, model=model, data=str(data_path), plots=plots)
+        write_whole(report / "report.md", page.encode("utf-8"))
         msg.good(f"Wrote {report / 'report.md'}")
-
-
-def print_scores(scores: dict[str, Any]) -> None:
-    """Print scores as a table, in per cent.
-
-    scores (dict): What `evaluate` returned.
-    """
-    rows = [_row("all", scores)]
-    per_type = scores["ents_per_type"] or {}
-    rows += [_row(f"  {name}", values) for name, values in sorted(per_type.items())]
-    rows += [_row(f"{name} ({s['posts']} posts)", s) for name, s in scores["slices"].items()]
-    rows.append(_row("all, by conlleval", scores["conlleval"]))
-    rows += [
-        _row(f"{name} ({scores[name]['gold']} entities)", scores[name])
-        for name in ("seen", "unseen")
-        if name in scores
-    ]
-    msg.divider(f"{scores['posts']} posts, control: {scores['control'] or 'none'}")
-    columns: dict[str, Any] = {
-        "header": ("", "P", "R", "F"),
-        "aligns": ("l", "r", "r", "r"),
-        "divider": True,
-    }
-    msg.table(rows, **columns)
-    msg.table([(view, srsly.json_dumps(counts)) for view, counts in scores["views"].items()])
-    if "visual" in scores:
-        msg.text("Types of each post by the visual entity classifier")
-        msg.table([_row(view, values) for view, values in scores["visual"].items()], **columns)
-    print_calibration(scores["calibration"])
-
-
-def print_calibration(calibration: dict[str, Any]) -> None:
-    """Print whether confidences keep what they promise, in per cent.
-
-    calibration (dict): What `calibration_scores` returned.
-    """
-    if not calibration["bins"]:
-        return
-    low, high = calibration["ece_interval"]
-    msg.text(
-        f"Expected calibration error {100 * calibration['ece']:.2f} "
-        f"({100 * low:.2f} to {100 * high:.2f}), {calibration['entities']} entities"
-    )
-    rows = [
-        (f"{100 * row['confidence']:.2f}", f"{100 * row['precision']:.2f}", row["entities"])
-        for row in calibration["bins"]
-    ]
-    header = ("Confidence", "P", "Entities")
-    msg.table(rows, header=header, aligns=("r", "r", "r"), divider=True)
-
-
-def _row(name: str, values: dict[str, Any]) -> tuple[str, str, str, str]:
-    p, r, f = (values.get(key, values.get("ents_" + key)) or 0.0 for key in "prf")
-    return name, f"{100 * p:.2f}", f"{100 * r:.2f}", f"{100 * f:.2f}"

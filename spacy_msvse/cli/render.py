@@ -1,43 +1,30 @@
 """`python -m spacy msvse render`"""
 
 import sys
-from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import spacy
 import typer
-from spacy.cli._util import setup_gpu
-from spacy.language import Language
-from spacy.tokens import Doc
-from spacy.util import minibatch
+from spacy.cli._util import import_code, setup_gpu
 from tqdm import tqdm
 from wasabi import msg
 
-from ..component.sources import ignore_missing_images, set_image_root
-from ..corpus.jsonl import read_jsonl
-from ..corpus.rows import BadRow
-from ..display.render import explain, pair, stream
-from ..util import replaced_when_done
+from ..component import components
+from ..display.page import write_page
 from . import app
-from .messages import print_bad_rows
-from .options import GpuId
+from .options import Code, GpuId
 
-if TYPE_CHECKING:
-    from ..display.render import ExplainedDoc
-
-#: In place of a pipeline: show what the file says.
+#: In place of a pipeline: show the entities of the file.
 NO_MODEL = "-"
-
-#: How many posts are held at once.
-BATCH_SIZE = 64
 
 
 @app.command("render")
 def render_cli(
     model: Annotated[
         str,
-        typer.Argument(help="Name or folder of a trained pipeline; - shows the file's own spans"),
+        typer.Argument(help="Name or folder of a trained pipeline; - shows the spans of the file"),
     ],
     input_path: Annotated[
         Path, typer.Argument(help="JSONL file of posts", exists=True, dir_okay=False)
@@ -57,71 +44,40 @@ def render_cli(
         bool,
         typer.Option(
             "--effects/--no-effects",
-            help="Show what the picture changed. Every post is read twice more for it",
+            help="Show the effects of the pictures, which takes two more passes over the posts",
         ),
     ] = True,
     gpu_id: GpuId = -1,
+    code: Code = None,
 ) -> None:
-    """Show posts with their pictures and entities as one HTML page, and what the pictures changed.
+    """Show posts with their pictures, their entities and the effects of the pictures as one HTML
+    page.
 
-    The page is written post by post, holds its pictures and loads nothing. A pipeline's entities
-    take the place of the file's. A picture that cannot be read is shown as such.
+    The page is written post by post. It contains its pictures and loads nothing. The entities of a
+    pipeline replace those of the file. For an unreadable picture the page shows the reason.
     """
+    import_code(code)
     image_root = image_root or input_path.parent
     nlp = spacy.blank("xx")
     if model != NO_MODEL:
         setup_gpu(gpu_id, silent=True)
         nlp = spacy.load(model)
-        set_image_root(nlp, image_root)
-        ignore_missing_images(nlp)
-    bad_rows: list[BadRow] = []
-    docs = read_docs(nlp, input_path, bad_rows, keep_entities=model == NO_MODEL)
-    posts = tqdm(
-        explained(nlp, nlp.pipe(docs, batch_size=BATCH_SIZE), effects=effects),
-        desc=input_path.name,
-        unit=" posts",
-        disable=not sys.stderr.isatty(),
+        for _, component in components(nlp):
+            component.image_root = image_root
+            component.on_missing_image = "ignore"  # the page shows the reason
+    bad_rows = write_page(
+        nlp,
+        input_path,
+        output_path,
+        image_root=image_root,
+        keep_entities=model == NO_MODEL,
+        effects=effects,
+        progress=partial(
+            tqdm, desc=input_path.name, unit=" posts", disable=not sys.stderr.isatty()
+        ),
     )
-    output_path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        replaced_when_done(output_path) as beside,
-        # Half a surrogate pair, which JSON can hold, becomes a character that stands for none.
-        beside.open("w", encoding="utf-8", errors="xmlcharrefreplace") as file_,
-    ):
-        file_.writelines(stream(posts, page=True, image_root=image_root))
-    print_bad_rows(bad_rows)
+    for row in bad_rows:
+        typer.echo(str(row), err=True)
     if bad_rows:
         msg.warn(f"{len(bad_rows)} rows cannot be used and were left out")
     msg.good(f"Wrote {output_path}")
-
-
-def explained(nlp: Language, docs: Iterable[Doc], *, effects: bool) -> "Iterator[ExplainedDoc]":
-    """Put what the pictures did beside posts, holding no more of them than a batch.
-
-    nlp (Language): The pipeline.
-    docs (Iterable[Doc]): The posts, as they left it.
-    effects (bool): Whether to ask at all.
-    YIELDS (tuple): A post and its effects, or None.
-    """
-    for batch in minibatch(docs, BATCH_SIZE):
-        yield from pair(batch, explain(nlp, batch) if effects else None)
-
-
-def read_docs(
-    nlp: Language, path: Path, bad_rows: list[BadRow], *, keep_entities: bool
-) -> Iterator[Doc]:
-    """Read posts as Docs.
-
-    nlp (Language): Gives the tokenizer and the vocabulary.
-    path (Path): The JSONL file.
-    bad_rows (list[BadRow]): Rows that cannot be used are added to it.
-    keep_entities (bool): Whether the entities of the file are wanted.
-    YIELDS (Doc): The Docs.
-    """
-    for post in read_jsonl(path, bad_rows):
-        if not keep_entities:
-            post.entities = None
-        try:
-            yield post.to_doc(nlp)
-        except ValueError as error:
-            bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))

@@ -1,7 +1,5 @@
 """`python -m spacy msvse serve`"""
 
-import runpy
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +12,10 @@ from .. import display
 from ..errors import Errors
 from ..vision.picture import MAX_BYTES
 from . import app
+from .options import Code
 
-#: Bytes kept in memory beyond the limit: Streamlit reads 1 MiB on before it refuses an upload.
+#: Bytes that are kept in memory beyond the limit. Streamlit reads 1 MiB more before it refuses an
+#: upload.
 SPARE_BYTES = 2 * 2**20
 
 
@@ -44,24 +44,26 @@ def serve_cli(
     ] = None,
     host: Annotated[
         str,
-        typer.Option("--host", help="Address to listen at; by default, for this machine alone"),
+        typer.Option("--host", help="Address to listen on; by default, only for this machine"),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", "-p", help="Port to listen at")] = 8501,
+    port: Annotated[int, typer.Option("--port", "-p", help="Port to listen on")] = 8501,
     headless: Annotated[
         bool, typer.Option("--headless", help="Open no browser, as on a server")
     ] = False,
+    code: Code = None,
 ) -> None:
-    """Serve a page to try a pipeline on: drop a picture, type a text, see what is found.
+    """Serve a web page to try a pipeline: upload a picture, type a text, see the entities.
 
-    It shows what the picture did, too, and offers the answer as JSON, in the form in which
-    `annotate` writes it. Uploads and texts are held in memory while the page is open; nothing is
-    stored and nothing sent elsewhere. There is no login: whoever reaches the address can use it.
+    The page also shows the effect of the picture, and offers the answer as JSON, in the form of
+    `annotate`. Uploads and texts are kept in memory while the page is open. Nothing is stored or
+    sent elsewhere. There is no login: everyone who can reach the address can use the page.
     """
     if find_spec("streamlit") is None:
         msg.fail(Errors.E075, exits=1)
     from starlette.formparsers import MultiPartParser
+    from streamlit.web.cli import main as streamlit
 
-    # What is larger than this passes through a file in the temporary folder; by default, 1 MiB.
+    # Starlette writes larger uploads to a temporary file. Its default is 1 MiB.
     MultiPartParser.spool_max_size = MAX_BYTES + SPARE_BYTES
     if not is_package(model) and not Path(model).exists():
         msg.fail(Errors.E076.format(model=model), exits=1)
@@ -74,14 +76,16 @@ def serve_cli(
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
-        # A traceback tells of this machine, and goes to its terminal.
+        # A traceback contains paths of this machine, so only the terminal shows it.
         "client.showErrorDetails": "none",
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
-    gallery: list[str] = []
+    arguments = [model]
+    if code is not None:
+        arguments.append(f"--code={code}")
     if examples is not None:
-        gallery = [f"--examples={examples}", f"--image-root={image_root or examples.parent}"]
+        arguments.append(f"--examples={examples}")
+        arguments.append(f"--image-root={image_root or examples.parent}")
     script = Path(display.__file__).with_name("app.py")
-    # `python -m streamlit run`, in this process, which a signal or Ctrl+C then ends.
-    sys.argv = ["streamlit", "run", *options, str(script), "--", model, *gallery]
-    runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
+    # In this process, so that a signal or Ctrl+C ends it.
+    streamlit(["run", *options, str(script), "--", *arguments])

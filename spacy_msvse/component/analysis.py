@@ -4,7 +4,7 @@ All are functions of a predictor and Docs. They return plain values and change n
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,15 +77,12 @@ class PictureEffect:
     regions: list[float]
 
 
-def best_labellings(
-    predictor: Predictor, docs: Iterable[Doc], k: int, masked: Collection[str] = ()
-) -> list[list[Labelling]]:
+def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[list[Labelling]]:
     """The k most probable ways to label each Doc.
 
     predictor (Predictor): Predicts.
     docs (Iterable[Doc]): The Docs.
     k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
-    masked (Collection): Views that are not used.
     RETURNS (list): For each Doc its labellings, the most probable one first.
     RAISES (MsvseError): For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or as
         `Predictor.read`.
@@ -94,7 +91,7 @@ def best_labellings(
         raise MsvseError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
     docs = list(docs)
     answers = [[Labelling([], 1.0)] for _ in docs]
-    for batch in predictor.batches(docs, masked):
+    for batch in predictor.batches(docs):
         outputs = predictor.run(batch.posts)
         with torch.inference_mode():
             labels, log_probabilities = predictor.lattice(outputs).best_labellings(k)
@@ -110,14 +107,11 @@ def best_labellings(
     return answers
 
 
-def label_marginals(
-    predictor: Predictor, docs: Iterable[Doc], masked: Collection[str] = ()
-) -> list[np.ndarray]:
+def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarray]:
     """The probability of each label at each token, summed over all labellings.
 
     predictor (Predictor): Predicts.
     docs (Iterable[Doc]): The Docs.
-    masked (Collection): Views that are not used.
     RETURNS (list): For each Doc a float32 array of shape (tokens, labels); the columns are those
         of `bio_labels`.
     RAISES (MsvseError): For a method without a lattice (MSVSE-E083), or as `Predictor.read`.
@@ -125,7 +119,7 @@ def label_marginals(
     docs = list(docs)
     width = len(bio_labels(predictor.labels))
     answers = [np.zeros((len(doc), width), dtype="float32") for doc in docs]
-    for batch in predictor.batches(docs, masked):
+    for batch in predictor.batches(docs):
         outputs = predictor.run(batch.posts)
         with torch.inference_mode():
             marginals = predictor.lattice(outputs).marginals().exp().float().cpu().numpy()
@@ -134,21 +128,18 @@ def label_marginals(
     return answers
 
 
-def explain_pictures(
-    predictor: Predictor, docs: Iterable[Doc], masked: Collection[str] = ()
-) -> list[list[PictureEffect]]:
+def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[PictureEffect]]:
     """Compare the predictions with all views and without any.
 
     predictor (Predictor): Predicts.
     docs (Iterable[Doc]): The Docs.
-    masked (Collection): Views that are not used.
     RETURNS (list): For each Doc, an effect for every span that is an entity in either pass.
     RAISES (MsvseError): As `Predictor.read`.
     """
     docs = list(docs)
     network = get_network(predictor.model)
     answers: list[list[PictureEffect]] = [[] for _ in docs]
-    for batch in predictor.batches(docs, masked):
+    for batch in predictor.batches(docs):
         with network.recording_attention():
             outputs = predictor.run(batch.posts)
         without = predictor.encode([post.post.without(network.views) for post in batch.posts])

@@ -277,9 +277,13 @@ class MsvseNer(TrainablePipe):
 
         RAISES (MsvseError): Before the network is built (MSVSE-E003).
         """
-        self.require_network()
         return Predictor(
-            self.model, self.reader, self.labels, self.temperature, self.max_batch_tokens
+            self.model,
+            self.reader,
+            self.labels,
+            self.temperature,
+            self.max_batch_tokens,
+            masked=self._untrained_views(),
         )
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
@@ -301,8 +305,7 @@ class MsvseNer(TrainablePipe):
             if `on_missing_image` is "error" (MSVSE-E020).
         """
         docs = list(docs)
-        predictor = self.predictor
-        predictions = predictor.predict(docs, self._untrained_views())
+        predictions = self.predictor.predict(docs)
         if network_config(self.model).views and len(docs) > 1:
             seen = [s for p in predictions if p.post is not None for s in p.post.status.values()]
             if seen and all(status == ABSENT for status in seen):
@@ -342,14 +345,14 @@ class MsvseNer(TrainablePipe):
         group.attrs["scores"] = np.asarray(scores, dtype="float32")
         doc.spans[SPANS_KEY] = group
 
-    def _untrained_views(self) -> dict[str, float]:
+    def _untrained_views(self) -> tuple[str, ...]:
         masked = self.require_network().untrained_views(self.min_view_share)
         for view, share in masked.items():
             self._warn_once(
                 f"untrained {view}",
                 Warnings.W003.format(view=view, share=share, minimum=self.min_view_share),
             )
-        return masked
+        return tuple(masked)
 
     # Analyses
 
@@ -361,7 +364,7 @@ class MsvseNer(TrainablePipe):
         RETURNS (list): For each Doc its labellings.
         RAISES (MsvseError): For k below 1 (MSVSE-E081) or a method without a lattice (MSVSE-E083).
         """
-        return analysis.best_labellings(self.predictor, docs, k, self._untrained_views())
+        return analysis.best_labellings(self.predictor, docs, k)
 
     def label_marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
         """The probability of each label at each token, summed over all labellings.
@@ -371,7 +374,7 @@ class MsvseNer(TrainablePipe):
             those of `bio_labels`.
         RAISES (MsvseError): For a method without a lattice (MSVSE-E083).
         """
-        return analysis.label_marginals(self.predictor, docs, self._untrained_views())
+        return analysis.label_marginals(self.predictor, docs)
 
     def explain_pictures(self, docs: Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
         """Compare the predictions with all views and without any. `min_confidence` does not apply.
@@ -379,7 +382,7 @@ class MsvseNer(TrainablePipe):
         docs (Iterable[Doc]): The Docs. They are not changed.
         RETURNS (list): For each Doc, an effect for every span that is an entity in either pass.
         """
-        return analysis.explain_pictures(self.predictor, docs, self._untrained_views())
+        return analysis.explain_pictures(self.predictor, docs)
 
     # Saving and loading
 

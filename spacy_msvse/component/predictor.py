@@ -54,6 +54,7 @@ class Predictor:
     labels (tuple): The entity types.
     temperature (float): All scores are divided by it.
     max_batch_tokens (int): The most word pieces of a batch, joint views and padding included.
+    masked (Collection): Views that are not used.
     """
 
     model: NetworkModel
@@ -61,16 +62,16 @@ class Predictor:
     labels: tuple[str, ...]
     temperature: float = 1.0
     max_batch_tokens: int = 2048
+    masked: Collection[str] = ()
 
-    def read(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> list[EncodedPost]:
+    def read(self, docs: Sequence[Doc]) -> list[EncodedPost]:
         """Read the views of Docs, and tokenise text and views.
 
         docs (Sequence[Doc]): The Docs.
-        masked (Collection): Views that are not used.
         RETURNS (list): An encoded post for each Doc.
         RAISES (MsvseError): For an unreadable picture if the policy is "error" (MSVSE-E020).
         """
-        return self.encode(self.reader.read(docs, masked))
+        return self.encode(self.reader.read(docs, self.masked))
 
     def encode(self, posts: Sequence[ReadPost]) -> list[EncodedPost]:
         """Tokenise text and views of posts.
@@ -80,11 +81,10 @@ class Predictor:
         """
         return get_piece_encoder(self.model).encode(posts)
 
-    def batches(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> Iterator[Batch]:
+    def batches(self, docs: Sequence[Doc]) -> Iterator[Batch]:
         """Cut Docs into batches by what will be encoded. Empty Docs are left out.
 
         docs (Sequence[Doc]): The Docs.
-        masked (Collection): Views that are not used.
         YIELDS (Batch): The batches.
         RAISES (MsvseError): As `read`.
         """
@@ -92,7 +92,7 @@ class Predictor:
         filled = [row for row, doc in enumerate(docs) if len(doc)]
         for start in range(0, len(filled), READ_SIZE):
             rows = filled[start : start + READ_SIZE]
-            posts = self.read([docs[row] for row in rows], masked)
+            posts = self.read([docs[row] for row in rows])
             for batch in cut_batches(posts, self.max_batch_tokens, in_order=in_order):
                 yield Batch([rows[i] for i in batch], [posts[i] for i in batch])
 
@@ -150,16 +150,15 @@ class Predictor:
                     predictions[row].visual_entities[view] = types
         return predictions
 
-    def predict(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> list[Prediction]:
+    def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
         """Predict the entities of Docs.
 
         docs (Sequence[Doc]): The Docs.
-        masked (Collection): Views that are not used.
         RETURNS (list): A prediction for each Doc.
         RAISES (MsvseError): As `read`.
         """
         predictions = [Prediction() for _ in docs]
-        for batch in self.batches(docs, masked):
+        for batch in self.batches(docs):
             decoded = self.decode(batch.posts, self.run(batch.posts))
             for row, prediction in zip(batch.rows, decoded, strict=True):
                 predictions[row] = prediction

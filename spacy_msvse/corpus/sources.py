@@ -15,7 +15,7 @@ from ..vision.extraction import PostSource, find_keys
 from ..vision.extractor import VisualExtractor
 from ..vision.features import RegionFeatures, View
 from ..vision.store import FeatureStore
-from .audit import read_docs
+from .reader import read_docs
 
 
 def load_extractor(config_path: Path) -> VisualExtractor:

@@ -1,7 +1,7 @@
 """The page of `python -m spacy msvse serve`. Streamlit runs this file for every answer.
 
-Streamlit takes most texts for Markdown, which can load pictures of elsewhere. So what users, files
-or models wrote goes through our templates, which escape it, or through `st.text`.
+Streamlit reads most texts as Markdown, which can load pictures from other sites. So texts of users,
+files or models are shown by this package's templates, which escape them, or by `st.text`.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -12,39 +12,41 @@ from typing import Any
 
 import spacy
 import streamlit as st
+from spacy.cli._util import import_code
 from spacy.language import Language
 
-from spacy_msvse.component.sources import set_image_root
+from spacy_msvse.component import components
 from spacy_msvse.corpus.jsonl import dump_row, parse_row, read_rows, with_spans
 from spacy_msvse.corpus.post import PostRow
-from spacy_msvse.display.posts import PICTURE_SIDE, show_picture
 from spacy_msvse.display.render import explain, load_template, render
-from spacy_msvse.vision.picture import PictureError, open_picture
+from spacy_msvse.display.shown import show_picture
 
 TITLE = "Entities in posts with pictures"
 
-#: Characters that a text may have.
+PICTURE_PROBLEM = "The picture cannot be read. Choose another one, or none."
+
+#: The highest number of characters of a text.
 MAX_CHARACTERS = 5000
 
-#: Posts that the gallery shows.
+#: The number of posts in the gallery.
 GALLERY_SIZE = 12
 
-#: How many of them stand side by side.
+#: The number of its columns.
 GALLERY_COLUMNS = 3
 
 #: The longer side of a picture in the gallery, in pixels.
 TILE_SIDE = 320
 
-#: Endings of the files to choose from. What a file really is, its content tells.
+#: Endings of the files to choose from. The format itself is read from the content.
 ENDINGS = ["jpg", "jpeg", "png", "gif", "webp", "avif", "bmp", "tif", "tiff"]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A post to read.
+    """A post to annotate.
 
     post (PostRow): The post.
-    values (dict): What its row says, to go on with in the download.
+    values (dict): The values of its row, which the download contains too.
     """
 
     post: PostRow
@@ -52,11 +54,11 @@ class Shown:
 
 
 def main() -> None:
-    """Ask for a post, and show what the pipeline finds in it."""
+    """Ask for a post, and show the entities that the pipeline finds in it."""
     arguments = read_arguments()
     st.set_page_config(page_title=TITLE, layout="wide")
     st.title(TITLE)
-    nlp, lock = load_pipeline(arguments.model, arguments.image_root)
+    nlp, lock = load_pipeline(arguments.model, arguments.image_root, arguments.code)
     if arguments.examples is None:
         shown = ask_for_post()
     else:
@@ -70,41 +72,50 @@ def main() -> None:
 
 
 def read_arguments() -> Namespace:
-    """RETURNS (Namespace): What `serve` passes on."""
+    """RETURNS (Namespace): The arguments that `serve` gives."""
     parser = ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--examples", type=Path)
     parser.add_argument("--image-root", type=Path)
+    parser.add_argument("--code", type=Path)
     return parser.parse_args()
 
 
-@st.cache_resource(show_spinner="The pipeline is being loaded")
-def load_pipeline(model: str, image_root: Path | None) -> tuple[Language, Lock]:
+@st.cache_resource(show_spinner="Loading the pipeline")
+def load_pipeline(model: str, image_root: Path | None, code: Path | None) -> tuple[Language, Lock]:
     """Load the pipeline that all sessions share.
 
     model (str): Its name or folder.
     image_root (Path): The only folder to read the pictures of examples from.
-    RETURNS (tuple): The pipeline, and what to hold while using it.
+    code (Path): A Python file with registered functions.
+    RETURNS (tuple): The pipeline, and the lock to hold while using it.
     """
+    import_code(code)
     nlp = spacy.load(model)
-    set_image_root(nlp, image_root)
+    for _, component in components(nlp):
+        component.image_root = image_root
+        component.on_missing_image = "ignore"  # the page shows the reason
     return nlp, Lock()
 
 
 def ask_for_post() -> Shown | None:
-    """RETURNS (Shown): The post that was just handed in, or None."""
+    """RETURNS (Shown): The post that was just submitted, or None."""
     with st.form("post"):
         upload = st.file_uploader("Picture", type=ENDINGS)
         text = st.text_area("Text", max_chars=MAX_CHARACTERS)
-        handed_in = st.form_submit_button("Find entities", type="primary")
-    if not handed_in:
+        submitted = st.form_submit_button("Find entities", type="primary")
+    if not submitted:
         return None
     if not text.strip():
-        st.warning("There is no text yet. Type one: entities are found in the text.")
+        st.warning("There is no text yet. Type one: the entities are in the text.")
         return None
     if upload is None:
         return Shown(PostRow(Path("post"), 1, text), {"text": text})
-    post = PostRow(Path("post"), 1, text, image=upload.getvalue())
+    content = upload.getvalue()
+    if not content:
+        show_problem(PICTURE_PROBLEM, "The file is empty.")
+        return None
+    post = PostRow(Path("post"), 1, text, image=content)
     return Shown(post, {"text": text, "image": upload.name})
 
 
@@ -117,7 +128,7 @@ def choose_example(path: Path, image_root: Path | None) -> Shown | None:
     """
     chosen = None
     for index, (shown, tile) in enumerate(read_gallery(path, image_root)):
-        # Row by row, so that the order is kept on a phone and when read aloud.
+        # Row by row: this is the order on a phone and for screen readers.
         if index % GALLERY_COLUMNS == 0:
             columns = st.columns(GALLERY_COLUMNS)
         with columns[index % GALLERY_COLUMNS]:
@@ -127,7 +138,7 @@ def choose_example(path: Path, image_root: Path | None) -> Shown | None:
     return chosen
 
 
-@st.cache_resource(show_spinner="The examples are being read")
+@st.cache_resource(show_spinner="Loading the examples")
 def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]:
     """Read the first posts of a file that can be shown.
 
@@ -137,7 +148,7 @@ def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]
     """
     gallery: list[tuple[Shown, str]] = []
     template = load_template("tile.html")
-    # Any one will do: a post without tokens has none in the pipeline either.
+    # Any tokenizer will do to leave out posts without tokens.
     tokenizer = spacy.blank("xx")
     for row in read_rows(path):
         if len(gallery) == GALLERY_SIZE:
@@ -157,36 +168,41 @@ def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]
 
 
 def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None) -> None:
-    """Read a post and show what was found, with and without its picture, tags and caption.
+    """Annotate a post and show its entities, with and without its picture, tags and caption.
 
     nlp (Language): The pipeline.
-    lock (Lock): Held while it is used: it is not made for several threads.
+    lock (Lock): Held while the pipeline is used, which is not thread-safe.
     shown (Shown): The post.
     image_root (Path): The only folder to read pictures from.
     """
     try:
-        if shown.post.image is not None:
-            open_picture(shown.post.image, image_root, shrink_to=PICTURE_SIDE)
-    except PictureError as error:
-        st.error("The picture cannot be read. Choose another one, or none.")
-        st.text(str(error))
-        return
-    try:
-        # A zone's words are forgotten: no text of a user stays in the vocabulary.
-        with st.spinner("The post is being read"), lock, nlp.memory_zone():
+        # At the end of the zone its words leave the vocabulary, so that no text of a user is kept.
+        with st.spinner("Finding entities"), lock, nlp.memory_zone():
             doc = nlp(shown.post.to_doc(nlp))
-            doc.user_data["title"] = "What was found"
+            if problems := doc._.image_problems:
+                show_problem(PICTURE_PROBLEM, next(iter(problems.values())))
+                return
+            doc.user_data["title"] = "Entities"
             effects = explain(nlp, [doc])
             answer = render(doc, jupyter=False, image_root=image_root, effects=effects)
             status = load_template("status.html").render(ents=doc.ents)
             row = dump_row(with_spans(shown.values, doc))
     except ValueError as error:
-        st.error("The post cannot be read.")
-        st.text(str(error))
+        show_problem("The post cannot be read.", str(error))
         return
     st.html(status)
     st.html(answer)
     st.download_button("Download as JSON", row, "post.json", "application/json", on_click="ignore")
+
+
+def show_problem(message: str, reason: str) -> None:
+    """Show why there is no answer.
+
+    message (str): The message.
+    reason (str): The reason, which may contain text of a user.
+    """
+    st.error(message)
+    st.text(reason)
 
 
 if __name__ == "__main__":

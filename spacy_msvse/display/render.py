@@ -1,4 +1,4 @@
-"""Docs to HTML: a page, a fragment to embed, or a notebook's output."""
+"""Docs as HTML: a page, a fragment to embed, or the output of a notebook."""
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
@@ -11,12 +11,13 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import is_in_jupyter
 
+from ..component import components
 from ..errors import Errors, MsvseError
-from .look import Look
-from .posts import show_post
+from .colours import Colours
+from .shown import show_post
 
 if TYPE_CHECKING:
-    from ..component.requests import PictureEffect
+    from ..component.analysis import PictureEffect
 
     ExplainedDoc = tuple[Doc, list[PictureEffect] | None]
 
@@ -30,21 +31,21 @@ def render(
     image_root: str | Path | None = None,
     effects: "Iterable[list[PictureEffect]] | None" = None,
 ) -> str | None:
-    """Show posts with their pictures, their entities and what was seen, as displaCy shows entities.
+    """Show posts with their pictures, entities and views, as displaCy shows entities.
 
-    The HTML holds no script and loads nothing: pictures are in it, at the size they are shown.
+    The HTML has no script and loads nothing: it contains the pictures, at the size they are shown.
 
     docs (Doc / Iterable[Doc]): The posts.
-    page (bool): Whether to make a whole page, rather than a fragment to embed in one.
-    jupyter (bool): Whether to display the fragment in a notebook. Defaults to None: if in one.
+    page (bool): Whether to make a whole page, instead of a fragment to embed.
+    jupyter (bool): Whether to display the fragment in a notebook. Defaults to None, which detects a
+        notebook.
     options (dict): displaCy's "colors", a dict of label to colour, and "ents", the labels to show.
     image_root (Path): The only folder to read pictures from; None allows any path.
-    effects (Iterable[list]): What `explain_pictures` told of the posts, to be shown beside them:
-        for each one a list.
+    effects (Iterable[list]): The result of `explain_pictures` for the posts, a list for each of
+        them, to show as well.
     RETURNS (str): The HTML; None if it is displayed in a notebook.
-    RAISES (MsvseError): If there is something else than Docs (MSVSE-E070).
-    RAISES (ValueError): If a region is malformed (MSVSE-E071), or if there are not as many effects
-        as posts (MSVSE-E072).
+    RAISES (MsvseError): If one of them is not a Doc (MSVSE-E070), if a region is malformed
+        (MSVSE-E071), or if there are not as many lists of effects as posts (MSVSE-E072).
     """
     docs = [docs] if isinstance(docs, Doc) else docs
     posts = pair(docs, effects)
@@ -55,7 +56,7 @@ def render(
     from IPython.display import HTML, display
 
     html = "".join(stream(posts, options=options, image_root=image_root))
-    # As in displaCy, the class keeps MathJax away from dollar signs.
+    # As in displaCy, with this class MathJax ignores dollar signs.
     display(HTML(f'<div class="tex2jax_ignore">{html}</div>'))
     return None
 
@@ -63,12 +64,12 @@ def render(
 def pair(
     docs: Iterable[Doc], effects: "Iterable[list[PictureEffect]] | None"
 ) -> "Iterator[ExplainedDoc]":
-    """Put posts and what the picture did to them together, one by one.
+    """Pair posts with the effects of their pictures, one by one.
 
     docs (Iterable[Doc]): The posts.
-    effects (Iterable[list]): For each one a list of effects; None if nobody asked.
-    YIELDS (tuple): A post and its effects.
-    RAISES (ValueError): If there are not as many of the one as of the other (MSVSE-E072).
+    effects (Iterable[list]): For each post a list of effects; None for no effects.
+    YIELDS (tuple): A post and its effects or None.
+    RAISES (MsvseError): If there are not as many lists of effects as posts (MSVSE-E072).
     """
     if effects is None:
         yield from ((doc, None) for doc in docs)
@@ -87,36 +88,37 @@ def stream(
     options: dict[str, Any] | None = None,
     image_root: str | Path | None = None,
 ) -> Iterator[str]:
-    """Render posts one by one, so that no more than one of them is held.
+    """Render posts one by one, so that only one of them is in memory.
 
-    posts (Iterable[tuple]): The posts, each with what the picture did or None. The other arguments
-        are those of `render`.
-    YIELDS (str): Piece after piece of the HTML.
+    posts (Iterable[tuple]): The posts, each with the effects of its picture or None.
+    page (bool): Whether to make a whole page, instead of a fragment to embed.
+    options (dict): displaCy's "colors", a dict of label to colour, and "ents", the labels to show.
+    image_root (Path): The only folder to read pictures from; None allows any path.
+    YIELDS (str): The HTML, in pieces.
     """
-    look = Look(options or {})
-    # Several fragments may be embedded in one page, which then holds the names of all.
+    colours = Colours(options or {})
+    # One page may contain several fragments, whose names must differ.
     prefix = "post" if page else f"msvse-{uuid4().hex[:8]}"
-    shown = (show_post(doc, look, image_root, effects) for doc, effects in posts)
+    shown = (show_post(doc, colours, image_root, effects) for doc, effects in posts)
     template = load_template("posts.html")
-    yield from template.generate(page=page, posts=shown, look=look, prefix=prefix)
+    yield from template.generate(page=page, posts=shown, colours=colours, prefix=prefix)
 
 
 def explain(nlp: Language, docs: list[Doc]) -> "list[list[PictureEffect]] | None":
-    """Ask a pipeline what the pictures did.
+    """Compute the effects of the pictures by the first component that reads pictures.
 
     nlp (Language): The pipeline.
     docs (list[Doc]): The posts.
-    RETURNS (list): For each Doc its effects; None if no component can tell.
-    RAISES (ValueError): As the component's `predict`.
+    RETURNS (list): For each Doc its effects; None if there is no such component.
+    RAISES (MsvseError): For an unreadable picture if `on_missing_image` is "error" (MSVSE-E020).
     """
-    for _, component in nlp.pipeline:
-        if hasattr(component, "explain_pictures"):
-            return component.explain_pictures(docs)
+    for _, component in components(nlp):
+        return component.explain_pictures(docs)
     return None
 
 
 def load_template(name: str) -> Template:
-    """Load one of our templates. Whatever it inserts is escaped.
+    """Load a template of this package. It escapes all values.
 
     name (str): Name of its file.
     RETURNS (Template): The template.

@@ -1,1 +1,1 @@
-"""Scores, and the controls that any claim about pictures needs."""
+"""Scores, controls, calibration, statistics, reports and experiments."""

@@ -1,24 +1,210 @@
-"""Do confidences keep what they promise? Of the entities of confidence p, a share of p should be
-right."""
+"""Calibration: the temperature that fits confidences to the share of right entities, and the error
+that is left. Of the entities of confidence p, a share of p should be right."""
 
-from collections.abc import Iterable
-from typing import Any
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import minibatch
+from torch import Tensor
 
 from ..doc import SPANS_KEY
-from ..gold import is_right
+from ..errors import Warnings
+from ..network.spans import SpanDistribution
+from .gold import is_right
+from .statistics import interval, resample
+
+if TYPE_CHECKING:
+    from ..component.pipe import MsvseNer
+
+#: A temperature lies between 1 / LIMIT and LIMIT. Entities that are all wrong would need more.
+LIMIT = 10.0
+
+#: A temperature is at a limit if it is less than this factor away from it.
+_MARGIN = 1.1
+
+#: The number of posts that are read at once by `calibrate`. The scores of all posts are kept.
+BATCH_SIZE = 128
+
+#: Fewer entities than this do not determine a temperature.
+MIN_ENTITIES = 20
 
 NUM_BINS = 10
 NUM_RESAMPLES = 1000
 
 
-def calibration_scores(examples: Iterable[Example], seed: int = 0) -> dict[str, Any]:
-    """Measure the calibration of the predicted entities that carry a confidence.
+@dataclass
+class Judged:
+    """The entities that were found in a batch of posts, and which of them are right.
 
-    The interval is the bootstrap's 95%, over whole posts, as entities of one post go together.
-    Resampling adds noise, and noise adds to a distance, so it lies rather too high than too low.
+    distribution (SpanDistribution): The probabilities by which they were found, in double
+        precision: single precision cannot distinguish 1 - p from 0 if p is near 1.
+    entities (Tensor): int64 of shape (E, 4): post, first token, token after the last, and type.
+    right (Tensor): bool of shape (E,).
+    """
+
+    distribution: SpanDistribution
+    entities: Tensor
+    right: Tensor
+
+
+@dataclass
+class Calibration:
+    """The result of a calibration.
+
+    temperature (float): The temperature from now on.
+    entities (int): The number of predicted entities that could be judged.
+    log_loss_before (float): Their mean negative log-likelihood of being right or wrong, with the
+        earlier temperature; None without any entity.
+    log_loss_after (float): The same with the temperature from now on.
+    """
+
+    temperature: float
+    entities: int
+    log_loss_before: float | None
+    log_loss_after: float | None
+
+
+# Fit
+
+
+def calibrate(
+    component: "MsvseNer", examples: Iterable[Example], *, source: str | None = None
+) -> Calibration:
+    """Fit the temperature of a component, so that of the entities of confidence p a share of p is
+    right. The entities stay as they are; all later probabilities change. If the posts do not
+    determine a temperature, it stays as it is, with a warning (MSVSE-W008).
+
+    component (MsvseNer): The component.
+    examples (Iterable[Example]): Posts that the component was not trained on.
+    source (str): A name for them, for the saved pipeline and its model card.
+    RETURNS (Calibration): The result.
+    RAISES (MsvseError): Before the network is built (MSVSE-E003), or for an unreadable picture if
+        `on_missing_image` is "error" (MSVSE-E020).
+    """
+    batches = list(_judge(component, examples))
+    count = sum(len(batch.right) for batch in batches)
+    before = component.temperature
+    loss_before = float(log_loss(batches, before)) if batches else None
+    kept = Calibration(before, count, loss_before, loss_before)
+    after = fit_temperature(batches) if count >= MIN_ENTITIES else before
+    reason = None
+    if count < MIN_ENTITIES:
+        reason = f"only {count} predicted entities can be judged"
+    elif is_limit(after):
+        reason = f"the best one is at the limit, {after:.3g}"
+    if reason is not None:
+        message = Warnings.W008.format(name=component.name, temperature=before, reason=reason)
+        warnings.warn(message, stacklevel=2)
+        return kept
+    loss_after = float(log_loss(batches, after))
+    component.cfg["calibration"] = {"entities": count, "source": source}
+    if loss_before is not None and loss_after >= loss_before:
+        return kept
+    component.cfg["temperature"] = after
+    return Calibration(after, count, loss_before, loss_after)
+
+
+def log_loss(
+    batches: Sequence[Judged],
+    temperature: float | Tensor,
+    targets: tuple[float, float] = (0.0, 1.0),
+) -> Tensor:
+    """The cross-entropy between which entities are right and their tempered probabilities.
+
+    batches (Sequence[Judged]): The entities, at least one.
+    temperature (float or Tensor): A positive scalar.
+    targets (tuple): The target probability of a wrong entity, and that of a right one.
+    RETURNS (Tensor): The mean over the entities, a scalar of float64.
+    """
+    losses = []
+    of_wrong, of_right = targets
+    for batch in batches:
+        tempered = batch.distribution.tempered(temperature)
+        log_right = tempered.span_log_probabilities(batch.entities).clamp(max=-1e-12)
+        log_wrong = torch.log(-torch.expm1(log_right))
+        target = torch.where(batch.right, log_right.new_tensor(of_right), of_wrong)
+        losses.append(-(target * log_right + (1 - target) * log_wrong))
+    return torch.cat(losses).mean()
+
+
+def fit_temperature(batches: Sequence[Judged]) -> float:
+    """Find the temperature of the lowest log loss to the targets of Platt (1999). By these, a
+    sample of entities that are all right does not make the next one certain.
+
+    batches (Sequence[Judged]): Entities of posts that the network was not trained on.
+    RETURNS (float): The temperature, between 1 / LIMIT and LIMIT.
+    """
+    right = sum(int(batch.right.sum()) for batch in batches)
+    wrong = sum(len(batch.right) for batch in batches) - right
+    targets = 1 / (wrong + 2), (right + 1) / (right + 2)
+    position = torch.zeros((), dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([position], max_iter=50, line_search_fn="strong_wolfe")
+
+    def temperature() -> Tensor:
+        return LIMIT ** torch.tanh(position)
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = log_loss(batches, temperature(), targets)
+        loss.backward()
+        return float(loss.detach())
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    return float(temperature().detach())
+
+
+def is_limit(temperature: float) -> bool:
+    """Whether a fit ended at a limit.
+
+    temperature (float): The fitted temperature.
+    RETURNS (bool): True if so.
+    """
+    return not _MARGIN / LIMIT < temperature < LIMIT / _MARGIN
+
+
+def _judge(component: "MsvseNer", examples: Iterable[Example]) -> Iterator[Judged]:
+    """The entities that are found and that the gold annotation can judge."""
+    for part in minibatch(examples, BATCH_SIZE):
+        for rows, answer in _answers(component, [example.predicted for example in part]):
+            entities = answer.best_entities()
+            verdicts = [
+                is_right(part[rows[post]], start, end, component.labels[label])
+                for post, start, end, label in entities.tolist()
+            ]
+            judged = [index for index, verdict in enumerate(verdicts) if verdict is not None]
+            if judged:
+                right = torch.tensor([verdicts[index] for index in judged])
+                yield Judged(answer, entities[judged], right.to(entities.device))
+
+
+def _answers(
+    component: "MsvseNer", docs: Sequence[Doc]
+) -> Iterator[tuple[list[int], SpanDistribution]]:
+    """The untempered answers of the network, batch by batch, each with the rows of its Docs."""
+    network, predictor = component.require_network(), component.predictor
+    for batch in predictor.batches(docs):
+        outputs = predictor.run(batch.posts)
+        with torch.inference_mode():
+            answer = network.answer(outputs)
+        # The copy is made outside of inference mode, so that the fit can differentiate.
+        yield batch.rows, answer.double()
+
+
+# Measurement
+
+
+def calibration_scores(examples: Iterable[Example], seed: int = 0) -> dict[str, Any]:
+    """Measure the calibration of the predicted entities that have a confidence.
+
+    The interval is the 95% interval of the bootstrap over whole posts, since the entities of a post
+    depend on each other. Resampling adds noise to a distance, so the interval is biased upwards.
 
     examples (Iterable[Example]): Annotated examples.
     seed (int): Seed of the bootstrap.
@@ -29,21 +215,17 @@ def calibration_scores(examples: Iterable[Example], seed: int = 0) -> dict[str, 
     post, confidence, right = judged_confidences(examples)
     if not len(post):
         return {"entities": 0, "ece": None, "ece_interval": None, "bins": []}
-    generator = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(NUM_RESAMPLES):
-        # A drawing of posts is how often each of them was drawn.
-        drawn = generator.integers(post[-1] + 1, size=post[-1] + 1)
-        times = np.bincount(drawn, minlength=post[-1] + 1)[post]
-        resampled.append(
-            expected_error(*reliability(confidence.repeat(times), right.repeat(times)))
-        )
+    resampled = [
+        expected_error(*reliability(confidence.repeat(times[post]), right.repeat(times[post])))
+        for block in resample(int(post[-1]) + 1, NUM_RESAMPLES, seed)
+        for times in block
+    ]
     sizes, confidences, precisions = reliability(confidence, right)
     rows = zip(sizes.tolist(), confidences.tolist(), precisions.tolist(), strict=True)
     return {
         "entities": len(post),
         "ece": expected_error(sizes, confidences, precisions),
-        "ece_interval": np.percentile(resampled, [2.5, 97.5]).tolist(),
+        "ece_interval": list(interval(np.asarray(resampled))),
         "bins": [{"entities": n, "confidence": c, "precision": p} for n, c, p in rows],
     }
 
@@ -51,11 +233,11 @@ def calibration_scores(examples: Iterable[Example], seed: int = 0) -> dict[str, 
 def judged_confidences(
     examples: Iterable[Example],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The predicted entities that carry a confidence and that gold annotation can judge.
+    """The predicted entities that have a confidence and that the gold annotation can judge.
 
     examples (Iterable[Example]): Annotated examples.
-    RETURNS (tuple): For each entity the index of its post among those that have any, in order; its
-        confidence; and whether it is right.
+    RETURNS (tuple): For each entity the index of its post, counting only posts with such entities,
+        in order; its confidence; and whether it is right.
     """
     post: list[int] = []
     confidence: list[float] = []
@@ -77,12 +259,12 @@ def judged_confidences(
 def reliability(
     confidence: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sort entities into bins of equally many by their confidence.
+    """Sort entities by their confidence into bins of equally many.
 
     confidence (np.ndarray): float of shape (N,).
     right (np.ndarray): bool of shape (N,).
-    RETURNS (tuple): For each bin how many entities it holds, their mean confidence, and the share
-        that is right; there are fewer than `NUM_BINS` bins of fewer entities.
+    RETURNS (tuple): For each bin its number of entities, their mean confidence, and their
+        precision. There are `NUM_BINS` bins, or one for each entity if there are fewer entities.
     """
     order = np.argsort(confidence, kind="stable")
     bins = np.array_split(order, min(NUM_BINS, len(order)))
@@ -94,6 +276,12 @@ def reliability(
 
 
 def expected_error(sizes: np.ndarray, confidences: np.ndarray, precisions: np.ndarray) -> float:
-    """The expected calibration error: how far confidence and precision of a bin are apart, in the
-    mean over entities. The arguments are what `reliability` returns."""
+    """The expected calibration error: the distance between confidence and precision of a bin, as a
+    mean over the entities.
+
+    sizes (np.ndarray): The number of entities of each bin.
+    confidences (np.ndarray): Their mean confidence.
+    precisions (np.ndarray): Their precision.
+    RETURNS (float): The error.
+    """
     return float(np.average(np.abs(confidences - precisions), weights=sizes))

@@ -1,8 +1,10 @@
-"""Controls: does a score come from the pictures, or would it be there without them?"""
+"""Controls: scores with no pictures and with the pictures of other posts. Their distance to the
+scores with the right pictures is the effect of the pictures."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
@@ -13,18 +15,18 @@ from ..doc import PICTURE_ATTRIBUTES, get_picture_attributes, set_picture_attrib
 
 
 def no_picture(examples: Sequence[Example], seed: int = 0) -> None:
-    """Take the pictures, and all that is known of them, off the predicted side, in place.
+    """Remove the pictures and their descriptions from the predicted side, in place.
 
     examples (Sequence[Example]): The examples.
-    seed (int): Not used; all controls are called alike.
+    seed (int): Not used; it gives all controls the same signature.
     """
     for example in examples:
         _clear(example.predicted)
 
 
 def shuffled(examples: Sequence[Example], seed: int = 0) -> None:
-    """Give every post the picture of another, in place. No post gets one from a post that shares an
-    entity type with it, as far as the data allow; never its own.
+    """Give every post the picture of another post, in place. As far as the data allow, the two
+    posts have no entity type in common.
 
     examples (Sequence[Example]): The examples.
     seed (int): Seed of the permutation.
@@ -38,15 +40,21 @@ def shuffled(examples: Sequence[Example], seed: int = 0) -> None:
         set_picture_attributes(example.predicted, pictures[donor])
 
 
-CONTROLS = {"no_picture": no_picture, "shuffled": shuffled}
+Control = Literal["no_picture", "shuffled"]
+
+CONTROLS: dict[Control, Callable[[Sequence[Example], int], None]] = {
+    "no_picture": no_picture,
+    "shuffled": shuffled,
+}
 
 
 def disjoint_permutation(types: Sequence[frozenset[str]], seed: int) -> list[int]:
-    """A random permutation in which nobody meets itself or, if possible, a set like its own.
+    """A random permutation that leaves no item in place and, as far as possible, moves every item
+    to the place of an item with a disjoint set.
 
     types (Sequence[frozenset]): A set for each item.
     seed (int): Seed of the permutation.
-    RETURNS (list): For each item, the item that takes its place.
+    RETURNS (list): For each place the item that moves there.
     """
     generator = random.Random(seed)
     items = list(range(len(types)))
@@ -54,13 +62,13 @@ def disjoint_permutation(types: Sequence[frozenset[str]], seed: int) -> list[int
     generator.shuffle(donors)
 
     def clash(item: int, donor: int) -> int:
-        """2 for meeting oneself, 1 for overlapping sets, 0 for neither."""
+        """2 for the same item, 1 for overlapping sets, 0 for disjoint ones."""
         return 2 if item == donor else int(bool(types[item] & types[donor]))
 
     for item in items:
         if not clash(item, donors[item]):
             continue
-        # Swap with whoever makes most of both sides better off.
+        # Swap with the item for which the swap removes most clashes.
         others = [other for other in items if other != item]
         generator.shuffle(others)
 
@@ -75,12 +83,13 @@ def disjoint_permutation(types: Sequence[frozenset[str]], seed: int) -> list[int
 
 
 def shuffle_corpus(source: Path, target: Path, seed: int = 0) -> None:
-    """Write a copy of a corpus to train on, in which every post has the picture of another, and all
-    that is known of it.
+    """Write a copy of a training corpus in which every post has the picture of another post, with
+    its descriptions.
 
-    Types play no part, unlike in `shuffled`: they would leak into what is learned from.
+    Unlike in `shuffled`, the permutation does not depend on the entity types: the pictures would
+    give information about them.
 
-    source (Path): The .spacy file, or the folder of such.
+    source (Path): The .spacy file, or a folder of such files.
     target (Path): The .spacy file to write.
     seed (int): Seed of the permutation.
     """
@@ -95,11 +104,11 @@ def shuffle_corpus(source: Path, target: Path, seed: int = 0) -> None:
 
 
 def derangement(number: int, seed: int) -> list[int]:
-    """A random permutation in which nobody stays in place: one cycle, by Sattolo's algorithm.
+    """A random permutation that leaves no item in place: one cycle, by Sattolo's algorithm.
 
-    number (int): How many there are, at least two.
+    number (int): The number of items, at least two.
     seed (int): Seed of the permutation.
-    RETURNS (list): For each of them, who takes the place.
+    RETURNS (list): For each place the item that moves there.
     """
     generator = random.Random(seed)
     donors = list(range(number))

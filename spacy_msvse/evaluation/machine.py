@@ -1,4 +1,4 @@
-"""What measured figures depend on besides the code."""
+"""The machine and the libraries, on which measured figures depend."""
 
 import multiprocessing
 import platform
@@ -12,9 +12,9 @@ STATUS = Path("/proc/self/status")
 
 
 def memory_mb(field_name: str) -> float:
-    """The memory that this process holds (VmRSS) or held at most (VmHWM). On Linux alone.
+    """The memory of this process, now (VmRSS) or at most (VmHWM). Only Linux has these figures.
 
-    field_name (str): One of these.
+    field_name (str): "VmRSS" or "VmHWM".
     RETURNS (float): Megabytes.
     """
     lines = STATUS.read_text().splitlines()
@@ -25,7 +25,7 @@ def memory_mb(field_name: str) -> float:
 def describe_machine() -> dict[str, Any]:
     """Describe the machine and the libraries.
 
-    RETURNS (dict): What it is called to what it is, as JSON can hold it.
+    RETURNS (dict): Names to values of JSON types.
     """
     import torch
 

@@ -1,16 +1,19 @@
-"""Entity scores over a corpus, overall, per type, and on the slices its posts are marked with."""
+"""Scores of a pipeline over annotated posts: overall, by type, and on marked slices."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
+from pathlib import Path
 from typing import Any
 
 from spacy.language import Language
-from spacy.scorer import get_ner_prf
 from spacy.training import Example
+from spacy.training.corpus import FILE_TYPE, walk_corpus
 
+from ..component import components
+from ..util import hash_files
 from .calibration import calibration_scores
-from .conlleval import find_entities, seen_scores, typed_scores
-from .controls import CONTROLS
+from .controls import CONTROLS, Control
+from .exact import entity_scores, match_entities, pool, seen_scores
 from .visual import visual_scores
 
 
@@ -18,26 +21,32 @@ def evaluate(
     nlp: Language,
     examples: Iterable[Example],
     *,
-    control: str | None = None,
+    control: Control | None = None,
     seed: int = 0,
     known: Container[tuple[str, str]] | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, Any]:
-    """Score a pipeline by entity precision, recall and F1: an entity counts if its span and type
-    are right.
+    """Score a pipeline by exact matches: an entity is right if its span and its type are.
 
     nlp (Language): The pipeline.
-    examples (Iterable[Example]): Examples whose predicted side carries the pictures.
+    examples (Iterable[Example]): Examples whose predicted side has the pictures.
     control (str): "no_picture" or "shuffled" to change the pictures first.
     seed (int): Seed of the control, and of the bootstrap of the calibration error.
-    known (Container): What training has seen, see `known_entities`, to score it apart.
+    known (Container): The entities of the training data, as `known_entities` returns them, to
+        score seen and unseen entities apart.
     progress (Callable): Wraps the stream of Docs, such as tqdm.
-    RETURNS (dict): JSON-safe: what `entity_scores` returns; "posts"; "slices", the same for every
-        boolean key of the posts' meta, over the posts where it is true; "views", view to status to
-        number of posts; "calibration", see `calibration_scores`; "conlleval", the entities counted
-        by its rules, see `find_entities` and `typed_scores`; "seen" and "unseen", see
-        `seen_scores`, if `known` is given; "visual", see `visual_scores`, if the pipeline has a
-        visual entity classifier and a post a picture.
+    RETURNS (dict): JSON-safe. Scores are fractions:
+        "posts", the number of posts, and "control";
+        "ents_p", "ents_r", "ents_f" and "ents_per_type", as `nlp.evaluate` returns them;
+        "entities" and "entities_per_type", the numbers of "gold", "predicted" and "right" entities;
+        "slices", the same for every boolean key of the posts' meta, over the posts where it is
+        true;
+        "views", view to status to number of posts;
+        "temperatures", component to temperature;
+        "calibration", the calibration error of the confidences;
+        "seen" and "unseen", scores and numbers of entities, if `known` is given;
+        "visual", the scores of the visual entity classifier by view, if there is one and a post
+        has a picture.
     """
     examples = list(examples)
     if control is not None:
@@ -47,55 +56,43 @@ def evaluate(
         Example(doc, example.reference)
         for doc, example in zip(progress(docs), examples, strict=True)
     ]
-    scores: dict[str, Any] = {"posts": len(scored), **entity_scores(scored)}
-    scores["slices"] = {
-        name: {"posts": len(posts), **entity_scores(posts)}
-        for name, posts in sorted(marked_slices(scored).items())
+    matches = [match_entities(example) for example in scored]
+    everything = pool(matches)
+    scores: dict[str, Any] = {
+        "posts": len(scored),
+        "control": control,
+        **entity_scores(everything),
+        "slices": {
+            name: {"posts": len(rows), **entity_scores(pool(matches[row] for row in rows))}
+            for name, rows in sorted(marked_slices(scored).items())
+        },
+        "views": view_counts(scored),
+        "temperatures": {name: component.temperature for name, component in components(nlp)},
+        "calibration": calibration_scores(scored, seed),
     }
-    scores["views"] = view_counts(scored)
-    scores["calibration"] = calibration_scores(scored, seed)
-    predicted, gold = find_entities(scored)
-    scores["conlleval"] = typed_scores(predicted, gold)
     if known is not None:
-        scores.update(seen_scores(predicted, gold, known))
+        scores.update(seen_scores(everything, known))
     if visual := visual_scores(scored):
         scores["visual"] = visual
     return scores
 
 
-def entity_scores(examples: Sequence[Example]) -> dict[str, Any]:
-    """Precision, recall and F1.
-
-    examples (Sequence[Example]): Annotated examples.
-    RETURNS (dict): "ents_p", "ents_r", "ents_f" and "ents_per_type", as fractions; under
-        "entities_per_type" the number of entities, "gold" and "predicted", that they are of.
-    """
-    judged = [example for example in examples if example.reference.has_annotation("ENT_IOB")]
-    gold = Counter(ent.label_ for example in judged for ent in example.reference.ents)
-    predicted = Counter(ent.label_ for example in judged for ent in example.predicted.ents)
-    counts = {
-        name: {"gold": gold[name], "predicted": predicted[name]}
-        for name in sorted(gold | predicted)
-    }
-    return {**get_ner_prf(examples), "entities_per_type": counts}
-
-
-def marked_slices(examples: Iterable[Example]) -> dict[str, list[Example]]:
-    """Sort examples by the boolean keys of their meta that are true.
+def marked_slices(examples: Iterable[Example]) -> dict[str, list[int]]:
+    """Collect the examples for which a boolean key of their meta is true.
 
     examples (Iterable[Example]): The examples.
-    RETURNS (dict): Key to examples.
+    RETURNS (dict): Key to the indices of its examples.
     """
-    slices: dict[str, list[Example]] = {}
-    for example in examples:
+    slices: dict[str, list[int]] = {}
+    for row, example in enumerate(examples):
         for name, value in (example.reference.user_data.get("meta") or {}).items():
             if value is True:
-                slices.setdefault(name, []).append(example)
+                slices.setdefault(name, []).append(row)
     return slices
 
 
 def view_counts(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
-    """Count how many posts each view was used, absent, unreadable or masked for.
+    """Count the posts by the status of each view: used, absent, unreadable or masked.
 
     examples (Iterable[Example]): Annotated examples.
     RETURNS (dict): View to status to number of posts.
@@ -105,3 +102,12 @@ def view_counts(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
         for view, status in (example.predicted._.image_status or {}).items():
             counts.setdefault(view, Counter())[status] += 1
     return {view: dict(counter) for view, counter in counts.items()}
+
+
+def describe_posts(path: Path) -> dict[str, str]:
+    """Identify posts by their content.
+
+    path (Path): A .spacy file, or a folder of such files.
+    RETURNS (dict): The name of the "file", and its "sha256".
+    """
+    return {"file": path.name, "sha256": hash_files(sorted(walk_corpus(path, FILE_TYPE)))}

@@ -1,49 +1,46 @@
-"""How well each view of the picture tells which entity types a post speaks of."""
+"""Scores of the visual entity classifier: the entity types of a post, predicted from each view."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from statistics import fmean
+from typing import Any
 
 from spacy.training import Example
 
-from .conlleval import typed_scores
+from .exact import Entity, Matches
 
-#: From this probability on a type counts as predicted.
+#: A type of at least this probability is predicted.
 THRESHOLD = 0.5
-
-
-class Mention(NamedTuple):
-    """An entity type that a post speaks of.
-
-    post (int): The index of the post.
-    label (str): The type.
-    """
-
-    post: int
-    label: str
 
 
 def visual_scores(examples: Iterable[Example]) -> dict[str, dict[str, Any]]:
     """Score the visual entity classifier on the posts that have gold annotation.
 
+    What is counted are the types of a post, each once, and not its entities.
+
     examples (Iterable[Example]): Annotated examples.
-    RETURNS (dict): For each view the number of "posts" that carry it, and what `typed_scores`
-        returns over these, where not entities count but the types that a post speaks of. Empty if
-        nothing was classified.
+    RETURNS (dict): For each view the number of "posts" that have it; the numbers of "gold",
+        "predicted" and "right" types and their "p", "r" and "f"; "per_type", the same for each
+        type; "macro", the mean "p", "r" and "f" over the types. Empty if nothing was classified.
     """
     posts: Counter[str] = Counter()
-    predicted: dict[str, set[Mention]] = defaultdict(set)
-    gold: dict[str, set[Mention]] = defaultdict(set)
-    for post, example in enumerate(examples):
+    found: dict[str, Matches] = {}
+    for example in examples:
         if not example.reference.has_annotation("ENT_IOB"):
             continue
-        for view, chances in (example.predicted._.visual_entities or {}).items():
+        gold = {ent.label_ for ent in example.reference.ents}
+        for view, probabilities in (example.predicted._.visual_entities or {}).items():
             posts[view] += 1
-            gold[view].update(Mention(post, ent.label_) for ent in example.reference.ents)
-            predicted[view].update(
-                Mention(post, label) for label, chance in chances.items() if chance >= THRESHOLD
-            )
-    return {
-        view: {"posts": count, **typed_scores(predicted[view], gold[view])}
-        for view, count in posts.items()
-    }
+            matches = found.setdefault(view, Matches())
+            predicted = {label for label, p in probabilities.items() if p >= THRESHOLD}
+            matches.gold += [Entity(label, "") for label in gold]
+            matches.predicted += [Entity(label, "") for label in predicted]
+            matches.right += [Entity(label, "") for label in predicted & gold]
+    return {view: {"posts": posts[view], **_by_type(matches)} for view, matches in found.items()}
+
+
+def _by_type(matches: Matches) -> dict[str, Any]:
+    parts = {label: matches.of_label(label) for label in matches.labels}
+    per_type = {label: {**part.counts(), **part.scores()} for label, part in parts.items()}
+    macro = {key: fmean(row[key] or 0.0 for row in per_type.values()) for key in "prf" if per_type}
+    return {**matches.counts(), **matches.scores(), "macro": macro, "per_type": per_type}

@@ -8,10 +8,10 @@ from spacy.cli._util import app
 from spacy.training import Example
 from typer.testing import CliRunner
 
-import spacy_msvse.cli.render
+import spacy_msvse.display.page
 from spacy_msvse import make_doc
 
-from ..display.posts import Markup
+from ..display.markup import Markup
 from ..tiny import picture, save_encoder, tiny_pipeline
 
 ROWS = [
@@ -44,13 +44,13 @@ def test_without_a_pipeline_the_entities_of_the_file_are_shown(tmp_path):
     assert html.count("data:image/jpeg;base64,") == 1
 
 
-def test_rows_that_cannot_be_used_are_named_and_the_others_shown(tmp_path):
+def test_unusable_rows_are_named_and_the_others_are_shown(tmp_path):
     _, printed = render(tmp_path, "-")
     assert "posts.jsonl:3: entity 0-3 'a c' cuts through a token" in printed
     assert "1 rows cannot be used and were left out" in printed
 
 
-def test_pictures_are_read_from_the_folder_of_the_posts_alone(tmp_path):
+def test_pictures_are_read_only_from_the_folder_of_the_posts(tmp_path):
     html, _ = render(tmp_path, "-")
     assert "outside.png: it lies outside the picture folder" in html
 
@@ -60,14 +60,14 @@ def test_another_folder_of_pictures_can_be_named(tmp_path):
     assert "a.png: No such file or directory" in html
 
 
-def test_a_picture_that_cannot_be_read_ends_no_run(tmp_path, trained):
-    """Not even of a pipeline that is told to stop there, such as this one."""
+def test_an_unreadable_picture_ends_no_run(tmp_path, trained):
+    """Even for a pipeline with `on_missing_image = "error"`, such as this one."""
     html, _ = render(tmp_path, trained)
     assert html.count("<article") == 4
     assert "outside.png: it lies outside the picture folder" in html
 
 
-def test_both_labels_and_both_confidences_stand_on_the_page_unless_declined(tmp_path, trained):
+def test_the_page_has_both_labels_and_both_confidences_unless_declined(tmp_path, trained):
     html, _ = render(tmp_path, trained)
     text = " ".join(Markup(html).text.split())
     assert "With and without picture, tags and caption" in text
@@ -78,12 +78,12 @@ def test_both_labels_and_both_confidences_stand_on_the_page_unless_declined(tmp_
     assert "With and without" not in html
 
 
-def test_a_run_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
+def test_a_failed_run_leaves_the_folder_unchanged(tmp_path, monkeypatch):
     def fail(*arguments, **settings):
         yield "half a page"
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(spacy_msvse.cli.render, "stream", fail)
+    monkeypatch.setattr(spacy_msvse.display.page, "stream", fail)
     posts, output = tmp_path / "posts.jsonl", tmp_path / "out" / "page.html"
     srsly.write_jsonl(posts, ROWS)
     result = CliRunner().invoke(app, ["msvse", "render", "-", str(posts), str(output)])
@@ -91,7 +91,7 @@ def test_a_run_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
     assert not list(output.parent.iterdir())
 
 
-def test_a_pipeline_reads_the_pictures_and_its_entities_take_the_files_place(tmp_path):
+def test_the_entities_of_a_pipeline_replace_those_of_the_file(tmp_path):
     spacy.util.fix_random_seed(0)
     nlp = tiny_pipeline(save_encoder(tmp_path / "encoder"), on_missing_image="ignore")
     doc = make_doc(nlp, "saw jordan", image=picture("PER"))

@@ -1,24 +1,19 @@
-"""`python -m spacy msvse serve`: what Streamlit is started with, which shows the page."""
-
-import runpy
-import sys
+"""`python -m spacy msvse serve`: the arguments that it starts Streamlit with."""
 
 import pytest
+import streamlit.web.cli
 from spacy.cli._util import app
+from starlette import formparsers
 from typer.testing import CliRunner
 
 import spacy_msvse.cli.serve
 
-pytest.importorskip("streamlit", reason="needs Streamlit")
-formparsers = pytest.importorskip("starlette.formparsers")
-
 
 @pytest.fixture
 def started(monkeypatch):
-    """The arguments of each start of Streamlit, which does not take place."""
+    """The arguments of each start of Streamlit, which is replaced."""
     starts: list[list[str]] = []
-    monkeypatch.setattr(runpy, "run_module", lambda name, **_: starts.append([name, *sys.argv[1:]]))
-    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(streamlit.web.cli, "main", starts.append)
     monkeypatch.setattr(formparsers.MultiPartParser, "spool_max_size", 2**20)
     monkeypatch.setattr(spacy_msvse.cli.serve, "find_spec", lambda name: object())
     return starts
@@ -30,10 +25,10 @@ def run(*arguments, status: int = 0):
     return result
 
 
-def test_the_page_is_for_this_machine_alone_and_tells_nobody(started, tmp_path):
+def test_by_default_the_page_is_for_this_machine_and_sends_nothing_elsewhere(started, tmp_path):
     run(tmp_path)
     (arguments,) = started
-    assert arguments[:2] == ["streamlit", "run"]
+    assert arguments[0] == "run"
     assert arguments[-2:] == ["--", str(tmp_path)]
     for setting in (
         "--server.address=127.0.0.1",
@@ -46,22 +41,22 @@ def test_the_page_is_for_this_machine_alone_and_tells_nobody(started, tmp_path):
         assert setting in arguments
 
 
-def test_address_and_port_can_be_chosen_and_the_browser_left_closed(started, tmp_path):
+def test_address_port_and_browser_can_be_chosen(started, tmp_path):
     run(tmp_path, "--host", "0.0.0.0", "--port", 80, "--headless")
     (arguments,) = started
     for setting in ("--server.address=0.0.0.0", "--server.port=80", "--server.headless=true"):
         assert setting in arguments
 
 
-def test_the_pictures_of_the_gallery_lie_beside_its_posts_unless_told(started, tmp_path):
+def test_the_pictures_of_the_gallery_are_beside_its_posts_by_default(started, tmp_path):
     posts = tmp_path / "posts.jsonl"
     posts.write_text("")
     (tmp_path / "pictures").mkdir()
     run(tmp_path, "--examples", posts)
     run(tmp_path, "--examples", posts, "--image-root", tmp_path / "pictures")
-    beside, told = started
+    beside, chosen = started
     assert beside[-2:] == [f"--examples={posts}", f"--image-root={tmp_path}"]
-    assert told[-1] == f"--image-root={tmp_path / 'pictures'}"
+    assert chosen[-1] == f"--image-root={tmp_path / 'pictures'}"
 
 
 def test_without_streamlit_the_error_names_the_extra(started, tmp_path, monkeypatch):
@@ -72,6 +67,13 @@ def test_without_streamlit_the_error_names_the_extra(started, tmp_path, monkeypa
     assert not started
 
 
-def test_a_pipeline_that_is_not_there_is_told_before_the_page_opens(started):
+def test_a_missing_pipeline_is_reported_before_the_page_opens(started):
     assert "MSVSE-E076" in run("no_such_pipeline", status=1).output
     assert not started
+
+
+def test_code_of_ones_own_reaches_the_page(started, tmp_path):
+    code = tmp_path / "own.py"
+    code.write_text("")
+    run(tmp_path, "--code", code)
+    assert started[0][-2:] == [str(tmp_path), f"--code={code}"]

@@ -1,10 +1,11 @@
-"""What only a browser can show. `pytest -m browser` runs these alone; without one, skipped."""
+"""Tests that need a browser. `pytest -m browser` runs only these; without a browser, they are
+skipped."""
 
 import pytest
 
 from spacy_msvse import make_doc, render
 
-from .posts import HOSTILE, effect, full_post, hostile_post, jpeg
+from .markup import HOSTILE, effect, full_post, hostile_post, jpeg
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
 
@@ -21,7 +22,7 @@ def happened() -> list[str]:
 
 @pytest.fixture
 def show(chromium, tmp_path, happened):
-    """Opens a page; it must ask for no file but its own, say nothing and open no dialog."""
+    """Opens a page. It must load no other file, log nothing and open no dialog."""
     pages = []
 
     def open_(html: str, scheme: str = "light", width: int = DESK):
@@ -54,7 +55,7 @@ def docs(nlp):
 
 
 def effects():
-    """What the pictures did to the posts of `docs` and to the hostile one."""
+    """Effects for the posts of `docs` and for the hostile one."""
     known = [
         effect(0, 1, ("PER", 0.92), ("LOC", 0.5), regions=[0.1, 0.02], tags=0.03),
         effect(2, 3, ("LOC", 0.7), ("LOC", 0.4, False), regions=[0.1, 0.02], tags=0.03),
@@ -84,22 +85,20 @@ def test_the_page_never_scrolls_sideways(show, docs, nlp, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_hostile_text_does_nothing(show, nlp, tmp_path):
+def test_hostile_text_has_no_effect(show, nlp, tmp_path):
     path = tmp_path / "\"><svg onload=alert(1)>'.jpg"
     path.write_bytes(jpeg())
     docs = [hostile_post(nlp), hostile_post(nlp, image=str(path))]
     page = show(render(docs, page=True))
     assert page.title() == "Posts with their pictures"
     assert page.locator("script, svg, [onerror], [onload]").count() == 0
-    # In a page of someone else, without our policy, markup must be harmless all the same.
+    # In a page without our security policy, the markup must be harmless as well.
     page = show(f"<!DOCTYPE html><title>a blog</title>{render(docs)}")
     assert page.title() == "a blog"
     assert page.locator("script, svg, [onerror], [onload]").count() == 0
 
 
-def test_a_script_or_a_picture_of_elsewhere_is_blocked_if_one_gets_in(
-    show, docs, happened, tmp_path
-):
+def test_a_script_or_a_picture_of_another_file_is_blocked(show, docs, happened, tmp_path):
     (tmp_path / "other.jpg").write_bytes(jpeg())
     inside = "<script>document.title = 'run'</script><img src='other.jpg' alt=''>"
     page = show(render(docs, page=True).replace("</main>", inside + "</main>"))
@@ -109,7 +108,7 @@ def test_a_script_or_a_picture_of_elsewhere_is_blocked_if_one_gets_in(
     happened.clear()
 
 
-def test_the_keyboard_reaches_the_regions_and_comes_back(show, docs):
+def test_the_keyboard_reaches_the_regions_and_returns(show, docs):
     page = show(render(docs, page=True))
     page.keyboard.press("Tab")
     focused = "document.activeElement"
@@ -134,10 +133,10 @@ def test_boxes_lie_on_the_picture(show, docs, width):
     assert box["height"] == pytest.approx(0.8 * picture["height"], abs=1)
 
 
-def test_a_fragment_leaves_the_page_around_it_as_it_is(show, docs):
+def test_a_fragment_does_not_change_the_page_around_it(show, docs):
     around = "<!DOCTYPE html><html lang='en'><title>x</title><h2>Mine</h2><a href='#'>link</a>"
-    look = (
+    style = (
         "[...document.querySelectorAll('h2, a')].slice(0, 2).map("
         "element => [getComputedStyle(element).font, getComputedStyle(element).color])"
     )
-    assert show(around + render(docs)).evaluate(look) == show(around).evaluate(look)
+    assert show(around + render(docs)).evaluate(style) == show(around).evaluate(style)

@@ -1,4 +1,4 @@
-"""Posts with pictures as HTML: complete, safe, and alone in the page."""
+"""Posts with pictures as HTML: complete, safe, and without effect on the page around them."""
 
 import base64
 import io
@@ -19,11 +19,11 @@ from spacy_msvse.display.render import pair, stream
 from spacy_msvse.errors import MsvseError
 
 from ..tiny import picture
-from .posts import HOSTILE, Markup, annotate, effect, full_post, hostile_post, jpeg
+from .markup import HOSTILE, Markup, annotate, effect, full_post, hostile_post, jpeg
 
 
 def words(html: str) -> str:
-    """What is read, blanks and line breaks as one blank."""
+    """The text of a page, blanks and line breaks as one blank."""
     return " ".join(Markup(html).text.split())
 
 
@@ -34,7 +34,7 @@ def shown_picture(html: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
-def test_all_that_is_known_of_a_post_is_shown(nlp):
+def test_everything_on_a_doc_is_shown(nlp):
     text = words(render(full_post(nlp)))
     for part in (
         "Jordan PER 92% visits Amman LOC 71%",
@@ -44,7 +44,7 @@ def test_all_that_is_known_of_a_post_is_shown(nlp):
         "caption a person in a street",
         "tags extracted person street",
         "ocr WELCOME TO AMMAN",
-        "regions used speaks of PER 88% LOC 25%",
+        "regions used entity types PER 88% LOC 25%",
         "caption masked",
     ):
         assert part in text, part
@@ -59,7 +59,7 @@ def test_the_picture_is_described_by_its_caption_or_its_tags(nlp):
     assert Markup(render(doc)).all("img")[0]["alt"] == "Picture without a caption"
 
 
-def test_boxes_lie_where_the_regions_are_and_link_to_their_list_and_back(nlp):
+def test_boxes_are_at_their_regions_and_link_to_their_list_and_back(nlp):
     markup = Markup(render(full_post(nlp)))
     boxes = [link for link in markup.all("a") if "style" in link]
     assert boxes[0]["style"] == "left: 10.00%; top: 20.00%; width: 40.00%; height: 80.00%"
@@ -93,7 +93,7 @@ def test_a_malformed_region_is_a_coded_error(nlp, region):
         render(doc)
 
 
-def test_only_docs_are_shown(nlp):
+def test_anything_but_a_doc_is_a_coded_error(nlp):
     with pytest.raises(MsvseError, match="MSVSE-E070"):
         render(["a text"])
 
@@ -102,7 +102,7 @@ def test_only_docs_are_shown(nlp):
 
 
 @pytest.mark.parametrize("page", [True, False])
-def test_hostile_text_stays_text(nlp, tmp_path, page):
+def test_hostile_text_is_escaped(nlp, tmp_path, page):
     path = tmp_path / "\"><svg onload=alert(1)>'.jpg"
     path.write_bytes(jpeg())
     docs = [hostile_post(nlp), hostile_post(nlp, image=str(path)), hostile_post(nlp, image="<b>")]
@@ -135,7 +135,7 @@ def test_nothing_is_loaded_and_no_link_leads_out(nlp):
     assert "script" not in policy
 
 
-def test_the_picture_is_encoded_anew_at_display_size_without_what_the_camera_noted(nlp):
+def test_the_picture_is_encoded_at_display_size_without_its_metadata(nlp):
     exif = Image.Exif()
     exif[0x010E] = "SECRET PLACE"
     data = jpeg((2000, 1000), exif=exif, comment=b"SECRET COMMENT")
@@ -145,7 +145,7 @@ def test_the_picture_is_encoded_anew_at_display_size_without_what_the_camera_not
     assert "comment" not in picture.info
 
 
-def test_only_the_name_of_the_file_is_shown_not_its_folder(nlp, tmp_path):
+def test_the_folder_of_a_picture_is_not_shown(nlp, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(jpeg())
     html = render(make_doc(nlp, "hello", image=str(tmp_path / "photo.jpg")))
     assert "photo.jpg" in words(html)
@@ -159,7 +159,7 @@ def test_pictures_outside_image_root_are_not_read(nlp, tmp_path):
     html = render(doc, image_root=tmp_path / "inside")
     assert "secret.jpg: it lies outside the picture folder." in words(html)
     assert not Markup(html).all("img")
-    # Pages are passed on: what folders there are is nobody's business.
+    # Pages may be published, so they contain no folder.
     assert "../" not in html
     assert str(tmp_path) not in html
 
@@ -177,7 +177,7 @@ def test_a_post_without_picture_says_so(nlp, image):
         ("/srv/secret/missing.jpg", "missing.jpg: No such file or directory."),
     ],
 )
-def test_a_picture_that_cannot_be_read_says_why_and_not_where_it_lies(nlp, image, why):
+def test_an_unreadable_picture_has_a_reason_without_its_folder(nlp, image, why):
     doc = full_post(nlp)
     doc._.image = image
     html = render(doc)
@@ -191,7 +191,7 @@ def test_a_picture_that_cannot_be_read_says_why_and_not_where_it_lies(nlp, image
 # Text and entities
 
 
-def test_entities_stand_where_they_are_in_texts_with_emoji_and_odd_blanks(nlp):
+def test_entities_are_marked_correctly_beside_emoji_and_unusual_blanks(nlp):
     doc = make_doc(nlp, "🚀👩🏽\u200d🚀  Eileen \n Collins\u00a0🇯🇴\n\nAmman ")
     start = next(token.i for token in doc if token.text == "Eileen")
     end = next(token.i for token in doc if token.text == "Collins") + 1
@@ -230,7 +230,7 @@ def test_displacys_options_choose_labels_and_colours(nlp):
     ("background", "ink"),
     [("#a5d8ff", "#000"), ("navy", "#fff"), ("linear-gradient(90deg, #aa9cfc, #fc9ce7)", "#000")],
 )
-def test_text_can_be_read_on_any_colour(nlp, background, ink):
+def test_text_has_contrast_on_any_colour(nlp, background, ink):
     html = render(full_post(nlp), options={"colors": {"per": background}})
     assert Markup(html).all("mark")[0]["style"] == f"background: {background}; color: {ink}"
 
@@ -238,7 +238,7 @@ def test_text_can_be_read_on_any_colour(nlp, background, ink):
 # Page, fragment
 
 
-def test_a_fragment_styles_nothing_but_itself(nlp):
+def test_the_style_of_a_fragment_does_not_affect_the_page_around_it(nlp):
     html = render(full_post(nlp))
     markup = Markup(html)
     assert markup.tags[0] == ("div", {"class": "spacy-msvse"})
@@ -249,17 +249,17 @@ def test_a_fragment_styles_nothing_but_itself(nlp):
     assert (depths[30:-1] > 0).all()
 
 
-def test_fragments_in_one_page_share_no_name(nlp):
+def test_fragments_in_one_page_have_different_names(nlp):
     html = render(full_post(nlp)) + render(full_post(nlp))
     names = Markup(html).attributes("id")
     assert len(names) == len(set(names))
 
 
-def test_a_page_is_the_same_whenever_it_is_made(nlp):
+def test_equal_docs_give_equal_pages(nlp):
     assert render(full_post(nlp), page=True) == render(full_post(nlp), page=True)
 
 
-def test_the_page_has_a_light_and_a_dark_look(nlp):
+def test_the_page_has_a_light_and_a_dark_scheme(nlp):
     html = render(full_post(nlp), page=True)
     assert '<meta name="color-scheme" content="light dark">' in html
     assert "@media (prefers-color-scheme: dark)" in html
@@ -270,7 +270,7 @@ def test_a_page_without_posts_says_so():
     assert "There are no posts to show." in words(render([], page=True))
 
 
-def test_the_language_is_told_where_it_is_known(nlp):
+def test_the_language_is_stated_if_it_is_known(nlp):
     assert '<p class="text" dir="auto" lang="en">' in render(make_doc(nlp, "hello"))
     assert '<p class="text" dir="auto">' in render(Doc(spacy_vocab(), words=["hello"]))
 
@@ -281,43 +281,43 @@ def spacy_vocab():
     return Vocab()
 
 
-def test_docs_that_went_through_a_file_look_the_same(nlp):
+def test_docs_from_a_file_give_the_same_page(nlp):
     doc = full_post(nlp)
     docs = DocBin(store_user_data=True, docs=[doc]).to_bytes()
     (again,) = DocBin().from_bytes(docs).get_docs(nlp.vocab)
     assert render(again, page=True) == render(doc, page=True)
 
 
-def test_the_html_is_text_that_json_can_hold(nlp):
+def test_the_html_can_be_stored_as_json(nlp):
     html = render([full_post(nlp), hostile_post(nlp)])
     assert srsly.json_loads(srsly.json_dumps({"html": html}))["html"] == html
 
 
-def test_posts_are_rendered_as_they_come(nlp):
-    asked = []
+def test_posts_are_rendered_one_by_one(nlp):
+    rendered = []
 
     def docs():
         for number in range(3):
-            asked.append(number)
+            rendered.append(number)
             yield make_doc(nlp, f"post number {number}")
 
     for piece in stream(pair(docs(), None), page=True):
         if "post number 0" in piece:
             break
-    assert asked == [0]
+    assert rendered == [0]
 
 
-# What the picture changed
+# Effects of the picture
 
 
-def test_both_labels_and_both_confidences_stand_on_the_page(nlp):
+def test_the_page_has_both_labels_and_both_confidences(nlp):
     effects = [[effect(0, 1, ("PER", 0.92), ("LOC", 0.55))]]
     text = words(render(full_post(nlp), effects=effects))
     assert "With and without picture and tags" in text
     assert "Words With Without Jordan PER 92% LOC 55%" in text
 
 
-def test_an_entity_of_one_pass_alone_is_none_in_the_other_however_close(nlp):
+def test_an_entity_of_only_one_pass_is_no_entity_in_the_other(nlp):
     effects = [
         [
             effect(0, 1, ("PER", 0.92), ("PER", 0.49, False)),
@@ -329,8 +329,8 @@ def test_an_entity_of_one_pass_alone_is_none_in_the_other_however_close(nlp):
     assert "Amman no entity LOC 0% LOC 60%" in text
 
 
-def test_what_was_taken_away_is_called_by_its_name(nlp):
-    """A caption that stands alone is no picture."""
+def test_the_removed_views_are_named(nlp):
+    """A caption without a picture is named as a caption."""
     doc = make_doc(nlp, "saw Jordan", caption="a waterfall")
     doc._.image_status = {"regions": "absent", "tags": "absent", "caption": "used"}
     effects = [[effect(1, 2, ("LOC", 0.9), ("PER", 0.6), caption=0.125)]]
@@ -341,7 +341,7 @@ def test_what_was_taken_away_is_called_by_its_name(nlp):
     assert "With and without picture, tags and caption" in words(render(doc, effects=effects))
 
 
-def test_a_post_of_which_the_text_alone_was_read_is_not_compared(nlp):
+def test_a_post_whose_views_were_not_read_is_not_compared(nlp):
     doc = make_doc(nlp, "saw Jordan")
     doc._.image_status = {"regions": "absent", "caption": "masked"}
     html = render(doc, effects=[[effect(1, 2, ("LOC", 0.9), ("LOC", 0.9))]])
@@ -366,14 +366,14 @@ def test_each_region_has_its_share_of_the_attention_the_largest_first(nlp):
     assert places == sorted(places)
 
 
-def test_shares_of_regions_that_nobody_told_have_their_numbers(nlp):
+def test_shares_of_unknown_regions_have_their_numbers(nlp):
     doc = full_post(nlp)
     doc._.image_regions = None
     effects = [[effect(0, 1, ("PER", 0.9), ("PER", 0.8), regions=[0.1, 0.2])]]
     assert "Region 2: 20.0% Region 1: 10.0%" in words(render(doc, effects=effects))
 
 
-def test_the_chosen_labels_are_compared_alone(nlp):
+def test_only_the_chosen_labels_are_compared(nlp):
     effects = [[effect(0, 1, ("PER", 0.9), ("PER", 0.8)), effect(2, 3, ("LOC", 0.9), ("LOC", 0.8))]]
     html = render(full_post(nlp), options={"ents": ["PER"]}, effects=effects)
     assert "LOC" not in words(html)
@@ -385,7 +385,7 @@ def test_effects_of_other_posts_are_a_coded_error(nlp, effects):
         render(full_post(nlp), effects=effects)
 
 
-def test_the_effects_that_the_component_tells_are_shown(trained):
+def test_the_effects_of_the_component_are_shown(trained):
     component = (pipeline := spacy.load(trained)).get_pipe("msvse_ner")
     docs = [
         pipeline(make_doc(pipeline, "saw jordan today", image=picture(label)))
@@ -393,8 +393,9 @@ def test_the_effects_that_the_component_tells_are_shown(trained):
     ]
     effects = component.explain_pictures(docs)
     text = words(render(docs, effects=effects))
-    for (told,) in effects:
-        cells = [f"{x.label} {x.confidence:.0%}" for x in (told.with_picture, told.without_picture)]
+    for (effect_,) in effects:
+        findings = (effect_.with_picture, effect_.without_picture)
+        cells = [f"{finding.label} {finding.confidence:.0%}" for finding in findings]
         assert " ".join(["jordan", *cells]) in text
     assert "With and without picture, tags and caption" in text
 

@@ -19,14 +19,14 @@ def post(nlp, label, image=None, **views):
     return Example.from_dict(doc, {"entities": [(4, 10, label)]})
 
 
-def test_no_picture_takes_everything_that_tells_of_it(nlp):
+def test_no_picture_removes_the_picture_and_its_descriptions(nlp):
     example = post(nlp, "PER", image=b"picture", tags=["cat"], caption="a cat", texts={"ocr": "x"})
     no_picture([example])
     doc = example.predicted
     assert (doc._.image, doc._.image_tags, doc._.image_caption, doc._.image_texts) == (None,) * 4
 
 
-def test_shuffled_gives_nobody_a_picture_of_its_own_type(nlp):
+def test_shuffled_gives_no_post_a_picture_of_its_own_type(nlp):
     labels = ["PER"] * 5 + ["LOC"] * 4 + ["ORG"] * 6
     examples = [post(nlp, x, image=x.encode(), tags=[x]) for x in labels]
     examples.append(post(nlp, "PER"))
@@ -49,7 +49,7 @@ def test_shuffled_is_seeded(nlp):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nobody_meets_itself_even_if_all_types_are_alike(seed):
+def test_no_post_keeps_its_picture_even_if_all_types_are_equal(seed):
     donors = disjoint_permutation([frozenset({"PER"})] * 7, seed)
     assert sorted(donors) == list(range(7))
     assert all(item != donor for item, donor in enumerate(donors))
@@ -61,15 +61,16 @@ def test_a_single_post_keeps_its_picture():
 
 @pytest.mark.parametrize("number", [2, 3, 4, 50])
 @pytest.mark.parametrize("seed", range(5))
-def test_in_a_derangement_nobody_stays_in_place(number, seed):
+def test_a_derangement_leaves_no_item_in_place(number, seed):
     donors = derangement(number, seed)
     assert sorted(donors) == list(range(number))
     assert all(item != donor for item, donor in enumerate(donors))
     assert donors == derangement(number, seed)
 
 
-def test_a_shuffled_corpus_differs_in_the_pictures_alone(nlp, tmp_path):
-    """Also from posts of the same type: who gets whose picture must not tell the labels."""
+def test_a_shuffled_corpus_differs_only_in_the_pictures(nlp, tmp_path):
+    """A post may get the picture of a post of the same type, since the permutation must not depend
+    on the labels."""
     docs = []
     for index in range(40):
         doc = make_doc(nlp, ["saw", f"jordan{index}"], image=f"{index}.jpg", tags=[str(index)])

@@ -1,10 +1,13 @@
-"""Scores over posts and their slices."""
+"""Scores over posts and their slices, those of `nlp.evaluate`."""
+
+from typing import get_args
 
 import pytest
 import spacy
 from spacy.training import Example
 
 from spacy_msvse import make_doc
+from spacy_msvse.evaluation.controls import CONTROLS, Control
 from spacy_msvse.evaluation.scores import evaluate
 
 
@@ -28,14 +31,12 @@ def test_an_entity_counts_if_span_and_type_are_right(pipeline):
     assert scores["ents_per_type"]["LOC"]["r"] == 0.0
 
 
-def test_scores_tell_how_many_entities_they_are_of(pipeline):
+def test_scores_come_with_the_numbers_of_entities(pipeline):
     unlabelled = make_doc(pipeline, "saw jordan")
     posts = [post(pipeline, "PER"), post(pipeline, "LOC"), Example(unlabelled, unlabelled.copy())]
     scores = evaluate(pipeline, posts)
-    assert scores["entities_per_type"] == {
-        "LOC": {"gold": 1, "predicted": 0},
-        "PER": {"gold": 1, "predicted": 2},
-    }
+    assert scores["entities"] == {"gold": 2, "predicted": 2, "right": 1}
+    assert scores["entities_per_type"]["LOC"] == {"gold": 1, "predicted": 0, "right": 0}
 
 
 def test_slices_are_the_boolean_keys_of_meta_that_are_true(pipeline):
@@ -49,9 +50,21 @@ def test_slices_are_the_boolean_keys_of_meta_that_are_true(pipeline):
     assert slices["picture_decides"]["ents_f"] == 0.5
 
 
-def test_nothing_is_told_of_what_was_not_measured(pipeline):
-    """No training data, and a pipeline that looks at no picture."""
+def test_scores_that_were_not_measured_are_left_out(pipeline):
+    """Without training data, and for a pipeline that reads no picture."""
     scores = evaluate(pipeline, [post(pipeline, "PER")])
     assert not {"seen", "unseen", "visual"} & scores.keys()
     scores = evaluate(pipeline, [post(pipeline, "PER")], known=set())
     assert (scores["seen"]["gold"], scores["unseen"]["gold"]) == (0, 1)
+
+
+def test_the_scores_are_those_of_nlp_evaluate(pipeline):
+    posts = [post(pipeline, "PER"), post(pipeline, "PER"), post(pipeline, "LOC")]
+    expected = pipeline.evaluate([Example(eg.predicted.copy(), eg.reference) for eg in posts])
+    scores = evaluate(pipeline, posts)
+    for key in ("ents_p", "ents_r", "ents_f", "ents_per_type"):
+        assert scores[key] == expected[key]
+
+
+def test_the_names_of_the_controls_are_the_choices_of_the_option():
+    assert set(get_args(Control)) == set(CONTROLS)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import metrics
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
@@ -11,7 +12,7 @@ TYPES = ("LOC", "ORG", "PER")
 
 
 def post(nlp, labels, visual_entities) -> Example:
-    """A post that speaks of these types."""
+    """A post with an entity of each of these types."""
     words = ["word"] * len(TYPES)
     predicted, gold = Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words)
     gold.set_ents([Span(gold, i, i + 1, label=label) for i, label in enumerate(labels)])
@@ -19,8 +20,7 @@ def post(nlp, labels, visual_entities) -> Example:
     return Example(predicted, gold)
 
 
-def test_every_view_is_scored_by_type_like_scikit_learn(nlp):
-    metrics = pytest.importorskip("sklearn.metrics")
+def test_the_scores_of_every_view_equal_scikit_learns(nlp):
     generator = np.random.default_rng(0)
     gold = generator.random((50, len(TYPES))) < 0.5
     chances = {view: generator.random(gold.shape) for view in ("regions", "tags")}
@@ -47,7 +47,7 @@ def test_every_view_is_scored_by_type_like_scikit_learn(nlp):
         assert [row["gold"] for row in scores[view]["per_type"].values()] == gold.sum(0).tolist()
 
 
-def test_a_view_is_scored_over_the_posts_that_carry_it(nlp):
+def test_a_view_is_scored_over_the_posts_that_have_it(nlp):
     examples = [
         post(nlp, ["PER"], {"regions": {"PER": 0.5}, "tags": {"PER": 0.4}}),
         post(nlp, ["PER"], {"tags": {"PER": 0.9}}),
@@ -65,6 +65,6 @@ def test_a_type_counts_once_in_a_post(nlp):
     assert scores["tags"]["per_type"]["PER"]["gold"] == 1
 
 
-def test_posts_without_gold_annotation_are_not_judged(nlp):
+def test_posts_without_gold_annotation_are_not_scored(nlp):
     example = post(nlp, ["PER"], {"tags": {"PER": 0.9}})
     assert not visual_scores([Example(example.predicted, Doc(nlp.vocab, words=["word"] * 3))])

@@ -14,7 +14,9 @@ class BertEncoder(Encoder):
     adapted = ("query", "value")
 
     def embed(self, pieces: WordPieces) -> Tensor:
-        hidden: Tensor = self.model.embeddings(input_ids=pieces.ids, token_type_ids=pieces.token_types)
+        hidden: Tensor = self.model.embeddings(
+            input_ids=pieces.ids, token_type_ids=pieces.token_types
+        )
         # The embeddings of ELECTRA may be narrower than its layers.
         if hasattr(self.model, "embeddings_project"):
             hidden = self.model.embeddings_project(hidden)

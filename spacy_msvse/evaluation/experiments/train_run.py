@@ -1,18 +1,17 @@
-"""One run of an ablation: train a pipeline, score it, and write down what that took.
+"""The process of one run: train a pipeline, score it, and write the result.
 
-`python -m spacy_msvse.evaluation.run FOLDER` is started by `ablate` for every run: memory that was
-taken is not given back, and whatever ends a run ends no other.
+`python -m spacy_msvse.evaluation.experiments.train_run FOLDER` is started by `ablate` for every
+run. A process of its own returns all its memory, and its failure ends no other run.
 """
 
 import os
 import shutil
-import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Container
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import srsly
 from spacy.cli._util import import_code, setup_gpu
@@ -24,23 +23,20 @@ from spacy.training.loop import train as train_nlp
 from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
 
-from ..util import write_whole
-from .conlleval import known_entities
-from .machine import STATUS, describe_machine, memory_mb
-from .scores import evaluate
-from .significance import post_counts
+from ...component import components
+from ...util import write_whole
+from ..exact import known_entities, post_counts
+from ..machine import STATUS, describe_machine, memory_mb
+from ..scores import evaluate
 
 CONFIG, PLAN, RESULT, TRAINING = "config.cfg", "run.json", "result.json", "training.json"
 
-LogStep = Callable[[dict[str, Any] | None], None]
-Logger = Callable[[Language, IO, IO], tuple[LogStep, Callable[[], None]]]
-
 
 def train_and_score(folder: Path) -> None:
-    """Carry a run out. What it writes last is its result, at once and as a whole.
+    """Train and score a run. The result is written last, and as a whole.
 
-    folder (Path): Holds the config, and beside it what the run is ("row", "seed", "overrides",
-        "fingerprint") and how to carry it out ("component", "gpu_id", "code", "keep_model").
+    folder (Path): Holds the config and the plan of the run: "row", "seed", "overrides",
+        "fingerprint", and the settings "component", "gpu_id", "code" and "keep_model".
     """
     began = time.perf_counter()
     plan = srsly.read_json(folder / PLAN)
@@ -55,9 +51,9 @@ def train_and_score(folder: Path) -> None:
     nlp = init_nlp(config, use_gpu=plan["gpu_id"])
     train_nlp(nlp, folder, use_gpu=plan["gpu_id"])
     memory = peak_memory_mb(plan["gpu_id"])
-    # Into the same pipeline, which knows its feature store.
+    # The same pipeline is loaded again, since it has its feature store.
     nlp.from_disk(folder / DIR_MODEL_BEST)
-    network = nlp.get_pipe(plan["component"]).require_network()  # type: ignore[attr-defined]
+    network = dict(components(nlp))[plan["component"]].require_network()
     parameters = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
     trained_on = read_corpus(nlp, config["training"]["train_corpus"])
     known = known_entities(example.reference for example in trained_on)
@@ -103,75 +99,32 @@ def score(nlp: Language, corpus: str, known: Container[tuple[str, str]]) -> dict
 
     nlp (Language): The pipeline.
     corpus (str): Name of the corpus in the config.
-    known (Container): What training has seen, see `known_entities`.
-    RETURNS (dict): What `evaluate` returns, and "post_counts", see there.
+    known (Container): The entities of the training data, as `known_entities` returns them.
+    RETURNS (dict): The scores of `evaluate`, and "post_counts", the numbers of entities by post.
     """
     examples = read_corpus(nlp, corpus)
     scores = evaluate(nlp, examples, known=known)  # annotates their Docs in place
     return {**scores, "post_counts": post_counts(examples)}
 
 
-def create_training_record(path: str, logger: Logger) -> Logger:
-    """Create a logger that writes what a training took; registered as
-    `spacy-msvse.TrainingRecord.v1`.
-
-    path (str): The JSON file to write when it ends: "steps"; "best_step"; "curve", the step and
-        the score of each evaluation; and "seconds_per_step", the median from the end of one step
-        to that of the next, with no evaluation between; None if there were no two such steps.
-    logger (Callable): The logger that logs as usual.
-    RETURNS (Callable): For `[training.logger]`.
-    """
-
-    def set_up(nlp: Language, stdout: IO, stderr: IO) -> tuple[LogStep, Callable[[], None]]:
-        log, finish = logger(nlp, stdout, stderr)
-        record: dict[str, Any] = {"steps": 0, "best_step": None, "curve": []}
-        record["seconds_per_step"] = None
-        seconds: list[float] = []
-        ended: float | None = None
-
-        def log_step(info: dict[str, Any] | None) -> None:
-            nonlocal ended
-            now = time.perf_counter()
-            # An evaluation belongs to the step before it, and saving comes before this call.
-            if info is None and ended is not None:
-                seconds.append(now - ended)
-            log(info)
-            record["steps"] += 1
-            if info is not None:
-                # Of equal scores spaCy keeps the last.
-                record["best_step"] = max(info["checkpoints"])[1]
-                record["curve"] = [(step, score) for score, step in info["checkpoints"]]
-            ended = time.perf_counter()
-
-        def finish_record() -> None:
-            finish()
-            if seconds:
-                record["seconds_per_step"] = statistics.median(seconds)
-            srsly.write_json(path, record)
-
-        return log_step, finish_record
-
-    return set_up
-
-
 def peak_memory_mb(gpu_id: int) -> float | None:
-    """The most memory that this process has held: a GPU's if it uses one.
+    """The highest memory use of this process so far; that of the GPU if it uses one.
 
     gpu_id (int): The GPU, or -1 for the CPU.
-    RETURNS (float): Megabytes; None where the system does not tell, which on a CPU is all but
-        Linux.
+    RETURNS (float): Megabytes; None if the system does not report it: for a CPU, only Linux does.
     """
     if gpu_id >= 0:
         import torch
 
         return torch.cuda.max_memory_allocated() / 2**20
-    # Not `getrusage`: its peak is the parent's too.
+    # Not `getrusage`, whose peak includes that of the parent process.
     return memory_mb("VmHWM") if STATUS.exists() else None
 
 
 def end_with_parent() -> None:
-    """End when the parent ends, however it does, so that no two processes write to one folder: it
-    holds the other end of standard input and writes nothing."""
+    """Wait until the parent process ends, however it does, and end this one, so that no two
+    processes write to one folder. The parent holds the other end of standard input and writes
+    nothing to it."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 

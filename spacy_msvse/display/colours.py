@@ -1,21 +1,21 @@
-"""The colours of entity types: displaCy's, with text that can be read on them."""
+"""The colours of entity types: displaCy's, with text of good contrast."""
 
 from PIL import ImageColor
 from spacy.displacy import EntityRenderer
 
-#: Of two backgrounds, the one on which black and white are equally easy to read: 4.6 to 1.
+#: The luminance of a background on which black and white text have the same contrast, 4.6 to 1.
 _MIDDLE_LUMINANCE = 0.179
 
 
-class Look(EntityRenderer):
+class Colours(EntityRenderer):
     """displaCy's options `colors` and `ents`, and the colours that entry points register.
 
-    displaCy's markup itself is not used: it does not escape labels, and it leaves the colour of
-    the text to the page, which is light on a pale background where the page is dark.
+    displaCy's markup is not used: it does not escape labels, and it leaves the colour of the text
+    to the page. On a dark page that is light text on a pale background.
     """
 
     def shows(self, label: str) -> bool:
-        """Whether entities of a type are to be highlighted.
+        """Whether entities of a type are highlighted.
 
         label (str): The type.
         RETURNS (bool): True if so.
@@ -26,16 +26,16 @@ class Look(EntityRenderer):
         """The colours of a type.
 
         label (str): The type.
-        RETURNS (str): CSS declarations. They hold nothing of the label itself.
+        RETURNS (str): CSS declarations. They do not contain the label.
         """
         background = self.colors.get(label.upper(), self.default_color)
-        return f"background: {background}; color: {_ink(background)}"
+        return f"background: {background}; color: {_text_colour(background)}"
 
 
-def _ink(background: str) -> str:
+def _text_colour(background: str) -> str:
     try:
         red, green, blue = (value / 255 for value in ImageColor.getrgb(background)[:3])
-    except ValueError:  # a gradient, for one
+    except ValueError:  # such as a gradient
         return "#000"
     luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
     return "#000" if luminance > _MIDDLE_LUMINANCE else "#fff"

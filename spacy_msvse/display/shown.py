@@ -1,4 +1,4 @@
-"""What a page shows of one post, taken from its Doc."""
+"""The content of a page about one post, taken from its Doc."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
 
-from ..component.posts import USED
+from ..component.reader import USED
 from ..doc import picture_source
 from ..errors import Errors, MsvseError
-from ..network.config import REGIONS
+from ..network.views import REGIONS
 from ..vision.picture import PictureError, open_picture
-from .look import Look
+from .colours import Colours
 
 if TYPE_CHECKING:
-    from ..component.requests import Finding, PictureEffect
+    from ..component.analysis import PictureEffect, Reading
 
 #: The longer side of a picture on the page, in pixels.
 PICTURE_SIDE = 800
@@ -26,13 +26,14 @@ PICTURE_SIDE = 800
 
 @dataclass(frozen=True)
 class ShownPicture:
-    """A picture as the page shows it, or why it does not.
+    """A picture on the page, or the reason why it is not shown.
 
     name (str): The name of the file, without its folder; "" for a picture given as bytes.
-    uri (str): The pixels, encoded anew, as a `data:` URI.
+    uri (str): The picture as a `data:` URI, encoded again without its metadata.
     width (int): Width in pixels.
     height (int): Height in pixels.
-    problem (str): Why the picture cannot be read; names no folder, since pages are passed on.
+    problem (str): Why the picture cannot be read. It does not contain a folder, since pages may be
+        published.
     """
 
     name: str
@@ -44,7 +45,7 @@ class ShownPicture:
 
 @dataclass(frozen=True)
 class ShownRegion:
-    """A region; its box is in per cent of the picture's width and height.
+    """A region. Its box is in per cent of the picture's width and height.
 
     number (int): Its place in `doc._.image_regions`, from 1.
     """
@@ -60,31 +61,32 @@ class ShownRegion:
 
 @dataclass(frozen=True)
 class ShownEffect:
-    """What the picture did to an entity.
+    """The effect of the picture on an entity.
 
     words (str): The entity's words.
-    findings (tuple): What was found with the views, and without them.
-    attention (dict): View to the share of the words' attention that it got.
-    regions (list): Number, region and share, the largest share first. The region is None where the
-        Doc does not tell it.
+    findings (tuple): The finding with the views, and the one without them.
+    attention (dict): View to its share of the words' attention.
+    regions (list): Number, region and share, the largest share first. The region is None if the
+        Doc does not have it.
     """
 
     words: str
-    findings: tuple["Finding", "Finding"]
+    findings: tuple["Reading", "Reading"]
     attention: dict[str, float]
     regions: list[tuple[int, ShownRegion | None, float]]
 
 
 @dataclass(frozen=True)
 class ShownPost:
-    """A post as the page shows it.
+    """A post on the page.
 
-    doc (Doc): The post, for what is shown as it stands.
+    doc (Doc): The post.
     pieces (list): The text in pieces, each with its entity or None.
     picture (ShownPicture): The picture; None if the post has none.
     regions (list): The regions that have a label.
-    unnamed (int): How many regions have none, such as the cells of a grid.
-    effects (list): What the picture did; None if nobody asked, or if nothing but the text was read.
+    unnamed (int): The number of regions without a label, such as the cells of a grid.
+    effects (list): The effects of the picture; None if they are not to be shown, or if only the
+        text was read.
     views (str): The views that were read, as a phrase.
     """
 
@@ -99,20 +101,19 @@ class ShownPost:
 
 def show_post(
     doc: Doc,
-    look: Look,
+    colours: Colours,
     image_root: str | Path | None = None,
     effects: "Iterable[PictureEffect] | None" = None,
 ) -> ShownPost:
-    """Gather what a page shows of a post.
+    """Collect the content of a page about a post.
 
     doc (Doc): The post.
-    look (Look): Tells which entities are highlighted.
-    effects (Iterable[PictureEffect]): What the picture did, if it is to be shown.
+    colours (Colours): The colours of entity types, and which of them are highlighted.
     image_root (Path): The only folder to read pictures from; None allows any path.
-    RETURNS (ShownPost): The post as it is shown.
-    RAISES (MsvseError): If it is not a Doc (MSVSE-E070).
-    RAISES (ValueError): If a region is malformed (MSVSE-E071), or what was assigned as the picture
-        is none (MSVSE-E008). A picture that cannot be read is no error.
+    effects (Iterable[PictureEffect]): The effects of the picture, if they are to be shown.
+    RETURNS (ShownPost): The content.
+    RAISES (MsvseError): If `doc` is not a Doc (MSVSE-E070), a region is malformed (MSVSE-E071), or
+        the value of the picture is not one (MSVSE-E008). An unreadable picture is no error.
     """
     if not isinstance(doc, Doc):
         raise MsvseError(Errors.E070.format(type=type(doc).__name__))
@@ -124,11 +125,12 @@ def show_post(
         shown = [
             _show_effect(doc, effect, regions)
             for effect in effects
-            if look.shows(effect.with_picture.label) or look.shows(effect.without_picture.label)
+            if colours.shows(effect.with_picture.label)
+            or colours.shows(effect.without_picture.label)
         ]
     return ShownPost(
         doc,
-        _cut(doc, look),
+        _cut(doc, colours),
         show_picture(picture_source(doc), image_root),
         named,
         len(regions) - len(named),
@@ -138,13 +140,13 @@ def show_post(
 
 
 def _list_views(views: Sequence[str]) -> str:
-    """Views in words: what the network was told, which need not be a picture."""
+    """Views in words. A post may have views, such as a caption, without a picture."""
     names = ["picture" if view == REGIONS else view for view in views]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _show_effect(doc: Doc, effect: "PictureEffect", regions: Sequence[ShownRegion]) -> ShownEffect:
-    # Vectors that a user gave may come without regions.
+    # A user may give vectors without regions.
     known = regions if len(regions) == len(effect.regions) else [None] * len(effect.regions)
     shares = list(zip(range(1, len(known) + 1), known, effect.regions, strict=True))
     return ShownEffect(
@@ -155,12 +157,12 @@ def _show_effect(doc: Doc, effect: "PictureEffect", regions: Sequence[ShownRegio
     )
 
 
-def _cut(doc: Doc, look: Look) -> list[tuple[str, Span | None]]:
-    """The text at the borders of its entities."""
+def _cut(doc: Doc, colours: Colours) -> list[tuple[str, Span | None]]:
+    """Cut the text at the borders of its entities."""
     pieces: list[tuple[str, Span | None]] = []
     end = 0
     for entity in doc.ents:
-        if look.shows(entity.label_):
+        if colours.shows(entity.label_):
             pieces.append((doc.text[end : entity.start_char], None))
             pieces.append((entity.text, entity))
             end = entity.end_char
@@ -170,11 +172,11 @@ def _cut(doc: Doc, look: Look) -> list[tuple[str, Span | None]]:
 def show_picture(
     source: str | bytes | None, image_root: str | Path | None = None, side: int = PICTURE_SIDE
 ) -> ShownPicture | None:
-    """Make a picture ready for a page.
+    """Encode a picture for a page.
 
     source (str / bytes): A path or encoded bytes; None for no picture.
     image_root (Path): The only folder to read pictures from; None allows any path.
-    side (int): The longer side it may have, in pixels.
+    side (int): The longest allowed side, in pixels.
     RETURNS (ShownPicture): The picture, or why it cannot be read; None if there is none.
     """
     if source is None:
@@ -185,7 +187,7 @@ def show_picture(
     except PictureError as error:
         return ShownPicture(name, problem=error.reason)
     image.thumbnail((side, side))
-    image.info.clear()  # Pillow would write a JPEG's comment again
+    image.info.clear()  # or Pillow would write the comment of a JPEG
     stream = BytesIO()
     image.save(stream, "JPEG", quality=85)
     uri = "data:image/jpeg;base64," + b64encode(stream.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Scores as plots, drawn by matplotlib. SVG that is the same for the same scores."""
+"""Scores as plots, drawn by matplotlib: SVG files that depend on nothing but the scores."""
 
 import io
 from collections.abc import Mapping
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .conlleval import counted_rows
+from .sections import type_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Of the colours that Okabe and Ito chose for all kinds of colour vision.
+#: Two colours of Okabe and Ito's palette for all kinds of colour vision.
 BLUE, ORANGE = "#0072B2", "#E69F00"
 
-#: Goes from dark blue to light yellow for all kinds of colour vision.
+#: From dark blue to light yellow, for all kinds of colour vision.
 COLOUR_MAP = "cividis"
 
 SETTINGS: Any = {
     "svg.hashsalt": "spacy-msvse",
-    # Text stays text; a dollar sign in it is one.
+    # Text is written as text, and a dollar sign in it as a dollar sign.
     "svg.fonttype": "none",
     "text.parse_math": False,
     "axes.spines.top": False,
@@ -28,16 +28,16 @@ SETTINGS: Any = {
 
 
 def draw_plots(scores: Mapping[str, Any]) -> dict[str, bytes]:
-    """Draw all plots that the scores give.
+    """Draw all plots of some scores.
 
-    scores (dict): What `evaluate` returned.
+    scores (dict): The result of `evaluate`.
     RETURNS (dict): SVG files by name: "types", F1 of each type; "visual", F1 of the visual entity
-        classifier for each view and type; "reliability", precision beside confidence.
+        classifier for each view and type; "reliability", precision by confidence.
     """
     import matplotlib
 
     with matplotlib.rc_context(SETTINGS):
-        figures = {"types": draw_types(counted_rows(scores))}
+        figures = {"types": draw_types(type_rows(scores))}
         if "visual" in scores:
             figures["visual"] = draw_visual(scores["visual"])
         if scores["calibration"]["bins"]:
@@ -48,11 +48,12 @@ def draw_plots(scores: Mapping[str, Any]) -> dict[str, bytes]:
 def draw_types(rows: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Draw F1 as a bar for each type.
 
-    rows (dict): What `counted_rows` returned.
+    rows (dict): The result of `type_rows`; rows without any entity are left out.
     RETURNS (Figure): The plot.
     """
     from matplotlib.figure import Figure
 
+    rows = {name: row for name, row in rows.items() if row["f"] is not None}
     figure = Figure(figsize=(6.4, 1.0 + 0.35 * len(rows)), layout="constrained")
     axes = figure.subplots()
     names = [f"{name} ({row['gold']})" for name, row in rows.items()]
@@ -66,7 +67,7 @@ def draw_types(rows: Mapping[str, Mapping[str, Any]]) -> "Figure":
 def draw_visual(visual: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Draw the visual entity classifier's F1, a row for each type and a column for each view.
 
-    visual (dict): What `visual_scores` returned.
+    visual (dict): The result of `visual_scores`.
     RETURNS (Figure): The plot.
     """
     from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ def draw_visual(visual: Mapping[str, Mapping[str, Any]]) -> "Figure":
     axes = figure.subplots()
     image = axes.imshow(values, cmap=COLOUR_MAP, vmin=0, vmax=100, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        # A type that neither the posts nor the view speaks of has no score.
+        # A type that is neither in the posts nor predicted has no score.
         if not np.isnan(value):
             colour = "white" if value < 50 else "black"
             axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour)
@@ -93,9 +94,9 @@ def draw_visual(visual: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 
 def draw_reliability(calibration: Mapping[str, Any]) -> "Figure":
-    """Draw precision beside confidence, a point for each bin.
+    """Draw precision by confidence, a point for each bin.
 
-    calibration (dict): What `calibration_scores` returned.
+    calibration (dict): The result of `calibration_scores`.
     RETURNS (Figure): The plot.
     """
     from matplotlib.figure import Figure
@@ -104,9 +105,9 @@ def draw_reliability(calibration: Mapping[str, Any]) -> "Figure":
     precisions = [100 * row["precision"] for row in calibration["bins"]]
     figure = Figure(figsize=(4.8, 4.8), layout="constrained")
     axes = figure.subplots()
-    axes.plot((0, 100), (0, 100), color="grey", linestyle="--", label="as promised")
+    axes.plot((0, 100), (0, 100), color="grey", linestyle="--", label="perfect calibration")
     axes.vlines(confidences, confidences, precisions, color=ORANGE)
-    axes.plot(confidences, precisions, "o", color=BLUE, label="entities of like confidence")
+    axes.plot(confidences, precisions, "o", color=BLUE, label="entities of similar confidence")
     axes.set(
         xlim=(0, 102),
         ylim=(0, 102),

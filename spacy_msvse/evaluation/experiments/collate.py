@@ -1,16 +1,17 @@
-"""What the runs of an ablation came to, as figures to read on and as a page."""
+"""The results of an experiment, compared: as figures and as a page."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from wasabi import MarkdownRenderer
 
-from .ablation import FULL, Run
-from .significance import paired_bootstrap
+from ..report.markdown import escape, number, percent, table
+from ..statistics import paired_bootstrap
+from .plan import Plan, TrainRun
+from .rows import FULL
 
-#: Table 7's columns: heading to measure, unit and digits.
+#: The columns of Table 7: heading to measure, factor and digits.
 COSTS = {
     "M parameters": ("parameters", 1e-6, 2),
     "M trained": ("trainable_parameters", 1e-6, 2),
@@ -18,20 +19,51 @@ COSTS = {
     "MB": ("peak_mb", 1, 0),
 }
 
+EXPLANATION = """Scores on the {scored} posts, in per cent: mean ± standard deviation over the \
+seeds.
+Differences to the full model are of F1, with the 95% interval and the two-sided p-value of a paired
+bootstrap over posts, the predictions of all seeds pooled. An entity is seen if the training data
+have an entity of its text and type. The parameters do not include a picture backbone. The seconds
+of a step are the median; MB are the highest memory use of a run."""
 
-def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
+
+def make_report(plan: Plan, command: str, failed: Sequence[TrainRun]) -> dict[str, Any]:
+    """Gather the results of an experiment.
+
+    plan (Plan): The experiment.
+    command (str): The command that started it.
+    failed (Sequence[TrainRun]): The runs that ended with an error.
+    RETURNS (dict): "rows" and "runs", the results of `collate` and `list_runs`; "scored", the split
+        that is compared; "command"; "seeds"; "data"; "machines"; "failed", the runs that ended with
+        an error; "left_out", the rows whose views the config does not have.
+    """
+    machines = [result["machine"] for run in plan.runs if (result := run.result())]
+    return {
+        "rows": collate(plan.runs),
+        "runs": list_runs(plan.runs),
+        "scored": plan.scored,
+        "command": command,
+        "seeds": plan.seeds,
+        "data": plan.data,
+        "machines": [one for i, one in enumerate(machines) if one not in machines[:i]],
+        "failed": list(map(str, failed)),
+        "left_out": plan.left_out,
+    }
+
+
+def collate(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
     """Summarise the results of each row, and compare them with the full model's.
 
-    Scores are those on the test posts if there are any, and else on the dev posts. Rows are
+    Scores are those on the test posts if there are any, and else on the dev posts. Two rows are
     compared by the seeds that both have, their predictions pooled.
 
-    runs (Sequence[Run]): The runs; those without a result are left out.
+    runs (Sequence[TrainRun]): The runs; those without a result are left out.
     RETURNS (list): For each row its "row", "overrides", "seeds"; the mean and the standard
         deviation ("mean", "sd") over the seeds of "dev_f1", and of the scored posts' "f1",
         "precision", "recall", "f1_per_type", "seen_f1", "unseen_f1", "parameters" and
-        "trainable_parameters", "seconds_per_step", "peak_mb"; "difference", how far it is above the
-        full model, see `paired_bootstrap`, None if there is nothing to compare; and
-        "dev_difference", the same on the dev posts, where settings are chosen.
+        "trainable_parameters", "seconds_per_step", "peak_mb"; "difference", its F1 minus that of
+        the full model, with interval and p-value, None if there is nothing to compare; and
+        "dev_difference", the same on the dev posts, on which settings are chosen.
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for run in runs:
@@ -57,10 +89,10 @@ def collate(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """What each run came to by itself.
+def list_runs(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
+    """The result of each run.
 
-    runs (Sequence[Run]): The runs; those without a result are left out.
+    runs (Sequence[TrainRun]): The runs; those without a result are left out.
     RETURNS (list): For each its "row", "seed", "dev_f1" and "test_f1" (None without test posts),
         "steps", "best_step", "curve" (the step and the score of each evaluation),
         "seconds_per_step", "peak_mb" and "seconds", of training and scoring.
@@ -79,17 +111,21 @@ def list_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation over the seeds of a row; see `collate`."""
+def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Compute mean and standard deviation over the seeds of a row.
+
+    results (Sequence): The results of its runs.
+    RETURNS (dict): Measure to "mean" and "sd".
+    """
     scores = [result.get("test", result["dev"]) for result in results]
-    types = sorted({name for score in scores for name in score["ents_per_type"] or ()})
+    types = sorted({name for score in scores for name in score["ents_per_type"]})
     return {
         "dev_f1": mean_sd([result["dev"]["ents_f"] for result in results]),
         "f1": mean_sd([score["ents_f"] for score in scores]),
         "precision": mean_sd([score["ents_p"] for score in scores]),
         "recall": mean_sd([score["ents_r"] for score in scores]),
         "f1_per_type": {
-            name: mean_sd([(s["ents_per_type"] or {}).get(name, {}).get("f") for s in scores])
+            name: mean_sd([score["ents_per_type"].get(name, {}).get("f") for score in scores])
             for name in types
         },
         "seen_f1": mean_sd([score["seen"]["f"] for score in scores]),
@@ -99,10 +135,10 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
-    """Mean and sample standard deviation.
+    """Compute mean and sample standard deviation.
 
     values (Sequence): The values.
-    RETURNS (dict): "mean", None if a value is; and "sd", None for fewer than two values.
+    RETURNS (dict): "mean", None if one of the values is; and "sd", None for fewer than two values.
     """
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
@@ -112,61 +148,57 @@ def mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
-    """Write a report as a page: the table, and how it came about.
+    """Write a report as a page: its tables, and the conditions of the experiment.
 
-    report (Mapping): "rows" and "runs", what `collate` and `list_runs` returned; "command",
-        "seeds", "scored" (which split), "data" and "machines"; "failed", the runs that ended with
-        an error; "left_out", the rows that the config has no views for.
+    report (Mapping): The result of `make_report`.
     RETURNS (str): Markdown.
     """
-    types = sorted({name for row in report["rows"] for name in row["f1_per_type"]})
-    # Scored on the dev posts, one difference is the other.
-    tested = report["scored"] == "test"
-    header = [
-        "row",
-        "seeds",
-        "dev F1",
-        *(["dev, to full (95%)"] if tested else []),
-        "F1",
-        "P",
-        "R",
-        *types,
-        "seen",
-        "unseen",
-        "to full (95%)",
-        "p",
-        *COSTS,
+    facts = [f"seeds: {', '.join(map(str, report['seeds']))}"]
+    facts += [f"{name}: {_list(values)}" for name, values in report["data"].items()]
+    facts += [f"machine: {_list(machine)}" for machine in report["machines"]]
+    facts += [f"ended with an error: {run}" for run in report["failed"]]
+    facts += [f"left out, since the config lacks a view of it: {row}" for row in report["left_out"]]
+    blocks = [
+        "# Ablation",
+        EXPLANATION.format(scored=report["scored"]),
+        _rows_table(report),
+        _runs_table(report),
+        f"```bash\n{report['command']}\n```",
+        "\n".join(f"- {escape(fact)}" for fact in facts),
     ]
-    table = []
+    return "\n\n".join(blocks) + "\n"
+
+
+def _rows_table(report: Mapping[str, Any]) -> str:
+    types = sorted({name for row in report["rows"] for name in row["f1_per_type"]})
+    # If the dev posts are the scored ones, there is one difference.
+    tested = report["scored"] == "test"
+    header = ["row", "seeds", "dev F1", *(["dev, to full (95%)"] if tested else [])]
+    header += ["F1", "P", "R", *types, "seen", "unseen", "to full (95%)", "p", *COSTS]
+    rows = []
     for row in report["rows"]:
         scores = [row[key] for key in ("f1", "precision", "recall")]
         scores += [row["f1_per_type"].get(name) for name in types]
         scores += [row["seen_f1"], row["unseen_f1"]]
-        table.append(
+        rows.append(
             [
                 row["row"],
-                str(len(row["seeds"])),
-                percent(row["dev_f1"]),
+                len(row["seeds"]),
+                mean_cell(row["dev_f1"]),
                 *(difference_cells(row["dev_difference"])[:1] if tested else []),
-                *map(percent, scores),
+                *map(mean_cell, scores),
                 *difference_cells(row["difference"]),
                 *(number(row[key]["mean"], unit, digits) for key, unit, digits in COSTS.values()),
             ]
         )
-    page = MarkdownRenderer()
-    page.add(page.title(1, "Ablation"))
-    page.add(
-        f"Scores on the {report['scored']} posts, in per cent: mean ± standard deviation over the "
-        "seeds. Differences to the full model are of F1, with the 95% interval and the two-sided "
-        "p-value of a paired bootstrap over posts, the seeds' predictions pooled. An entity is "
-        "seen if training has one of its text and type. Parameters leave a picture backbone out. A "
-        "step's seconds are the median; MB are the most that a run held."
-    )
-    page.add(page.table(table, header, ["l", *"r" * (len(header) - 1)]))
+    return table(header, rows)
+
+
+def _runs_table(report: Mapping[str, Any]) -> str:
     header = ["run", "dev F1", "test F1", "steps", "best", "s/step", "MB", "s", "score by step"]
     digits = {"dev_f1": (100, 2), "test_f1": (100, 2), "steps": (1, 0), "best_step": (1, 0)}
     digits |= {"seconds_per_step": (1, 3), "peak_mb": (1, 0), "seconds": (1, 0)}
-    table = [
+    rows = [
         [
             f"{run['row']}, seed {run['seed']}",
             *(number(run[key], *how) for key, how in digits.items()),
@@ -174,15 +206,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         ]
         for run in report["runs"]
     ]
-    page.add(page.table(table, header, ["l", *"r" * (len(header) - 1)]))
-    page.add(page.code_block(report["command"], "bash"))
-    facts = [f"seeds: {', '.join(map(str, report['seeds']))}"]
-    facts += [f"{name}: {_told(values)}" for name, values in report["data"].items()]
-    facts += [f"machine: {_told(machine)}" for machine in report["machines"]]
-    facts += [f"ended with an error: {run}" for run in report["failed"]]
-    facts += [f"left out, the config reads not all its views: {row}" for row in report["left_out"]]
-    page.add(page.list(facts))
-    return page.text + "\n"
+    return table(header, rows)
 
 
 def _compare(
@@ -197,17 +221,12 @@ def _compare(
     return vars(paired_bootstrap(own, others))
 
 
-def percent(value: Mapping[str, float | None] | None) -> str:
-    """RETURNS (str): A mean in per cent, and its standard deviation; a dash if there is none."""
+def mean_cell(value: Mapping[str, float | None] | None) -> str:
+    """RETURNS (str): A mean in per cent, and its standard deviation; a dash for None."""
     if value is None:
         return "-"
-    mean = number(value["mean"], 100, 2)
-    return mean if value["sd"] is None else f"{mean} ± {number(value['sd'], 100, 2)}"
-
-
-def number(value: float | None, unit: float, digits: int) -> str:
-    """RETURNS (str): A figure in another unit; a dash if there is none."""
-    return "-" if value is None else f"{value * unit:.{digits}f}"
+    mean = percent(value["mean"])
+    return mean if value["sd"] is None else f"{mean} ± {percent(value['sd'])}"
 
 
 def difference_cells(difference: Mapping[str, float] | None) -> tuple[str, str]:
@@ -218,5 +237,5 @@ def difference_cells(difference: Mapping[str, float] | None) -> tuple[str, str]:
     return f"{f1:+.2f} ({low:+.2f} to {high:+.2f})", f"{difference['p']:.4f}"
 
 
-def _told(values: Mapping[str, Any]) -> str:
+def _list(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items() if value != {})

@@ -1,4 +1,4 @@
-"""Posts as the component leaves them, without running it."""
+"""Posts as the component annotates them, and the structure of HTML."""
 
 import io
 from html.parser import HTMLParser
@@ -9,7 +9,7 @@ from PIL import Image
 from spacy.tokens import Doc, SpanGroup
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.requests import Finding, PictureEffect
+from spacy_msvse.component.analysis import PictureEffect, Reading
 
 HOSTILE = "\"'><script>document.title='run'; alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
 
@@ -35,7 +35,7 @@ def jpeg(size: tuple[int, int] = (64, 48), **options: Any) -> bytes:
 
 
 def full_post(nlp) -> Doc:
-    """A post of which everything is known."""
+    """A post with every attribute."""
     doc = make_doc(
         nlp,
         "Jordan visits Amman",
@@ -52,16 +52,15 @@ def full_post(nlp) -> Doc:
 
 
 def effect(start: int, end: int, with_picture, without_picture, **attention) -> PictureEffect:
-    """What `explain_pictures` tells: two findings, and shares of the attention; regions one by
-    one."""
+    """An effect as `explain_pictures` returns it. The shares of regions are given one by one."""
     regions = attention.pop("regions", [])
     shares = {"regions": sum(regions), **attention} if regions else attention
-    findings = (Finding(*with_picture), Finding(*without_picture))
+    findings = (Reading(*with_picture), Reading(*without_picture))
     return PictureEffect(start, end, *findings, attention=shares, regions=regions)
 
 
 def hostile_post(nlp, image: str | bytes | None = None) -> Doc:
-    """A post that tries to break out of its place in the page, wherever it holds a text."""
+    """A post with markup in each of its texts."""
     doc = make_doc(
         nlp,
         ["see", HOSTILE, "now"],
@@ -78,7 +77,7 @@ def hostile_post(nlp, image: str | bytes | None = None) -> Doc:
 
 
 class Markup(HTMLParser):
-    """What a page consists of."""
+    """The tags, the text and the style of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""A predicted entity is judged as spaCy's scorer judges it."""
+"""The judgement of a predicted entity is that of spaCy's scorer."""
 
 import pytest
 from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_msvse.gold import is_right
+from spacy_msvse.evaluation.gold import is_right
 
 
 def post(nlp, entities, predicted=("saw", "Jo", "Day", "today")) -> Example:
@@ -25,14 +25,14 @@ def test_span_and_type_must_be_right(nlp, entity, right):
     assert get_ner_prf([example])["ents_p"] == float(right)
 
 
-def test_tokens_need_not_be_the_same(nlp):
+def test_gold_and_prediction_may_have_other_tokens(nlp):
     example = post(nlp, [(1, 3, "PER")], predicted=("saw", "J", "o", "Day", "to", "day"))
     assert is_right(example, 1, 4, "PER")
     assert is_right(example, 2, 4, "PER")  # the scorer's rule: the same gold tokens
     assert is_right(example, 3, 4, "PER") is False
 
 
-def test_what_is_not_annotated_is_not_judged(nlp):
+def test_tokens_without_annotation_are_not_judged(nlp):
     example = post(nlp, [(1, 3, "PER")])
     gold = example.reference
     gold.set_ents(list(gold.ents), missing=[gold[3:4]], outside=[gold[0:1]])

@@ -2,25 +2,23 @@
 
 from xml.etree import ElementTree
 
+import matplotlib
 import pytest
 
-from spacy_msvse.evaluation.conlleval import match_scores, typed_scores
-from spacy_msvse.evaluation.plots import draw_plots
-from spacy_msvse.evaluation.visual import Mention
-
-matplotlib = pytest.importorskip("matplotlib")
+from spacy_msvse.evaluation.exact import Entity, Matches, entity_scores, seen_scores
+from spacy_msvse.evaluation.report.plots import draw_plots
 
 
 @pytest.fixture
 def scores():
-    gold = {Mention(0, "PER"), Mention(1, "$A$ <&> $B$")}
-    scored = typed_scores({Mention(0, "PER")}, gold)
+    per, loc = Entity("PER", "jordan"), Entity("$A$ <&> $B$", "amman")
+    matches = Matches(gold=[per, loc], predicted=[per], right=[per])
+    visual = {"per_type": {"PER": {"f": 1.0}, "LOC": {"f": 0.4}}}
     bins = [{"entities": 1, "confidence": 0.8, "precision": 1.0}]
     return {
-        "conlleval": scored,
-        "seen": match_scores(set(), set()),
-        "unseen": match_scores(set(), set()),
-        "visual": {"regions": scored, "tags": typed_scores(set(), {Mention(0, "PER")})},
+        **entity_scores(matches),
+        **seen_scores(matches, {per}),
+        "visual": {"regions": visual, "tags": {"per_type": {"PER": {"f": 0.5}}}},
         "calibration": {"ece": 0.2, "bins": bins},
     }
 
@@ -29,14 +27,16 @@ def texts(svg: bytes) -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(svg).iter() if element.text]
 
 
-def test_the_plots_show_what_was_scored(scores):
+def test_the_plots_show_the_scores(scores):
     plots = draw_plots(scores)
-    assert {"all types (2)", "PER (1)", "seen (0)", "100.0"} <= set(texts(plots["types"]))
+    assert {"all types (2)", "PER (1)", "seen (1)", "unseen (1)", "100.0"} <= set(
+        texts(plots["types"])
+    )
     assert {"regions", "tags", "PER"} <= set(texts(plots["visual"]))
     assert "Expected calibration error 20.0" in texts(plots["reliability"])
 
 
-def test_a_label_is_text_and_neither_a_formula_nor_markup(scores):
+def test_a_label_is_neither_a_formula_nor_markup(scores):
     assert "$A$ <&> $B$ (1)" in texts(draw_plots(scores)["types"])
 
 
@@ -44,7 +44,7 @@ def test_the_same_scores_give_the_same_files(scores):
     assert draw_plots(scores) == draw_plots(scores)
 
 
-def test_what_was_not_measured_is_not_drawn(scores):
+def test_scores_that_were_not_measured_are_not_drawn(scores):
     del scores["visual"]
     scores["calibration"]["bins"] = []
     assert set(draw_plots(scores)) == {"types"}

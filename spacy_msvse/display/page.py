@@ -1,0 +1,71 @@
+"""A file of posts as one HTML page."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.util import minibatch
+
+from ..corpus.jsonl import read_jsonl
+from ..corpus.rows import BadRow
+from ..util import replaced_when_done
+from .render import explain, pair, stream
+
+if TYPE_CHECKING:
+    from .render import ExplainedDoc
+
+#: The number of posts that are in memory at once.
+BATCH_SIZE = 64
+
+
+def write_page(
+    nlp: Language,
+    input_path: Path,
+    output_path: Path,
+    *,
+    image_root: Path,
+    keep_entities: bool = False,
+    effects: bool = True,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[BadRow]:
+    """Annotate posts and write them as a page, post by post.
+
+    nlp (Language): The pipeline. It reads pictures from its own `image_root`.
+    input_path (Path): The JSONL file of the posts.
+    output_path (Path): The HTML file, which is replaced as a whole.
+    image_root (Path): The only folder to read the pictures of the page from.
+    keep_entities (bool): Whether to show the entities of the file, for a pipeline without
+        components.
+    effects (bool): Whether to show the effects of the pictures, which takes two more passes.
+    progress (Callable): Wraps the stream of posts, such as tqdm.
+    RETURNS (list): The rows that cannot be used, which are left out.
+    """
+    bad_rows: list[BadRow] = []
+    docs = nlp.pipe(_read(nlp, input_path, bad_rows, keep_entities), batch_size=BATCH_SIZE)
+    posts = progress(_explained(nlp, docs) if effects else pair(docs, None))
+    output_path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        replaced_when_done(output_path) as beside,
+        # A lone surrogate, which JSON can hold, is written as a character reference.
+        beside.open("w", encoding="utf-8", errors="xmlcharrefreplace") as file_,
+    ):
+        file_.writelines(stream(posts, page=True, image_root=image_root))
+    return bad_rows
+
+
+def _explained(nlp: Language, docs: Iterable[Doc]) -> "Iterator[ExplainedDoc]":
+    """Pair posts with the effects of their pictures, batch by batch."""
+    for batch in minibatch(docs, BATCH_SIZE):
+        yield from pair(batch, explain(nlp, batch))
+
+
+def _read(nlp: Language, path: Path, bad_rows: list[BadRow], keep_entities: bool) -> Iterator[Doc]:
+    for post in read_jsonl(path, bad_rows):
+        if not keep_entities:
+            post.entities = None
+        try:
+            yield post.to_doc(nlp)
+        except ValueError as error:
+            bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))

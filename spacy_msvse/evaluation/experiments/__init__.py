@@ -1,0 +1,1 @@
+"""Experiments: variants of one config, trained with several seeds and compared."""

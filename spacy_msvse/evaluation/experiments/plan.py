@@ -1,0 +1,248 @@
+"""The plan of an experiment: each row and seed with its config, its data and its folder."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import srsly
+from spacy.language import Language
+from spacy.util import dot_to_object
+from thinc.api import Config
+
+from ...errors import Errors, MsvseError
+from ...util import hash_files
+from ..controls import shuffle_corpus
+from ..scores import describe_posts
+from .rows import TRAINED_SHUFFLED, Settings, choose_rows, method_rows, vary
+from .train_run import RESULT, scored_corpora
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """The training of one row with one seed.
+
+    row (str): Name of the row.
+    seed (int): The seed of training.
+    overrides (dict): The settings that the row changes in the config.
+    config (Config): The config to train with, with its variables.
+    fingerprint (str): Hash of the config, its variables filled in, of the data, and of an encoder
+        that is a folder.
+    folder (Path): The folder of its result. Equal rows share it.
+    """
+
+    row: str
+    seed: int
+    overrides: Settings
+    config: Config
+    fingerprint: str
+    folder: Path
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The facts that identify the run in its result."""
+        names = ("row", "seed", "overrides", "fingerprint")
+        return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        return f"{self.row}, seed {self.seed}"
+
+    def result(self) -> dict[str, Any] | None:
+        """The measured result; None if the run has not ended, or had another config or data."""
+        path = self.folder / RESULT
+        result = srsly.read_json(path) if path.exists() else None
+        return result if result and result["fingerprint"] == self.fingerprint else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment.
+
+    component (str): Name of the component that rows are about.
+    runs (list): The runs, seed by seed.
+    seeds (list): The seeds.
+    data (dict): Split to the posts: file, hash, conversion, limit.
+    left_out (list): Rows that are left out, because the config does not have their views.
+    """
+
+    component: str
+    runs: list[TrainRun]
+    seeds: list[int]
+    data: dict[str, dict[str, Any]]
+    left_out: list[str]
+
+    @property
+    def scored(self) -> str:
+        """The split whose scores are compared: "test" if there are test posts, else "dev"."""
+        return "test" if "test" in self.data else "dev"
+
+
+def make_plan(
+    nlp: Language,
+    config_path: Path,
+    output: Path,
+    *,
+    seeds: int,
+    matrices: Collection[str],
+    only: Collection[str] = (),
+    test: Path | None = None,
+    methods: Sequence[str] = (),
+    bilstm: Path | None = None,
+) -> Plan:
+    """Plan an experiment. Nothing is written but the posts with shuffled pictures, if their row is
+    chosen.
+
+    nlp (Language): The pipeline of the config that all rows vary.
+    config_path (Path): The file of the config.
+    output (Path): The folder of the experiment.
+    seeds (int): The number of seeds, from 0.
+    matrices (Collection[str]): Names of matrices.
+    only (Collection[str]): The rows to keep; all if there is none.
+    test (Path): The test posts; by default those of `[corpora.test]`, if it is there.
+    methods (Sequence[str]): Registered names of the methods of the matrix "methods"; by default,
+        those of this package.
+    bilstm (Path): A folder that `init-bilstm` has written, for the row "bilstm_crf".
+    RETURNS (Plan): The plan.
+    RAISES (MsvseError): If the config has no component of this package (MSVSE-E120), for a corpus
+        without posts (MSVSE-E121), for an unknown matrix, row or method (MSVSE-E040), or if the
+        learning rate of the config is not a number (MSVSE-E122).
+    """
+    config = nlp.config.copy()
+    component = component_name(config, config_path)
+    if test is not None:
+        dev = dot_to_object(config, config["training"]["dev_corpus"])
+        config["corpora"]["test"] = _whole_corpus(dev, test)
+    data = describe_data(config)
+    rows, left_out = choose_rows(
+        config,
+        component,
+        matrices,
+        only,
+        method_rows=method_rows(nlp.get_pipe(component)),  # type: ignore[arg-type]
+        methods=methods,
+        bilstm=bilstm,
+    )
+    if TRAINED_SHUFFLED in rows:
+        rows[TRAINED_SHUFFLED] = shuffle_corpora(config, output / "shuffled")
+    numbers = list(range(seeds))
+    runs = plan_runs(config, rows, numbers, output / "runs")
+    return Plan(component, runs, numbers, data, left_out)
+
+
+def component_name(config: Config, path: Path) -> str:
+    """The name of the component that rows are about.
+
+    config (Config): A training config.
+    path (Path): The file of the config.
+    RETURNS (str): The name.
+    RAISES (MsvseError): If there is none (MSVSE-E120).
+    """
+    for name, component in config["components"].items():
+        if component.get("factory") == "msvse_ner":
+            return name
+    raise MsvseError(Errors.E120.format(path=path))
+
+
+def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
+    """The paths of the posts.
+
+    config (Config): A training config.
+    RETURNS (dict): "train", "dev" and, if there is one, "test", to the name of the corpus in the
+        config and its path.
+    RAISES (MsvseError): For a corpus without a path (MSVSE-E121).
+    """
+    filled = config.interpolate()
+    paths = {}
+    names = {"train": config["training"]["train_corpus"], **scored_corpora(config)}
+    for split, name in names.items():
+        path = dot_to_object(filled, name).get("path")
+        if path is None or not Path(path).exists():
+            raise MsvseError(Errors.E121.format(name=name, path=path))
+        paths[split] = (name, Path(path))
+    return paths
+
+
+def describe_data(config: Config) -> dict[str, dict[str, Any]]:
+    """Identify the posts by their content.
+
+    config (Config): A training config.
+    RETURNS (dict): Split to the "file", its "sha256" and, if a conversion report lies beside it,
+        the "source" that it was converted from, the "source_sha256" and the "label_map".
+    RAISES (MsvseError): For a corpus without a path (MSVSE-E121).
+    """
+    data = {}
+    filled = config.interpolate()
+    for split, (name, path) in corpus_paths(config).items():
+        report_path = Path(f"{path}.json")
+        report = srsly.read_json(report_path) if report_path.exists() else {}
+        keys = ("source", "source_sha256", "label_map")
+        origin = {key: report[key] for key in keys if key in report}
+        limit = dot_to_object(filled, name).get("limit")
+        data[split] = {**describe_posts(path), **origin, **({"limit": limit} if limit else {})}
+    return data
+
+
+def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:
+    """Write the posts with the pictures of other posts.
+
+    config (Config): A training config.
+    folder (Path): The folder to write to.
+    RETURNS (dict): The overrides with which the config reads these posts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    overrides = {}
+    for split, (name, path) in corpus_paths(config).items():
+        copy = folder / f"{split}.spacy"
+        shuffle_corpus(path, copy)
+        overrides[f"{name}.path"] = str(copy)
+    return overrides
+
+
+def plan_runs(
+    config: Config, rows: Mapping[str, Settings], seeds: Sequence[int], folder: Path
+) -> list[TrainRun]:
+    """Plan the runs of all rows, seed by seed, so that rows can be compared early.
+
+    config (Config): The config that all rows vary.
+    rows (Mapping): Row to overrides.
+    seeds (Sequence[int]): The seeds.
+    folder (Path): The folder of the results.
+    RETURNS (list): The runs.
+    """
+    runs = []
+    folders: dict[str, Path] = {}
+    # Most rows have the same posts and the same encoder, which are hashed once.
+    descriptions: dict[str, str] = {}
+    hash_folder = cache(_hash_folder)
+    for row, overrides in rows.items():
+        varied = vary(config, overrides)
+        paths = str(corpus_paths(varied))
+        if paths not in descriptions:
+            descriptions[paths] = srsly.json_dumps(describe_data(varied), sort_keys=True)
+        given = descriptions[paths] + "".join(map(hash_folder, _encoder_folders(varied)))
+        for seed in seeds:
+            seeded = vary(varied, {"system.seed": seed, "training.seed": seed})
+            text = seeded.interpolate().to_str() + given
+            fingerprint = hashlib.sha256(text.encode("utf8")).hexdigest()
+            place = folders.setdefault(fingerprint, folder / row / str(seed))
+            runs.append(TrainRun(row, seed, overrides, seeded, fingerprint, place))
+    return sorted(runs, key=lambda run: run.seed)
+
+
+def _hash_folder(folder: Path) -> str:
+    return hash_files(sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+def _whole_corpus(corpus: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The settings of a reader for other posts, all of which it reads."""
+    whole = {"limit": 0, "max_length": 0, "augmenter": None}
+    return {key: whole.get(key, value) for key, value in corpus.items()} | {"path": str(path)}
+
+
+def _encoder_folders(config: Config) -> list[Path]:
+    """The encoders that are local folders, whose content may change under the same name."""
+    components = config.interpolate()["components"].values()
+    names = (component.get("model", {}).get("encoder") for component in components)
+    return [Path(name) for name in names if isinstance(name, str) and Path(name).is_dir()]

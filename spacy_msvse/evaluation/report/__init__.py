@@ -1,0 +1,1 @@
+"""Scores as Markdown tables and plots, and the model card."""

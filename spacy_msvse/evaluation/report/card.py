@@ -1,0 +1,155 @@
+"""The text of a model card: a pipeline, its parts, its data and its scores, as Markdown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spacy.util import walk_dict
+
+from .markdown import escape, table
+from .sections import score_sections
+
+NOT_STATED = "not stated"
+
+#: Settings of an extractor that name its weights or its architecture.
+NAMING = ("@misc", "architecture", "weights")
+
+INTENDED_USE = """Finding entities of these types in posts, each with or without a picture. Every \
+entity has the
+probability that it is right, `span._.confidence`. It is a suggestion: check it before anything
+depends on it."""
+
+
+def make_model_card(
+    meta: Mapping[str, Any],
+    parts: Sequence[Mapping[str, str]],
+    metrics: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Mapping[str, Any]],
+    controls: Sequence[Mapping[str, Any]] = (),
+    reports: Sequence[Mapping[str, Any]] = (),
+    data_license: str = NOT_STATED,
+    intended_use: str = "",
+    limits: str = "",
+) -> str:
+    """Write a model card. It states only what it is given, and each score with the number of posts
+    and entities.
+
+    meta (dict): The pipeline's meta.
+    parts (Sequence): The result of `find_parts`.
+    metrics (dict): The file that the command `evaluate` wrote.
+    settings (dict): Component to its saved settings, with "temperature" and "calibration".
+    controls (Sequence): The same files under controls, on the same posts.
+    reports (Sequence): Conversion reports of the data.
+    data_license (str): The licence of the data.
+    intended_use (str): The purpose of the pipeline, in place of the general words; Markdown.
+    limits (str): A limit to add to the general ones; Markdown.
+    RETURNS (str): Markdown.
+    """
+    name, version = f"{meta['lang']}_{meta['name']}", meta["version"]
+    measured = [metrics, *controls]
+    blocks = [
+        f"# {escape(name)} {escape(version)}",
+        escape(meta["description"]),
+        table(("", ""), _facts(meta, settings), "ll"),
+        "## Intended use",
+        intended_use or INTENDED_USE,
+        "## Parts",
+        table(
+            ("part", "name", "licence"),
+            [(part["part"], part["name"], part["license"]) for part in parts],
+            "lll",
+        ),
+        "## Data",
+        *_data(reports, data_license),
+        *score_sections(measured),
+        f"The posts are those of {escape(metrics['data']['file'])}, SHA-256 "
+        f"{escape(metrics['data']['sha256'])}.",
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in _limits(measured, limits)),
+    ]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _facts(
+    meta: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    labels = sorted({label for labels in meta["labels"].values() for label in labels})
+    yield "Language", meta["lang"]
+    yield "Entity types", ", ".join(labels)
+    yield "Components", ", ".join(meta["pipeline"])
+    yield "spaCy", meta["spacy_version"]
+    yield "Licence", meta["license"] or NOT_STATED
+    yield "Author", meta["author"] or NOT_STATED
+    for name, values in settings.items():
+        calibration = values["calibration"]
+        how = "not calibrated"
+        if calibration:
+            source = calibration["source"] or "posts without a name"
+            how = f"calibrated on {calibration['entities']} entities of {source}"
+        yield f"Confidences of {name}", f"{how}, temperature {values['temperature']:.3f}"
+
+
+def _data(reports: Sequence[Mapping[str, Any]], data_license: str) -> Iterator[str]:
+    if not reports:
+        yield f"Not stated. Licence: {escape(data_license)}."
+        return
+    yield f"Licence: {escape(data_license)}."
+    header = ("file", "posts", "with a picture", "entities", "SHA-256", "labels renamed")
+    keys = ("source", "posts", "pictures_referenced", "entities", "source_sha256")
+    rows = []
+    for report in reports:
+        renamed = ", ".join(f"{old} to {new}" for old, new in report["label_map"].items())
+        rows.append((*(report[key] for key in keys), renamed or "none"))
+    yield table(header, rows, "lrrrll")
+
+
+def _limits(measured: Sequence[Mapping[str, Any]], limits: str) -> Iterator[str]:
+    yield (
+        "The scores hold for posts like the measured ones. For other sources, languages or times\n"
+        "  they are not known, and another training run would give others."
+    )
+    if not {"shuffled", "no_picture"} <= {scores["control"] for scores in measured}:
+        yield (
+            "The effect of the pictures was not measured by both controls: no picture, and the\n"
+            "  pictures of other posts."
+        )
+    calibration = measured[0].get("calibration")
+    if not (calibration and calibration["entities"]):
+        yield "Whether confidences are the share of right entities was not measured."
+    yield "The encoder and the extractors have the errors and biases of their own training data."
+    if limits:
+        yield limits
+
+
+def find_parts(config: Mapping[str, Any], licenses: Mapping[str, str]) -> list[dict[str, str]]:
+    """List the encoders and extractors of a pipeline.
+
+    config (dict): The pipeline's config.
+    licenses (dict): The licences of weights, by a name of theirs.
+    RETURNS (list): The "part", its "name" and its "license", for each encoder and extractor.
+    """
+    parts: dict[str, dict[str, str]] = {}
+    for component in config["components"].values():
+        if component.get("factory") != "msvse_ner":
+            continue
+        extractors = {"text encoder": {"weights": component["model"].get("encoder")}}
+        extractors.update(component.get("vision") or {})
+        for part, settings in extractors.items():
+            if not isinstance(settings, dict):
+                continue
+            names = [_plain(v) for k, v in walk_dict(settings) if k[-1] in NAMING and v is not None]
+            if not names:
+                continue
+            license = next((licenses[name] for name in names if name in licenses), NOT_STATED)
+            name = ", ".join(names)
+            parts.setdefault(name, {"part": part, "name": name, "license": license})
+            if part not in parts[name]["part"]:
+                parts[name]["part"] += f", {part}"
+    return list(parts.values())
+
+
+def _plain(name: Any) -> str:
+    """A name as it is; of an absolute path only the last part."""
+    path = Path(str(name))
+    return path.name if path.is_absolute() else str(name)
