@@ -214,7 +214,8 @@ class Errors:
 
     E083 = (
         "[MSVSE-E083] The method {method} answers with scored spans, so it has no k best "
-        "labellings and no marginals of labels. Use the confidence of its entities, or a method with a CRF."
+        "labellings and no marginals of labels. Use the confidence of its entities, or a method "
+        "with a CRF."
     )
 
     E090 = (

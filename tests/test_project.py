@@ -12,7 +12,8 @@ from weasel.util import split_command
 from weasel.util.config import load_project_config
 
 from spacy_msvse.cli import app
-from spacy_msvse.evaluation.experiments.rows import choose_rows
+from spacy_msvse.evaluation.experiments.rows import choose_rows, vary
+from spacy_msvse.network.methods.msvse import Msvse
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,7 +72,7 @@ def test_rows_and_settings_of_an_ablation_exist(arguments):
     config = load_model_from_config(config, auto_fill=True).config
     matrices = context.params["matrix"].split(",")
     only = [row for row in context.params["rows"].split(",") if row]
-    rows, _ = choose_rows(config, "msvse_ner", matrices, only)
+    rows, _ = choose_rows(config, "msvse_ner", matrices, only, method_rows=Msvse.rows)
     assert len(rows) > 1
 
 
@@ -88,25 +89,15 @@ def test_every_config_is_valid(path):
 
 
 @pytest.mark.parametrize("name", ["demo", "paper", "captions"])
-def test_a_config_and_its_baseline_differ_in_the_views_only(name):
-    project = load_project_config(ROOT, overrides={"vars.config": name})
-    (command,) = (step for step in project["commands"] if step["name"] == "train-text-only")
-    arguments = split_command(command["script"][0])
-    path, *options = arguments[arguments.index("train") + 1 :]
-    overrides = parse_config_overrides(options[options.index("--gpu-id") + 2 :])
-    views = {key: value for key, value in overrides.items() if key.startswith("components.")}
-    assert views == {f"components.msvse_ner.{key}": value for key, value in TEXT_ONLY.items()}
-
-    shared = {key: value for key, value in overrides.items() if key not in views}
+def test_a_baseline_is_its_config_with_the_text_method(name):
+    """The same encoder, data and training as the row "text_only" of an ablation."""
     full, baseline = (
-        load_model_from_config(load_config(ROOT / path, overrides=settings), auto_fill=True).config
-        for settings in (shared, overrides)
+        load_model_from_config(load_config(ROOT / "configs" / path), auto_fill=True).config
+        for path in (f"{name}.cfg", f"{name}_text_only.cfg")
     )
-    models = [config["components"]["msvse_ner"]["model"] for config in (full, baseline)]
-    for key in ("encoder", "transformer_config", "learning_rate_factors", "get_spans"):
-        assert models[0][key] == models[1][key], key
-    assert full["training"] == baseline["training"]
-    assert full["corpora"] == baseline["corpora"]
+    rows, _ = choose_rows(full, "msvse_ner", ["controls"], ["text_only"], method_rows={})
+    expected = vary(full, rows["text_only"])
+    assert load_model_from_config(expected, auto_fill=True).config == baseline
 
 
 def test_no_command_depends_on_a_folder_of_pictures():

@@ -80,7 +80,7 @@ def choose_rows(
     matrices: Collection[str],
     only: Collection[str] = (),
     *,
-    method_rows: Rows,
+    method_rows: Rows | None = None,
     methods: Sequence[str] = (),
     bilstm: Path | None = None,
 ) -> tuple[dict[str, Settings], list[str]]:
@@ -99,16 +99,15 @@ def choose_rows(
     RAISES (MsvseError): For an unknown matrix, row or method (MSVSE-E040), or if the learning rate
         of the config is not a number (MSVSE-E122).
     """
-    _require("matrix", matrices, [*GENERIC, *method_rows])
+    own = method_rows or {}
+    _require("matrix", matrices, [*GENERIC, *own])
     model = config["components"][component]["model"]
     views = _views(model)
     rows: dict[str, Settings] = {FULL: {}}
     left_out = []
     for matrix in matrices:
         chosen = (
-            _generic_rows(config, component, matrix, methods)
-            if matrix in GENERIC
-            else method_rows[matrix]
+            _generic_rows(config, component, matrix, methods) if matrix in GENERIC else own[matrix]
         )
         for row, settings in chosen.items():
             if views >= _views(settings):

@@ -1,12 +1,19 @@
 """Results are summarised by row, and compared with the full model's."""
 
+from functools import partial
+
 import pytest
 import srsly
 
+from spacy_msvse.evaluation.experiments import rows as rows_module
 from spacy_msvse.evaluation.experiments.collate import collate, list_runs, to_markdown
 from spacy_msvse.evaluation.experiments.plan import plan_runs
-from spacy_msvse.evaluation.experiments.rows import FULL, choose_rows
+from spacy_msvse.evaluation.experiments.rows import FULL
 from spacy_msvse.evaluation.experiments.train_run import RESULT
+from spacy_msvse.network.methods.msvse import Msvse
+
+#: The rows of MSVSE, besides those of every method.
+choose_rows = partial(rows_module.choose_rows, method_rows=Msvse.rows)
 
 
 def write_result(run, f1, counts):

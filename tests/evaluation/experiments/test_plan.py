@@ -1,20 +1,28 @@
 """Runs and their results belong to a config, its data and a seed."""
 
+from functools import partial
+
 import pytest
 import srsly
 from spacy.tokens import DocBin
 
 from spacy_msvse.errors import MsvseError
+from spacy_msvse.evaluation.experiments import rows as rows_module
 from spacy_msvse.evaluation.experiments.plan import (
     component_name,
     describe_data,
     plan_runs,
     shuffle_corpora,
 )
-from spacy_msvse.evaluation.experiments.rows import FULL, TRAINED_SHUFFLED, choose_rows, vary
+from spacy_msvse.evaluation.experiments.rows import FULL, TRAINED_SHUFFLED, vary
 from spacy_msvse.evaluation.experiments.train_run import RESULT
+from spacy_msvse.network.methods.msvse import Msvse
 
 from ...tiny import save_encoder
+
+#: The rows of MSVSE, besides those of every method.
+choose_rows = partial(rows_module.choose_rows, method_rows=Msvse.rows)
+
 
 MODEL = "components.msvse_ner.model"
 

@@ -1,35 +1,42 @@
 """Each row changes what it is named after."""
 
+from functools import partial
+
 import pytest
 import spacy
 from spacy.util import load_model_from_config
-from spacy_msvse.component.model import create_msvse_model
-from spacy_msvse.evaluation.experiments.msvse_rows import ROWS
 
+from spacy_msvse.component.architectures import make_model
 from spacy_msvse.errors import MsvseError
+from spacy_msvse.evaluation.experiments import rows as rows_module
 from spacy_msvse.evaluation.experiments.rows import (
     ENCODERS,
     FULL,
     GENERIC,
     TRAINED_SHUFFLED,
-    choose_rows,
     method_names,
     swap_method,
     vary,
 )
+from spacy_msvse.network.methods.msvse import Msvse
+from spacy_msvse.network.methods.text_crf import TextCrf
 
 from ...tiny import ambiguous_examples
+
+#: The rows of MSVSE, besides those of every method.
+choose_rows = partial(rows_module.choose_rows, method_rows=Msvse.rows)
+
 
 COMPONENT = "components.msvse_ner"
 MODEL = f"{COMPONENT}.model"
 
 
 def all_rows(config):
-    return choose_rows(config, "msvse_ner", [*GENERIC, *ROWS])[0]
+    return choose_rows(config, "msvse_ner", [*GENERIC, *Msvse.rows])[0]
 
 
 NAMES = ["bfloat16", "encoder_rate_6e-5", "minilm", "minilm_text_only", "text_only"]
-NAMES += [FULL, TRAINED_SHUFFLED, *sorted({row for rows in ROWS.values() for row in rows})]
+NAMES += [FULL, TRAINED_SHUFFLED, *sorted({row for rows in Msvse.rows.values() for row in rows})]
 
 
 @pytest.mark.parametrize("row", NAMES)
@@ -49,12 +56,12 @@ def test_every_row_builds_the_network_that_it_is_named_after(row, config, encode
             assert (list(built) if isinstance(built, tuple) else built) == value
     parts = {name.split(".")[0] for name, _ in network.named_parameters()}
     if row.endswith("text_only"):
-        assert parts == {"encoder", "multimodal_decoder"}
+        assert parts == {"encoder", "decoder"}
         assert component.vision is None
-    for part in ("visual_classifier", "text_decoder"):
-        left_out = row == f"without_{part}" or (row, part) == ("without_multitask", "text_decoder")
-        assert (part in parts) == (parts >= {"fusion"} and not left_out)
-    assert ("prefix" in network.fusion) == ("fusion" in parts and row != "without_prefixes")
+    else:
+        assert ("text_decoder" in parts) == (row != "without_multitask")
+        assert ("visual_classifier" in parts) == (row != "without_visual_classifier")
+        assert ("prefixes" in parts) == (row != "without_prefixes")
     assert nlp(examples[0].predicted).has_annotation("ENT_IOB")
 
 
@@ -138,9 +145,13 @@ def method():
     def make(
         encoder, get_spans, learning_rate_factors, joint_views=(), tokenizer_config=None, depth=1
     ):
-        views = {"prefix_views": [], "joint_views": list(joint_views)}
-        parts = {"visual_classifier": False, "multitask": False}
-        return create_msvse_model(encoder, get_spans, learning_rate_factors, **views, **parts)
+        return make_model(
+            TextCrf,
+            encoder=encoder,
+            get_spans=get_spans,
+            learning_rate_factors=learning_rate_factors,
+            joint_views=list(joint_views),
+        )
 
     return "tests.JointCrf.v1"
 
@@ -176,7 +187,7 @@ def test_a_row_of_another_method_trains(config, method):
 
 
 def test_the_methods_of_this_package_are_known_by_their_entry_points():
-    assert "spacy-msvse.MSVSE.v1" in method_names()
+    assert method_names() == ["spacy-msvse.MSVSE.v1", "spacy-msvse.TextCrf.v1"]
 
 
 def test_varying_a_config_leaves_the_settings_as_they_are(config):
