@@ -139,7 +139,7 @@ def decode_works() -> Works:
     ours, theirs = BioCRF(num_types=4), CRF(9, batch_first=True)
     emissions, mask = torch.randn(32, 40, 9), torch.ones(32, 40, dtype=torch.bool)
     return {
-        "default": lambda: lambda: ours.lattice(emissions, mask).best_labels(),
+        "default": lambda: lambda: ours(emissions, mask).best_labels(),
         # It decodes label sequences that are not valid BIO, too.
         "pytorch-crf, no constraints": lambda: lambda: theirs.decode(emissions, mask),
     }

@@ -157,23 +157,12 @@ def make_tensors(nlp: Language, docs: Sequence[Doc]) -> Iterator[Any]:
     docs (Sequence[Doc]): The Docs.
     YIELDS (Any): The inputs of a batch.
     """
-    from spacy_msvse.component.batch import Collator
-    from spacy_msvse.component.model import get_shim
-    from spacy_msvse.component.reading import read_posts
+    from spacy_msvse.component.architectures import get_piece_encoder
 
     ner = get_ner(nlp)
-    shim, attrs = get_shim(ner.model), ner.model.attrs
-    network: Any = shim.network
-    collate = Collator(
-        shim.tokenizer,
-        attrs["get_spans"],
-        network.config,
-        max_length=network.encoder.max_length,
-        max_view_words=attrs["max_view_words"],
-        normalize_urls=attrs["normalize_urls"],
-    )
-    for rows in ner._batches(docs):
-        yield collate(read_posts([docs[row] for row in rows], network.config.views))
+    encoder = get_piece_encoder(ner.model)
+    for batch in ner.predictor.batches(docs):
+        yield encoder.collate(batch.posts)
 
 
 def compute(network: Any, batches: Sequence[Any]) -> None:
@@ -184,7 +173,7 @@ def compute(network: Any, batches: Sequence[Any]) -> None:
     """
     with torch.inference_mode():
         for inputs in batches:
-            network.decode(network(inputs))
+            network.answer(network(inputs)).best_entities()
 
 
 def copies(examples: Sequence[Example]) -> list[Doc]:

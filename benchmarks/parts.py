@@ -106,11 +106,11 @@ def measure_crf(encoder: Path, rounds: int) -> Rounds:
     bare = BareEncoder(encoder, NUM_LABELS)
 
     def likelihood() -> None:
-        negative_log_likelihood(crf.lattice(emissions, mask), allowed).sum().backward()
+        negative_log_likelihood(crf(emissions, mask), allowed).sum().backward()
 
     def infer(*, decode: bool = False, marginals: bool = False) -> None:
         with torch.inference_mode():
-            lattice = crf.lattice(emissions, mask).double()
+            lattice = crf(emissions, mask).double()
             if decode:
                 lattice.best_labels()
             if marginals:

@@ -16,7 +16,6 @@ from spacy_msvse.component import components
 from spacy_msvse.evaluation.calibration import (
     LIMIT,
     Judged,
-    LatticeAnswer,
     calibrate,
     calibration_scores,
     expected_error,
@@ -50,7 +49,7 @@ def coins(share_right: float, logit: float, count: int = 1000) -> Judged:
     entities = torch.zeros(count, 4, dtype=torch.long)
     entities[:, 0] = torch.arange(count)
     entities[:, 2] = 1
-    return Judged(LatticeAnswer(lattice), entities, torch.arange(count) < share_right * count)
+    return Judged(lattice, entities, torch.arange(count) < share_right * count)
 
 
 @pytest.mark.parametrize(("share", "logit"), [(0.8, 4.0), (0.9, 1.0), (0.6, 0.4)])
@@ -90,7 +89,7 @@ def test_outputs_of_inference_mode_can_be_fitted():
             *(getattr(lattice, name).float() for name in ("transitions", "start", "end")),
             lattice.mask.clone(),
         )
-    judged = Judged(LatticeAnswer(single).double(), batch.entities, batch.right)
+    judged = Judged(single.double(), batch.entities, batch.right)
     assert fit_temperature([judged]) == pytest.approx(fit_temperature([batch]), rel=1e-4)
 
 
