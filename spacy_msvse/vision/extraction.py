@@ -623,7 +623,7 @@ def in_order(
     pool (Executor): The workers; None to work in the calling thread, and nothing ahead.
     function (Callable): Their work.
     items (Iterable): A stream of any length, read in the calling thread.
-    ahead (float): The largest weight of items that are being worked on, or done and not yet yielded.
+    ahead (float): The largest weight of items that are in work, or done and not yet yielded.
     weigh (Callable): The weight of an item.
     YIELDS (Any): The result of each item, in the order of the items.
     """
