@@ -49,7 +49,7 @@ READS: dict[str, Any] = {
 
 
 def save_vision_model(folder: Path, kind: str, seed: int = 0) -> str:
-    """Save a model, its image processor and, if it reads or writes, a tokenizer."""
+    """Save a model, its image processor and, if it has to do with text, a tokenizer."""
     square = {"height": 32, "width": 32}
     cropped = {"size": {"shortest_edge": 36}, "crop_size": square}
     torch.manual_seed(seed)
@@ -73,7 +73,13 @@ def save_vision_model(folder: Path, kind: str, seed: int = 0) -> str:
         processor = BlipImageProcessor(size=square)
     randomize(model)
     if kind == "blip":
-        model.text_decoder.cls.predictions.bias.data[:4] = -1000  # words, and nothing but words
+        # Words alone, chosen by the picture and by no bias.
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.data.zero_()
+            elif name.endswith(("patch_embedding.weight", "crossattention.output.dense.weight")):
+                parameter.data *= 30
+        model.text_decoder.cls.predictions.bias.data[:4] = -1000
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     if kind in ("clip", "siglip", "blip"):
@@ -82,7 +88,7 @@ def save_vision_model(folder: Path, kind: str, seed: int = 0) -> str:
 
 
 def randomize(model: torch.nn.Module) -> None:
-    """Make every weight matter: many start as nothing."""
+    """Make every weight matter: many start as zeros."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 0:
@@ -122,7 +128,7 @@ def save_torchvision_model(path: Path, architecture: str, seed: int = 0) -> str:
 
 
 def settle(model: torch.nn.Module, backbone: torch.nn.Module) -> None:
-    """Fit the statistics of a random backbone, which would let nothing through without."""
+    """Fit the statistics of a random backbone; without them its output is zero."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
@@ -131,7 +137,7 @@ def settle(model: torch.nn.Module, backbone: torch.nn.Module) -> None:
 
 
 def stir(detector: torch.nn.Module) -> None:
-    """Let the scores of a random detector depend on what it sees."""
+    """Let the scores of a random detector depend on the picture."""
     with torch.no_grad():
         for name, parameter in detector.named_parameters():
             if name.startswith(("backbone.fpn", "roi_heads.box_head")) and parameter.dim() > 1:

@@ -74,7 +74,7 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
     RAISES (MsvseError): If the source lacks weights that the model has.
     """
     # transformers draws missing weights at random and warns. Here they are an error.
-    with torch.random.fork_rng(devices=[]), _errors_only():
+    with torch.random.fork_rng(devices=[]), _quiet():
         model, report = auto_class.from_pretrained(
             source,
             torch_dtype=torch.float32,
@@ -156,7 +156,8 @@ def _to_files(*parts: Any) -> dict[str, bytes]:
         shards = {"max_shard_size": _LARGEST_FILE} if isinstance(part, torch.nn.Module) else {}
         part.save_pretrained(folder, **shards)
 
-    return save_files(*(partial(save, part) for part in parts))
+    with _quiet():
+        return save_files(*(partial(save, part) for part in parts))
 
 
 def _digest(network: PretrainedNetwork) -> str:
@@ -167,17 +168,21 @@ def _digest(network: PretrainedNetwork) -> str:
 
 
 @contextmanager
-def _errors_only() -> Iterator[None]:
-    """Switch off the warnings of transformers for the block."""
+def _quiet() -> Iterator[None]:
+    """Switch off the warnings and progress bars of transformers for the block."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging  # its functions have no types
     verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _caution(source: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def restored(extractor, **settings):
 # Settings
 
 
-def test_equal_settings_are_equal_whatever_is_loaded(efficientnet):
+def test_extractors_of_equal_settings_are_equal_loaded_or_not(efficientnet):
     assert EfficientNetLite0() == efficientnet
     assert hash(EfficientNetLite0()) == hash(efficientnet)
     assert EfficientNetLite0(grid=2) != efficientnet
@@ -149,7 +149,7 @@ def test_boxes_are_those_of_the_cells_row_by_row(efficientnet):
     ]
 
 
-def test_cells_follow_the_picture(efficientnet):
+def test_a_change_in_one_corner_changes_its_cell_most(efficientnet):
     """What is in one corner of the picture changes the cell of that corner most."""
     extractor = restored(efficientnet, grid=2)
     plain = Image.new("RGB", (224, 224), "grey")
@@ -190,7 +190,7 @@ def test_no_pictures_no_features(efficientnet):
     assert extract(efficientnet) == []
 
 
-def test_tiny_and_thin_pictures_are_seen(efficientnet):
+def test_tiny_and_thin_pictures_have_features(efficientnet):
     for size in ((1, 1), (3000, 1)):
         (features,) = extract(efficientnet, Image.new("RGB", size))
         assert np.isfinite(features["regions"].vectors).all()
@@ -247,7 +247,7 @@ def test_tags_of_photos_make_sense(efficientnet, file, expected):
     assert features["tags"][0] == expected
 
 
-def test_tags_are_at_most_so_many_and_at_least_so_likely(efficientnet):
+def test_number_and_probability_of_tags_are_limited(efficientnet):
     (many,) = extract(restored(efficientnet, tags=3, min_tag_score=0.0), photo())
     (none,) = extract(restored(efficientnet, min_tag_score=1.0), photo())
     assert len(many["tags"]) == 3

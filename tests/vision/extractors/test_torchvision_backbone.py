@@ -74,7 +74,7 @@ def test_larger_squares_have_more_cells(backbone):
     assert features["regions"].vectors.shape == (101, 512)
 
 
-def test_cells_follow_the_picture(backbone):
+def test_a_change_in_one_corner_changes_its_cell_most(backbone):
     extractor = restored(backbone, grid=2)
     plain = Image.new("RGB", (224, 224), "grey")
     marked = plain.copy()

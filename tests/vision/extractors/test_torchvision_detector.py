@@ -60,7 +60,7 @@ def test_detections_are_those_of_torchvision(detector, saved):
     assert features["regions"].labels[1:] == [CLASSES[row - 1] for row in expected["labels"]]
 
 
-def test_vectors_are_what_the_box_head_says_of_the_boxes(detector):
+def test_vectors_are_those_of_the_box_head(detector):
     picture = photo(1, (64, 64))
     (features,) = extract(detector, picture)
     network = detector.network.network
@@ -73,7 +73,7 @@ def test_vectors_are_what_the_box_head_says_of_the_boxes(detector):
     assert np.allclose(features["regions"].vectors, expected, atol=1e-3)
 
 
-def test_backbone_is_passed_once(detector):
+def test_the_backbone_runs_once(detector):
     calls = []
     network = detector.network.network
     hook = network.backbone.register_forward_hook(lambda *_: calls.append(1))
@@ -82,21 +82,21 @@ def test_backbone_is_passed_once(detector):
     assert calls == [1]
 
 
-def test_whole_picture_comes_first_and_detections_best_first(detector):
+def test_the_whole_picture_is_first_then_the_best_detections(detector):
     (features,) = extract(detector, photo(1, (80, 64)))
     assert features["regions"].boxes[0].tolist() == [0, 0, 1, 1]
     assert (features["regions"].labels[0], features["regions"].scores[0]) == ("", 1.0)
     assert features["regions"].scores[1:] == sorted(features["regions"].scores[1:], reverse=True)
 
 
-def test_tags_are_the_names_of_what_was_detected(detector, restored):
+def test_tags_are_the_names_of_the_detections(detector, restored):
     (features,) = extract(detector, photo(1, (80, 64)))
     assert features["tags"] == list(dict.fromkeys(features["regions"].labels[1:]))
     (one,) = extract(restored(tags=1), photo(1, (80, 64)))
     assert one["tags"] == features["tags"][:1]
 
 
-def test_regions_are_at_most_so_many_and_at_least_so_likely(detector, restored):
+def test_number_and_score_of_regions_are_limited(detector, restored):
     (all_of_them,) = extract(detector, photo(1))
     (best,) = extract(restored(max_regions=2), photo(1))
     (none,) = extract(restored(min_score=1.0), photo(1))
@@ -106,19 +106,19 @@ def test_regions_are_at_most_so_many_and_at_least_so_likely(detector, restored):
     assert none["tags"] == []
 
 
-def test_what_was_seen_first_changes_nothing(detector, restored):
-    """torchvision's pooling measures the first picture it sees, and a thin one misleads it."""
+def test_features_do_not_depend_on_the_first_picture(detector, restored):
+    """torchvision's pooling measures its first picture; a thin one would give wrong scales."""
     fresh = restored()
     extract(fresh, Image.new("RGB", (900, 1)))
     (expected,), (features,) = extract(detector, photo(1)), extract(fresh, photo(1))
     assert np.array_equal(features["regions"].vectors, expected["regions"].vectors)
 
 
-def test_neighbours_in_a_batch_change_nothing(detector):
+def test_features_do_not_depend_on_the_batch(detector):
     (alone,) = extract(detector, photo(1, (64, 64)))
     *_, beside = extract(detector, photo(2, (300, 64)), photo(3, (64, 64)), photo(1, (64, 64)))
-    assert np.allclose(beside.regions, alone["regions"].vectors, atol=1e-3)
-    assert np.allclose(beside.boxes, alone["regions"].boxes, atol=1e-4)
+    assert np.allclose(beside["regions"].vectors, alone["regions"].vectors, atol=1e-3)
+    assert np.allclose(beside["regions"].boxes, alone["regions"].boxes, atol=1e-4)
 
 
 def test_pictures_of_one_shape_share_a_pass(detector):
@@ -140,7 +140,7 @@ def test_mask_detector_gives_boxes_and_keeps_no_masks(saved):
     assert not any("mask" in name for name in extractor.network.state_dict())
 
 
-def test_faster_rcnn_with_resnet_sees_too(saved, tmp_path):
+def test_faster_rcnn_with_resnet_works_too(saved, tmp_path):
     """The box and backbone weights of both ResNet detectors have the same names."""
     from safetensors.torch import save_file
 

@@ -23,7 +23,7 @@ def extractors(saved):
     ]
 
 
-def test_it_makes_the_same_regions_as_the_frozen_extractor(saved, efficientnet):
+def test_its_regions_are_those_of_the_frozen_extractor(saved, efficientnet):
     for frozen in [*extractors(saved), efficientnet]:
         if frozen is not efficientnet:
             frozen.initialize()

@@ -34,7 +34,7 @@ def test_captions_are_those_of_the_model(saved):
 
 
 @pytest.mark.parametrize("length", [2, 5])
-def test_captions_are_no_longer_than_asked(saved, length):
+def test_length_of_captions_is_limited(saved, length):
     (features,) = initialised(saved("blip"), max_length=length).extract([photo(1)], [])
     assert len(features["caption"].split()) == length
 
@@ -62,7 +62,7 @@ def test_encoder_and_decoder_of_any_kind_write_captions(tmp_path):
     assert other.extract([photo(1)], []) == [features]
 
 
-def test_model_that_writes_nothing_is_refused(saved):
+def test_model_that_generates_no_text_is_refused(saved):
     with pytest.raises(ValueError, match="E011"):
         initialised(saved("clip"))
 

@@ -68,12 +68,12 @@ def test_pixels_are_those_of_the_models_own_processor(encoder):
     assert torch.allclose(network.to_pixels([picture]), raw["pixel_values"], atol=1e-5)
 
 
-def test_only_the_part_that_sees_is_kept(saved):
+def test_only_the_vision_encoder_is_kept(saved):
     network = initialised(saved("clip")).network
     assert not any("text" in name for name in network.state_dict())
 
 
-def test_saved_encoders_of_every_kind_see_the_same(encoder):
+def test_saved_encoders_of_every_kind_give_the_same(encoder):
     other = TransformersEncoder(weights="elsewhere", grid=4)
     other.from_files(encoder.to_files())
     assert other.fingerprint == encoder.fingerprint
@@ -81,14 +81,14 @@ def test_saved_encoders_of_every_kind_see_the_same(encoder):
     assert np.array_equal(features["regions"].vectors, expected["regions"].vectors)
 
 
-def test_pooler_that_was_never_trained_is_not_made_up(saved):
+def test_a_pooler_that_was_never_trained_is_left_out(saved):
     """A ViT trained to classify has no pooler; transformers would draw one at random."""
     first, second = initialised(saved("vit")), initialised(saved("vit"))
     assert first.network.network.pooler is None
     assert first.fingerprint == second.fingerprint
 
 
-def test_missing_weights_are_not_made_up(saved, tmp_path):
+def test_missing_weights_are_an_error(saved, tmp_path):
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "clip"
@@ -124,6 +124,6 @@ def test_text_model_is_no_vision_encoder(tmp_path):
         initialised(str(tmp_path / "bert"))
 
 
-def test_loading_says_nothing_of_what_is_left_out(saved, capfd):
+def test_loading_prints_no_warnings(saved, capfd):
     initialised(saved("vit"))
     assert "TRAIN" not in capfd.readouterr().err

@@ -40,14 +40,14 @@ def test_tags_are_the_users_labels_the_likeliest_first(saved):
     assert features["tags"] == [CLASSES[row] for row in scores.argsort(descending=True)]
 
 
-def test_tags_are_at_most_so_many_and_at_least_so_likely(saved):
+def test_number_and_probability_of_tags_are_limited(saved):
     two = initialised(saved("clip"), top_k=2, min_score=0.0).extract([photo(1)], [])
     none = initialised(saved("siglip"), min_score=1.0).extract([photo(1)], [])
     assert len(two[0]["tags"]) == 2
     assert none[0]["tags"] == []
 
 
-def test_labels_are_read_once_and_their_reader_is_left_behind(saved):
+def test_the_text_encoder_is_not_kept(saved):
     extractor = initialised(saved("clip"))
     assert not any("text_model" in name for name in extractor.network.state_dict())
     other = ZeroShotTags(labels=CLASSES)
@@ -71,6 +71,6 @@ def test_fingerprint_follows_labels_and_prompt(saved):
     assert len(set(names)) == 3
 
 
-def test_model_that_reads_no_texts_is_refused(saved):
+def test_model_without_text_encoder_is_refused(saved):
     with pytest.raises(ValueError, match="E011"):
         initialised(saved("vit"))
