@@ -3,6 +3,7 @@
 import io
 import random
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from spacy.training import Example
 from torch import Tensor, nn
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.component.architectures import ENCODER, create_msvse_model
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.network.pretrained import find_encoder
 
@@ -24,7 +25,9 @@ REGION_DIM = 2048
 
 #: Settings of the measured configurations, by name.
 PAPER: dict[str, Any] = {"shared_depth": 0.0, "normalize_urls": False}
-DEFAULT: dict[str, Any] = {name: DEFAULT_CONFIG["model"][name] for name in PAPER}
+DEFAULT: dict[str, Any] = {
+    name: signature(create_msvse_model).parameters[name].default for name in PAPER
+}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "paper": PAPER,
     "default": DEFAULT,
@@ -63,7 +66,7 @@ def save_encoder(name: str, folder: Path) -> Path:
     if not path.exists():
         torch.manual_seed(0)
         BertModel(BertConfig(**ENCODERS[name]), add_pooling_layer=False).save_pretrained(path)
-        load_tokenizer(find_encoder(DEFAULT_CONFIG["model"]["encoder"])).save_pretrained(path)
+        load_tokenizer(find_encoder(ENCODER)).save_pretrained(path)
     return path
 
 

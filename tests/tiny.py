@@ -135,7 +135,7 @@ def tiny_pipeline(encoder: str, name: str = "msvse_ner", **settings: Any) -> Lan
         "learning_rate_factors": {"encoder": 1.0},
     }
     if architecture == "spacy-msvse.MSVSE.v1":
-        model.update(prefix_length=2, prefix_width=16, shared_depth=0.0)
+        model.update(prefix_length=2, prefix_width=16)
     model.update(given)
     vision = {
         "@misc": "spacy-msvse.VisualExtractor.v1",

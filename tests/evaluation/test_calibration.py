@@ -82,7 +82,7 @@ def test_for_entities_that_are_all_wrong_the_fit_ends_at_a_limit():
 
 def test_outputs_of_inference_mode_can_be_fitted():
     batch = coins(0.8, 4.0)
-    lattice = batch.distribution.lattice
+    lattice = batch.distribution
     with torch.inference_mode():
         single = Lattice(
             lattice.emissions.float(),
