@@ -289,7 +289,9 @@ def test_extract_extracts_every_picture_once(data, tmp_path):
     arguments = ("extract", data / "posts.spacy", tmp_path / "store", "--config", config)
     arguments = (*arguments, "--image-root", data / "pictures")
     # The pictures differ only in their colour, so three are extracted.
-    assert "12 pictures and texts: 3 extracted, 9 stored already" in " ".join(run(*arguments).output.split())
+    assert "12 pictures and texts: 3 extracted, 9 stored already" in " ".join(
+        run(*arguments).output.split()
+    )
     assert "12 pictures: 0 extracted, 12 stored already" in " ".join(run(*arguments).output.split())
 
 
