@@ -123,10 +123,14 @@ def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
     views (dict): View to its value: tuples (label, score, x1, y1, x2, y2) for "regions", a list of
         words for "tags", a text for all others. `doc._.image_extracted` lists their names.
     """
-    for view in doc._.image_extracted or ():
-        if view in VIEW_ATTRIBUTES:
-            doc._.set(VIEW_ATTRIBUTES[view], None)
-    doc._.image_texts = _given_texts(doc)
+    earlier = doc._.image_extracted
+    if earlier:
+        doc._.image_texts = _given_texts(doc)
+        for view in earlier:
+            if view in VIEW_ATTRIBUTES:
+                doc._.set(VIEW_ATTRIBUTES[view], None)
+    if not views and not earlier:
+        return
     written = []
     for view, value in views.items():
         name = VIEW_ATTRIBUTES.get(view)
