@@ -282,4 +282,6 @@ def forward(
     """Make tensors of posts and run the network."""
     if is_train:
         get_network(model).set_dropout(model.attrs["dropout_rate"])
-    return get_shim(model)(get_piece_encoder(model).collate(posts), is_train)
+    inputs = get_piece_encoder(model).collate(posts)
+    result: tuple[Outputs, Callable[..., Any]] = get_shim(model)(inputs, is_train)
+    return result
