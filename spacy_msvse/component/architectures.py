@@ -11,8 +11,8 @@ from ..network.inputs import Outputs
 from ..network.methods.msvse import Msvse, MsvseConfig
 from ..network.methods.text_crf import TextCrf, TextCrfConfig
 from ..network.pretrained import load_pretrained
+from .defaults import DEFAULT_CONFIG
 from .encode import EncodedPost, PieceEncoder
-from .factory import DEFAULT_CONFIG
 from .shim import NetworkShim
 from .span_getters import SpanGetter, create_strided_spans
 
@@ -58,9 +58,7 @@ def create_msvse_model(
     transformer_config: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
     gradient_checkpointing: bool = False,
-    layer_decay: float = 1.0,
     precision: str = "float32",
-    grad_scaler_config: dict[str, Any] | None = None,
 ) -> NetworkModel:
     """Create an MSVSE model, registered as `spacy-msvse.MSVSE.v1`.
 
@@ -93,9 +91,7 @@ def create_msvse_model(
     transformer_config (dict): Settings of the encoder's configuration.
     lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
     gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
-    layer_decay (float): A further factor on the learning rate of each encoder layer below the last.
-    precision (str): "float32", "bfloat16" or "float16": the precision of the network's products.
-    grad_scaler_config (dict): Settings of `torch.amp.GradScaler`, which "float16" needs.
+    precision (str): "float32" or "bfloat16": the precision of the network's products.
     RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
         no network before it is initialised or loaded.
     RAISES (MsvseError): For a setting out of range (MSVSE-E007).
@@ -120,9 +116,7 @@ def create_text_crf_model(
     transformer_config: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
     gradient_checkpointing: bool = False,
-    layer_decay: float = 1.0,
     precision: str = "float32",
-    grad_scaler_config: dict[str, Any] | None = None,
 ) -> NetworkModel:
     """Create a CRF tagger, registered as `spacy-msvse.TextCrf.v1`.
 
@@ -145,9 +139,7 @@ def create_text_crf_model(
     transformer_config (dict): Settings of the encoder's configuration.
     lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
     gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
-    layer_decay (float): A further factor on the learning rate of each encoder layer below the last.
-    precision (str): "float32", "bfloat16" or "float16": the precision of the network's products.
-    grad_scaler_config (dict): Settings of `torch.amp.GradScaler`, which "float16" needs.
+    precision (str): "float32" or "bfloat16": the precision of the network's products.
     RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
         no network before it is initialised or loaded.
     RAISES (MsvseError): For a setting out of range (MSVSE-E007).
@@ -165,9 +157,7 @@ def make_model(
     normalize_urls: bool = True,
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
-    layer_decay: float = 1.0,
     precision: str = "float32",
-    grad_scaler_config: dict[str, Any] | None = None,
     **settings: Any,
 ) -> NetworkModel:
     """Create the Thinc model of a method. The architecture of each method calls this.
@@ -181,9 +171,7 @@ def make_model(
     normalize_urls (bool): Read every URL of a text as one known word.
     tokenizer_config (dict): Settings of the encoder's tokenizer.
     transformer_config (dict): Settings of the encoder's configuration.
-    layer_decay (float): A further factor on the learning rate of each encoder layer below the last.
-    precision (str): "float32", "bfloat16" or "float16".
-    grad_scaler_config (dict): Settings of `torch.amp.GradScaler`, which "float16" needs.
+    precision (str): "float32" or "bfloat16": the precision of the network's products.
     settings (Any): Settings of the method's `Config`.
     RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
         no network before it is initialised or loaded.
@@ -194,9 +182,7 @@ def make_model(
     shim = NetworkShim(
         method,
         {**LEARNING_RATE_FACTORS, **learning_rate_factors},
-        layer_decay=layer_decay,
         precision=precision,
-        grad_scaler_config=grad_scaler_config,
     )
     return Model(
         method.__name__,

@@ -20,19 +20,15 @@ from ..network.encoders.lora import LORA_PARAMETER
 MAX_AVERAGE_DECAY = 0.9999
 
 
-def parameter_factors(
-    network: Network, factors: Mapping[str, float], layer_decay: float = 1.0
-) -> dict[str, float]:
+def parameter_factors(network: Network, factors: Mapping[str, float]) -> dict[str, float]:
     """The factor on the learning rate of each parameter.
 
     network (Network): The network.
     factors (Mapping): Part of a parameter's name, such as "encoder" or "crf", to a factor. If
         several parts fit, their factors multiply; 0 freezes.
-    layer_decay (float): A further factor for each encoder layer below the last.
     RETURNS (dict): Parameter name to factor; 0 for parameters that never train: those of a
         BatchNorm, and the encoder's own below low-rank adapters.
     """
-    depths = {f"encoder.{name}": depth for name, depth in network.encoder.depths()}
     # Weights of a BatchNorm belong to its statistics, and those of a backbone are constant.
     normalised = {
         f"{owner}.{name}"
@@ -47,10 +43,9 @@ def parameter_factors(
         factor = 1.0
         for part, value in factors.items():
             factor *= value if part in parts else 1.0
-        if name in depths:
-            factor *= layer_decay ** (network.encoder.num_layers - depths[name])
-            if network.config.lora is not None and LORA_PARAMETER not in name:
-                factor = 0.0
+        adapted = network.config.lora is not None and name.startswith("encoder.")
+        if adapted and LORA_PARAMETER not in name:
+            factor = 0.0
         rates[name] = 0.0 if name in normalised else factor
     return rates
 
@@ -83,25 +78,15 @@ class NetworkOptimizer:
         self._updates = 0
         self._optimizer = self._make_optimizer(factors)
 
-    def step(self, scaler: torch.amp.GradScaler | None = None) -> None:
-        """Update the parameters by their gradients, and clear these.
-
-        scaler (GradScaler): What the loss was scaled by. It unscales once, however many backward
-            passes came before, and leaves out a step whose gradients overflowed.
-        """
+    def step(self) -> None:
+        """Update the parameters by their gradients, and clear these."""
         if all(parameter.grad is None for parameter in self.parameters.values()):
             return
         self._updates += 1
-        if scaler is not None:
-            scaler.unscale_(self._optimizer)
         if self.settings.grad_clip:
             clip_grad_norm_(list(self.parameters.values()), self.settings.grad_clip)
         self._read_settings()
-        if scaler is None:
-            self._optimizer.step()
-        else:
-            scaler.step(self._optimizer)
-            scaler.update()
+        self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         if self.averages:
             self._average()

@@ -243,9 +243,7 @@ class MsvseNer(TrainablePipe):
         losses[self.name] += loss
         return losses
 
-    def get_loss(
-        self, examples: Iterable[Example], scores: Outputs
-    ) -> tuple[float, torch.Tensor]:
+    def get_loss(self, examples: Iterable[Example], scores: Outputs) -> tuple[float, torch.Tensor]:
         """Compare the network's outputs with the gold labels.
 
         examples (Iterable[Example]): The examples.

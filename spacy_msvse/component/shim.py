@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 PRECISIONS = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
 }
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER = "network.json", "network.safetensors", "tokenizer"
@@ -37,9 +36,8 @@ CONFIG_FILE, WEIGHTS_FILE, TOKENIZER = "network.json", "network.safetensors", "t
 class NetworkShim(PyTorchShim):
     """Thinc's PyTorch shim with corrections.
 
-    The optimiser clips, decays and averages as torch users expect; the loss is scaled and unscaled
-    once; bfloat16 is supported; a prediction leaves the network in evaluation mode; no file is a
-    pickle.
+    The optimiser clips, decays and averages as torch users expect; bfloat16 is supported; a
+    prediction leaves the network in evaluation mode; no file is a pickle.
     """
 
     def __init__(
@@ -47,18 +45,14 @@ class NetworkShim(PyTorchShim):
         method: type[Network],
         learning_rate_factors: Mapping[str, float] | None = None,
         *,
-        layer_decay: float = 1.0,
         precision: str = "float32",
-        grad_scaler_config: Mapping[str, Any] | None = None,
     ) -> None:
         """Create a shim without a network; `set_network` or `from_files` adds it.
 
         method (type): The class of the network.
         learning_rate_factors (Mapping): Part of a parameter's name to the factor on its learning
             rate. If several parts fit, their factors multiply; 0 freezes.
-        layer_decay (float): A further factor for each encoder layer below the last.
         precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
-        grad_scaler_config (Mapping): Settings of `torch.amp.GradScaler`, which float16 needs.
         RAISES (MsvseError): For an unknown precision (MSVSE-E007).
         """
         if precision not in PRECISIONS:
@@ -66,12 +60,7 @@ class NetworkShim(PyTorchShim):
         super().__init__(None)
         self.method = method
         self.learning_rate_factors = dict(learning_rate_factors or {})
-        self.layer_decay = layer_decay
         self.precision = PRECISIONS[precision]
-        self.scaler: torch.amp.GradScaler | None = None
-        if self.precision == torch.float16:
-            device = get_torch_default_device().type
-            self.scaler = torch.amp.GradScaler(device, **(grad_scaler_config or {}))
         self.tokenizer: Any = None
         #: Computes regions and trains with the network; its extractor owns and saves it.
         self.backbone: nn.Module | None = None
@@ -118,8 +107,7 @@ class NetworkShim(PyTorchShim):
             outputs = self._model(to_device(inputs, self.device))
 
         def backprop(loss: Tensor) -> None:
-            # Scaled here and unscaled in the optimiser's step: once, however many batches add up.
-            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+            loss.backward()
 
         return outputs, backprop
 
@@ -135,7 +123,7 @@ class NetworkShim(PyTorchShim):
                 # Views of the same memory, so later averages are seen here too.
                 for name, average in self._optimizer.averages.items():
                     optimizer.averages[(self.id, name)] = cast(FloatsXd, torch2xp(average))
-        self._optimizer.step(self.scaler)
+        self._optimizer.step()
 
     @contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
@@ -159,7 +147,7 @@ class NetworkShim(PyTorchShim):
     def factors(self) -> dict[str, float]:
         """The factor on the learning rate of every parameter, by name; 0 for what never trains."""
         assert self.network is not None
-        return parameter_factors(self.network, self.learning_rate_factors, self.layer_decay)
+        return parameter_factors(self.network, self.learning_rate_factors)
 
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32

@@ -27,7 +27,9 @@ class ViewFeatures:
     @property
     def present(self) -> Tensor:
         """bool of shape (B, S): whether a view has any vector."""
-        return torch.stack([mask.any(dim=1) for mask in self.mask.split_with_sizes(self.sizes, dim=1)], dim=1)
+        return torch.stack(
+            [mask.any(dim=1) for mask in self.mask.split_with_sizes(self.sizes, dim=1)], dim=1
+        )
 
     def mean(self) -> Tensor:
         """Mean vector of each view, float of shape (B, S, d); 0 for an absent view."""

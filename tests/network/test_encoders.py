@@ -213,19 +213,6 @@ def test_low_rank_adapters_change_nothing_before_training_and_train_alone(encode
     assert all(LORA_PARAMETER in name for name in trained)
 
 
-def test_depths_number_the_layers(encoder):
-    depths = dict(encoder.depths())
-    assert set(depths) == {name for name, _ in encoder.named_parameters()}
-    assert set(depths.values()) == set(range(encoder.num_layers + 1))
-    embeddings = [depth for name, depth in depths.items() if "embeddings.LayerNorm" in name]
-    assert not any(embeddings)
-    for number, layer in enumerate(encoder.layers, start=1):
-        names = [
-            name for name, p in encoder.named_parameters() for q in [*layer.parameters()] if p is q
-        ]
-        assert {depths[name] for name in names} == {number}
-
-
 def test_the_configuration_builds_the_same_encoder(encoder):
     again = build_encoder(encoder.config).eval()
     again.load_state_dict(encoder.state_dict())

@@ -55,10 +55,8 @@ SHARED_SETTINGS = (
     "lora",
     "gradient_checkpointing",
     "learning_rate_factors",
-    "layer_decay",
     "loss_divisor",
     "precision",
-    "grad_scaler_config",
 )
 
 ENCODER_RATE = "model.learning_rate_factors.encoder"
@@ -224,7 +222,7 @@ def _with_encoder(model: Mapping[str, Any], encoder: str) -> Settings:
 def _with_bilstm(model: Mapping[str, Any], folder: Path) -> Settings:
     """A BiLSTM over static vectors as the encoder. All of it, the vectors too, has the learning
     rate of the rest of the network."""
-    own = {"shared_depth": 0.0, "layer_decay": 1.0, "lora": None}
+    own = {"shared_depth": 0.0, "lora": None}
     return {
         **_with_encoder(model, str(folder)),
         **{f"model.{name}": value for name, value in own.items() if name in model},

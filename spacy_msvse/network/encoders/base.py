@@ -1,6 +1,5 @@
 """The base class of all encoders, and the attention function that takes prefixes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -186,22 +185,6 @@ class Encoder(nn.Module):
         """The layers, from the lowest to the highest."""
         layers: nn.ModuleList = self.model.encoder.layer
         return layers
-
-    def depths(self) -> Iterator[tuple[str, int]]:
-        """The depth of every parameter. Parameters before the first layer have depth 0. Those of
-        the last layer and behind it have depth `num_layers`.
-
-        YIELDS (tuple): Name and depth of a parameter.
-        """
-        layer_of = {
-            id(parameter): number
-            for number, layer in enumerate(self.layers, start=1)
-            for parameter in layer.parameters()
-        }
-        depth = 0
-        for name, parameter in self.named_parameters():
-            depth = max(depth, layer_of.get(id(parameter), 0))
-            yield name, depth
 
     def embed(self, pieces: WordPieces) -> Tensor:
         """Compute the embeddings of word pieces.

@@ -86,7 +86,7 @@ def test_a_schedule_without_a_rate_is_refused_only_for_learning_rates(config):
 
 
 def test_a_bilstm_is_a_text_only_row_with_the_learning_rate_of_the_rest(config, tmp_path):
-    frozen = {f"{MODEL}.learning_rate_factors.embeddings": 0.0, f"{MODEL}.layer_decay": 0.9}
+    frozen = {f"{MODEL}.learning_rate_factors.embeddings": 0.0}
     varied = vary(config, frozen)
     rows, _ = choose_rows(varied, "msvse_ner", ["controls"], ["bilstm_crf"], bilstm=tmp_path)
     (overrides,) = rows.values()
@@ -94,7 +94,7 @@ def test_a_bilstm_is_a_text_only_row_with_the_learning_rate_of_the_rest(config, 
     assert component["vision"] is None
     assert component["model"]["encoder"] == str(tmp_path)
     factors = component["model"]["learning_rate_factors"]
-    assert factors["encoder"] == factors["embeddings"] == component["model"]["layer_decay"] == 1.0
+    assert factors["encoder"] == factors["embeddings"] == 1.0
     with pytest.raises(MsvseError, match="MSVSE-E040"):
         choose_rows(config, "msvse_ner", ["encoders"], ["bilstm_crf"])
 
