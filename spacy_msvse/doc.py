@@ -37,6 +37,9 @@ VIEW_ATTRIBUTES = {"regions": "image_regions", "tags": "image_tags", "caption": 
 #: Attributes of a Doc that the component writes.
 PREDICTED_ATTRIBUTES = ("image_status", "image_problems", "image_extracted", "visual_entities")
 
+#: The values of `image_status`, the status of each view of a post.
+USED, ABSENT, UNREADABLE, MASKED = "used", "absent", "unreadable", "masked"
+
 #: Where in `doc.spans` the predicted entities and their probabilities are.
 SPANS_KEY = "msvse_ner"
 
@@ -86,7 +89,7 @@ def picture_source(doc: Doc) -> str | bytes | None:
 
     doc (Doc): The Doc.
     RETURNS (str or bytes): A path or encoded bytes, None without a picture.
-    RAISES (ValueError): If something else was assigned (MSVSE-E008).
+    RAISES (MsvseError): If something else was assigned (MSVSE-E008).
     """
     image = doc._.image
     if image is None or isinstance(image, str | bytes):
@@ -162,7 +165,8 @@ def get_picture_attributes(doc: Doc) -> dict[str, Any]:
 
 
 def _given_texts(doc: Doc) -> dict[str, str] | None:
-    texts, extracted = doc._.image_texts, doc._.image_extracted or ()
+    texts: dict[str, str] | None = doc._.image_texts
+    extracted = doc._.image_extracted or ()
     if texts is None or not extracted:
         return texts
     given = {view: text for view, text in texts.items() if view not in extracted}

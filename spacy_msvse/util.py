@@ -164,4 +164,5 @@ def hash_files(files: Iterable[Path]) -> str:
 
 
 def _dump_manifest(manifest: Mapping[str, str]) -> bytes:
-    return (srsly.json_dumps(manifest, indent=2) + "\n").encode("utf8")
+    text: str = srsly.json_dumps(manifest, indent=2)
+    return f"{text}\n".encode()

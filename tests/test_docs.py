@@ -10,7 +10,7 @@ from typer.main import get_command
 from weasel.util import split_command
 
 from spacy_msvse.cli import app
-from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.component.defaults import DEFAULT_CONFIG
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -1,44 +1,7 @@
-"""`python -m spacy msvse ...`: the commands of this package, added to spaCy's own."""
-
-from typing import Annotated
-
-import typer
-from spacy.cli._util import app as spacy_app
-
-from ..about import __version__
-
-app = typer.Typer(
-    name="msvse",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-spacy_app.add_typer(app, name="msvse")
-
-
-def print_version(value: bool) -> None:
-    """Print the version and exit, if the option is given.
-
-    value (bool): Whether the option is given.
-    """
-    if value:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version and exit", callback=print_version, is_eager=True
-        ),
-    ] = False,
-) -> None:
-    """Named entity recognition for text with a picture."""
-
+"""`python -m spacy msvse ...`: the commands of this package."""
 
 # The import of a module adds its command to `app`: one line for each command.
-from . import (  # noqa: E402, F401
+from . import (  # noqa: F401
     ablate,
     annotate,
     calibrate,
@@ -53,3 +16,6 @@ from . import (  # noqa: E402, F401
     serve,
     store,
 )
+from .root import app
+
+__all__ = ["app"]

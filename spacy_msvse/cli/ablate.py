@@ -22,8 +22,8 @@ from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, train_all
 from ..evaluation.experiments.plan import TrainRun, make_plan
 from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC
 from ..evaluation.report.markdown import percent
-from . import app
 from .options import Code, GpuId
+from .root import app
 
 
 @app.command("ablate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -17,8 +17,8 @@ from ..corpus.jsonl import read_rows
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors
-from . import app
 from .options import Code, Force, GpuId, ImageRoot
+from .root import app
 
 
 @app.command("annotate")

@@ -15,8 +15,8 @@ from ..corpus.reader import Corpus
 from ..errors import Errors
 from ..evaluation.calibration import calibrate
 from ..vision.store import FeatureStore
-from . import app
 from .options import Code, Features, GpuId, ImageRoot
+from .root import app
 
 
 @app.command("calibrate")

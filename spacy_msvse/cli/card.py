@@ -9,7 +9,7 @@ from wasabi import msg
 from ..errors import MsvseError
 from ..evaluation.report.card import NOT_STATED
 from ..evaluation.report.write_card import write_card
-from . import app
+from .root import app
 
 
 @app.command("card")

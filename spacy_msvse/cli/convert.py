@@ -10,9 +10,9 @@ from wasabi import msg
 from ..corpus.convert import ConversionReport, Format, convert
 from ..corpus.rows import BadRowsError
 from ..errors import Errors, MsvseError
-from . import app
 from .messages import print_bad_rows
 from .options import ImageRoot, Language
+from .root import app
 
 
 @app.command("convert")

@@ -16,8 +16,8 @@ from wasabi import msg
 
 from ..corpus.audit import Audit, SplitAudit, audit
 from ..corpus.verdicts import FAIL, GOOD, WARN, Verdict, judge
-from . import app
 from .options import AsJson, ImageRoot, Language
+from .root import app
 
 SPLITS = ("train", "dev", "test")
 

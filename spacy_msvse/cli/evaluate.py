@@ -24,8 +24,8 @@ from ..evaluation.report.sections import make_report
 from ..evaluation.scores import describe_posts, evaluate
 from ..util import write_whole
 from ..vision.store import FeatureStore
-from . import app
 from .options import Code, Features, GpuId, ImageRoot
+from .root import app
 
 
 @app.command("evaluate")

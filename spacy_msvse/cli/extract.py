@@ -14,8 +14,8 @@ from ..corpus.sources import load_extractor, read_sources
 from ..errors import MsvseError
 from ..vision.extraction import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore
-from . import app
 from .options import Code, GpuId, ImageRoot
+from .root import app
 
 
 @app.command("extract")

@@ -10,8 +10,8 @@ from wasabi import msg
 from ..corpus.vectors import is_pipeline, read_vectors
 from ..network.pretrained import PACKAGED_ENCODERS
 from ..network.static_vectors import save_bilstm, save_bilstm_of_encoder
-from . import app
 from .options import Code
+from .root import app
 
 
 @app.command("init-bilstm")

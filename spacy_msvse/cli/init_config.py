@@ -10,8 +10,8 @@ from wasabi import msg
 
 from ..errors import Errors
 from ..util import write_whole
-from . import app
 from .options import Code, Force, Language
+from .root import app
 from .training_config import METHODS, Optimize, make_config
 
 

@@ -18,15 +18,6 @@ ImageRoot = Annotated[
 Features = Annotated[
     Path | None, typer.Option("--features", help="Feature store to read and fill", file_okay=False)
 ]
-Code = Annotated[
-    Path | None,
-    typer.Option(
-        "--code",
-        help="Python file with registered functions of your own; it is imported first",
-        exists=True,
-        dir_okay=False,
-    ),
-]
 GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
 Code = Annotated[
     Path | None,

@@ -13,8 +13,8 @@ from wasabi import msg
 
 from ..component import components
 from ..display.page import write_page
-from . import app
 from .options import Code, GpuId
+from .root import app
 
 #: In place of a pipeline: show the entities of the file.
 NO_MODEL = "-"

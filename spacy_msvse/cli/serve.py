@@ -11,8 +11,8 @@ from wasabi import msg
 from .. import display
 from ..errors import Errors
 from ..vision.picture import MAX_BYTES
-from . import app
 from .options import Code
+from .root import app
 
 #: Bytes that are kept in memory beyond the limit. Streamlit reads 1 MiB more before it refuses an
 #: upload.

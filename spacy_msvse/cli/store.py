@@ -14,8 +14,8 @@ from ..corpus.sources import find_corpus_keys, find_fingerprints
 from ..errors import MsvseError
 from ..vision.store import FeatureStore
 from ..vision.upkeep import StoreSummary, find_damage, prune, summarize
-from . import app
 from .options import Code, ImageRoot
+from .root import app
 
 store_app = typer.Typer(
     name="store",

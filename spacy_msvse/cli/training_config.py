@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from spacy.util import load_config_from_str, load_model_from_config, registry
 
 from ..component.architectures import ENCODER, default_views
-from ..component.factory import DEFAULT_CONFIG
+from ..component.defaults import DEFAULT_CONFIG
 from ..errors import Errors, MsvseError
 from ..network.pretrained import PACKAGED_ENCODERS
 

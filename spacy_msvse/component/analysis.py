@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from spacy.tokens import Doc
 
+from ..doc import USED
 from ..errors import Errors, MsvseError
 from ..network.crf import bio_labels, label_entities
 from ..network.spans import SpanDistribution
 from .architectures import get_network
 from .predictor import Prediction, Predictor, probabilities_of
-from .reader import USED
 
 
 @dataclass

@@ -11,8 +11,8 @@ from ..network.inputs import Outputs
 from ..network.methods.msvse import Msvse, MsvseConfig
 from ..network.methods.text_crf import TextCrf, TextCrfConfig
 from ..network.pretrained import load_pretrained
+from .defaults import DEFAULT_CONFIG
 from .encode import EncodedPost, PieceEncoder
-from .factory import DEFAULT_CONFIG
 from .shim import NetworkShim
 from .span_getters import SpanGetter, create_strided_spans
 
@@ -268,4 +268,6 @@ def forward(
     """Make tensors of posts and run the network."""
     if is_train:
         get_network(model).set_dropout(model.attrs["dropout_rate"])
-    return get_shim(model)(get_piece_encoder(model).collate(posts), is_train)
+    inputs = get_piece_encoder(model).collate(posts)
+    result: tuple[Outputs, Callable[..., Any]] = get_shim(model)(inputs, is_train)
+    return result

@@ -1,4 +1,4 @@
-"""The "msvse_ner" factory and its default config.
+"""The "msvse_ner" factory.
 
 Nothing heavy is imported here: spaCy loads the entry point of every factory for every pipeline.
 """
@@ -7,41 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spacy.language import Language
-from thinc.api import Config
 
 from .. import doc  # noqa: F401  (registers the attributes)
 from . import span_getters  # noqa: F401  (makes the registry)
+from .defaults import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from .pipe import MsvseNer
-
-#: Settings that are not here have the defaults of their functions.
-DEFAULT_CONFIG = Config().from_str("""
-[msvse_ner]
-overwrite = false
-on_missing_image = "warn"
-min_view_share = 0.01
-max_batch_tokens = 2048
-min_confidence = 0.0
-
-[msvse_ner.model]
-@architectures = "spacy-msvse.MSVSE.v1"
-
-[msvse_ner.vision]
-@misc = "spacy-msvse.VisualExtractor.v1"
-
-[msvse_ner.vision.regions]
-@misc = "spacy-msvse.EfficientNetLite0.v1"
-
-[msvse_ner.vision.tags]
-@misc = "spacy-msvse.EfficientNetLite0.v1"
-
-[msvse_ner.vision.caption]
-@misc = "spacy-msvse.TagCaption.v1"
-
-[msvse_ner.scorer]
-@scorers = "spacy.ner_scorer.v1"
-""")["msvse_ner"]
 
 
 @Language.factory(

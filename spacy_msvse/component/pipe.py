@@ -16,7 +16,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
 
-from ..doc import SPANS_KEY, set_extracted_views
+from ..doc import ABSENT, SPANS_KEY, set_extracted_views
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Network, wrong_setting
 from ..network.crf import bio_labels
@@ -28,7 +28,7 @@ from ..vision.store import FeatureStore
 from . import analysis
 from .architectures import NetworkModel, get_piece_encoder, get_shim, network_config
 from .predictor import Prediction, Predictor
-from .reader import ABSENT, POLICIES, Reader
+from .reader import POLICIES, Reader
 from .shim import WEIGHTS_FILE
 from .survey import survey_examples
 from .targets import make_targets
@@ -243,9 +243,7 @@ class MsvseNer(TrainablePipe):
         losses[self.name] += loss
         return losses
 
-    def get_loss(  # type: ignore[override]
-        self, examples: Iterable[Example], scores: Outputs
-    ) -> tuple[float, torch.Tensor]:
+    def get_loss(self, examples: Iterable[Example], scores: Outputs) -> tuple[float, torch.Tensor]:
         """Compare the network's outputs with the gold labels.
 
         examples (Iterable[Example]): The examples.
@@ -312,7 +310,7 @@ class MsvseNer(TrainablePipe):
                 self._warn_once("text alone", Warnings.W001.format(name=self.name))
         return predictions
 
-    def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:  # type: ignore[override]
+    def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
         the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
 
@@ -395,7 +393,8 @@ class MsvseNer(TrainablePipe):
         message: dict[str, Any] = {"files": self._to_files(exclude)}
         if "vocab" not in exclude:
             message["vocab"] = self.vocab.to_bytes(exclude=exclude)
-        return srsly.msgpack_dumps(message)
+        packed: bytes = srsly.msgpack_dumps(message)
+        return packed
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load the result of `to_bytes`.

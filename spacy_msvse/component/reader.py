@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ..doc import given_view, picture_source
+from ..doc import ABSENT, MASKED, UNREADABLE, USED, given_view, picture_source
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Reads
 from ..vision.extraction import Extraction, PostSource, extract_posts
@@ -17,9 +17,6 @@ from ..vision.extractor import VisualExtractor
 from ..vision.features import Features, RegionFeatures, View
 from ..vision.picture import Fetcher, PictureError
 from ..vision.store import FeatureStore
-
-#: Status of a view of a post.
-USED, ABSENT, UNREADABLE, MASKED = "used", "absent", "unreadable", "masked"
 
 #: What to do about a picture that cannot be read.
 POLICIES = ("warn", "error", "ignore")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import srsly
 import torch
@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
+from thinc.types import FloatsXd
 from torch import Tensor, nn
 
 from ..errors import Errors, MsvseError
@@ -70,7 +71,8 @@ class NetworkShim(PyTorchShim):
     @property
     def network(self) -> Network | None:
         """The network, None before there is one."""
-        return self._model
+        network: Network | None = self._model
+        return network
 
     def set_network(self, network: Network, tokenizer: Any) -> None:
         """Adopt a network.
@@ -120,7 +122,7 @@ class NetworkShim(PyTorchShim):
             if optimizer.averages is not None:
                 # Views of the same memory, so later averages are seen here too.
                 for name, average in self._optimizer.averages.items():
-                    optimizer.averages[(self.id, name)] = torch2xp(average)  # type: ignore[assignment]
+                    optimizer.averages[(self.id, name)] = cast(FloatsXd, torch2xp(average))
         self._optimizer.step()
 
     @contextmanager
@@ -204,7 +206,8 @@ class NetworkShim(PyTorchShim):
 
     def to_bytes(self) -> bytes:
         """Save the files of `to_files` in one msgpack message, for Thinc."""
-        return srsly.msgpack_dumps(self.to_files())
+        packed: bytes = srsly.msgpack_dumps(self.to_files())
+        return packed
 
     def from_bytes(self, bytes_data: bytes) -> "NetworkShim":
         """Restore the result of `to_bytes`.

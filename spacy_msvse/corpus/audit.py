@@ -13,7 +13,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..component.architectures import default_views
-from ..component.factory import DEFAULT_CONFIG
+from ..component.defaults import DEFAULT_CONFIG
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, given_view
 from ..errors import Errors
 from ..vision.picture import (

@@ -8,7 +8,7 @@ import spacy
 from spacy.tokens import Doc
 from spacy.util import load_config, registry
 
-from ..component.factory import DEFAULT_CONFIG
+from ..component.defaults import DEFAULT_CONFIG
 from ..doc import get_picture_attributes, picture_source
 from ..errors import Errors, MsvseError
 from ..vision.extraction import PostSource, find_keys

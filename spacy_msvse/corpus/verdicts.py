@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ..component.factory import DEFAULT_CONFIG
+from ..component.defaults import DEFAULT_CONFIG
 from .audit import MAX_EXAMPLES, Audit, Occurrences, PictureProblem, SplitAudit
 
 GOOD, WARN, FAIL = "good", "warn", "fail"

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
 
-from ..component.reader import USED
-from ..doc import picture_source
+from ..doc import USED, picture_source
 from ..errors import Errors, MsvseError
-from ..network.views import REGIONS
 from ..vision.picture import PictureError, open_picture
 from .colours import Colours
 
@@ -141,7 +139,7 @@ def show_post(
 
 def _list_views(views: Sequence[str]) -> str:
     """Views in words. A post may have views, such as a caption, without a picture."""
-    names = ["picture" if view == REGIONS else view for view in views]
+    names = ["picture" if view == "regions" else view for view in views]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 

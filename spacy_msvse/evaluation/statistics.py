@@ -61,7 +61,9 @@ def f1_score(counts: np.ndarray) -> np.ndarray:
     counts (np.ndarray): Numbers of right, predicted and gold entities, of shape (..., 3).
     RETURNS (np.ndarray): F1 of shape (...), 0 if there is no entity.
     """
-    return 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
+    right, predicted, gold = np.moveaxis(counts, -1, 0)
+    f1: np.ndarray = 2 * right / np.maximum(predicted + gold, 1)
+    return f1
 
 
 def paired_bootstrap(

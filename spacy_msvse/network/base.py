@@ -368,7 +368,8 @@ class Network(nn.Module):
             mask = inputs.joint.rows(rows).mask
             lower = lower[rows, : mask.shape[1]]
             prefixes = None if prefixes is None else prefixes.rows(rows)
-        self.encoder.slot_weights = weights = [] if paid is not None else None
+        weights: list[Tensor] | None = None if paid is None else []
+        self.encoder.slot_weights = weights
         joint = self.encoder.run(lower, mask, prefixes, start=start)
         self.encoder.slot_weights = None
         joint = self.encoder.finish(joint)[:, : text.shape[1]]

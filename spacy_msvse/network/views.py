@@ -27,7 +27,9 @@ class ViewFeatures:
     @property
     def present(self) -> Tensor:
         """bool of shape (B, S): whether a view has any vector."""
-        return torch.stack([mask.any(dim=1) for mask in self.mask.split(self.sizes, dim=1)], dim=1)
+        return torch.stack(
+            [mask.any(dim=1) for mask in self.mask.split_with_sizes(self.sizes, dim=1)], dim=1
+        )
 
     def mean(self) -> Tensor:
         """Mean vector of each view, float of shape (B, S, d); 0 for an absent view."""
@@ -40,7 +42,9 @@ class ViewFeatures:
     def split(self) -> list[tuple[Tensor, Tensor]]:
         """Vectors and mask of each view."""
         pairs = zip(
-            self.vectors.split(self.sizes, dim=1), self.mask.split(self.sizes, dim=1), strict=True
+            self.vectors.split_with_sizes(self.sizes, dim=1),
+            self.mask.split_with_sizes(self.sizes, dim=1),
+            strict=True,
         )
         return list(pairs)
 
@@ -68,4 +72,6 @@ class RegionProjection(nn.Module):
         area = (x2 - x1) * (y2 - y1)
         boxes = torch.stack([x1, y1, x2, y2, area], dim=2)
         dtype = self.vector.weight.dtype
-        return self.norm(self.vector(regions.vectors.to(dtype)) + self.box(boxes.to(dtype)))
+        vectors = self.vector(regions.vectors.to(dtype)) + self.box(boxes.to(dtype))
+        projected: Tensor = self.norm(vectors)
+        return projected

@@ -13,7 +13,7 @@ from spacy.util import load_config, load_config_from_str, load_model_from_config
 
 from spacy_msvse.cli.training_config import METHODS, make_config
 from spacy_msvse.component.architectures import ENCODER, LEARNING_RATE_FACTORS
-from spacy_msvse.component.factory import DEFAULT_CONFIG
+from spacy_msvse.component.defaults import DEFAULT_CONFIG
 from spacy_msvse.errors import MsvseError
 
 from ..tiny import ambiguous_examples, save_encoder

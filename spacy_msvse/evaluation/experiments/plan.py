@@ -12,6 +12,7 @@ from spacy.language import Language
 from spacy.util import dot_to_object
 from thinc.api import Config
 
+from ...component import components
 from ...errors import Errors, MsvseError
 from ...util import hash_files
 from ..controls import shuffle_corpus
@@ -120,7 +121,7 @@ def make_plan(
         component,
         matrices,
         only,
-        method_rows=method_rows(nlp.get_pipe(component)),  # type: ignore[arg-type]
+        method_rows=method_rows(dict(components(nlp))[component]),
         methods=methods,
         bilstm=bilstm,
     )
@@ -139,8 +140,9 @@ def component_name(config: Config, path: Path) -> str:
     RETURNS (str): The name.
     RAISES (MsvseError): If there is none (MSVSE-E120).
     """
-    for name, component in config["components"].items():
-        if component.get("factory") == "msvse_ner":
+    blocks: dict[str, dict[str, Any]] = config["components"]
+    for name, block in blocks.items():
+        if block.get("factory") == "msvse_ner":
             return name
     raise MsvseError(Errors.E120.format(path=path))
 

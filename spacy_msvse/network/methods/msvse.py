@@ -305,13 +305,13 @@ class Msvse(Network):
         if self.prefixes is None:
             return {}
         pools = [self.prefixes.pool_weights(vectors, mask) for vectors, mask in semantics.split()]
-        parts = slots.split([pool.shape[1] for pool in pools], dim=2)
+        parts = slots.split_with_sizes([pool.shape[1] for pool in pools], dim=2)
         return {
             view: token_vectors(part @ pool.to(part), inputs).float()
             for view, part, pool in zip(self.config.prefix_views, parts, pools, strict=True)
         }
 
 
-def _lattice(scores: Any) -> Lattice:
+def _lattice(scores: object) -> Lattice:
     assert isinstance(scores, Lattice)
     return scores
