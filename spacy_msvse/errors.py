@@ -49,7 +49,7 @@ class Errors:
     )
     E007 = (
         "[MSVSE-E007] Setting {setting} is {value!r}, but must be {expected}. Correct it in "
-        "[components.msvse_ner.model]."
+        "the component's section of the config."
     )
     E008 = (
         "[MSVSE-E008] `doc._.image` is a {type}. Use `spacy_msvse.make_doc(nlp, text, image=...)`, "
@@ -63,7 +63,7 @@ class Errors:
 
     E010 = (
         "[MSVSE-E010] The extractor '{extractor}' fills {fills}, not the view '{view}'. "
-        "Name another extractor in [components.msvse_ner.vision]."
+        "Name another extractor in the component's section [vision]."
     )
     E011 = (
         "[MSVSE-E011] The weights of the picture extractor '{extractor}' cannot be loaded: "
@@ -106,12 +106,12 @@ class Errors:
     )
     E023 = (
         "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but "
-        "must be {expected}. Correct it in [components.msvse_ner.vision]."
+        "must be {expected}. Correct it in the component's section [vision]."
     )
     E024 = (
         "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "
-        "is not installed. `pip install 'spacy-msvse[ocr]'`, or leave out the view `ocr` of "
-        "[components.msvse_ner.vision]."
+        "is not installed. `pip install 'spacy-msvse[ocr]'`, or leave out the view `ocr` in "
+        "the component's section [vision]."
     )
     E025 = (
         "[MSVSE-E025] The installed rapidocr {version} lacks its model '{model}', and nothing is "
@@ -149,12 +149,12 @@ class Errors:
 
     E050 = (
         "[MSVSE-E050] The weights '{weights}' know {count} classes, but there are {names} names. "
-        "Set `classes` in [components.msvse_ner.vision] to a list of one name for each class, for "
-        "a detector without the background."
+        "Set `classes` in the component's section [vision] to a list of one name for each class, "
+        "for a detector without the background."
     )
     E051 = (
         "[MSVSE-E051] The labels or the prompt of '{extractor}' are not those that were saved. "
-        "Restore them in [components.msvse_ner.vision], or call `initialize` again."
+        "Restore them in the component's section [vision], or call `initialize` again."
     )
     E056 = (
         "[MSVSE-E056] Picture '{name}' cannot be fetched: {reason}. Check the URL, or download it "
@@ -167,7 +167,7 @@ class Errors:
     )
     E061 = (
         "[MSVSE-E061] The extractor failed on {name}: {reason}. Replace it, or the extractor in "
-        "[components.msvse_ner.vision]."
+        "the component's section [vision]."
     )
     E062 = (
         "[MSVSE-E062] The feature store '{path}' has no record of an extractor whose fingerprint "

@@ -189,14 +189,14 @@ class PieceEncoder:
         while pending:
             too_long = []
             for start, end in pending:
-                first, last = np.searchsorted(words, (start, end)).tolist()
-                if last - first > room and end - start > 1:
+                first, stop = np.searchsorted(words, (start, end)).tolist()
+                if stop - first > room and end - start > 1:
                     middle = start + (end - start) // 2
                     too_long += [(start, middle), (middle, end)]
                     continue
-                last = min(last, first + room)
+                stop = min(stop, first + room)
                 windows.append(
-                    self._window(start, words[first:last] - start, pieces.ids[first:last], behind)
+                    self._window(start, words[first:stop] - start, pieces.ids[first:stop], behind)
                 )
             pending = too_long
         return windows
