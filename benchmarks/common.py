@@ -46,12 +46,15 @@ def take_turns(
 ) -> Rounds:
     """Time several works in turns, so that other load on the machine affects all of them.
 
-    works (Mapping): The works.
-    rounds (int): Number of timed rounds.
-    warmups (int): Number of rounds before, without timing.
-    external (Mapping): Name to a function that runs once in every timed round and returns its own
-        wall time in seconds.
-    RETURNS (dict): Name to wall and CPU seconds of every round.
+    Args:
+        works (Mapping): The works.
+        rounds (int): Number of timed rounds.
+        warmups (int): Number of rounds before, without timing.
+        external (Mapping): Name to a function that runs once in every timed round and returns its
+            own wall time in seconds.
+
+    Returns:
+        dict: Name to wall and CPU seconds of every round.
     """
     external = external or {}
     times: Rounds = {name: {"wall s": [], "CPU s": []} for name in works}
@@ -74,8 +77,11 @@ def take_turns(
 def measure(work: Callable[[], object]) -> dict[str, float]:
     """Measure the time of a work, and its peak memory beyond the memory at its start.
 
-    work (Callable): The work.
-    RETURNS (dict): "seconds" and "peak_mb".
+    Args:
+        work (Callable): The work.
+
+    Returns:
+        dict: "seconds" and "peak_mb".
     """
     # Freed memory goes back to the system first. Otherwise the work could use it without a trace.
     ctypes.CDLL(None).malloc_trim(0)
@@ -88,9 +94,12 @@ def measure(work: Callable[[], object]) -> dict[str, float]:
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a new process that has imported the libraries and nothing else.
 
-    function (Callable): The function, at the top level of its module.
-    arguments (Any): Its arguments.
-    RETURNS (Any): Its result.
+    Args:
+        function (Callable): The function, at the top level of its module.
+        arguments (Any): Its arguments.
+
+    Returns:
+        Any: Its result.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -102,8 +111,11 @@ def summarise(rounds: Rounds) -> dict[str, dict[str, dict[str, float]]]:
     """Compute median, lowest and highest value of every measure, and of its ratio to the first row
     in the same round.
 
-    rounds (dict): Row to measure to values.
-    RETURNS (dict): Row to measure to figures.
+    Args:
+        rounds (dict): Row to measure to values.
+
+    Returns:
+        dict: Row to measure to figures.
     """
     first = next(iter(rounds.values()))
     return {
@@ -129,9 +141,12 @@ def _spread(values: Sequence[float], prefix: str) -> dict[str, float]:
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """Fit the exponent b of y = a x^b; 1 is linear.
 
-    x (Sequence[float]): Sizes.
-    y (Sequence[float]): Values.
-    RETURNS (float): The exponent.
+    Args:
+        x (Sequence[float]): Sizes.
+        y (Sequence[float]): Values.
+
+    Returns:
+        float: The exponent.
     """
     return float(np.polyfit(np.log(x), np.log(np.maximum(y, 1e-9)), 1)[0])
 
@@ -140,11 +155,12 @@ def slope(x: Sequence[float], y: Sequence[float]) -> float:
 class Target:
     """An upper limit for a measured ratio.
 
-    name (str): Name of the target.
-    table (str): Title of the comparison.
-    row (str): The row. Its ratio to the first row is compared with the limit.
-    measure (str): The measure.
-    most (float): The limit.
+    Attributes:
+        name (str): Name of the target.
+        table (str): Title of the comparison.
+        row (str): The row. Its ratio to the first row is compared with the limit.
+        measure (str): The measure.
+        most (float): The limit.
     """
 
     name: str
@@ -158,12 +174,13 @@ class Target:
 class Report:
     """Figures, as JSON and as Markdown.
 
-    machine (dict): The machine and the versions of the libraries.
-    comparisons (dict): Title to the result of `summarise`.
-    curves (dict): Title to points and the exponents of their measures.
-    threads (dict): Title to the number of torch's threads.
-    targets (list): The targets with the measured ratios.
-    notes (list): Conditions of the measurement, and what was left out and why.
+    Attributes:
+        machine (dict): The machine and the versions of the libraries.
+        comparisons (dict): Title to the result of `summarise`.
+        curves (dict): Title to points and the exponents of their measures.
+        threads (dict): Title to the number of torch's threads.
+        targets (list): The targets with the measured ratios.
+        notes (list): Conditions of the measurement, and what was left out and why.
     """
 
     machine: dict[str, Any] = field(default_factory=describe_machine)
@@ -178,9 +195,10 @@ class Report:
     ) -> None:
         """Note everything that is needed to repeat the measurement.
 
-        data (Path): The posts.
-        rounds (int): Number of rounds.
-        configurations (Mapping): Name of each configuration to its settings.
+        Args:
+            data (Path): The posts.
+            rounds (int): Number of rounds.
+            configurations (Mapping): Name of each configuration to its settings.
         """
         self.notes += [
             f"command: {shlex.join(sys.argv)}",
@@ -192,9 +210,10 @@ class Report:
     def add_comparison(self, title: str, rounds: Rounds, threads: int | None = None) -> None:
         """Add a comparison, and print it.
 
-        title (str): Its title.
-        rounds (dict): Row to measure to values. Ratios are to the first row.
-        threads (int): Number of threads; None for that of this process.
+        Args:
+            title (str): Its title.
+            rounds (dict): Row to measure to values. Ratios are to the first row.
+            threads (int): Number of threads; None for that of this process.
         """
         self.comparisons[title] = summarise(rounds)
         self.threads[title] = torch.get_num_threads() if threads is None else threads
@@ -204,9 +223,10 @@ class Report:
         """Add a curve, and print it. Exponents are of CPU time and memory, which other programs
         disturb least.
 
-        title (str): The quantity that grows.
-        points (Sequence): Sizes and their measures, in increasing order.
-        threads (int): Number of threads.
+        Args:
+            title (str): The quantity that grows.
+            points (Sequence): Sizes and their measures, in increasing order.
+            threads (int): Number of threads.
         """
         spreads: list[dict[str, Any]] = [
             {title: size, **{name: _spread(values, "") for name, values in measures.items()}}
@@ -225,7 +245,8 @@ class Report:
     def add_targets(self, targets: Sequence[Target]) -> None:
         """Compare the targets with the figures. Targets without a figure are skipped.
 
-        targets (Sequence[Target]): The targets.
+        Args:
+            targets (Sequence[Target]): The targets.
         """
         for target in targets:
             if target.table in self.comparisons:
@@ -241,7 +262,8 @@ class Report:
     def write(self, output: Path) -> None:
         """Write the JSON file, and a Markdown file with the same name.
 
-        output (Path): The JSON file.
+        Args:
+            output (Path): The JSON file.
         """
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(asdict(self), indent=2))

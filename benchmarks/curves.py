@@ -22,10 +22,11 @@ from spacy_msvse.evaluation.machine import memory_mb
 class Batch:
     """A batch of synthetic posts of equal size.
 
-    posts (int): Number of posts.
-    tokens (int): Tokens of each post.
-    regions (int): Region vectors of each post.
-    types (int): Number of entity types. Each has two labels.
+    Attributes:
+        posts (int): Number of posts.
+        tokens (int): Tokens of each post.
+        regions (int): Region vectors of each post.
+        types (int): Number of entity types. Each has two labels.
     """
 
     posts: int = 16
@@ -39,11 +40,14 @@ def measure_batches(
 ) -> tuple[list[Point], int]:
     """Measure prediction and training of batches.
 
-    batches (Sequence): Size and batch, in increasing order.
-    encoder (Path): Folder of the encoder.
-    rounds (int): Number of rounds.
-    RETURNS (tuple): For each batch its size, the seconds of every round and the additional
-        megabytes; and the number of threads.
+    Args:
+        batches (Sequence): Size and batch, in increasing order.
+        encoder (Path): Folder of the encoder.
+        rounds (int): Number of rounds.
+
+    Returns:
+        tuple: For each batch its size, the seconds of every round and the additional megabytes; and
+            the number of threads.
     """
     points = []
     for size, batch in batches:
@@ -70,11 +74,14 @@ def measure_batches(
 def measure_stream(data: Path, encoder: Path, counts: Sequence[int]) -> tuple[list[Point], int]:
     """Measure the annotation of a stream, in which the same posts repeat.
 
-    data (Path): A .spacy file.
-    encoder (Path): Folder of the encoder.
-    counts (Sequence[int]): Numbers of posts after which time and memory are recorded.
-    RETURNS (tuple): For each count the seconds so far and the memory of the process in megabytes;
-        and the number of threads.
+    Args:
+        data (Path): A .spacy file.
+        encoder (Path): Folder of the encoder.
+        counts (Sequence[int]): Numbers of posts after which time and memory are recorded.
+
+    Returns:
+        tuple: For each count the seconds so far and the memory of the process in megabytes; and the
+            number of threads.
     """
     examples = read_examples(data, 1000)
     nlp, _ = make_pipeline(encoder, examples, **DEFAULT)

@@ -98,8 +98,10 @@ def main(
 def make_pictures(folder: Path, photos: int, files: int, seed: int) -> list[Path]:
     """Make JPEGs of mixed sizes.
 
-    photos (int): Different photos.
-    files (int): Files; beyond the photos they are copies with comments, which changes their key.
+    Args:
+        photos (int): Different photos.
+        files (int): Files; beyond the photos they are copies with comments, which changes their
+            key.
     """
     folder.mkdir()
     paths = [folder / f"{number}.jpg" for number in range(files)]

@@ -66,10 +66,13 @@ def main(
 def predict_works(encoder: Path, examples: Sequence[Example], compiler: str) -> Works:
     """Prediction of all examples with different optimisations.
 
-    encoder (Path): Folder of the encoder.
-    examples (Sequence[Example]): The examples.
-    compiler (str): Backend of `torch.compile`.
-    RETURNS (Mapping): The works.
+    Args:
+        encoder (Path): Folder of the encoder.
+        examples (Sequence[Example]): The examples.
+        compiler (str): Backend of `torch.compile`.
+
+    Returns:
+        Mapping: The works.
     """
 
     def pipeline(component: dict[str, Any] | None = None, **settings: Any) -> Language:
@@ -104,9 +107,12 @@ def predict_works(encoder: Path, examples: Sequence[Example], compiler: str) -> 
 def train_works(encoder: Path, examples: Sequence[Example]) -> Works:
     """An epoch over all examples with different optimisations.
 
-    encoder (Path): Folder of the encoder.
-    examples (Sequence[Example]): The examples.
-    RETURNS (Mapping): The works.
+    Args:
+        encoder (Path): Folder of the encoder.
+        examples (Sequence[Example]): The examples.
+
+    Returns:
+        Mapping: The works.
     """
     by_length = list(minibatch_by_padded_size(examples, PADDED_TOKENS, buffer=len(examples)))
     given_order = list(minibatch(examples, len(examples) // len(by_length)))

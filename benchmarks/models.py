@@ -56,9 +56,12 @@ ENCODERS: dict[str, dict[str, Any]] = {
 def save_encoder(name: str, folder: Path) -> Path:
     """Save a BERT with random weights and the tokenizer of the default encoder.
 
-    name (str): A name in `ENCODERS`.
-    folder (Path): Folder for all encoders.
-    RETURNS (Path): The folder of this encoder, a value for the setting `encoder`.
+    Args:
+        name (str): A name in `ENCODERS`.
+        folder (Path): Folder for all encoders.
+
+    Returns:
+        Path: The folder of this encoder, a value for the setting `encoder`.
     """
     from transformers import BertConfig, BertModel
 
@@ -81,10 +84,13 @@ def read_examples(data: Path, count: int, regions: int = 8) -> list[Example]:
     """Read a random sample of posts, in order of length, with random region vectors instead of
     pictures.
 
-    data (Path): A .spacy file.
-    count (int): Maximum number of posts.
-    regions (int): Region vectors of each post.
-    RETURNS (list): The examples.
+    Args:
+        data (Path): A .spacy file.
+        count (int): Maximum number of posts.
+        regions (int): Region vectors of each post.
+
+    Returns:
+        list: The examples.
     """
     examples = [example for example in Corpus(data)(spacy.blank("en")) if len(example.predicted)]
     random.Random(0).shuffle(examples)
@@ -99,9 +105,12 @@ def read_examples(data: Path, count: int, regions: int = 8) -> list[Example]:
 def make_examples(lengths: Sequence[int], regions: int = 0) -> list[Example]:
     """Create synthetic posts with tags, a caption and an entity of the type PER.
 
-    lengths (Sequence[int]): Number of tokens of each post.
-    regions (int): Region vectors of each post.
-    RETURNS (list): The examples.
+    Args:
+        lengths (Sequence[int]): Number of tokens of each post.
+        regions (int): Region vectors of each post.
+
+    Returns:
+        list: The examples.
     """
     nlp = spacy.blank("en")
     words = ["jordan", "saw", "the", "nice", "florence"]
@@ -129,13 +138,16 @@ def make_pipeline(
 ) -> tuple[Language, Any]:
     """Create and initialise a pipeline.
 
-    encoder (Path): Folder of the encoder, see `save_encoder`.
-    examples (Sequence[Example]): Examples for the initialisation.
-    pictures (bool): Extract features from pictures.
-    labels (Sequence[str]): Entity types in addition to those of the examples.
-    component (dict): Settings of the component.
-    settings (Any): Settings of the model.
-    RETURNS (tuple): The pipeline and its optimiser.
+    Args:
+        encoder (Path): Folder of the encoder, see `save_encoder`.
+        examples (Sequence[Example]): Examples for the initialisation.
+        pictures (bool): Extract features from pictures.
+        labels (Sequence[str]): Entity types in addition to those of the examples.
+        component (dict): Settings of the component.
+        settings (Any): Settings of the model.
+
+    Returns:
+        tuple: The pipeline and its optimiser.
     """
     nlp = spacy.blank("en", vocab=examples[0].reference.vocab)
     config = {**(component or {}), "model": {"encoder": str(encoder), **settings}}
@@ -156,9 +168,12 @@ def get_ner(nlp: Language) -> Any:
 def make_tensors(nlp: Language, docs: Sequence[Doc]) -> Iterator[Any]:
     """Make the network's inputs as prediction does: read, tokenise, batch and pad.
 
-    nlp (Language): The pipeline.
-    docs (Sequence[Doc]): The Docs.
-    YIELDS (Any): The inputs of a batch.
+    Args:
+        nlp (Language): The pipeline.
+        docs (Sequence[Doc]): The Docs.
+
+    Yields:
+        Any: The inputs of a batch.
     """
     from spacy_msvse.component.architectures import get_piece_encoder
 
@@ -171,8 +186,9 @@ def make_tensors(nlp: Language, docs: Sequence[Doc]) -> Iterator[Any]:
 def compute(network: Any, batches: Sequence[Any]) -> None:
     """Run a network on inputs and decode the entities.
 
-    network (nn.Module): The network, in evaluation mode.
-    batches (Sequence): Inputs of the network.
+    Args:
+        network (nn.Module): The network, in evaluation mode.
+        batches (Sequence): Inputs of the network.
     """
     with torch.inference_mode():
         for inputs in batches:
@@ -189,10 +205,13 @@ def predict_copies(
 ) -> Callable[[], object]:
     """Copy the Docs of examples.
 
-    nlp (Language): The pipeline.
-    examples (Sequence[Example]): The examples.
-    batch_size (int): Batch size of `nlp.pipe`; None for the pipeline's own.
-    RETURNS (Callable): A function that predicts the copies.
+    Args:
+        nlp (Language): The pipeline.
+        examples (Sequence[Example]): The examples.
+        batch_size (int): Batch size of `nlp.pipe`; None for the pipeline's own.
+
+    Returns:
+        Callable: A function that predicts the copies.
     """
     docs = copies(examples)
     return lambda: list(nlp.pipe(docs, batch_size=batch_size))
@@ -210,8 +229,9 @@ class BareEncoder(nn.Module):
     """The encoder with a linear layer and cross-entropy, trained with torch's fused AdamW: named
     entity recognition without pictures, CRFs and spaCy.
 
-    encoder (Path): Folder of the encoder.
-    num_labels (int): Number of labels.
+    Args:
+        encoder (Path): Folder of the encoder.
+        num_labels (int): Number of labels.
     """
 
     def __init__(self, encoder: Path, num_labels: int) -> None:
@@ -249,10 +269,13 @@ def tokenize(encoder: Path, examples: Sequence[Example], size: int) -> list[tupl
     """Make the batches of `BareEncoder`: word pieces of the texts, in order of length, padded to
     the longest of a batch.
 
-    encoder (Path): Folder of the encoder.
-    examples (Sequence[Example]): The posts.
-    size (int): Posts in a batch.
-    RETURNS (list): Ids and mask of each batch, of shape (posts, pieces).
+    Args:
+        encoder (Path): Folder of the encoder.
+        examples (Sequence[Example]): The posts.
+        size (int): Posts in a batch.
+
+    Returns:
+        list: Ids and mask of each batch, of shape (posts, pieces).
     """
     tokenizer = load_tokenizer(encoder)
     words = [[token.text for token in example.reference] for example in examples]

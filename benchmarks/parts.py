@@ -131,9 +131,12 @@ def measure_optimizers(encoder: Path, rounds: int) -> tuple[Rounds, float]:
     """Time a step of torch's fused AdamW, of ours, and of Thinc's Adam with the same settings and
     the same gradients.
 
-    encoder (Path): Folder of the encoder whose parameters are updated.
-    rounds (int): Number of rounds.
-    RETURNS (tuple): The times, and the largest difference between our parameters and Thinc's.
+    Args:
+        encoder (Path): Folder of the encoder whose parameters are updated.
+        rounds (int): Number of rounds.
+
+    Returns:
+        tuple: The times, and the largest difference between our parameters and Thinc's.
     """
     bare = BareEncoder(encoder, NUM_LABELS).encoder
     start = {name: parameter.detach() for name, parameter in bare.named_parameters()}
@@ -221,12 +224,15 @@ def train(
     """Create a pipeline, or the bare encoder, and make two training steps. The second step also
     has the state of the optimiser.
 
-    data (Path): A .spacy file.
-    posts (int): Number of posts.
-    batch (int): Number of posts in a step.
-    encoder (Path): Folder of the encoder.
-    settings (dict): Settings of the model; None for the bare encoder.
-    RETURNS (float): Peak memory in megabytes.
+    Args:
+        data (Path): A .spacy file.
+        posts (int): Number of posts.
+        batch (int): Number of posts in a step.
+        encoder (Path): Folder of the encoder.
+        settings (dict): Settings of the model; None for the bare encoder.
+
+    Returns:
+        float: Peak memory in megabytes.
     """
     examples = read_examples(data, posts)
     learned = middle(examples, batch)

@@ -62,16 +62,17 @@ TARGETS = (
 class Sizes:
     """Sizes of the measurement.
 
-    base (str): The encoder in the place of BERT-base, a name in `models.ENCODERS`.
-    small (str): The encoder in the place of MiniLM.
-    rounds (int): Number of rounds.
-    posts (int): Posts of a prediction.
-    batch (int): Posts of a training step, and of a batch of the bare encoder.
-    lengths (tuple): Tokens of a post.
-    pictures (tuple): Posts with regions in a batch.
-    regions (tuple): Regions of a picture.
-    types (tuple): Entity types.
-    stream (tuple): Posts of a stream after which time and memory are recorded.
+    Attributes:
+        base (str): The encoder in the place of BERT-base, a name in `models.ENCODERS`.
+        small (str): The encoder in the place of MiniLM.
+        rounds (int): Number of rounds.
+        posts (int): Posts of a prediction.
+        batch (int): Posts of a training step, and of a batch of the bare encoder.
+        lengths (tuple): Tokens of a post.
+        pictures (tuple): Posts with regions in a batch.
+        regions (tuple): Regions of a picture.
+        types (tuple): Entity types.
+        stream (tuple): Posts of a stream after which time and memory are recorded.
     """
 
     base: str
@@ -133,10 +134,11 @@ Peers = Annotated[
 class Benchmark:
     """A benchmark in progress.
 
-    data (Path): A .spacy file of posts.
-    sizes (Sizes): The sizes.
-    encoders (Path): Folder for the encoders.
-    report (Report): The figures.
+    Attributes:
+        data (Path): A .spacy file of posts.
+        sizes (Sizes): The sizes.
+        encoders (Path): Folder for the encoders.
+        report (Report): The figures.
     """
 
     data: Path
@@ -230,12 +232,15 @@ def compare_to_bare_encoder(
 ) -> tuple[Rounds, Rounds]:
     """Time training steps and predictions in turns.
 
-    current (Benchmark): The benchmark.
-    encoder_name (str): The encoder of all rows.
-    examples (Sequence[Example]): The posts.
-    configurations (Mapping): Row to settings of the model.
-    peers (Sequence[str]): Commands to compare with.
-    RETURNS (tuple): The times of training and those of prediction.
+    Args:
+        current (Benchmark): The benchmark.
+        encoder_name (str): The encoder of all rows.
+        examples (Sequence[Example]): The posts.
+        configurations (Mapping): Row to settings of the model.
+        peers (Sequence[str]): Commands to compare with.
+
+    Returns:
+        tuple: The times of training and those of prediction.
     """
     sizes, encoder = current.sizes, current.encoder(encoder_name)
     batch = middle(examples, sizes.batch)
@@ -261,10 +266,13 @@ def compare_to_bare_encoder(
 def run_peer(command: str, examples: Sequence[Example], measured: str) -> float:
     """Run a peer's command on posts.
 
-    command (str): The command.
-    examples (Sequence[Example]): The posts.
-    measured (str): "train" or "predict".
-    RETURNS (float): The seconds, by the peer's own clock.
+    Args:
+        command (str): The command.
+        examples (Sequence[Example]): The posts.
+        measured (str): "train" or "predict".
+
+    Returns:
+        float: The seconds, by the peer's own clock.
     """
     posts = [
         {

@@ -71,9 +71,12 @@ def register_extensions() -> None:
 def get_confidence(span: Span) -> float | None:
     """Look up the probability of a predicted entity, `span._.confidence`.
 
-    span (Span): An entity, such as one of `doc.ents`.
-    RETURNS (float): Probability that exactly these tokens are an entity of exactly this type; None
-        if the component did not predict it.
+    Args:
+        span (Span): An entity, such as one of `doc.ents`.
+
+    Returns:
+        float: Probability that exactly these tokens are an entity of exactly this type; None if the
+            component did not predict it.
     """
     group = span.doc.spans.get(SPANS_KEY)
     if group is None:
@@ -87,9 +90,14 @@ def get_confidence(span: Span) -> float | None:
 def picture_source(doc: Doc) -> str | bytes | None:
     """The picture of a Doc.
 
-    doc (Doc): The Doc.
-    RETURNS (str or bytes): A path or encoded bytes, None without a picture.
-    RAISES (MsvseError): If something else was assigned (MSVSE-E008).
+    Args:
+        doc (Doc): The Doc.
+
+    Returns:
+        str or bytes: A path or encoded bytes, None without a picture.
+
+    Raises:
+        MsvseError: If something else was assigned (MSVSE-E008).
     """
     image = doc._.image
     if image is None or isinstance(image, str | bytes):
@@ -100,11 +108,14 @@ def picture_source(doc: Doc) -> str | bytes | None:
 def given_view(doc: Doc, view: str) -> Any:
     """Get a view as the user gave it.
 
-    doc (Doc): The Doc.
-    view (str): Name of the view.
-    RETURNS (Any): The array of region vectors (`image_features`) for "regions"; for all other views
-        a text, tags joined by commas. None for a view that the user did not give: it is missing, an
-        extractor filled it, or it is a key in a feature store.
+    Args:
+        doc (Doc): The Doc.
+        view (str): Name of the view.
+
+    Returns:
+        Any: The array of region vectors (`image_features`) for "regions"; for all other views a
+            text, tags joined by commas. None for a view that the user did not give: it is missing,
+            an extractor filled it, or it is a key in a feature store.
     """
     if view == "regions":
         features = doc._.image_features
@@ -122,9 +133,10 @@ def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
     """Write extracted views onto a Doc, in place of those that were extracted before. Views that
     the user gave stay.
 
-    doc (Doc): The Doc.
-    views (dict): View to its value: tuples (label, score, x1, y1, x2, y2) for "regions", a list of
-        words for "tags", a text for all others. `doc._.image_extracted` lists their names.
+    Args:
+        doc (Doc): The Doc.
+        views (dict): View to its value: tuples (label, score, x1, y1, x2, y2) for "regions", a list
+            of words for "tags", a text for all others. `doc._.image_extracted` lists their names.
     """
     earlier = doc._.image_extracted
     if earlier:
@@ -150,10 +162,13 @@ def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
 def get_picture_attributes(doc: Doc) -> dict[str, Any]:
     """Collect what the user gave of a post besides its text.
 
-    doc (Doc): The post.
-    RETURNS (dict): Attribute name to value, for the attributes that are set, without extracted
-        views and predicted attributes; under "meta" the free-form description of the post
-        (`doc.user_data["meta"]`), if any.
+    Args:
+        doc (Doc): The post.
+
+    Returns:
+        dict: Attribute name to value, for the attributes that are set, without extracted views and
+            predicted attributes; under "meta" the free-form description of the post
+            (`doc.user_data["meta"]`), if any.
     """
     values = {name: doc._.get(name) for name in PICTURE_ATTRIBUTES}
     for view in doc._.image_extracted or ():
@@ -176,9 +191,12 @@ def _given_texts(doc: Doc) -> dict[str, str] | None:
 def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:
     """Put the values that `get_picture_attributes` collected onto another Doc.
 
-    doc (Doc): The Doc to write to.
-    values (dict): Attribute name to value.
-    RETURNS (Doc): The same Doc.
+    Args:
+        doc (Doc): The Doc to write to.
+        values (dict): Attribute name to value.
+
+    Returns:
+        Doc: The same Doc.
     """
     for name, value in values.items():
         if name == "meta":
@@ -202,21 +220,27 @@ def make_doc(
 ) -> Doc:
     """Make a Doc that carries a picture. No component is run and no file is read.
 
-    nlp (Language): The pipeline whose tokenizer and vocabulary to use.
-    text_or_words (str / Sequence[str]): A text to tokenize, or words to take as they are.
-    image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, the bytes
-        of a picture file, or pixels, which are encoded as PNG. Defaults to None, no picture.
-    spaces (Sequence[bool]): Whether a blank follows each of the words. Defaults to None, which
-        joins them by blanks.
-    tags (list[str]): What the picture shows, word by word. Like all that follow, it is used in
-        place of an extractor's.
-    caption (str): What the picture shows, as a sentence.
-    texts (dict[str, str]): Further texts about the picture by name, e.g. {"ocr": ...}.
-    regions (list): Regions as (label, score, x1, y1, x2, y2), in relative coordinates.
-    features (numpy.ndarray / str): Region vectors, or their key in a feature store.
-    RETURNS (Doc): The Doc.
-    RAISES (MsvseError): If the text or the picture is of a type that cannot be used.
-    RAISES (ValueError): If an array does not hold pixels.
+    Args:
+        nlp (Language): The pipeline whose tokenizer and vocabulary to use.
+        text_or_words (str / Sequence[str]): A text to tokenize, or words to take as they are.
+        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, the
+            bytes of a picture file, or pixels, which are encoded as PNG. Defaults to None, no
+            picture.
+        spaces (Sequence[bool]): Whether a blank follows each of the words. Defaults to None, which
+            joins them by blanks.
+        tags (list[str]): What the picture shows, word by word. Like all that follow, it is used in
+            place of an extractor's.
+        caption (str): What the picture shows, as a sentence.
+        texts (dict[str, str]): Further texts about the picture by name, e.g. {"ocr": ...}.
+        regions (list): Regions as (label, score, x1, y1, x2, y2), in relative coordinates.
+        features (numpy.ndarray / str): Region vectors, or their key in a feature store.
+
+    Returns:
+        Doc: The Doc.
+
+    Raises:
+        MsvseError: If the text or the picture is of a type that cannot be used.
+        ValueError: If an array does not hold pixels.
     """
     values = {
         "image": encode_picture(image),
@@ -233,10 +257,15 @@ def make_doc(
 def encode_picture(image: Picture) -> str | bytes | None:
     """Bring a picture into the form in which a Doc holds it and a file can store it.
 
-    image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The picture.
-    RETURNS (str / bytes): A path, or the bytes of a picture file; None if there is no picture.
-    RAISES (MsvseError): If the picture is of a type that cannot be used.
-    RAISES (ValueError): If an array does not hold pixels.
+    Args:
+        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The picture.
+
+    Returns:
+        str / bytes: A path, or the bytes of a picture file; None if there is no picture.
+
+    Raises:
+        MsvseError: If the picture is of a type that cannot be used.
+        ValueError: If an array does not hold pixels.
     """
     if image is None or isinstance(image, str | bytes):
         return image

@@ -8,7 +8,8 @@ _CODE = re.compile(r"\[MSVSE-([EW]\d+)\]")
 class MsvseError(ValueError):
     """Every error that this package raises.
 
-    message (str): One of the messages of `Errors`, formatted.
+    Args:
+        message (str): One of the messages of `Errors`, formatted.
     """
 
     @property

@@ -21,8 +21,11 @@ MANIFEST = "manifest.json"
 def replaced_when_done(path: Path) -> Iterator[Path]:
     """Write a file or a folder beside another, and replace the other once it is complete.
 
-    path (Path): The file or folder.
-    YIELDS (Path): The path beside it to write to. It is gone afterwards in any case.
+    Args:
+        path (Path): The file or folder.
+
+    Yields:
+        Path: The path beside it to write to. It is gone afterwards in any case.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
@@ -40,7 +43,8 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
 def remove(path: Path) -> None:
     """Delete a file or a folder, if it exists.
 
-    path (Path): The file or folder.
+    Args:
+        path (Path): The file or folder.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -51,8 +55,9 @@ def remove(path: Path) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is never seen half written.
 
-    path (Path): The file.
-    content (bytes): Its content.
+    Args:
+        path (Path): The file.
+        content (bytes): Its content.
     """
     with replaced_when_done(path) as beside:
         beside.write_bytes(content)
@@ -61,8 +66,9 @@ def write_whole(path: Path, content: bytes) -> None:
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files and a manifest of their hashes into a folder.
 
-    folder (Path): The folder, which is created.
-    files (Mapping): File name, with "/" between folders, to content.
+    Args:
+        folder (Path): The folder, which is created.
+        files (Mapping): File name, with "/" between folders, to content.
     """
     manifest = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     for name, content in {**files, MANIFEST: _dump_manifest(manifest)}.items():
@@ -74,9 +80,14 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 def read_files(folder: Path) -> dict[str, bytes]:
     """Read the files that `write_files` wrote, and check their hashes.
 
-    folder (Path): The folder. Files that are not in the manifest are left out.
-    RETURNS (dict): File name to content.
-    RAISES (MsvseError): If a file is missing or damaged (MSVSE-E006).
+    Args:
+        folder (Path): The folder. Files that are not in the manifest are left out.
+
+    Returns:
+        dict: File name to content.
+
+    Raises:
+        MsvseError: If a file is missing or damaged (MSVSE-E006).
     """
     try:
         manifest = srsly.json_loads((folder / MANIFEST).read_text("utf8"))
@@ -94,9 +105,12 @@ def read_files(folder: Path) -> dict[str, bytes]:
 def save_files(*saves: Callable[[str], Any]) -> dict[str, bytes]:
     """Save in memory what a library can only save in a folder.
 
-    saves (Callable): Functions that write into the folder whose path they get, such as the method
-        `save_pretrained` of a model.
-    RETURNS (dict): File name to content; a file in a subfolder is named like "folder/file".
+    Args:
+        saves (Callable): Functions that write into the folder whose path they get, such as the
+            method `save_pretrained` of a model.
+
+    Returns:
+        dict: File name to content; a file in a subfolder is named like "folder/file".
     """
     with TemporaryDirectory() as folder:
         for save in saves:
@@ -109,9 +123,14 @@ def save_files(*saves: Callable[[str], Any]) -> dict[str, bytes]:
 def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
     """Write files to a temporary folder, for a library that can only load from one.
 
-    files (Mapping): File name to content.
-    YIELDS (str): The path of the folder, which is removed afterwards.
-    RAISES (MsvseError): If a name leads out of the folder (MSVSE-E006).
+    Args:
+        files (Mapping): File name to content.
+
+    Yields:
+        str: The path of the folder, which is removed afterwards.
+
+    Raises:
+        MsvseError: If a name leads out of the folder (MSVSE-E006).
     """
     # Windows cannot remove a file that is still mapped into memory.
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -128,8 +147,11 @@ def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
 def join_files(folders: Mapping[str, Mapping[str, bytes]]) -> dict[str, bytes]:
     """Put the files of several owners beside each other.
 
-    folders (Mapping): Owner to its files, by name.
-    RETURNS (dict): "owner/name" to content.
+    Args:
+        folders (Mapping): Owner to its files, by name.
+
+    Returns:
+        dict: "owner/name" to content.
     """
     return {
         f"{owner}/{name}": content
@@ -141,9 +163,12 @@ def join_files(folders: Mapping[str, Mapping[str, bytes]]) -> dict[str, bytes]:
 def select_files(files: Mapping[str, bytes], owner: str) -> dict[str, bytes]:
     """Take the files of one owner out of those of several.
 
-    files (Mapping): "owner/name" to content.
-    owner (str): The owner.
-    RETURNS (dict): Name to content.
+    Args:
+        files (Mapping): "owner/name" to content.
+        owner (str): The owner.
+
+    Returns:
+        dict: Name to content.
     """
     start = f"{owner}/"
     return {n.removeprefix(start): data for n, data in files.items() if n.startswith(start)}
@@ -152,8 +177,11 @@ def select_files(files: Mapping[str, bytes], owner: str) -> dict[str, bytes]:
 def hash_files(files: Iterable[Path]) -> str:
     """Hash the content of files.
 
-    files (Iterable[Path]): The files, in a fixed order.
-    RETURNS (str): The SHA-256 hash of all their bytes.
+    Args:
+        files (Iterable[Path]): The files, in a fixed order.
+
+    Returns:
+        str: The SHA-256 hash of all their bytes.
     """
     digest = hashlib.sha256()
     for path in files:

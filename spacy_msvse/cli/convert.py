@@ -121,9 +121,14 @@ def convert_cli(
 def parse_label_map(entries: list[str]) -> dict[str, str]:
     """Parse the labels to rename.
 
-    entries (list[str]): Entries of the form OLD=NEW.
-    RETURNS (dict[str, str]): Old labels to new ones.
-    RAISES (MsvseError): If an entry has another form (MSVSE-E032).
+    Args:
+        entries (list[str]): Entries of the form OLD=NEW.
+
+    Returns:
+        dict[str, str]: Old labels to new ones.
+
+    Raises:
+        MsvseError: If an entry has another form (MSVSE-E032).
     """
     label_map = {}
     for entry in entries:
@@ -137,7 +142,8 @@ def parse_label_map(entries: list[str]) -> dict[str, str]:
 def print_report(report: ConversionReport) -> None:
     """Print the counts of a conversion as a table.
 
-    report (ConversionReport): The counts.
+    Args:
+        report (ConversionReport): The counts.
     """
     found = "not checked" if report.pictures_found is None else report.pictures_found
     rows: list[tuple[str, int | str]] = [

@@ -67,9 +67,12 @@ def debug_data_cli(
 def to_json(found: Audit, verdicts: Iterable[Verdict]) -> dict[str, Any]:
     """Make counts and verdicts JSON-safe.
 
-    found (Audit): The counts.
-    verdicts (Iterable[Verdict]): The verdicts.
-    RETURNS (dict): Both.
+    Args:
+        found (Audit): The counts.
+        verdicts (Iterable[Verdict]): The verdicts.
+
+    Returns:
+        dict: Both.
     """
     # Before Python 3.12, dataclasses.asdict makes a Counter of the items of a Counter.
     audited = TypeAdapter(Audit).dump_python(found, mode="json")
@@ -79,7 +82,8 @@ def to_json(found: Audit, verdicts: Iterable[Verdict]) -> dict[str, Any]:
 def print_counts(found: Audit) -> None:
     """Print the counts of all splits as a table.
 
-    found (Audit): The counts.
+    Args:
+        found (Audit): The counts.
     """
     splits = list(found.splits.values())
 
@@ -122,7 +126,8 @@ def print_counts(found: Audit) -> None:
 def print_verdicts(verdicts: Iterable[Verdict]) -> None:
     """Print verdicts, topic by topic, and the number of each level.
 
-    verdicts (Iterable[Verdict]): The verdicts.
+    Args:
+        verdicts (Iterable[Verdict]): The verdicts.
     """
     show: dict[str, Callable[[str], Any]] = {GOOD: msg.good, WARN: msg.warn, FAIL: msg.fail}
     levels: Counter[str] = Counter()

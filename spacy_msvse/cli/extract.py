@@ -65,8 +65,9 @@ def extract_cli(
 def print_report(report: ExtractionReport, seconds: float) -> None:
     """Print failures to standard error, and the counts.
 
-    report (ExtractionReport): The report.
-    seconds (float): Duration of the run.
+    Args:
+        report (ExtractionReport): The report.
+        seconds (float): Duration of the run.
     """
     for name, reason in report.failed:
         typer.echo(f"{name}: {reason}", err=True)

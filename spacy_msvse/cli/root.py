@@ -18,7 +18,8 @@ spacy_app.add_typer(app, name="msvse")
 def print_version(value: bool) -> None:
     """Print the version and exit, if the option is given.
 
-    value (bool): Whether the option is given.
+    Args:
+        value (bool): Whether the option is given.
     """
     if value:
         typer.echo(__version__)

@@ -135,7 +135,8 @@ def prune_cli(
 def print_summary(summary: StoreSummary) -> None:
     """Print the counts of a store as a table.
 
-    summary (StoreSummary): The counts.
+    Args:
+        summary (StoreSummary): The counts.
     """
     msg.divider(summary.path)
     msg.text(
@@ -160,8 +161,11 @@ def print_summary(summary: StoreSummary) -> None:
 def format_size(size: int) -> str:
     """Write a number of bytes in megabytes.
 
-    size (int): The bytes.
-    RETURNS (str): Such as "1.5 MB".
+    Args:
+        size (int): The bytes.
+
+    Returns:
+        str: Such as "1.5 MB".
     """
     return f"{size / 1e6:.1f} MB"
 
@@ -169,6 +173,7 @@ def format_size(size: int) -> str:
 def print_json(value: Any) -> None:
     """Print to standard output and nothing else.
 
-    value (Any): The value.
+    Args:
+        value (Any): The value.
     """
     typer.echo(srsly.json_dumps(value, indent=2))

@@ -31,17 +31,23 @@ def make_config(
 ) -> str:
     """Write a training config with comments.
 
-    encoder (str): A packaged encoder, a local folder or a name on the hub. Defaults to None, which
-        chooses one for `optimize` and `language`.
-    views (Collection[str]): The views to read: those of the default config, and "ocr". The text is
-        always read. Defaults to None: those of the default config, as far as the method reads them.
-    optimize (str): "accuracy", "speed" or "cpu".
-    language (str): Language of the posts.
-    method (str): One of `METHODS`, or the name of a registered architecture. Defaults to None:
-        "text-crf" if the only view is "text", otherwise "msvse".
-    RETURNS (str): The config. It is valid: spaCy has filled it and made the pipeline.
-    RAISES (MsvseError): For an unknown choice, or a view that the method cannot read (MSVSE-E040).
-    RAISES (ImportError): For a language that spaCy does not know or has no tokenizer for.
+    Args:
+        encoder (str): A packaged encoder, a local folder or a name on the hub. Defaults to None,
+            which chooses one for `optimize` and `language`.
+        views (Collection[str]): The views to read: those of the default config, and "ocr". The text
+            is always read. Defaults to None: those of the default config, as far as the method
+            reads them.
+        optimize (str): "accuracy", "speed" or "cpu".
+        language (str): Language of the posts.
+        method (str): One of `METHODS`, or the name of a registered architecture. Defaults to None:
+            "text-crf" if the only view is "text", otherwise "msvse".
+
+    Returns:
+        str: The config. It is valid: spaCy has filled it and made the pipeline.
+
+    Raises:
+        MsvseError: For an unknown choice, or a view that the method cannot read (MSVSE-E040).
+        ImportError: For a language that spaCy does not know or has no tokenizer for.
     """
     if method is None:
         method = "text-crf" if views is not None and set(views) <= {"text"} else "msvse"
@@ -97,9 +103,12 @@ def make_config(
 def default_encoder(optimize: Optimize, language: str) -> str:
     """Choose an encoder.
 
-    optimize (str): "accuracy", "speed" or "cpu".
-    language (str): Language of the posts.
-    RETURNS (str): The packaged encoder or a name on the hub.
+    Args:
+        optimize (str): "accuracy", "speed" or "cpu".
+        language (str): Language of the posts.
+
+    Returns:
+        str: The packaged encoder or a name on the hub.
     """
     if optimize == "accuracy":
         return "roberta-base" if language == "en" else "xlm-roberta-base"

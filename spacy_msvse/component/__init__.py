@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 def components(nlp: Language) -> Iterator[tuple[str, "MsvseNer"]]:
     """All components of a pipeline that are an `MsvseNer`, whatever their names.
 
-    nlp (Language): The pipeline.
-    YIELDS (tuple): Name and component.
+    Args:
+        nlp (Language): The pipeline.
+
+    Yields:
+        tuple: Name and component.
     """
     from .pipe import MsvseNer
 

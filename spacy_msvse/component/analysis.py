@@ -23,8 +23,9 @@ from .predictor import Prediction, Predictor, probabilities_of
 class Labelling:
     """One way to label a post.
 
-    entities (list): First token, token after the last and type of each entity.
-    probability (float): Probability of the labelling as a whole.
+    Attributes:
+        entities (list): First token, token after the last and type of each entity.
+        probability (float): Probability of the labelling as a whole.
     """
 
     entities: list[tuple[int, int, str]]
@@ -35,10 +36,11 @@ class Labelling:
 class Reading:
     """What one pass predicts for a span.
 
-    label (str): The type.
-    confidence (float): Probability of exactly this entity.
-    is_predicted (bool): Whether the pass predicts the entity. False for an entity that only the
-        other pass predicts.
+    Attributes:
+        label (str): The type.
+        confidence (float): Probability of exactly this entity.
+        is_predicted (bool): Whether the pass predicts the entity. False for an entity that only the
+            other pass predicts.
     """
 
     label: str
@@ -57,16 +59,17 @@ class PictureEffect:
     The difference of the two readings is an effect: only the views differ. Attention is not an
     effect: it shows where the words attended, not what changed the result.
 
-    start (int): The first token.
-    end (int): The token after the last.
-    with_picture (Reading): The reading with all views. If this pass predicts no entity: its
-        probability of the other pass's entity.
-    without_picture (Reading): The reading without any view, given tags and captions included.
-    attention (dict): View to the share of attention that its prefixes get from the span's words: a
-        mean over words, heads and encoder layers with prefixes. The rest goes to the text and to
-        the joint views behind it. Absent views are left out.
-    regions (list): The share of each region, in the order of `doc._.image_regions`. Their sum is
-        the share of the view "regions".
+    Attributes:
+        start (int): The first token.
+        end (int): The token after the last.
+        with_picture (Reading): The reading with all views. If this pass predicts no entity: its
+            probability of the other pass's entity.
+        without_picture (Reading): The reading without any view, given tags and captions included.
+        attention (dict): View to the share of attention that its prefixes get from the span's
+            words: a mean over words, heads and encoder layers with prefixes. The rest goes to the
+            text and to the joint views behind it. Absent views are left out.
+        regions (list): The share of each region, in the order of `doc._.image_regions`. Their sum
+            is the share of the view "regions".
     """
 
     start: int
@@ -80,12 +83,17 @@ class PictureEffect:
 def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[list[Labelling]]:
     """The k most probable ways to label each Doc.
 
-    predictor (Predictor): Predicts.
-    docs (Iterable[Doc]): The Docs.
-    k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
-    RETURNS (list): For each Doc its labellings, the most probable one first.
-    RAISES (MsvseError): For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or as
-        `Predictor.read`.
+    Args:
+        predictor (Predictor): Predicts.
+        docs (Iterable[Doc]): The Docs.
+        k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
+
+    Returns:
+        list: For each Doc its labellings, the most probable one first.
+
+    Raises:
+        MsvseError: For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or as
+            `Predictor.read`.
     """
     if k < 1:
         raise MsvseError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
@@ -110,11 +118,16 @@ def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[l
 def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarray]:
     """The probability of each label at each token, summed over all labellings.
 
-    predictor (Predictor): Predicts.
-    docs (Iterable[Doc]): The Docs.
-    RETURNS (list): For each Doc a float32 array of shape (tokens, labels); the columns are those
-        of `bio_labels`.
-    RAISES (MsvseError): For a method without a lattice (MSVSE-E083), or as `Predictor.read`.
+    Args:
+        predictor (Predictor): Predicts.
+        docs (Iterable[Doc]): The Docs.
+
+    Returns:
+        list: For each Doc a float32 array of shape (tokens, labels); the columns are those of
+            `bio_labels`.
+
+    Raises:
+        MsvseError: For a method without a lattice (MSVSE-E083), or as `Predictor.read`.
     """
     docs = list(docs)
     width = len(bio_labels(predictor.labels))
@@ -131,10 +144,15 @@ def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarra
 def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[PictureEffect]]:
     """Compare the predictions with all views and without any.
 
-    predictor (Predictor): Predicts.
-    docs (Iterable[Doc]): The Docs.
-    RETURNS (list): For each Doc, an effect for every span that is an entity in either pass.
-    RAISES (MsvseError): As `Predictor.read`.
+    Args:
+        predictor (Predictor): Predicts.
+        docs (Iterable[Doc]): The Docs.
+
+    Returns:
+        list: For each Doc, an effect for every span that is an entity in either pass.
+
+    Raises:
+        MsvseError: As `Predictor.read`.
     """
     docs = list(docs)
     network = get_network(predictor.model)
@@ -162,8 +180,11 @@ def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[Pic
 def readings(predictions: Iterable[Prediction]) -> list[Readings]:
     """The readings of predictions.
 
-    predictions (Iterable[Prediction]): The predictions.
-    RETURNS (list): For each, the reading of every span.
+    Args:
+        predictions (Iterable[Prediction]): The predictions.
+
+    Returns:
+        list: For each, the reading of every span.
     """
     return [
         {(start, end): Reading(label, p) for start, end, label, p in prediction.entities}
@@ -180,10 +201,11 @@ def add_missing(
     """Add the probabilities of the entities that only another pass predicts. A near miss differs
     from an impossible entity.
 
-    found (Sequence): The readings of a pass for each post, to be added to.
-    others (Sequence): The readings of the other pass.
-    answer (SpanDistribution): The scores of the pass.
-    types (Sequence[str]): The entity types.
+    Args:
+        found (Sequence): The readings of a pass for each post, to be added to.
+        others (Sequence): The readings of the other pass.
+        answer (SpanDistribution): The scores of the pass.
+        types (Sequence[str]): The entity types.
     """
     missing = [
         (row, span, other.label)
@@ -205,10 +227,13 @@ def compare(
 ) -> list[PictureEffect]:
     """Compare the readings of the same spans by two passes over a post.
 
-    seeing (dict): The readings with all views.
-    blind (dict): The readings without any.
-    attention (Mapping): View to float of shape (T, R): attention of each token to its vectors.
-    RETURNS (list): The effects, in the order of the text.
+    Args:
+        seeing (dict): The readings with all views.
+        blind (dict): The readings without any.
+        attention (Mapping): View to float of shape (T, R): attention of each token to its vectors.
+
+    Returns:
+        list: The effects, in the order of the text.
     """
     effects = []
     for start, end in sorted(seeing):

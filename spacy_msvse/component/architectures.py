@@ -62,39 +62,44 @@ def create_msvse_model(
 ) -> NetworkModel:
     """Create an MSVSE model, registered as `spacy-msvse.MSVSE.v1`.
 
-    encoder (str): A packaged encoder, a local folder or a name on the hub.
-    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
-        windows of 128 tokens that start every 96 tokens.
-    learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
-        on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5 unless
-        they are given.
-    prefix_views (list): Views that are classified and enter the encoder as prefixes.
-    joint_views (list): Textual views that are encoded behind the text.
-    attention (bool): Compute the interaction of the views with the text by attention.
-    gate (bool): Gate that interaction.
-    prefixes (bool): The views enter the encoder as prefixes.
-    visual_classifier (bool): Decode each view into the post's entity types.
-    multitask (bool): Decode the plain text with a second, tied CRF.
-    view_layers (int): Encoder layers that textual views pass before the interaction.
-    shared_depth (float): Share of the encoder's layers, from the lowest, that run once for text and
-        joint encoding.
-    prefix_length (int): Prefix slots for each view.
-    prefix_width (int): Bottleneck width of the prefixes.
-    text_loss_weight (float): Weight of the text CRF's loss.
-    tie_loss_weight (float): Weight of the divergence between the two CRFs.
-    visual_loss_weight (float): Weight of the visual entity classifier's loss.
-    loss_divisor (float): The loss of a post is divided by this constant.
-    joint_decoding_weight (float): Share of the text CRF in the lattice that is decoded.
-    max_view_words (int): The most words of a textual view that are read.
-    normalize_urls (bool): Read every URL of a text as one known word. Not part of the paper.
-    tokenizer_config (dict): Settings of the encoder's tokenizer.
-    transformer_config (dict): Settings of the encoder's configuration.
-    lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
-    gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
-    precision (str): "float32" or "bfloat16": the precision of the network's products.
-    RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
-        no network before it is initialised or loaded.
-    RAISES (MsvseError): For a setting out of range (MSVSE-E007).
+    Args:
+        encoder (str): A packaged encoder, a local folder or a name on the hub.
+        get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By
+            default, windows of 128 tokens that start every 96 tokens.
+        learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the
+            factor on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5
+            unless they are given.
+        prefix_views (list): Views that are classified and enter the encoder as prefixes.
+        joint_views (list): Textual views that are encoded behind the text.
+        attention (bool): Compute the interaction of the views with the text by attention.
+        gate (bool): Gate that interaction.
+        prefixes (bool): The views enter the encoder as prefixes.
+        visual_classifier (bool): Decode each view into the post's entity types.
+        multitask (bool): Decode the plain text with a second, tied CRF.
+        view_layers (int): Encoder layers that textual views pass before the interaction.
+        shared_depth (float): Share of the encoder's layers, from the lowest, that run once for text
+            and joint encoding.
+        prefix_length (int): Prefix slots for each view.
+        prefix_width (int): Bottleneck width of the prefixes.
+        text_loss_weight (float): Weight of the text CRF's loss.
+        tie_loss_weight (float): Weight of the divergence between the two CRFs.
+        visual_loss_weight (float): Weight of the visual entity classifier's loss.
+        loss_divisor (float): The loss of a post is divided by this constant.
+        joint_decoding_weight (float): Share of the text CRF in the lattice that is decoded.
+        max_view_words (int): The most words of a textual view that are read.
+        normalize_urls (bool): Read every URL of a text as one known word. Not part of the paper.
+        tokenizer_config (dict): Settings of the encoder's tokenizer.
+        transformer_config (dict): Settings of the encoder's configuration.
+        lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
+        gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
+        precision (str): "float32" or "bfloat16": the precision of the network's products.
+
+    Returns:
+        Model: A model from encoded posts to outputs; its backward pass takes the loss. It has no
+            network before it is initialised or loaded.
+
+    Raises:
+        MsvseError: For a setting out of range (MSVSE-E007).
     """
     return make_model(Msvse, **locals())
 
@@ -120,29 +125,35 @@ def create_text_crf_model(
 ) -> NetworkModel:
     """Create a CRF tagger, registered as `spacy-msvse.TextCrf.v1`.
 
-    encoder (str): A packaged encoder, a local folder or a name on the hub.
-    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
-        windows of 128 tokens that start every 96 tokens.
-    learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the factor
-        on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5 unless
-        they are given.
-    joint_views (list): Textual views that are encoded behind the text; none reads only the text.
-    text_view (bool): Decode the text alone too, and tie both label distributions.
-    shared_decoder (bool): One CRF for both encodings instead of two.
-    text_loss_weight (float): Weight of the loss of the text alone.
-    tie_loss_weight (float): Weight of the divergence between both label distributions.
-    tie_temperature (float): Temperature of these distributions.
-    loss_divisor (float): The loss of a post is divided by this constant.
-    max_view_words (int): The most words of a textual view that are read.
-    normalize_urls (bool): Read every URL of a text as one known word.
-    tokenizer_config (dict): Settings of the encoder's tokenizer.
-    transformer_config (dict): Settings of the encoder's configuration.
-    lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
-    gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
-    precision (str): "float32" or "bfloat16": the precision of the network's products.
-    RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
-        no network before it is initialised or loaded.
-    RAISES (MsvseError): For a setting out of range (MSVSE-E007).
+    Args:
+        encoder (str): A packaged encoder, a local folder or a name on the hub.
+        get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By
+            default, windows of 128 tokens that start every 96 tokens.
+        learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the
+            factor on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5
+            unless they are given.
+        joint_views (list): Textual views that are encoded behind the text; none reads only the
+            text.
+        text_view (bool): Decode the text alone too, and tie both label distributions.
+        shared_decoder (bool): One CRF for both encodings instead of two.
+        text_loss_weight (float): Weight of the loss of the text alone.
+        tie_loss_weight (float): Weight of the divergence between both label distributions.
+        tie_temperature (float): Temperature of these distributions.
+        loss_divisor (float): The loss of a post is divided by this constant.
+        max_view_words (int): The most words of a textual view that are read.
+        normalize_urls (bool): Read every URL of a text as one known word.
+        tokenizer_config (dict): Settings of the encoder's tokenizer.
+        transformer_config (dict): Settings of the encoder's configuration.
+        lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
+        gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
+        precision (str): "float32" or "bfloat16": the precision of the network's products.
+
+    Returns:
+        Model: A model from encoded posts to outputs; its backward pass takes the loss. It has no
+            network before it is initialised or loaded.
+
+    Raises:
+        MsvseError: For a setting out of range (MSVSE-E007).
     """
     return make_model(TextCrf, **locals())
 
@@ -162,20 +173,25 @@ def make_model(
 ) -> NetworkModel:
     """Create the Thinc model of a method. The architecture of each method calls this.
 
-    method (type): The method's class, a subclass of `Network`.
-    encoder (str): A packaged encoder, a local folder or a name on the hub.
-    get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By default,
-        windows of 128 tokens that start every 96 tokens.
-    learning_rate_factors (dict): Part of a parameter's name to the factor on its learning rate.
-    max_view_words (int): The most words of a textual view that are read.
-    normalize_urls (bool): Read every URL of a text as one known word.
-    tokenizer_config (dict): Settings of the encoder's tokenizer.
-    transformer_config (dict): Settings of the encoder's configuration.
-    precision (str): "float32" or "bfloat16": the precision of the network's products.
-    settings (Any): Settings of the method's `Config`.
-    RETURNS (Model): A model from encoded posts to outputs; its backward pass takes the loss. It has
-        no network before it is initialised or loaded.
-    RAISES (MsvseError): For a setting out of range (MSVSE-E007).
+    Args:
+        method (type): The method's class, a subclass of `Network`.
+        encoder (str): A packaged encoder, a local folder or a name on the hub.
+        get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By
+            default, windows of 128 tokens that start every 96 tokens.
+        learning_rate_factors (dict): Part of a parameter's name to the factor on its learning rate.
+        max_view_words (int): The most words of a textual view that are read.
+        normalize_urls (bool): Read every URL of a text as one known word.
+        tokenizer_config (dict): Settings of the encoder's tokenizer.
+        transformer_config (dict): Settings of the encoder's configuration.
+        precision (str): "float32" or "bfloat16": the precision of the network's products.
+        settings (Any): Settings of the method's `Config`.
+
+    Returns:
+        Model: A model from encoded posts to outputs; its backward pass takes the loss. It has no
+            network before it is initialised or loaded.
+
+    Raises:
+        MsvseError: For a setting out of range (MSVSE-E007).
     """
     # Checked here, so that a wrong setting is refused when the pipeline is made.
     method.Config.from_dict({"types": (), **settings})
@@ -207,7 +223,8 @@ def make_model(
 def default_views() -> tuple[str, ...]:
     """The views that a pipeline of the default config reads.
 
-    RETURNS (tuple): Their names.
+    Returns:
+        tuple: Their names.
     """
     return network_config(registry.resolve({"model": DEFAULT_CONFIG["model"]})["model"]).views
 

@@ -10,11 +10,14 @@ def cut_batches(
 ) -> Iterator[list[int]]:
     """Cut posts into batches of about equal lengths, so that little is padded.
 
-    posts (Sequence[EncodedPost]): The posts.
-    max_tokens (int): The most word pieces of a batch, joint views and padding included. A post that
-        has more is a batch alone.
-    in_order (bool): Keep the posts in their order, for a method that mixes posts.
-    YIELDS (list): Indices of the posts of a batch, the longest first unless they are in order.
+    Args:
+        posts (Sequence[EncodedPost]): The posts.
+        max_tokens (int): The most word pieces of a batch, joint views and padding included. A post
+            that has more is a batch alone.
+        in_order (bool): Keep the posts in their order, for a method that mixes posts.
+
+    Yields:
+        list: Indices of the posts of a batch, the longest first unless they are in order.
     """
     order = list(range(len(posts)))
     if not in_order:

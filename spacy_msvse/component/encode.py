@@ -26,8 +26,9 @@ MIN_JOINT_ROOM = 8
 class PieceRow:
     """A sequence of word pieces with its special ones.
 
-    ids (list): Ids of the pieces.
-    token_types (list): Token type ids.
+    Attributes:
+        ids (list): Ids of the pieces.
+        token_types (list): Token type ids.
     """
 
     ids: list[int]
@@ -38,11 +39,12 @@ class PieceRow:
 class Window:
     """A part of a post's text that fits the encoder.
 
-    start (int): Its first token.
-    words (np.ndarray): int64, the token of each of its pieces, counted from `start`.
-    text (PieceRow): Its word pieces.
-    joint (PieceRow): The same with the joint views behind; the same object if there are none.
-    joint_spans (dict): Joint view to its first column in `joint` and the column after its last.
+    Attributes:
+        start (int): Its first token.
+        words (np.ndarray): int64, the token of each of its pieces, counted from `start`.
+        text (PieceRow): Its word pieces.
+        joint (PieceRow): The same with the joint views behind; the same object if there are none.
+        joint_spans (dict): Joint view to its first column in `joint` and the column after its last.
     """
 
     start: int
@@ -56,9 +58,10 @@ class Window:
 class EncodedPost:
     """A post and its word pieces.
 
-    post (ReadPost): The post.
-    windows (list): Windows of its text.
-    texts (dict): Textual view to the ids of its pieces, without special ones.
+    Attributes:
+        post (ReadPost): The post.
+        windows (list): Windows of its text.
+        texts (dict): Textual view to the ids of its pieces, without special ones.
     """
 
     post: ReadPost
@@ -87,13 +90,14 @@ class PieceEncoder:
     ) -> None:
         """Prepare for a tokenizer and a network.
 
-        tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
-        get_spans (Callable): A span getter: Docs to the windows of each, for long texts.
-        reads (Reads): The views to prepare.
-        max_length (int): The most word pieces that the encoder takes.
-        max_view_words (int): The most words of a textual view that are read.
-        region_dim (int): Width of a region vector.
-        normalize_urls (bool): Read each URL of a text as one known word.
+        Args:
+            tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
+            get_spans (Callable): A span getter: Docs to the windows of each, for long texts.
+            reads (Reads): The views to prepare.
+            max_length (int): The most word pieces that the encoder takes.
+            max_view_words (int): The most words of a textual view that are read.
+            region_dim (int): Width of a region vector.
+            normalize_urls (bool): Read each URL of a text as one known word.
         """
         self.tokenizer = tokenizer
         self.get_spans = get_spans
@@ -108,8 +112,11 @@ class PieceEncoder:
     def encode(self, posts: Sequence[ReadPost]) -> list[EncodedPost]:
         """Tokenise posts.
 
-        posts (Sequence[ReadPost]): The posts.
-        RETURNS (list): The encoded posts.
+        Args:
+            posts (Sequence[ReadPost]): The posts.
+
+        Returns:
+            list: The encoded posts.
         """
         docs = [post.doc for post in posts]
         texts = encode_words(
@@ -133,9 +140,14 @@ class PieceEncoder:
     def collate(self, posts: Sequence[EncodedPost]) -> Inputs:
         """Make a batch.
 
-        posts (Sequence[EncodedPost]): Posts of at least one token.
-        RETURNS (Inputs): The batch, on the CPU.
-        RAISES (MsvseError): For region vectors of another width (MSVSE-E013).
+        Args:
+            posts (Sequence[EncodedPost]): Posts of at least one token.
+
+        Returns:
+            Inputs: The batch, on the CPU.
+
+        Raises:
+            MsvseError: For region vectors of another width (MSVSE-E013).
         """
         windows = [window for post in posts for window in post.windows]
         owners = [row for row, post in enumerate(posts) for _ in post.windows]
@@ -260,12 +272,15 @@ def align(
     """Find the window and the first word piece of every token. A token of several windows is read
     from the one that has most of its context.
 
-    windows (Sequence[Window]): The windows of all posts.
-    owners (Sequence[int]): The post of each window.
-    lengths (Sequence[int]): Number of tokens of each post.
-    text_start (int): Column of the first word piece of a window.
-    RETURNS (tuple): For each post, the window and the piece of each token; the piece is -1 for a
-        token that is in no window.
+    Args:
+        windows (Sequence[Window]): The windows of all posts.
+        owners (Sequence[int]): The post of each window.
+        lengths (Sequence[int]): Number of tokens of each post.
+        text_start (int): Column of the first word piece of a window.
+
+    Returns:
+        tuple: For each post, the window and the piece of each token; the piece is -1 for a token
+            that is in no window.
     """
     token_window = [np.zeros(length, dtype="int64") for length in lengths]
     token_piece = [np.full(length, -1, dtype="int64") for length in lengths]
@@ -287,9 +302,12 @@ def align(
 def pad(rows: Sequence[np.ndarray], value: float) -> Tensor:
     """Stack arrays of unequal length.
 
-    rows (Sequence[np.ndarray]): Arrays of shape (n, ...).
-    value (float): The value of the padding.
-    RETURNS (Tensor): Of shape (len(rows), max n, ...).
+    Args:
+        rows (Sequence[np.ndarray]): Arrays of shape (n, ...).
+        value (float): The value of the padding.
+
+    Returns:
+        Tensor: Of shape (len(rows), max n, ...).
     """
     tensors = [torch.from_numpy(row) for row in rows]
     return pad_sequence(tensors, batch_first=True, padding_value=value)

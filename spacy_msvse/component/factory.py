@@ -36,17 +36,21 @@ def make_msvse_ner(
 ) -> "MsvseNer":
     """Create the component.
 
-    model (Model): The network in a Thinc model, made by an architecture such as
-        `spacy-msvse.MSVSE.v1`.
-    vision (VisualExtractor): Extracts views from pictures and texts; None reads only given views.
-    overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
-    on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
-    min_view_share (float): A view that a smaller share of the training posts had is masked.
-    max_batch_tokens (int): The most word pieces of texts and joint views, padding included, that
-        are predicted together.
-    min_confidence (float): Entities that are less probable are left out.
-    scorer (Callable): Scores the component in `nlp.evaluate`.
-    RETURNS (MsvseNer): The component.
+    Args:
+        model (Model): The network in a Thinc model, made by an architecture such as
+            `spacy-msvse.MSVSE.v1`.
+        vision (VisualExtractor): Extracts views from pictures and texts; None reads only given
+            views.
+        overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
+        on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
+        min_view_share (float): A view that a smaller share of the training posts had is masked.
+        max_batch_tokens (int): The most word pieces of texts and joint views, padding included,
+            that are predicted together.
+        min_confidence (float): Entities that are less probable are left out.
+        scorer (Callable): Scores the component in `nlp.evaluate`.
+
+    Returns:
+        MsvseNer: The component.
     """
     from .pipe import MsvseNer
 

@@ -23,11 +23,14 @@ MAX_AVERAGE_DECAY = 0.9999
 def parameter_factors(network: Network, factors: Mapping[str, float]) -> dict[str, float]:
     """The factor on the learning rate of each parameter.
 
-    network (Network): The network.
-    factors (Mapping): Part of a parameter's name, such as "encoder" or "crf", to a factor. If
-        several parts fit, their factors multiply; 0 freezes.
-    RETURNS (dict): Parameter name to factor; 0 for parameters that never train: those of a
-        BatchNorm, and the encoder's own below low-rank adapters.
+    Args:
+        network (Network): The network.
+        factors (Mapping): Part of a parameter's name, such as "encoder" or "crf", to a factor. If
+            several parts fit, their factors multiply; 0 freezes.
+
+    Returns:
+        dict: Parameter name to factor; 0 for parameters that never train: those of a BatchNorm, and
+            the encoder's own below low-rank adapters.
     """
     # Weights of a BatchNorm belong to its statistics, and those of a backbone are constant.
     normalised = {
@@ -66,9 +69,10 @@ class NetworkOptimizer:
     ) -> None:
         """Set up the state of all parameters.
 
-        settings (Optimizer): Thinc's optimiser; its values are read at every step.
-        parameters (Mapping): Name to parameter.
-        factors (Mapping): Name to the factor on the parameter's learning rate; 0 leaves it out.
+        Args:
+            settings (Optimizer): Thinc's optimiser; its values are read at every step.
+            parameters (Mapping): Name to parameter.
+            factors (Mapping): Name to the factor on the parameter's learning rate; 0 leaves it out.
         """
         self.settings = settings
         self.parameters = {name: p for name, p in parameters.items() if factors[name] > 0}

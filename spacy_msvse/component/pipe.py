@@ -62,18 +62,23 @@ class MsvseNer(TrainablePipe):
     ) -> None:
         """Create the component.
 
-        vocab (Vocab): The vocabulary of the pipeline.
-        model (Model): The network in a Thinc model.
-        name (str): Name of the component in the pipeline.
-        vision (VisualExtractor): Extracts views; None reads only given views.
-        overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
-        on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
-        min_view_share (float): A view that a smaller share of the training posts had is masked.
-        max_batch_tokens (int): The most word pieces that are predicted together, padding included.
-        min_confidence (float): Entities that are less probable are left out.
-        scorer (Callable): Scores the component in `nlp.evaluate`.
-        RAISES (MsvseError): For an unknown `on_missing_image` (MSVSE-E007), or a `min_confidence`
-            out of range (MSVSE-E081).
+        Args:
+            vocab (Vocab): The vocabulary of the pipeline.
+            model (Model): The network in a Thinc model.
+            name (str): Name of the component in the pipeline.
+            vision (VisualExtractor): Extracts views; None reads only given views.
+            overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
+            on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable
+                picture.
+            min_view_share (float): A view that a smaller share of the training posts had is masked.
+            max_batch_tokens (int): The most word pieces that are predicted together, padding
+                included.
+            min_confidence (float): Entities that are less probable are left out.
+            scorer (Callable): Scores the component in `nlp.evaluate`.
+
+        Raises:
+            MsvseError: For an unknown `on_missing_image` (MSVSE-E007), or a `min_confidence` out of
+                range (MSVSE-E081).
         """
         if on_missing_image not in POLICIES:
             expected = "one of " + ", ".join(POLICIES)
@@ -113,9 +118,14 @@ class MsvseNer(TrainablePipe):
     def add_label(self, label: str) -> int:
         """Add an entity type, before the network is built.
 
-        label (str): The type.
-        RETURNS (int): 1 if it was added, 0 if it was there.
-        RAISES (MsvseError): If the network is built already (MSVSE-E005).
+        Args:
+            label (str): The type.
+
+        Returns:
+            int: 1 if it was added, 0 if it was there.
+
+        Raises:
+            MsvseError: If the network is built already (MSVSE-E005).
         """
         if label in self.cfg["labels"]:
             return 0
@@ -166,14 +176,17 @@ class MsvseNer(TrainablePipe):
     ) -> None:
         """Load the weights of encoder and extractors, and build the network.
 
-        get_examples (Callable): Returns the training examples. The labels are those of their
-            entities, and their pictures are checked.
-        nlp (Language): The pipeline.
-        labels (Sequence[str]): The entity types, if they are known.
-        feature_store (str): Path of a feature store that training reads and fills.
-        RAISES (MsvseError): Without any label (MSVSE-E004), if weights cannot be loaded
-            (MSVSE-E001, MSVSE-E011), or if pictures are referenced but nothing visual can be read
-            (MSVSE-E009).
+        Args:
+            get_examples (Callable): Returns the training examples. The labels are those of their
+                entities, and their pictures are checked.
+            nlp (Language): The pipeline.
+            labels (Sequence[str]): The entity types, if they are known.
+            feature_store (str): Path of a feature store that training reads and fills.
+
+        Raises:
+            MsvseError: Without any label (MSVSE-E004), if weights cannot be loaded (MSVSE-E001,
+                MSVSE-E011), or if pictures are referenced but nothing visual can be read
+                (MSVSE-E009).
         """
         validate_get_examples(get_examples, "MsvseNer.initialize")
         views = network_config(self.model).views
@@ -212,11 +225,14 @@ class MsvseNer(TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch of examples. A calibration is reset.
 
-        examples (Iterable[Example]): The examples.
-        drop (float): The dropout rate, of every dropout of the network.
-        sgd (Optimizer): The optimiser; without one, gradients accumulate.
-        losses (dict): Losses by component name, to add to.
-        RETURNS (dict): The losses.
+        Args:
+            examples (Iterable[Example]): The examples.
+            drop (float): The dropout rate, of every dropout of the network.
+            sgd (Optimizer): The optimiser; without one, gradients accumulate.
+            losses (dict): Losses by component name, to add to.
+
+        Returns:
+            dict: The losses.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -246,9 +262,12 @@ class MsvseNer(TrainablePipe):
     def get_loss(self, examples: Iterable[Example], scores: Outputs) -> tuple[float, torch.Tensor]:
         """Compare the network's outputs with the gold labels.
 
-        examples (Iterable[Example]): The examples.
-        scores (Outputs): The network's outputs for them.
-        RETURNS (tuple): The loss, and the same as the scalar tensor to differentiate.
+        Args:
+            examples (Iterable[Example]): The examples.
+            scores (Outputs): The network's outputs for them.
+
+        Returns:
+            tuple: The loss, and the same as the scalar tensor to differentiate.
         """
         targets = make_targets(list(examples), self.labels)
         device = get_shim(self.model).device
@@ -273,7 +292,8 @@ class MsvseNer(TrainablePipe):
     def predictor(self) -> Predictor:
         """Predicts without changing Docs, by the present settings of the component.
 
-        RAISES (MsvseError): Before the network is built (MSVSE-E003).
+        Raises:
+            MsvseError: Before the network is built (MSVSE-E003).
         """
         return Predictor(
             self.model,
@@ -287,9 +307,13 @@ class MsvseNer(TrainablePipe):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream of Docs.
 
-        stream (Iterable[Doc]): The Docs.
-        batch_size (int): How many are buffered. `max_batch_tokens` limits what is computed at once.
-        YIELDS (Doc): The Docs, in order.
+        Args:
+            stream (Iterable[Doc]): The Docs.
+            batch_size (int): How many are buffered. `max_batch_tokens` limits what is computed at
+                once.
+
+        Yields:
+            Doc: The Docs, in order.
         """
         prepare_worker()
         yield from super().pipe(stream, batch_size=batch_size)
@@ -297,10 +321,15 @@ class MsvseNer(TrainablePipe):
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Predict entities, without changing the Docs.
 
-        docs (Iterable[Doc]): The Docs.
-        RETURNS (list): A prediction for each of them.
-        RAISES (MsvseError): Before the network is built (MSVSE-E003), or for an unreadable picture
-            if `on_missing_image` is "error" (MSVSE-E020).
+        Args:
+            docs (Iterable[Doc]): The Docs.
+
+        Returns:
+            list: A prediction for each of them.
+
+        Raises:
+            MsvseError: Before the network is built (MSVSE-E003), or for an unreadable picture if
+                `on_missing_image` is "error" (MSVSE-E020).
         """
         docs = list(docs)
         predictions = self.predictor.predict(docs)
@@ -314,8 +343,9 @@ class MsvseNer(TrainablePipe):
         """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
         the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
 
-        docs (Iterable[Doc]): The Docs.
-        predictions (Sequence[Prediction]): The predictions for them.
+        Args:
+            docs (Iterable[Doc]): The Docs.
+            predictions (Sequence[Prediction]): The predictions for them.
         """
         for doc, prediction in zip(docs, predictions, strict=True):
             self._set_entities(doc, prediction)
@@ -357,28 +387,41 @@ class MsvseNer(TrainablePipe):
     def best_labellings(self, docs: Iterable[Doc], k: int) -> list[list[analysis.Labelling]]:
         """The k most probable ways to label each Doc, the most probable one first.
 
-        docs (Iterable[Doc]): The Docs. They are not changed.
-        k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
-        RETURNS (list): For each Doc its labellings.
-        RAISES (MsvseError): For k below 1 (MSVSE-E081) or a method without a lattice (MSVSE-E083).
+        Args:
+            docs (Iterable[Doc]): The Docs. They are not changed.
+            k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
+
+        Returns:
+            list: For each Doc its labellings.
+
+        Raises:
+            MsvseError: For k below 1 (MSVSE-E081) or a method without a lattice (MSVSE-E083).
         """
         return analysis.best_labellings(self.predictor, docs, k)
 
     def label_marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
         """The probability of each label at each token, summed over all labellings.
 
-        docs (Iterable[Doc]): The Docs. They are not changed.
-        RETURNS (list): For each Doc a float32 array of shape (tokens, labels); the columns are
-            those of `bio_labels`.
-        RAISES (MsvseError): For a method without a lattice (MSVSE-E083).
+        Args:
+            docs (Iterable[Doc]): The Docs. They are not changed.
+
+        Returns:
+            list: For each Doc a float32 array of shape (tokens, labels); the columns are those of
+                `bio_labels`.
+
+        Raises:
+            MsvseError: For a method without a lattice (MSVSE-E083).
         """
         return analysis.label_marginals(self.predictor, docs)
 
     def explain_pictures(self, docs: Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
         """Compare the predictions with all views and without any. `min_confidence` does not apply.
 
-        docs (Iterable[Doc]): The Docs. They are not changed.
-        RETURNS (list): For each Doc, an effect for every span that is an entity in either pass.
+        Args:
+            docs (Iterable[Doc]): The Docs. They are not changed.
+
+        Returns:
+            list: For each Doc, an effect for every span that is an entity in either pass.
         """
         return analysis.explain_pictures(self.predictor, docs)
 
@@ -387,8 +430,11 @@ class MsvseNer(TrainablePipe):
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Save the component in memory.
 
-        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
-        RETURNS (bytes): A msgpack message of the same files that `to_disk` writes.
+        Args:
+            exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
+
+        Returns:
+            bytes: A msgpack message of the same files that `to_disk` writes.
         """
         message: dict[str, Any] = {"files": self._to_files(exclude)}
         if "vocab" not in exclude:
@@ -399,10 +445,15 @@ class MsvseNer(TrainablePipe):
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load the result of `to_bytes`.
 
-        bytes_data (bytes): The saved component.
-        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
-        RETURNS (MsvseNer): This component.
-        RAISES (MsvseError): If it is incomplete or damaged (MSVSE-E006).
+        Args:
+            bytes_data (bytes): The saved component.
+            exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
+
+        Returns:
+            MsvseNer: This component.
+
+        Raises:
+            MsvseError: If it is incomplete or damaged (MSVSE-E006).
         """
         try:
             message = srsly.msgpack_loads(bytes_data)
@@ -417,8 +468,9 @@ class MsvseNer(TrainablePipe):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Save the component to a folder, which is written beside and replaced as a whole.
 
-        path (Path): The folder.
-        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
+        Args:
+            path (Path): The folder.
+            exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -430,10 +482,15 @@ class MsvseNer(TrainablePipe):
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load what `to_disk` saved.
 
-        path (Path): The folder.
-        exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
-        RETURNS (MsvseNer): This component.
-        RAISES (MsvseError): If it is incomplete or damaged (MSVSE-E006).
+        Args:
+            path (Path): The folder.
+            exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
+
+        Returns:
+            MsvseNer: This component.
+
+        Raises:
+            MsvseError: If it is incomplete or damaged (MSVSE-E006).
         """
         path = Path(path)
         if "vocab" not in exclude and (path / "vocab").is_dir():
@@ -471,7 +528,8 @@ class MsvseNer(TrainablePipe):
     def _place_vision(self, vision: VisualExtractor) -> Any:
         """Move the extractors to the network's device.
 
-        RETURNS (nn.Module): The backbone that trains with the network; None if there is none.
+        Returns:
+            nn.Module: The backbone that trains with the network; None if there is none.
         """
         vision.to(str(get_torch_default_device()))
         return vision.make_backbone()
@@ -497,7 +555,8 @@ class MsvseNer(TrainablePipe):
     def require_network(self) -> Network:
         """The network.
 
-        RAISES (MsvseError): Before it is built (MSVSE-E003).
+        Raises:
+            MsvseError: Before it is built (MSVSE-E003).
         """
         network = get_shim(self.model).network
         if network is None:

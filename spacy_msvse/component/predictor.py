@@ -23,9 +23,10 @@ READ_SIZE = 512
 class Prediction:
     """The prediction for one Doc.
 
-    entities (list): First token, token after the last, type and probability of each entity.
-    visual_entities (dict): View to entity type to probability, for the views that are used.
-    post (ReadPost): The views of the Doc; None for an empty Doc.
+    Attributes:
+        entities (list): First token, token after the last, type and probability of each entity.
+        visual_entities (dict): View to entity type to probability, for the views that are used.
+        post (ReadPost): The views of the Doc; None for an empty Doc.
     """
 
     entities: list[tuple[int, int, str, float]] = field(default_factory=list)
@@ -37,8 +38,9 @@ class Prediction:
 class Batch:
     """Posts that are computed together.
 
-    rows (list): Indices of their Docs.
-    posts (list): The encoded posts.
+    Attributes:
+        rows (list): Indices of their Docs.
+        posts (list): The encoded posts.
     """
 
     rows: list[int]
@@ -49,12 +51,13 @@ class Batch:
 class Predictor:
     """Everything that is needed to predict the entities of Docs. No Doc is changed.
 
-    model (Model): The Thinc model.
-    reader (Reader): Reads the views of Docs.
-    labels (tuple): The entity types.
-    temperature (float): All scores are divided by it.
-    max_batch_tokens (int): The most word pieces of a batch, joint views and padding included.
-    masked (Collection): Views that are not used.
+    Attributes:
+        model (Model): The Thinc model.
+        reader (Reader): Reads the views of Docs.
+        labels (tuple): The entity types.
+        temperature (float): All scores are divided by it.
+        max_batch_tokens (int): The most word pieces of a batch, joint views and padding included.
+        masked (Collection): Views that are not used.
     """
 
     model: NetworkModel
@@ -67,26 +70,39 @@ class Predictor:
     def read(self, docs: Sequence[Doc]) -> list[EncodedPost]:
         """Read the views of Docs, and tokenise text and views.
 
-        docs (Sequence[Doc]): The Docs.
-        RETURNS (list): An encoded post for each Doc.
-        RAISES (MsvseError): For an unreadable picture if the policy is "error" (MSVSE-E020).
+        Args:
+            docs (Sequence[Doc]): The Docs.
+
+        Returns:
+            list: An encoded post for each Doc.
+
+        Raises:
+            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
         """
         return self.encode(self.reader.read(docs, self.masked))
 
     def encode(self, posts: Sequence[ReadPost]) -> list[EncodedPost]:
         """Tokenise text and views of posts.
 
-        posts (Sequence[ReadPost]): The posts.
-        RETURNS (list): The encoded posts.
+        Args:
+            posts (Sequence[ReadPost]): The posts.
+
+        Returns:
+            list: The encoded posts.
         """
         return get_piece_encoder(self.model).encode(posts)
 
     def batches(self, docs: Sequence[Doc]) -> Iterator[Batch]:
         """Cut Docs into batches by what will be encoded. Empty Docs are left out.
 
-        docs (Sequence[Doc]): The Docs.
-        YIELDS (Batch): The batches.
-        RAISES (MsvseError): As `read`.
+        Args:
+            docs (Sequence[Doc]): The Docs.
+
+        Yields:
+            Batch: The batches.
+
+        Raises:
+            MsvseError: As `read`.
         """
         in_order = get_network(self.model).mixes_posts
         filled = [row for row, doc in enumerate(docs) if len(doc)]
@@ -99,26 +115,37 @@ class Predictor:
     def run(self, posts: Sequence[EncodedPost]) -> Outputs:
         """Run the network without gradients.
 
-        posts (Sequence[EncodedPost]): A batch.
-        RETURNS (Outputs): The network's outputs.
+        Args:
+            posts (Sequence[EncodedPost]): A batch.
+
+        Returns:
+            Outputs: The network's outputs.
         """
         return self.model.predict(posts)
 
     def answer(self, outputs: Outputs) -> SpanDistribution:
         """The distribution that entities and all probabilities are read from.
 
-        outputs (Outputs): The network's outputs.
-        RETURNS (SpanDistribution): The scores in double precision, since probabilities are
-            differences of sums over all tokens, divided by the temperature.
+        Args:
+            outputs (Outputs): The network's outputs.
+
+        Returns:
+            SpanDistribution: The scores in double precision, since probabilities are differences of
+                sums over all tokens, divided by the temperature.
         """
         return get_network(self.model).answer(outputs).double().tempered(self.temperature)
 
     def lattice(self, outputs: Outputs) -> Lattice:
         """The lattice of labels, for a method that answers with one.
 
-        outputs (Outputs): The network's outputs.
-        RETURNS (Lattice): What `answer` returns.
-        RAISES (MsvseError): If the method answers with spans (MSVSE-E083).
+        Args:
+            outputs (Outputs): The network's outputs.
+
+        Returns:
+            Lattice: What `answer` returns.
+
+        Raises:
+            MsvseError: If the method answers with spans (MSVSE-E083).
         """
         answer = self.answer(outputs)
         if not isinstance(answer, Lattice):
@@ -129,9 +156,12 @@ class Predictor:
     def decode(self, posts: Sequence[EncodedPost], outputs: Outputs) -> list[Prediction]:
         """The most probable entities with their probabilities.
 
-        posts (Sequence[EncodedPost]): A batch.
-        outputs (Outputs): The network's outputs for it.
-        RETURNS (list): A prediction for each post.
+        Args:
+            posts (Sequence[EncodedPost]): A batch.
+            outputs (Outputs): The network's outputs for it.
+
+        Returns:
+            list: A prediction for each post.
         """
         predictions = [Prediction(post=post.post) for post in posts]
         with torch.inference_mode():
@@ -153,9 +183,14 @@ class Predictor:
     def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
         """Predict the entities of Docs.
 
-        docs (Sequence[Doc]): The Docs.
-        RETURNS (list): A prediction for each Doc.
-        RAISES (MsvseError): As `read`.
+        Args:
+            docs (Sequence[Doc]): The Docs.
+
+        Returns:
+            list: A prediction for each Doc.
+
+        Raises:
+            MsvseError: As `read`.
         """
         predictions = [Prediction() for _ in docs]
         for batch in self.batches(docs):
@@ -168,9 +203,12 @@ class Predictor:
 def probabilities_of(answer: SpanDistribution, entities: torch.Tensor) -> list[float]:
     """Probabilities of entities, at most 1: rounding may lift a certain entity above it.
 
-    answer (SpanDistribution): The distribution.
-    entities (Tensor): int64 of shape (E, 4): post, first token, token after the last, type.
-    RETURNS (list): A probability for each.
+    Args:
+        answer (SpanDistribution): The distribution.
+        entities (Tensor): int64 of shape (E, 4): post, first token, token after the last, type.
+
+    Returns:
+        list: A probability for each.
     """
     values: list[float] = answer.span_log_probabilities(entities).exp().clamp(max=1.0).tolist()
     return values

@@ -26,12 +26,13 @@ POLICIES = ("warn", "error", "ignore")
 class ReadPost:
     """A Doc and the content of the views that the network reads.
 
-    doc (Doc): The text.
-    vectors (dict): View to region vectors, for the views that are present.
-    texts (dict): View to text, for the views that are present.
-    status (dict): View to "used", "absent", "unreadable" or "masked".
-    problems (dict): View to the reason why it is unreadable.
-    extracted (dict): View to its value for the Doc's attributes, for what an extractor found.
+    Attributes:
+        doc (Doc): The text.
+        vectors (dict): View to region vectors, for the views that are present.
+        texts (dict): View to text, for the views that are present.
+        status (dict): View to "used", "absent", "unreadable" or "masked".
+        problems (dict): View to the reason why it is unreadable.
+        extracted (dict): View to its value for the Doc's attributes, for what an extractor found.
     """
 
     doc: Doc
@@ -44,8 +45,11 @@ class ReadPost:
     def without(self, views: Collection[str]) -> "ReadPost":
         """Mask views.
 
-        views (Collection): Names of views.
-        RETURNS (ReadPost): The post, without the content of these views.
+        Args:
+            views (Collection): Names of views.
+
+        Returns:
+            ReadPost: The post, without the content of these views.
         """
         return replace(
             self,
@@ -62,12 +66,13 @@ class ReadPost:
 class Reader:
     """Reads the views of Docs: what the user gave first, then what extractors find.
 
-    reads (Reads): The views that the network reads.
-    vision (VisualExtractor): The extractors; None reads only what the user gave.
-    store (FeatureStore): Where features are looked up and kept.
-    image_root (Path): The only folder to read pictures from; None allows any path.
-    fetch (Callable): Fetches http and https URLs; None refuses them.
-    policy (str): One of `POLICIES`.
+    Attributes:
+        reads (Reads): The views that the network reads.
+        vision (VisualExtractor): The extractors; None reads only what the user gave.
+        store (FeatureStore): Where features are looked up and kept.
+        image_root (Path): The only folder to read pictures from; None allows any path.
+        fetch (Callable): Fetches http and https URLs; None refuses them.
+        policy (str): One of `POLICIES`.
     """
 
     reads: Reads
@@ -80,11 +85,16 @@ class Reader:
     def read(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> list[ReadPost]:
         """Read the views of Docs.
 
-        docs (Sequence[Doc]): The Docs.
-        masked (Collection): Views that are not extracted and not used.
-        RETURNS (list): A post for each Doc.
-        RAISES (MsvseError): For an unreadable picture if the policy is "error" (MSVSE-E020), a key
-            that the store does not have, or region vectors of a wrong shape (MSVSE-E014).
+        Args:
+            docs (Sequence[Doc]): The Docs.
+            masked (Collection): Views that are not extracted and not used.
+
+        Returns:
+            list: A post for each Doc.
+
+        Raises:
+            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020), a key that
+                the store does not have, or region vectors of a wrong shape (MSVSE-E014).
         """
         views = dict.fromkeys(self.reads.vectors, True)
         views.update(dict.fromkeys((*self.reads.texts, *self.reads.joint), False))
@@ -174,11 +184,16 @@ class Reader:
 def given_regions(doc: Doc, vectors: Any) -> RegionFeatures:
     """Region vectors that the user gave, with their boxes.
 
-    doc (Doc): The Doc; the boxes are those of its `image_regions`.
-    vectors (np.ndarray): float of shape (R, D).
-    RETURNS (RegionFeatures): The regions. Without as many boxes as vectors, each region is the
-        whole picture.
-    RAISES (MsvseError): For an array of another shape (MSVSE-E014).
+    Args:
+        doc (Doc): The Doc; the boxes are those of its `image_regions`.
+        vectors (np.ndarray): float of shape (R, D).
+
+    Returns:
+        RegionFeatures: The regions. Without as many boxes as vectors, each region is the whole
+            picture.
+
+    Raises:
+        MsvseError: For an array of another shape (MSVSE-E014).
     """
     vectors = np.asarray(vectors, dtype="float32")
     if vectors.ndim != 2 or not len(vectors):
@@ -194,9 +209,12 @@ def given_regions(doc: Doc, vectors: Any) -> RegionFeatures:
 def attributes(features: Features) -> dict[str, Any]:
     """Extracted views as values of a Doc's attributes, in types that msgpack can hold.
 
-    features (dict): View to its content.
-    RETURNS (dict): View to a text, a list of words, or a list of regions as tuples (label, score,
-        x1, y1, x2, y2). Of all views of vectors, only "regions" has an attribute.
+    Args:
+        features (dict): View to its content.
+
+    Returns:
+        dict: View to a text, a list of words, or a list of regions as tuples (label, score, x1, y1,
+            x2, y2). Of all views of vectors, only "regions" has an attribute.
     """
     values: dict[str, Any] = {}
     for view, content in features.items():

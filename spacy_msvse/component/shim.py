@@ -49,11 +49,14 @@ class NetworkShim(PyTorchShim):
     ) -> None:
         """Create a shim without a network; `set_network` or `from_files` adds it.
 
-        method (type): The class of the network.
-        learning_rate_factors (Mapping): Part of a parameter's name to the factor on its learning
-            rate. If several parts fit, their factors multiply; 0 freezes.
-        precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
-        RAISES (MsvseError): For an unknown precision (MSVSE-E007).
+        Args:
+            method (type): The class of the network.
+            learning_rate_factors (Mapping): Part of a parameter's name to the factor on its
+                learning rate. If several parts fit, their factors multiply; 0 freezes.
+            precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
+
+        Raises:
+            MsvseError: For an unknown precision (MSVSE-E007).
         """
         if precision not in PRECISIONS:
             raise wrong_setting("precision", precision, "one of " + ", ".join(PRECISIONS))
@@ -77,8 +80,9 @@ class NetworkShim(PyTorchShim):
     def set_network(self, network: Network, tokenizer: Any) -> None:
         """Adopt a network.
 
-        network (Network): The network.
-        tokenizer (PreTrainedTokenizerBase): Its encoder's tokenizer.
+        Args:
+            network (Network): The network.
+            tokenizer (PreTrainedTokenizerBase): Its encoder's tokenizer.
         """
         self._model = network.to(get_torch_default_device())
         self.tokenizer = tokenizer
@@ -99,8 +103,11 @@ class NetworkShim(PyTorchShim):
     ) -> tuple[Outputs, Callable[[Tensor], None]]:
         """Run the network in training mode.
 
-        inputs (Inputs): A batch.
-        RETURNS (tuple): The outputs, and a callback that takes the loss and computes gradients.
+        Args:
+            inputs (Inputs): A batch.
+
+        Returns:
+            tuple: The outputs, and a callback that takes the loss and computes gradients.
         """
         self._model.train()
         with self._autocast():
@@ -114,7 +121,9 @@ class NetworkShim(PyTorchShim):
     def finish_update(self, optimizer: Optimizer) -> None:
         """Update the network by the accumulated gradients.
 
-        optimizer (Optimizer): The optimiser of the config, whose settings are read at every step.
+        Args:
+            optimizer (Optimizer): The optimiser of the config, whose settings are read at every
+                step.
         """
         if self._optimizer is None or self._optimizer.settings is not optimizer:
             parameters = dict(self._model.named_parameters())
@@ -129,7 +138,8 @@ class NetworkShim(PyTorchShim):
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
         """Use the averages of an optimiser in this context, as spaCy does to evaluate and to save.
 
-        params (Mapping): Shim id and parameter's name to its average.
+        Args:
+            params (Mapping): Shim id and parameter's name to its average.
         """
         kept = {}
         if self._model is not None:
@@ -160,7 +170,8 @@ class NetworkShim(PyTorchShim):
     def to_files(self) -> dict[str, bytes]:
         """Save method, settings, weights and tokenizer in memory.
 
-        RETURNS (dict): File name to content; empty before there is a network.
+        Returns:
+            dict: File name to content; empty before there is a network.
         """
         if self.network is None:
             return {}
@@ -179,9 +190,12 @@ class NetworkShim(PyTorchShim):
     def from_files(self, files: Mapping[str, bytes], backbone: nn.Module | None = None) -> None:
         """Restore the result of `to_files`, onto the device that Thinc works on.
 
-        files (Mapping): File name to content.
-        backbone (nn.Module): Computes regions and trains with the network.
-        RAISES (MsvseError): If files are missing or damaged, or of another method (MSVSE-E006).
+        Args:
+            files (Mapping): File name to content.
+            backbone (nn.Module): Computes regions and trains with the network.
+
+        Raises:
+            MsvseError: If files are missing or damaged, or of another method (MSVSE-E006).
         """
         from transformers import AutoTokenizer
 
@@ -212,7 +226,8 @@ class NetworkShim(PyTorchShim):
     def from_bytes(self, bytes_data: bytes) -> "NetworkShim":
         """Restore the result of `to_bytes`.
 
-        RAISES (MsvseError): If the weights are incomplete or damaged (MSVSE-E006).
+        Raises:
+            MsvseError: If the weights are incomplete or damaged (MSVSE-E006).
         """
         self.from_files(srsly.msgpack_loads(bytes_data), self.backbone)
         return self

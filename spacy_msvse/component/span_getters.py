@@ -25,10 +25,15 @@ if not hasattr(_registry, "span_getters"):
 def create_strided_spans(window: int, stride: int) -> SpanGetter:
     """Create a span getter of overlapping windows, registered as `spacy-msvse.strided_spans.v1`.
 
-    window (int): Length of a window, in tokens.
-    stride (int): Distance between the starts of two windows, in tokens, from 1 to `window`.
-    RETURNS (Callable): The span getter.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E007).
+    Args:
+        window (int): Length of a window, in tokens.
+        stride (int): Distance between the starts of two windows, in tokens, from 1 to `window`.
+
+    Returns:
+        Callable: The span getter.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
     if not 1 <= stride <= window:
         expected = f"from 1 to the window of {window}"
@@ -39,10 +44,13 @@ def create_strided_spans(window: int, stride: int) -> SpanGetter:
 def strided_spans(docs: Iterable[Doc], window: int, stride: int) -> list[list[Span]]:
     """Cut Docs into overlapping windows. The last window of a Doc may be shorter.
 
-    docs (Iterable): The Docs.
-    window (int): Length of a window, in tokens.
-    stride (int): Distance between the starts of two windows, in tokens.
-    RETURNS (list): The windows of each Doc; none for an empty Doc.
+    Args:
+        docs (Iterable): The Docs.
+        window (int): Length of a window, in tokens.
+        stride (int): Distance between the starts of two windows, in tokens.
+
+    Returns:
+        list: The windows of each Doc; none for an empty Doc.
     """
     spans = []
     for doc in docs:

@@ -17,8 +17,9 @@ from ..vision.picture import Fetcher, PictureError, probe_picture
 class Survey:
     """Facts about the training examples.
 
-    labels (set): The labels of all entities.
-    region_dim (int): Width of the region vectors that users gave; None if there are none.
+    Attributes:
+        labels (set): The labels of all entities.
+        region_dim (int): Width of the region vectors that users gave; None if there are none.
     """
 
     labels: set[str] = field(default_factory=set)
@@ -34,13 +35,18 @@ def survey_examples(
 ) -> Survey:
     """Collect facts about the training examples, and warn of pictures that cannot be read.
 
-    examples (Iterable[Example]): The examples.
-    check_pictures (bool): Whether pictures are used at all.
-    image_root (Path): The only folder to read pictures from; None allows any path.
-    fetch (Callable): Fetches http and https URLs; None refuses them.
-    RETURNS (Survey): The facts.
-    RAISES (MsvseError): If pictures are referenced, but none can be read and no post has tags, a
-        caption, texts or features either (MSVSE-E009).
+    Args:
+        examples (Iterable[Example]): The examples.
+        check_pictures (bool): Whether pictures are used at all.
+        image_root (Path): The only folder to read pictures from; None allows any path.
+        fetch (Callable): Fetches http and https URLs; None refuses them.
+
+    Returns:
+        Survey: The facts.
+
+    Raises:
+        MsvseError: If pictures are referenced, but none can be read and no post has tags, a
+            caption, texts or features either (MSVSE-E009).
     """
     found = Survey()
     referenced = described = 0

@@ -16,10 +16,15 @@ from .encode import pad
 def make_targets(examples: Sequence[Example], types: Sequence[str]) -> Targets:
     """Read the gold labels of examples. Missing and misaligned tokens may have any label.
 
-    examples (Sequence[Example]): Examples, in the order of the posts.
-    types (Sequence[str]): The network's entity types.
-    RETURNS (Targets): The targets, on the CPU.
-    RAISES (MsvseError): For a gold label that is not among the types (MSVSE-E017).
+    Args:
+        examples (Sequence[Example]): Examples, in the order of the posts.
+        types (Sequence[str]): The network's entity types.
+
+    Returns:
+        Targets: The targets, on the CPU.
+
+    Raises:
+        MsvseError: For a gold label that is not among the types (MSVSE-E017).
     """
     labels = bio_labels(tuple(types))
     index: dict[str | None, int] = {label: i for i, label in enumerate(labels)}

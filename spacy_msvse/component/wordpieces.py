@@ -14,8 +14,9 @@ URL_WORD = "http"
 class Pieces:
     """The word pieces of a text, without special tokens.
 
-    ids (list): Id of each piece.
-    words (list): Index of each piece's word, in ascending order.
+    Attributes:
+        ids (list): Id of each piece.
+        words (list): Index of each piece's word, in ascending order.
     """
 
     ids: list[int]
@@ -26,8 +27,10 @@ class Pieces:
 class Template:
     """The special tokens before, between and after the texts of one input.
 
-    special (tuple): Pairs of ids and token type ids: one pair before each text and one at the end.
-    types (tuple): Token type id of the pieces of each text.
+    Attributes:
+        special (tuple): Pairs of ids and token type ids: one pair before each text and one at the
+            end.
+        types (tuple): Token type id of the pieces of each text.
     """
 
     special: tuple[tuple[list[int], list[int]], ...]
@@ -41,8 +44,11 @@ class Template:
     def fill(self, *texts: list[int]) -> tuple[list[int], list[int]]:
         """Put the special tokens around texts.
 
-        texts (list): The piece ids of each text.
-        RETURNS (tuple): Ids and token type ids of the whole input.
+        Args:
+            texts (list): The piece ids of each text.
+
+        Returns:
+            tuple: Ids and token type ids of the whole input.
         """
         ids, types = map(list, self.special[0])
         for text, text_type, (special_ids, special_types) in zip(
@@ -59,9 +65,10 @@ class Template:
 class Layout:
     """The special tokens of a tokenizer, for one text and for a pair of texts.
 
-    one (Template): Special tokens of one text.
-    two (Template): Special tokens of a pair.
-    cut_left (bool): A second text that is too long loses its first pieces instead of its last.
+    Attributes:
+        one (Template): Special tokens of one text.
+        two (Template): Special tokens of a pair.
+        cut_left (bool): A second text that is too long loses its first pieces instead of its last.
     """
 
     one: Template
@@ -72,8 +79,11 @@ class Layout:
     def of(cls, tokenizer: Any) -> "Layout":
         """Find the layout of a tokenizer by encoding a probe of one piece a text.
 
-        tokenizer (PreTrainedTokenizerBase): A fast or slow tokenizer.
-        RETURNS (Layout): Its layout.
+        Args:
+            tokenizer (PreTrainedTokenizerBase): A fast or slow tokenizer.
+
+        Returns:
+            Layout: Its layout.
         """
         return cls(
             _probe(tokenizer, pair=False),
@@ -99,16 +109,22 @@ class Layout:
     def behind_start(self, num_pieces: int) -> int:
         """Position of the first piece of the second text of a pair.
 
-        num_pieces (int): Number of pieces of the first text.
-        RETURNS (int): The position.
+        Args:
+            num_pieces (int): Number of pieces of the first text.
+
+        Returns:
+            int: The position.
         """
         return self.text_start + num_pieces + len(self.two.special[1][0])
 
     def single(self, ids: list[int]) -> tuple[list[int], list[int]]:
         """Add the special tokens to a text.
 
-        ids (list): The piece ids of the text.
-        RETURNS (tuple): Ids with special tokens, and token type ids.
+        Args:
+            ids (list): The piece ids of the text.
+
+        Returns:
+            tuple: Ids with special tokens, and token type ids.
         """
         return self.one.fill(ids)
 
@@ -118,10 +134,13 @@ class Layout:
         """Add the special tokens to a pair of texts. The first text is never cut: the result is
         longer than the maximum if the first text alone does not fit.
 
-        ids (list): The piece ids of the first text.
-        behind (list): The piece ids of the second text, which is cut to fit.
-        max_length (int): The maximum length of the result, special tokens included.
-        RETURNS (tuple): Ids with special tokens, and token type ids.
+        Args:
+            ids (list): The piece ids of the first text.
+            behind (list): The piece ids of the second text, which is cut to fit.
+            max_length (int): The maximum length of the result, special tokens included.
+
+        Returns:
+            tuple: Ids with special tokens, and token type ids.
         """
         room = max(max_length - self.pair_length - len(ids), 0)
         if len(behind) > room:
@@ -132,10 +151,13 @@ class Layout:
 def words_to_encode(tokens: Doc | Span, normalize_urls: bool) -> list[str]:
     """The texts of tokens, as the encoder reads them.
 
-    tokens (Doc or Span): The tokens.
-    normalize_urls (bool): Replace every token that starts with http:// or https:// by one known
-        word. A shortened link is a dozen random word pieces without meaning.
-    RETURNS (list): A text for each token.
+    Args:
+        tokens (Doc or Span): The tokens.
+        normalize_urls (bool): Replace every token that starts with http:// or https:// by one known
+            word. A shortened link is a dozen random word pieces without meaning.
+
+    Returns:
+        list: A text for each token.
     """
     texts = [token.text for token in tokens]
     if not normalize_urls:
@@ -148,9 +170,12 @@ def words_to_encode(tokens: Doc | Span, normalize_urls: bool) -> list[str]:
 def view_words(text: str, max_words: int) -> list[str]:
     """The first words of a textual view, as the encoder reads them.
 
-    text (str): The view.
-    max_words (int): Maximum number of words.
-    RETURNS (list): The words.
+    Args:
+        text (str): The view.
+        max_words (int): Maximum number of words.
+
+    Returns:
+        list: The words.
     """
     # Tokenizers reject lone surrogates, and the whole batch would fail. They become "?".
     return [word.encode("utf-8", "replace").decode("utf-8") for word in text.split()[:max_words]]
@@ -161,12 +186,15 @@ def encode_words(
 ) -> list[Pieces]:
     """Split the words of texts into word pieces, without special tokens.
 
-    tokenizer (PreTrainedTokenizerBase): A fast tokenizer, which encodes all texts in one call; or
-        a slow one, which encodes each distinct word once.
-    texts (Sequence): The words of each text.
-    unknown (bool): Give a word without pieces, such as invisible characters, the id of the unknown
-        token. Otherwise the word has no piece.
-    RETURNS (list): The pieces of each text.
+    Args:
+        tokenizer (PreTrainedTokenizerBase): A fast tokenizer, which encodes all texts in one call;
+            or a slow one, which encodes each distinct word once.
+        texts (Sequence): The words of each text.
+        unknown (bool): Give a word without pieces, such as invisible characters, the id of the
+            unknown token. Otherwise the word has no piece.
+
+    Returns:
+        list: The pieces of each text.
     """
     if not texts:
         return []

@@ -38,12 +38,15 @@ def annotate(
     be read is annotated without it, and gets the reason as well. At most `ZONE_SIZE` rows are held
     in memory.
 
-    nlp (Language): The pipeline. Its image root, its policy for unreadable pictures and its error
-        handler are changed.
-    rows (Iterable[Row]): The rows.
-    image_root (Path): The only folder from which pictures are read; None allows any path.
-    n_process (int): Number of processes; -1 for all cores.
-    YIELDS (Row): The rows with "spans", and with their problem if there is one.
+    Args:
+        nlp (Language): The pipeline. Its image root, its policy for unreadable pictures and its
+            error handler are changed.
+        rows (Iterable[Row]): The rows.
+        image_root (Path): The only folder from which pictures are read; None allows any path.
+        n_process (int): Number of processes; -1 for all cores.
+
+    Yields:
+        Row: The rows with "spans", and with their problem if there is one.
     """
     for _, component in components(nlp):
         component.image_root = None if image_root is None else Path(image_root)
@@ -60,10 +63,11 @@ def annotate(
 def note_error(name: str | None, component: Any, docs: list[Doc] | None, error: Exception) -> None:
     """Store the reason for a failure on the Docs. spaCy then leaves them out of its output.
 
-    name (str): Name of the component; None for a failure in another process.
-    component (Callable): The component.
-    docs (list[Doc]): The Docs; None for a failure in another process.
-    error (Exception): The failure.
+    Args:
+        name (str): Name of the component; None for a failure in another process.
+        component (Callable): The component.
+        docs (list[Doc]): The Docs; None for a failure in another process.
+        error (Exception): The failure.
     """
     for doc in docs or ():
         doc.user_data["error"] = f"'{name}' failed: {error}"

@@ -40,8 +40,9 @@ TEXT, PICTURE, BOTH = KINDS = ("text", "picture", "text and picture")
 class Occurrences:
     """How often something occurs, with the first examples.
 
-    count (int): The number of occurrences.
-    examples (list[str]): The first `MAX_EXAMPLES` of them.
+    Attributes:
+        count (int): The number of occurrences.
+        examples (list[str]): The first `MAX_EXAMPLES` of them.
     """
 
     count: int = 0
@@ -50,8 +51,9 @@ class Occurrences:
     def add(self, example: str, count: int = 1) -> None:
         """Add to the count.
 
-        example (str): The place.
-        count (int): The number of occurrences there.
+        Args:
+            example (str): The place.
+            count (int): The number of occurrences there.
         """
         self.count += count
         if len(self.examples) < MAX_EXAMPLES:
@@ -62,9 +64,10 @@ class Occurrences:
 class PictureProblem:
     """A picture that cannot be used.
 
-    post (int): Number of the post in its split, from 1.
-    picture (str): The path, or the number of bytes.
-    reason (str): The reason.
+    Attributes:
+        post (int): Number of the post in its split, from 1.
+        picture (str): The path, or the number of bytes.
+        reason (str): The reason.
     """
 
     post: int
@@ -76,32 +79,35 @@ class PictureProblem:
 class SplitAudit:
     """Counts of a split.
 
-    posts (int): Posts.
-    tokens (int): Tokens.
-    empty_posts (Occurrences): Posts without a word.
-    labels (Counter): Entities by label.
-    unannotated_posts (Occurrences): Posts in which no token is annotated.
-    partly_annotated_posts (Occurrences): Posts in which some tokens are not annotated.
-    misaligned_entities (Occurrences): Entities that begin or end inside a token of the tokenizer.
-    whitespace_edges (Occurrences): Entities that begin or end with whitespace.
-    punctuation_edges (Occurrences): Entities that begin or end with punctuation.
-    pictures (int): Posts with a picture.
-    readable (int): Posts whose picture can be read and decoded.
-    missing (list): Pictures that do not exist.
-    broken (list): Pictures that exist but cannot be decoded.
-    refused (list): Pictures that must not be read: outside the picture folder, or a URL.
-    described (int): Posts that give tags, a caption, further texts or region vectors.
-    tags (int): Posts that give tags.
-    captions (int): Posts that give a caption.
-    texts (Counter): Posts that give each further text, by its name.
-    region_widths (Counter): Posts that give region vectors, by their width.
-    bad_regions (Occurrences): Posts whose region vectors are not a table of numbers, or are empty.
-    views (Counter): Posts that have each view: they give it, or they have a readable picture from
-        which it can be extracted. The extractor may still find nothing.
-    repeated_texts (Occurrences): Posts with the text of an earlier post.
-    shared_pictures (Occurrences): Posts with the picture of an earlier post. Pictures are compared
-        by content, or by name if they cannot be read.
-    repeated_posts (Occurrences): Posts with the text and the picture of an earlier post.
+    Attributes:
+        posts (int): Posts.
+        tokens (int): Tokens.
+        empty_posts (Occurrences): Posts without a word.
+        labels (Counter): Entities by label.
+        unannotated_posts (Occurrences): Posts in which no token is annotated.
+        partly_annotated_posts (Occurrences): Posts in which some tokens are not annotated.
+        misaligned_entities (Occurrences): Entities that begin or end inside a token of the
+            tokenizer.
+        whitespace_edges (Occurrences): Entities that begin or end with whitespace.
+        punctuation_edges (Occurrences): Entities that begin or end with punctuation.
+        pictures (int): Posts with a picture.
+        readable (int): Posts whose picture can be read and decoded.
+        missing (list): Pictures that do not exist.
+        broken (list): Pictures that exist but cannot be decoded.
+        refused (list): Pictures that must not be read: outside the picture folder, or a URL.
+        described (int): Posts that give tags, a caption, further texts or region vectors.
+        tags (int): Posts that give tags.
+        captions (int): Posts that give a caption.
+        texts (Counter): Posts that give each further text, by its name.
+        region_widths (Counter): Posts that give region vectors, by their width.
+        bad_regions (Occurrences): Posts whose region vectors are not a table of numbers, or are
+            empty.
+        views (Counter): Posts that have each view: they give it, or they have a readable picture
+            from which it can be extracted. The extractor may still find nothing.
+        repeated_texts (Occurrences): Posts with the text of an earlier post.
+        shared_pictures (Occurrences): Posts with the picture of an earlier post. Pictures are
+            compared by content, or by name if they cannot be read.
+        repeated_posts (Occurrences): Posts with the text and the picture of an earlier post.
     """
 
     posts: int = 0
@@ -137,8 +143,11 @@ class SplitAudit:
     def view_share(self, view: str) -> float:
         """The share of posts that have a view.
 
-        view (str): Name of the view.
-        RETURNS (float): In [0, 1].
+        Args:
+            view (str): Name of the view.
+
+        Returns:
+            float: In [0, 1].
         """
         return self.views[view] / max(1, self.posts)
 
@@ -147,10 +156,11 @@ class SplitAudit:
 class Leak:
     """What two splits have in common.
 
-    kind (str): One of `KINDS`.
-    earlier (str): Name of the training split, or of the split that is closer to it.
-    later (str): Name of the other split.
-    posts (Occurrences): Posts of the later split whose text or picture is in the earlier split.
+    Attributes:
+        kind (str): One of `KINDS`.
+        earlier (str): Name of the training split, or of the split that is closer to it.
+        later (str): Name of the other split.
+        posts (Occurrences): Posts of the later split whose text or picture is in the earlier split.
     """
 
     kind: str
@@ -163,10 +173,11 @@ class Leak:
 class Audit:
     """Counts of a corpus.
 
-    splits (dict): Counts by the name of the split.
-    leaks (list): What each pair of splits has in common, also if that is nothing.
-    image_root (str): The picture folder, or None.
-    views (tuple): The views that were counted.
+    Attributes:
+        splits (dict): Counts by the name of the split.
+        leaks (list): What each pair of splits has in common, also if that is nothing.
+        image_root (str): The picture folder, or None.
+        views (tuple): The views that were counted.
     """
 
     splits: dict[str, SplitAudit]
@@ -186,16 +197,22 @@ def audit(
 ) -> Audit:
     """Check the splits of a corpus. Every picture is decoded, one at a time, and none is kept.
 
-    paths (Mapping): Name of each split to its `.spacy` file or folder, the training split first.
-    nlp (Language): The tokenizer that training will use.
-    image_root (Path): The only folder from which pictures are read; None allows any path.
-    views (Sequence[str]): The views that a pipeline will read. Defaults to those of the default
-        config.
-    extracted (Collection[str]): The views that an extractor can fill from a picture. Defaults to
-        those of the default config.
-    progress (bool): Whether to show a progress bar.
-    RETURNS (Audit): The counts.
-    RAISES (MsvseError): If the posts of a path cannot be read (MSVSE-E042).
+    Args:
+        paths (Mapping): Name of each split to its `.spacy` file or folder, the training split
+            first.
+        nlp (Language): The tokenizer that training will use.
+        image_root (Path): The only folder from which pictures are read; None allows any path.
+        views (Sequence[str]): The views that a pipeline will read. Defaults to those of the default
+            config.
+        extracted (Collection[str]): The views that an extractor can fill from a picture. Defaults
+            to those of the default config.
+        progress (bool): Whether to show a progress bar.
+
+    Returns:
+        Audit: The counts.
+
+    Raises:
+        MsvseError: If the posts of a path cannot be read (MSVSE-E042).
     """
     if views is None:
         views = default_views()

@@ -15,10 +15,14 @@ def read_boxes(folder: Path, picture: str, bad_rows: list[BadRow]) -> list[Box]:
     The name of a box is the name of an entity in the text. Boxes are gold data for scoring
     grounding. Do not use them as regions or in another view: the network would read the answer.
 
-    folder (Path): The folder of the files. Each has the name of its picture, but ends in `.xml`.
-    picture (str): The picture's name.
-    bad_rows (list[BadRow]): Boxes that cannot be used are added to it.
-    RETURNS (list[Box]): The boxes, with score 1; an empty list if there is no file.
+    Args:
+        folder (Path): The folder of the files. Each has the name of its picture, but ends in
+            `.xml`.
+        picture (str): The picture's name.
+        bad_rows (list[BadRow]): Boxes that cannot be used are added to it.
+
+    Returns:
+        list[Box]: The boxes, with score 1; an empty list if there is no file.
     """
     path = folder / PurePosixPath(picture).with_suffix(".xml").name
     if not path.is_file():

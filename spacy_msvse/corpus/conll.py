@@ -37,12 +37,16 @@ def read_conll(
     may give several ids. The post's picture is the first one. If there are more, the names of all
     are in the post's `meta`, under "pictures".
 
-    path (Path): The file.
-    bad_rows (list[BadRow]): Rows that cannot be used are added to it. The rest of the post is kept.
-    image_root (str / Path): The folder of the pictures, needed if posts have several.
-    image_suffix (str): Ending that turns the id of a picture into its file name.
-    label_column (int): The column of the label, from 1; None for the last.
-    YIELDS (PostRow): The posts.
+    Args:
+        path (Path): The file.
+        bad_rows (list[BadRow]): Rows that cannot be used are added to it. The rest of the post is
+            kept.
+        image_root (str / Path): The folder of the pictures, needed if posts have several.
+        image_suffix (str): Ending that turns the id of a picture into its file name.
+        label_column (int): The column of the label, from 1; None for the last.
+
+    Yields:
+        PostRow: The posts.
     """
     folder = _group_pictures(image_root) if image_root else {}
     block = _Block()

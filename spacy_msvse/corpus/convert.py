@@ -33,23 +33,25 @@ class ConversionReport:
     Several annotations of the same posts have the same name, and scores on different ones cannot
     be compared. The hash of the source and the label map identify the annotation.
 
-    source (str): The name of the converted file.
-    source_sha256 (str): The SHA-256 hash of its bytes.
-    label_map (dict[str, str]): The labels that were renamed.
-    format (str): The format of the source.
-    posts (int): Posts written.
-    tokens (int): Tokens written.
-    entities (int): Entities written.
-    entities_per_label (dict[str, int]): Entities by label.
-    posts_without_entity (int): Posts without an entity.
-    stray_starts (int): Entities that begin with `I-` in the source, where `B-` is expected.
-    pictures_referenced (int): Posts with a picture, as a path or as bytes.
-    pictures_found (int): Posts whose picture is in the picture folder; None if there was no folder.
-    pictures_left_out (int): Further pictures of posts with several.
-    boxes_used (int): Posts with boxes drawn in their picture.
-    captions_used (int): Posts with a caption.
-    tags_used (int): Posts with tags.
-    bad_rows (list[BadRow]): Rows that were left out.
+    Attributes:
+        source (str): The name of the converted file.
+        source_sha256 (str): The SHA-256 hash of its bytes.
+        label_map (dict[str, str]): The labels that were renamed.
+        format (str): The format of the source.
+        posts (int): Posts written.
+        tokens (int): Tokens written.
+        entities (int): Entities written.
+        entities_per_label (dict[str, int]): Entities by label.
+        posts_without_entity (int): Posts without an entity.
+        stray_starts (int): Entities that begin with `I-` in the source, where `B-` is expected.
+        pictures_referenced (int): Posts with a picture, as a path or as bytes.
+        pictures_found (int): Posts whose picture is in the picture folder; None if there was no
+            folder.
+        pictures_left_out (int): Further pictures of posts with several.
+        boxes_used (int): Posts with boxes drawn in their picture.
+        captions_used (int): Posts with a caption.
+        tags_used (int): Posts with tags.
+        bad_rows (list[BadRow]): Rows that were left out.
     """
 
     source: str
@@ -73,9 +75,10 @@ class ConversionReport:
     def count(self, post: PostRow, doc: Doc, picture_found: bool | None) -> None:
         """Add a post to the counts.
 
-        post (PostRow): The post as it was read.
-        doc (Doc): The post as it is written.
-        picture_found (bool): Whether its picture exists; None if that was not checked.
+        Args:
+            post (PostRow): The post as it was read.
+            doc (Doc): The post as it is written.
+            picture_found (bool): Whether its picture exists; None if that was not checked.
         """
         self.posts += 1
         self.tokens += len(doc)
@@ -94,7 +97,8 @@ class ConversionReport:
     def to_json(self) -> dict[str, Any]:
         """Make the report JSON-safe.
 
-        RETURNS (dict): The report.
+        Returns:
+            dict: The report.
         """
         rows = [f"{row.path.name}:{row.line}: {row.reason}" for row in self.bad_rows]
         labels = dict(sorted(self.entities_per_label.items()))
@@ -121,26 +125,31 @@ def convert(
 
     Both files are written completely, or none of them.
 
-    input_path (str / Path): The file of posts.
-    output_path (str / Path): The `.spacy` file to write. The report has the same name with `.json`
-        at its end.
-    format (str): "conll" or "jsonl".
-    image_root (str / Path): The folder of the pictures: to count the pictures that exist, and to
-        find the pictures of `WID:` lines. Paths stay relative to it.
-    image_suffix (str): For CoNLL files, the ending that turns the id of a picture into its file
-        name.
-    label_column (int): For CoNLL files, the column of the label, from 1; None for the last.
-    captions (str / Path): A file with captions of the pictures.
-    tags (str / Path): A file with tags of the pictures.
-    boxes (str / Path): A folder with boxes in the XML format of Pascal VOC. They are added to the
-        `meta` of their posts, under "boxes".
-    label_map (Mapping[str, str]): Labels to rename.
-    language (str): The language whose tokenizer and stop words to use.
-    skip_bad_rows (bool): Whether to leave out rows that cannot be used, instead of failing.
-    progress (bool): Whether to show a progress bar.
-    RETURNS (ConversionReport): The counts.
-    RAISES (BadRowsError): If there are rows that cannot be used; its `bad_rows` lists all of them.
-    RAISES (MsvseError): If a setting is wrong or a file does not exist (MSVSE-E031, E033, E036).
+    Args:
+        input_path (str / Path): The file of posts.
+        output_path (str / Path): The `.spacy` file to write. The report has the same name with
+            `.json` at its end.
+        format (str): "conll" or "jsonl".
+        image_root (str / Path): The folder of the pictures: to count the pictures that exist, and
+            to find the pictures of `WID:` lines. Paths stay relative to it.
+        image_suffix (str): For CoNLL files, the ending that turns the id of a picture into its file
+            name.
+        label_column (int): For CoNLL files, the column of the label, from 1; None for the last.
+        captions (str / Path): A file with captions of the pictures.
+        tags (str / Path): A file with tags of the pictures.
+        boxes (str / Path): A folder with boxes in the XML format of Pascal VOC. They are added to
+            the `meta` of their posts, under "boxes".
+        label_map (Mapping[str, str]): Labels to rename.
+        language (str): The language whose tokenizer and stop words to use.
+        skip_bad_rows (bool): Whether to leave out rows that cannot be used, instead of failing.
+        progress (bool): Whether to show a progress bar.
+
+    Returns:
+        ConversionReport: The counts.
+
+    Raises:
+        BadRowsError: If there are rows that cannot be used; its `bad_rows` lists all of them.
+        MsvseError: If a setting is wrong or a file does not exist (MSVSE-E031, E033, E036).
     """
     input_path, output_path = Path(input_path), Path(output_path)
     if format not in FORMATS:

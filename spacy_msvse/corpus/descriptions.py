@@ -13,9 +13,12 @@ from .rows import BadRow, read_lines
 def read_captions(path: Path, bad_rows: list[BadRow]) -> dict[str, str]:
     """Read the captions of pictures. Empty captions are left out.
 
-    path (Path): A JSON file `{"<picture>": "<caption>"}`, or lines `<picture> :<caption>`.
-    bad_rows (list[BadRow]): Captions that cannot be used are added to it.
-    RETURNS (dict[str, str]): Captions by the name of the picture.
+    Args:
+        path (Path): A JSON file `{"<picture>": "<caption>"}`, or lines `<picture> :<caption>`.
+        bad_rows (list[BadRow]): Captions that cannot be used are added to it.
+
+    Returns:
+        dict[str, str]: Captions by the name of the picture.
     """
     captions = {}
     pairs = _read_json(path, bad_rows) if _is_json(path) else _read_pairs(path, bad_rows)
@@ -30,10 +33,13 @@ def read_captions(path: Path, bad_rows: list[BadRow]) -> dict[str, str]:
 def read_tags(path: Path, nlp: Language, bad_rows: list[BadRow]) -> dict[str, list[str]]:
     """Read the tags of pictures. A sentence is reduced to its content words.
 
-    path (Path): A JSON file `{"<picture>": ["<tag>", ...]}` or `{"<picture>": "<sentence>"}`.
-    nlp (Language): Gives the tokenizer and the stop words for sentences.
-    bad_rows (list[BadRow]): Tags that cannot be used are added to it.
-    RETURNS (dict[str, list[str]]): Tags by the name of the picture.
+    Args:
+        path (Path): A JSON file `{"<picture>": ["<tag>", ...]}` or `{"<picture>": "<sentence>"}`.
+        nlp (Language): Gives the tokenizer and the stop words for sentences.
+        bad_rows (list[BadRow]): Tags that cannot be used are added to it.
+
+    Returns:
+        dict[str, list[str]]: Tags by the name of the picture.
     """
     tags = {}
     for line, name, value in _read_json(path, bad_rows):
@@ -49,10 +55,13 @@ def read_tags(path: Path, nlp: Language, bad_rows: list[BadRow]) -> dict[str, li
 def find_content_words(nlp: Language, sentence: str) -> list[str]:
     """Find the content words of a sentence about a picture.
 
-    nlp (Language): Gives the tokenizer and the stop words.
-    sentence (str): The sentence.
-    RETURNS (list[str]): Its words in lower case and in order, without repeats, stop words and
-        punctuation.
+    Args:
+        nlp (Language): Gives the tokenizer and the stop words.
+        sentence (str): The sentence.
+
+    Returns:
+        list[str]: Its words in lower case and in order, without repeats, stop words and
+            punctuation.
     """
     words = [
         token.lower_
@@ -65,9 +74,12 @@ def find_content_words(nlp: Language, sentence: str) -> list[str]:
 def find_description(descriptions: dict[str, Any], picture: str | bytes | None) -> Any:
     """Find the description of a picture by its path, or else by its file name alone.
 
-    descriptions (dict): Captions or tags by the name of the picture.
-    picture (str / bytes): The picture of a post.
-    RETURNS (Any): The picture's caption or tags, or None.
+    Args:
+        descriptions (dict): Captions or tags by the name of the picture.
+        picture (str / bytes): The picture of a post.
+
+    Returns:
+        Any: The picture's caption or tags, or None.
     """
     if not isinstance(picture, str):
         return None

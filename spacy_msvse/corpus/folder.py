@@ -14,9 +14,12 @@ def read_folder(path: Path) -> Iterator[Row]:
     `NAME.png` or a picture in another format is its picture. A text alone is a post without a
     picture. Other files and inner folders are ignored.
 
-    path (Path): The folder.
-    YIELDS (Row): "text", "image" and "meta" with the name. A row has a problem if a picture has no
-        text, if the text is not in UTF-8, or if several pictures share the name.
+    Args:
+        path (Path): The folder.
+
+    Yields:
+        Row: "text", "image" and "meta" with the name. A row has a problem if a picture has no text,
+            if the text is not in UTF-8, or if several pictures share the name.
     """
     from PIL import Image
 

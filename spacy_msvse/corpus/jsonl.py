@@ -58,9 +58,12 @@ def read_jsonl(path: Path, bad_rows: list[BadRow]) -> Iterator[PostRow]:
     are optional; an empty caption or list of tags counts as none. A row without "spans" is not
     annotated. A picture may be a path or a base64 `data:` URI.
 
-    path (Path): The file.
-    bad_rows (list[BadRow]): Rows that cannot be used are added to it.
-    YIELDS (PostRow): The posts.
+    Args:
+        path (Path): The file.
+        bad_rows (list[BadRow]): Rows that cannot be used are added to it.
+
+    Yields:
+        PostRow: The posts.
     """
     for row in read_rows(path):
         try:
@@ -72,8 +75,11 @@ def read_jsonl(path: Path, bad_rows: list[BadRow]) -> Iterator[PostRow]:
 def read_rows(path: Path) -> Iterator[Row]:
     """Read every row of a file of posts, also rows that cannot be used. Blank lines are skipped.
 
-    path (Path): The file, or `PIPE`.
-    YIELDS (Row): The rows.
+    Args:
+        path (Path): The file, or `PIPE`.
+
+    Yields:
+        Row: The rows.
     """
     for number, line in read_raw_lines(path):
         if not line.strip():
@@ -94,9 +100,14 @@ def read_rows(path: Path) -> Iterator[Row]:
 def parse_row(row: Row) -> PostRow:
     """Check a row and make a post of it.
 
-    row (Row): The row.
-    RETURNS (PostRow): The post.
-    RAISES (MsvseError): If the row cannot be used. The message is the reason.
+    Args:
+        row (Row): The row.
+
+    Returns:
+        PostRow: The post.
+
+    Raises:
+        MsvseError: If the row cannot be used. The message is the reason.
     """
     if row.problem is not None:
         raise MsvseError(row.problem)
@@ -127,8 +138,11 @@ def parse_row(row: Row) -> PostRow:
 def kept_values(values: dict[str, Any]) -> dict[str, Any]:
     """The part of a row that annotation does not change.
 
-    values (dict): The content of a row.
-    RETURNS (dict): The content without the keys that annotation adds.
+    Args:
+        values (dict): The content of a row.
+
+    Returns:
+        dict: The content without the keys that annotation adds.
     """
     kept = {key: value for key, value in values.items() if key not in ADDED}
     if kept.get("text", "") is None:
@@ -139,9 +153,12 @@ def kept_values(values: dict[str, Any]) -> dict[str, Any]:
 def with_spans(values: dict[str, Any], doc: Doc) -> dict[str, Any]:
     """Add the entities of a Doc to the row that it was made from.
 
-    values (dict): The content of the row.
-    doc (Doc): The annotated Doc.
-    RETURNS (dict): The content, with the text and new "spans".
+    Args:
+        values (dict): The content of the row.
+        doc (Doc): The annotated Doc.
+
+    Returns:
+        dict: The content, with the text and new "spans".
     """
     values = kept_values(values)
     values.setdefault("text", doc.text)
@@ -158,8 +175,11 @@ def with_spans(values: dict[str, Any], doc: Doc) -> dict[str, Any]:
 def dump_row(values: dict[str, Any]) -> str:
     """Write a row as a line of JSON.
 
-    values (dict): The content of the row.
-    RETURNS (str): The line, with its line feed.
+    Args:
+        values (dict): The content of the row.
+
+    Returns:
+        str: The line, with its line feed.
     """
     return json.dumps(values, ensure_ascii=False) + "\n"
 

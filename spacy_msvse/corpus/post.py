@@ -17,20 +17,21 @@ from ..errors import MsvseError
 class PostRow:
     """Text, picture and entities of one post in a file.
 
-    path (Path): The file that the post comes from.
-    line (int): The line where the post starts.
-    text (str / list[str]): The text, or its words.
-    entities (list): Entities as (start, end, label), in characters of the text; the end is
-        exclusive. None if the post is not annotated, which differs from an empty list.
-    image (str / bytes): The picture's path or its encoded bytes.
-    tags (list[str]): Words that describe the picture.
-    caption (str): A sentence that describes the picture.
-    texts (dict[str, str]): Further textual views, by name.
-    meta (dict): Free-form data about the post.
-    stray_starts (int): How many entities begin with `I-` in the file, where `B-` is expected.
-    pictures_left_out (int): How many further pictures the post has in the file.
-    spaces (list[bool]): Whether a blank follows each word. None if unknown: blanks then join the
-        words.
+    Attributes:
+        path (Path): The file that the post comes from.
+        line (int): The line where the post starts.
+        text (str / list[str]): The text, or its words.
+        entities (list): Entities as (start, end, label), in characters of the text; the end is
+            exclusive. None if the post is not annotated, which differs from an empty list.
+        image (str / bytes): The picture's path or its encoded bytes.
+        tags (list[str]): Words that describe the picture.
+        caption (str): A sentence that describes the picture.
+        texts (dict[str, str]): Further textual views, by name.
+        meta (dict): Free-form data about the post.
+        stray_starts (int): How many entities begin with `I-` in the file, where `B-` is expected.
+        pictures_left_out (int): How many further pictures the post has in the file.
+        spaces (list[bool]): Whether a blank follows each word. None if unknown: blanks then join
+            the words.
     """
 
     path: Path
@@ -49,11 +50,16 @@ class PostRow:
     def to_doc(self, nlp: Language, label_map: Mapping[str, str] | None = None) -> Doc:
         """Make a Doc of the post.
 
-        nlp (Language): Gives the tokenizer and the vocabulary.
-        label_map (Mapping[str, str]): Labels to rename.
-        RETURNS (Doc): The Doc, with the picture and the entities.
-        RAISES (MsvseError): If the post has no tokens or an entity does not fit the text. The
-            message names the reason.
+        Args:
+            nlp (Language): Gives the tokenizer and the vocabulary.
+            label_map (Mapping[str, str]): Labels to rename.
+
+        Returns:
+            Doc: The Doc, with the picture and the entities.
+
+        Raises:
+            MsvseError: If the post has no tokens or an entity does not fit the text. The message
+                names the reason.
         """
         doc = make_doc(
             nlp,

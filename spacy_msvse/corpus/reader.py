@@ -30,17 +30,22 @@ def create_corpus(
 ) -> "Corpus":
     """Create a reader of `.spacy` files that keeps the pictures of posts.
 
-    path (str / Path): The file or the folder to read.
-    image_root (str / Path): The folder of the pictures; nothing outside it is read. Defaults to
-        None, which does not change the paths of pictures.
-    gold_preproc (bool): Whether to use gold-standard sentences and tokens.
-    max_length (int): The length in tokens from which posts are split into sentences. Defaults to
-        0, no limit.
-    limit (int): How many posts to read. Defaults to 0, no limit.
-    augmenter (Callable): Makes further examples from each example.
-    shuffle (bool): Whether to shuffle the posts.
-    RETURNS (Corpus): The reader. Call it with a pipeline.
-    RAISES (MsvseError): If there is no path (MSVSE-E037).
+    Args:
+        path (str / Path): The file or the folder to read.
+        image_root (str / Path): The folder of the pictures; nothing outside it is read. Defaults to
+            None, which does not change the paths of pictures.
+        gold_preproc (bool): Whether to use gold-standard sentences and tokens.
+        max_length (int): The length in tokens from which posts are split into sentences. Defaults
+            to 0, no limit.
+        limit (int): How many posts to read. Defaults to 0, no limit.
+        augmenter (Callable): Makes further examples from each example.
+        shuffle (bool): Whether to shuffle the posts.
+
+    Returns:
+        Corpus: The reader. Call it with a pipeline.
+
+    Raises:
+        MsvseError: If there is no path (MSVSE-E037).
     """
     if path is None:
         raise MsvseError(Errors.E037)
@@ -59,11 +64,11 @@ class Corpus(DocBinCorpus):
     """Read `.spacy` files like `spacy.training.Corpus`, and keep the pictures.
 
     spaCy's own class loses them on the predicted side, and on both sides if it splits or augments.
+    The arguments that are not listed are those of `spacy.training.Corpus`.
 
-    path (str / Path): The file or the folder to read.
-    image_root (str / Path): The folder of the pictures, or None.
-
-    The other arguments are those of `spacy.training.Corpus`.
+    Args:
+        path (str / Path): The file or the folder to read.
+        image_root (str / Path): The folder of the pictures, or None.
     """
 
     def __init__(
@@ -91,9 +96,14 @@ class Corpus(DocBinCorpus):
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """Yield the examples.
 
-        nlp (Language): The pipeline that will read them.
-        YIELDS (Example): The examples.
-        RAISES (MsvseError): If a picture lies outside `image_root` or is a URL (MSVSE-E021, E022).
+        Args:
+            nlp (Language): The pipeline that will read them.
+
+        Yields:
+            Example: The examples.
+
+        Raises:
+            MsvseError: If a picture lies outside `image_root` or is a URL (MSVSE-E021, E022).
         """
         references = self._read_references(nlp)
         if self.shuffle:
@@ -153,11 +163,16 @@ class Corpus(DocBinCorpus):
 def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Iterator[Doc]:
     """Read gold Docs one by one.
 
-    path (Path): A `.spacy` file or a folder of such files.
-    nlp (Language): Gives the vocabulary.
-    progress (bool): Whether to show a progress bar for each file.
-    YIELDS (Doc): The Docs.
-    RAISES (MsvseError): If there is no such file, or a file cannot be read (MSVSE-E042).
+    Args:
+        path (Path): A `.spacy` file or a folder of such files.
+        nlp (Language): Gives the vocabulary.
+        progress (bool): Whether to show a progress bar for each file.
+
+    Yields:
+        Doc: The Docs.
+
+    Raises:
+        MsvseError: If there is no such file, or a file cannot be read (MSVSE-E042).
     """
     files = walk_corpus(path, FILE_TYPE) if Path(path).exists() else []
     if not files:

@@ -18,8 +18,11 @@ from .rows import PIPE, Row
 def partial_path(path: Path) -> Path:
     """The file beside the output that holds the rows of an unfinished run.
 
-    path (Path): The output.
-    RETURNS (Path): Its name with `.partial` at the end.
+    Args:
+        path (Path): The output.
+
+    Returns:
+        Path: Its name with `.partial` at the end.
     """
     return path.with_name(f"{path.name}.partial")
 
@@ -27,9 +30,12 @@ def partial_path(path: Path) -> Path:
 def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """Append annotated rows to the unfinished output, and rename it when there are no more rows.
 
-    path (Path): The output, or `PIPE`.
-    rows (Iterable[Row]): The rows. Each is on disk before the next one is requested.
-    YIELDS (Row): The same rows.
+    Args:
+        path (Path): The output, or `PIPE`.
+        rows (Iterable[Row]): The rows. Each is on disk before the next one is requested.
+
+    Yields:
+        Row: The same rows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
@@ -48,10 +54,15 @@ def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
     Each row is one line, so an interruption leaves whole lines and at most one incomplete line,
     which is removed. The last whole line is compared with the row that it must come from.
 
-    path (Path): The output, or `PIPE`.
-    rows (Iterator[Row]): The rows of the input, from the first one.
-    RETURNS (tuple): The number of rows that are done, and an iterator over the others.
-    RAISES (MsvseError): If the file was made from other rows (MSVSE-E090). It is not changed then.
+    Args:
+        path (Path): The output, or `PIPE`.
+        rows (Iterator[Row]): The rows of the input, from the first one.
+
+    Returns:
+        tuple: The number of rows that are done, and an iterator over the others.
+
+    Raises:
+        MsvseError: If the file was made from other rows (MSVSE-E090). It is not changed then.
     """
     partial = partial_path(path)
     if path == PIPE or not partial.exists():

@@ -17,10 +17,12 @@ PIPE = Path("-")
 class Row:
     """A row of a file of posts, before it is checked.
 
-    path (Path): The file.
-    line (int): The line where the row starts.
-    values (dict): The content by key. A row that is not in the file's format has one key, "line".
-    problem (str): Why the row cannot be used; None if no problem is known.
+    Attributes:
+        path (Path): The file.
+        line (int): The line where the row starts.
+        values (dict): The content by key. A row that is not in the file's format has one key,
+            "line".
+        problem (str): Why the row cannot be used; None if no problem is known.
     """
 
     path: Path
@@ -44,8 +46,9 @@ class BadRow:
 class BadRowsError(MsvseError):
     """Raised when a file has rows that cannot be used, and the caller did not skip them.
 
-    path (Path): The file to convert.
-    bad_rows (list[BadRow]): Every row that cannot be used, in this file or in a file beside it.
+    Args:
+        path (Path): The file to convert.
+        bad_rows (list[BadRow]): Every row that cannot be used, in this file or in a file beside it.
     """
 
     def __init__(self, path: Path, bad_rows: list[BadRow]) -> None:
@@ -60,8 +63,11 @@ def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     Only a line feed ends a line, and only the end of the line is removed. Posts contain no-break
     spaces, line separators and other characters that `str.splitlines` and `str.strip` would remove.
 
-    path (Path): A file in UTF-8, or `PIPE`.
-    YIELDS (tuple[int, bytes]): The line's number, from 1, and its bytes.
+    Args:
+        path (Path): A file in UTF-8, or `PIPE`.
+
+    Yields:
+        tuple[int, bytes]: The line's number, from 1, and its bytes.
     """
     with sys.stdin.buffer if path == PIPE else path.open("rb") as file_:
         for number, line in enumerate(file_, start=1):
@@ -71,9 +77,12 @@ def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def read_lines(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str]]:
     """Read a text file line by line. Only a line feed ends a line.
 
-    path (Path): A file in UTF-8.
-    bad_rows (list[BadRow]): Lines in another encoding are added to it.
-    YIELDS (tuple[int, str]): The line's number, from 1, and its text.
+    Args:
+        path (Path): A file in UTF-8.
+        bad_rows (list[BadRow]): Lines in another encoding are added to it.
+
+    Yields:
+        tuple[int, str]: The line's number, from 1, and its text.
     """
     for number, line in read_raw_lines(path):
         try:

@@ -21,9 +21,14 @@ from .reader import read_docs
 def load_extractor(config_path: Path) -> VisualExtractor:
     """Make the extractors that a training config names, or the default ones.
 
-    config_path (Path): The config.
-    RETURNS (VisualExtractor): The extractors of its first component that has any, without weights.
-    RAISES (MsvseError): If no component uses extractors (MSVSE-E066).
+    Args:
+        config_path (Path): The config.
+
+    Returns:
+        VisualExtractor: The extractors of its first component that has any, without weights.
+
+    Raises:
+        MsvseError: If no component uses extractors (MSVSE-E066).
     """
     config = load_config(config_path)
     # Paths and other variables do not matter here, so the block is resolved alone.
@@ -39,9 +44,14 @@ def load_extractor(config_path: Path) -> VisualExtractor:
 def post_source(doc: Doc) -> PostSource:
     """Describe a Doc to an extraction pass.
 
-    doc (Doc): The Doc.
-    RETURNS (PostSource): Its text and pictures, and the views that the user gave.
-    RAISES (MsvseError): If its picture is neither a path nor bytes (MSVSE-E008).
+    Args:
+        doc (Doc): The Doc.
+
+    Returns:
+        PostSource: Its text and pictures, and the views that the user gave.
+
+    Raises:
+        MsvseError: If its picture is neither a path nor bytes (MSVSE-E008).
     """
     values = get_picture_attributes(doc)
     given: dict[str, View] = dict(values.get("image_texts", {}))
@@ -61,11 +71,16 @@ def post_source(doc: Doc) -> PostSource:
 def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSource]:
     """Read the posts of a corpus for an extraction pass.
 
-    data_path (Path): A .spacy file, or a folder of such files.
-    progress (bool): Whether to show a progress bar for each file.
-    YIELDS (PostSource): The posts.
-    RAISES (MsvseError): If there are no posts to read (MSVSE-E042), or a picture is neither a path
-        nor bytes (MSVSE-E008).
+    Args:
+        data_path (Path): A .spacy file, or a folder of such files.
+        progress (bool): Whether to show a progress bar for each file.
+
+    Yields:
+        PostSource: The posts.
+
+    Raises:
+        MsvseError: If there are no posts to read (MSVSE-E042), or a picture is neither a path nor
+            bytes (MSVSE-E008).
     """
     yield from map(post_source, read_docs(data_path, spacy.blank("xx"), progress=progress))
 
@@ -75,13 +90,18 @@ def find_corpus_keys(
 ) -> tuple[set[str], list[str]]:
     """Find the keys under which a store keeps the features of corpora.
 
-    data_paths (Iterable[Path]): .spacy files, or folders of such files.
-    image_root (Path): Folder of the pictures; None allows any path.
-    progress (bool): Whether to show a progress bar for each file.
-    RETURNS (tuple): The keys, also those by which posts name stored features; and a message for
-        each picture that cannot be read.
-    RAISES (MsvseError): If there are no posts to read (MSVSE-E042), or a picture is neither a path
-        nor bytes (MSVSE-E008).
+    Args:
+        data_paths (Iterable[Path]): .spacy files, or folders of such files.
+        image_root (Path): Folder of the pictures; None allows any path.
+        progress (bool): Whether to show a progress bar for each file.
+
+    Returns:
+        tuple: The keys, also those by which posts name stored features; and a message for each
+            picture that cannot be read.
+
+    Raises:
+        MsvseError: If there are no posts to read (MSVSE-E042), or a picture is neither a path nor
+            bytes (MSVSE-E008).
     """
     keys: set[str] = set()
 
@@ -101,12 +121,17 @@ def find_fingerprints(
 ) -> set[str] | None:
     """Find extractors in a store.
 
-    store_path (Path): Folder of the store.
-    prefixes (Iterable[str]): Beginnings of fingerprints.
-    config_path (Path): Config with further extractors.
-    RETURNS (set): Whole fingerprints; None if there are no prefixes and no config.
-    RAISES (MsvseError): If the store has no record of one of them (MSVSE-E062). A typing error
-        would otherwise delete the records of all others.
+    Args:
+        store_path (Path): Folder of the store.
+        prefixes (Iterable[str]): Beginnings of fingerprints.
+        config_path (Path): Config with further extractors.
+
+    Returns:
+        set: Whole fingerprints; None if there are no prefixes and no config.
+
+    Raises:
+        MsvseError: If the store has no record of one of them (MSVSE-E062). A typing error would
+            otherwise delete the records of all others.
     """
     wanted = list(prefixes)
     if config_path is not None:

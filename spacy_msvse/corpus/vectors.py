@@ -13,8 +13,11 @@ from ..errors import Errors, MsvseError
 def is_pipeline(source: str) -> bool:
     """Whether a name is that of a spaCy pipeline: a folder with its files, or a package.
 
-    source (str): The name.
-    RETURNS (bool): Whether it is one.
+    Args:
+        source (str): The name.
+
+    Returns:
+        bool: Whether it is one.
     """
     if Path(source).is_dir():
         return (Path(source) / "meta.json").exists()
@@ -24,9 +27,14 @@ def is_pipeline(source: str) -> bool:
 def read_vectors(source: str) -> tuple[list[str], torch.Tensor]:
     """Read the word vectors of a pipeline.
 
-    source (str): Name or folder of the pipeline.
-    RETURNS (tuple): W words, and their vectors, float of shape (W, d).
-    RAISES (MsvseError): If it has no word vectors (MSVSE-E043).
+    Args:
+        source (str): Name or folder of the pipeline.
+
+    Returns:
+        tuple: W words, and their vectors, float of shape (W, d).
+
+    Raises:
+        MsvseError: If it has no word vectors (MSVSE-E043).
     """
     vocab = spacy.load(source).vocab
     keys = {key: row for key, row in vocab.vectors.key2row.items() if row >= 0}

@@ -17,10 +17,11 @@ RARE_LABEL = 50
 class Verdict:
     """The result of one check.
 
-    level (str): "good", "warn", or "fail" if it would stop training.
-    topic (str): The subject, such as "Pictures".
-    message (str): The result and its meaning.
-    examples (list[str]): The first few places.
+    Attributes:
+        level (str): "good", "warn", or "fail" if it would stop training.
+        topic (str): The subject, such as "Pictures".
+        message (str): The result and its meaning.
+        examples (list[str]): The first few places.
     """
 
     level: str
@@ -34,10 +35,13 @@ def judge(
 ) -> list[Verdict]:
     """Judge the counts of a corpus. The first split is the training split.
 
-    audit (Audit): The counts.
-    min_view_share (float): Training masks a view that a smaller share of its posts has. Defaults
-        to the value of the default config.
-    RETURNS (list): The verdicts, topic by topic.
+    Args:
+        audit (Audit): The counts.
+        min_view_share (float): Training masks a view that a smaller share of its posts has.
+            Defaults to the value of the default config.
+
+    Returns:
+        list: The verdicts, topic by topic.
     """
     train_name, *others = audit.splits
     train = audit.splits[train_name]

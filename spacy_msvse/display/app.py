@@ -45,8 +45,9 @@ ENDINGS = ["jpg", "jpeg", "png", "gif", "webp", "avif", "bmp", "tif", "tiff"]
 class Shown:
     """A post to annotate.
 
-    post (PostRow): The post.
-    values (dict): The values of its row, which the download contains too.
+    Attributes:
+        post (PostRow): The post.
+        values (dict): The values of its row, which the download contains too.
     """
 
     post: PostRow
@@ -72,7 +73,7 @@ def main() -> None:
 
 
 def read_arguments() -> Namespace:
-    """RETURNS (Namespace): The arguments that `serve` gives."""
+    """The arguments that `serve` gives."""
     parser = ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--examples", type=Path)
@@ -85,10 +86,13 @@ def read_arguments() -> Namespace:
 def load_pipeline(model: str, image_root: Path | None, code: Path | None) -> tuple[Language, Lock]:
     """Load the pipeline that all sessions share.
 
-    model (str): Its name or folder.
-    image_root (Path): The only folder to read the pictures of examples from.
-    code (Path): A Python file with registered functions.
-    RETURNS (tuple): The pipeline, and the lock to hold while using it.
+    Args:
+        model (str): Its name or folder.
+        image_root (Path): The only folder to read the pictures of examples from.
+        code (Path): A Python file with registered functions.
+
+    Returns:
+        tuple: The pipeline, and the lock to hold while using it.
     """
     import_code(code)
     nlp = spacy.load(model)
@@ -99,7 +103,7 @@ def load_pipeline(model: str, image_root: Path | None, code: Path | None) -> tup
 
 
 def ask_for_post() -> Shown | None:
-    """RETURNS (Shown): The post that was just submitted, or None."""
+    """The post that was just submitted, or None."""
     with st.form("post"):
         upload = st.file_uploader("Picture", type=ENDINGS)
         text = st.text_area("Text", max_chars=MAX_CHARACTERS)
@@ -122,9 +126,12 @@ def ask_for_post() -> Shown | None:
 def choose_example(path: Path, image_root: Path | None) -> Shown | None:
     """Show the gallery.
 
-    path (Path): The JSONL file of the posts.
-    image_root (Path): The only folder to read their pictures from.
-    RETURNS (Shown): The post that was just chosen, or None.
+    Args:
+        path (Path): The JSONL file of the posts.
+        image_root (Path): The only folder to read their pictures from.
+
+    Returns:
+        Shown: The post that was just chosen, or None.
     """
     chosen = None
     for index, (shown, tile) in enumerate(read_gallery(path, image_root)):
@@ -142,9 +149,12 @@ def choose_example(path: Path, image_root: Path | None) -> Shown | None:
 def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]:
     """Read the first posts of a file that can be shown.
 
-    path (Path): The JSONL file.
-    image_root (Path): The only folder to read pictures from.
-    RETURNS (list): The posts, each with its tile as HTML.
+    Args:
+        path (Path): The JSONL file.
+        image_root (Path): The only folder to read pictures from.
+
+    Returns:
+        list: The posts, each with its tile as HTML.
     """
     gallery: list[tuple[Shown, str]] = []
     template = load_template("tile.html")
@@ -170,10 +180,11 @@ def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]
 def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None) -> None:
     """Annotate a post and show its entities, with and without its picture, tags and caption.
 
-    nlp (Language): The pipeline.
-    lock (Lock): Held while the pipeline is used, which is not thread-safe.
-    shown (Shown): The post.
-    image_root (Path): The only folder to read pictures from.
+    Args:
+        nlp (Language): The pipeline.
+        lock (Lock): Held while the pipeline is used, which is not thread-safe.
+        shown (Shown): The post.
+        image_root (Path): The only folder to read pictures from.
     """
     try:
         # At the end of the zone its words leave the vocabulary, so that no text of a user is kept.
@@ -198,8 +209,9 @@ def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None
 def show_problem(message: str, reason: str) -> None:
     """Show why there is no answer.
 
-    message (str): The message.
-    reason (str): The reason, which may contain text of a user.
+    Args:
+        message (str): The message.
+        reason (str): The reason, which may contain text of a user.
     """
     st.error(message)
     st.text(reason)

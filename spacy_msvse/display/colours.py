@@ -17,16 +17,22 @@ class Colours(EntityRenderer):
     def shows(self, label: str) -> bool:
         """Whether entities of a type are highlighted.
 
-        label (str): The type.
-        RETURNS (bool): True if so.
+        Args:
+            label (str): The type.
+
+        Returns:
+            bool: True if so.
         """
         return self.ents is None or label.upper() in self.ents
 
     def css(self, label: str) -> str:
         """The colours of a type.
 
-        label (str): The type.
-        RETURNS (str): CSS declarations. They do not contain the label.
+        Args:
+            label (str): The type.
+
+        Returns:
+            str: CSS declarations. They do not contain the label.
         """
         background = self.colors.get(label.upper(), self.default_color)
         return f"background: {background}; color: {_text_colour(background)}"

@@ -32,15 +32,18 @@ def write_page(
 ) -> list[BadRow]:
     """Annotate posts and write them as a page, post by post.
 
-    nlp (Language): The pipeline. It reads pictures from its own `image_root`.
-    input_path (Path): The JSONL file of the posts.
-    output_path (Path): The HTML file, which is replaced as a whole.
-    image_root (Path): The only folder to read the pictures of the page from.
-    keep_entities (bool): Whether to show the entities of the file, for a pipeline without
-        components.
-    effects (bool): Whether to show the effects of the pictures, which takes two more passes.
-    progress (Callable): Wraps the stream of posts, such as tqdm.
-    RETURNS (list): The rows that cannot be used, which are left out.
+    Args:
+        nlp (Language): The pipeline. It reads pictures from its own `image_root`.
+        input_path (Path): The JSONL file of the posts.
+        output_path (Path): The HTML file, which is replaced as a whole.
+        image_root (Path): The only folder to read the pictures of the page from.
+        keep_entities (bool): Whether to show the entities of the file, for a pipeline without
+            components.
+        effects (bool): Whether to show the effects of the pictures, which takes two more passes.
+        progress (Callable): Wraps the stream of posts, such as tqdm.
+
+    Returns:
+        list: The rows that cannot be used, which are left out.
     """
     bad_rows: list[BadRow] = []
     docs = nlp.pipe(_read(nlp, input_path, bad_rows, keep_entities), batch_size=BATCH_SIZE)

@@ -35,17 +35,23 @@ def render(
 
     The HTML has no script and loads nothing: it contains the pictures, at the size they are shown.
 
-    docs (Doc / Iterable[Doc]): The posts.
-    page (bool): Whether to make a whole page, instead of a fragment to embed.
-    jupyter (bool): Whether to display the fragment in a notebook. Defaults to None, which detects a
-        notebook.
-    options (dict): displaCy's "colors", a dict of label to colour, and "ents", the labels to show.
-    image_root (Path): The only folder to read pictures from; None allows any path.
-    effects (Iterable[list]): The result of `explain_pictures` for the posts, a list for each of
-        them, to show as well.
-    RETURNS (str): The HTML; None if it is displayed in a notebook.
-    RAISES (MsvseError): If one of them is not a Doc (MSVSE-E070), if a region is malformed
-        (MSVSE-E071), or if there are not as many lists of effects as posts (MSVSE-E072).
+    Args:
+        docs (Doc / Iterable[Doc]): The posts.
+        page (bool): Whether to make a whole page, instead of a fragment to embed.
+        jupyter (bool): Whether to display the fragment in a notebook. Defaults to None, which
+            detects a notebook.
+        options (dict): displaCy's "colors", a dict of label to colour, and "ents", the labels to
+            show.
+        image_root (Path): The only folder to read pictures from; None allows any path.
+        effects (Iterable[list]): The result of `explain_pictures` for the posts, a list for each of
+            them, to show as well.
+
+    Returns:
+        str: The HTML; None if it is displayed in a notebook.
+
+    Raises:
+        MsvseError: If one of them is not a Doc (MSVSE-E070), if a region is malformed (MSVSE-E071),
+            or if there are not as many lists of effects as posts (MSVSE-E072).
     """
     docs = [docs] if isinstance(docs, Doc) else docs
     posts = pair(docs, effects)
@@ -66,10 +72,15 @@ def pair(
 ) -> "Iterator[ExplainedDoc]":
     """Pair posts with the effects of their pictures, one by one.
 
-    docs (Iterable[Doc]): The posts.
-    effects (Iterable[list]): For each post a list of effects; None for no effects.
-    YIELDS (tuple): A post and its effects or None.
-    RAISES (MsvseError): If there are not as many lists of effects as posts (MSVSE-E072).
+    Args:
+        docs (Iterable[Doc]): The posts.
+        effects (Iterable[list]): For each post a list of effects; None for no effects.
+
+    Yields:
+        tuple: A post and its effects or None.
+
+    Raises:
+        MsvseError: If there are not as many lists of effects as posts (MSVSE-E072).
     """
     if effects is None:
         yield from ((doc, None) for doc in docs)
@@ -90,11 +101,15 @@ def stream(
 ) -> Iterator[str]:
     """Render posts one by one, so that only one of them is in memory.
 
-    posts (Iterable[tuple]): The posts, each with the effects of its picture or None.
-    page (bool): Whether to make a whole page, instead of a fragment to embed.
-    options (dict): displaCy's "colors", a dict of label to colour, and "ents", the labels to show.
-    image_root (Path): The only folder to read pictures from; None allows any path.
-    YIELDS (str): The HTML, in pieces.
+    Args:
+        posts (Iterable[tuple]): The posts, each with the effects of its picture or None.
+        page (bool): Whether to make a whole page, instead of a fragment to embed.
+        options (dict): displaCy's "colors", a dict of label to colour, and "ents", the labels to
+            show.
+        image_root (Path): The only folder to read pictures from; None allows any path.
+
+    Yields:
+        str: The HTML, in pieces.
     """
     colours = Colours(options or {})
     # One page may contain several fragments, whose names must differ.
@@ -107,10 +122,15 @@ def stream(
 def explain(nlp: Language, docs: list[Doc]) -> "list[list[PictureEffect]] | None":
     """Compute the effects of the pictures by the first component that reads pictures.
 
-    nlp (Language): The pipeline.
-    docs (list[Doc]): The posts.
-    RETURNS (list): For each Doc its effects; None if there is no such component.
-    RAISES (MsvseError): For an unreadable picture if `on_missing_image` is "error" (MSVSE-E020).
+    Args:
+        nlp (Language): The pipeline.
+        docs (list[Doc]): The posts.
+
+    Returns:
+        list: For each Doc its effects; None if there is no such component.
+
+    Raises:
+        MsvseError: For an unreadable picture if `on_missing_image` is "error" (MSVSE-E020).
     """
     for _, component in components(nlp):
         return component.explain_pictures(docs)
@@ -120,8 +140,11 @@ def explain(nlp: Language, docs: list[Doc]) -> "list[list[PictureEffect]] | None
 def load_template(name: str) -> Template:
     """Load a template of this package. It escapes all values.
 
-    name (str): Name of its file.
-    RETURNS (Template): The template.
+    Args:
+        name (str): Name of its file.
+
+    Returns:
+        Template: The template.
     """
     environment = Environment(
         loader=PackageLoader("spacy_msvse", "display"),

@@ -26,12 +26,13 @@ PICTURE_SIDE = 800
 class ShownPicture:
     """A picture on the page, or the reason why it is not shown.
 
-    name (str): The name of the file, without its folder; "" for a picture given as bytes.
-    uri (str): The picture as a `data:` URI, encoded again without its metadata.
-    width (int): Width in pixels.
-    height (int): Height in pixels.
-    problem (str): Why the picture cannot be read. It does not contain a folder, since pages may be
-        published.
+    Attributes:
+        name (str): The name of the file, without its folder; "" for a picture given as bytes.
+        uri (str): The picture as a `data:` URI, encoded again without its metadata.
+        width (int): Width in pixels.
+        height (int): Height in pixels.
+        problem (str): Why the picture cannot be read. It does not contain a folder, since pages may
+            be published.
     """
 
     name: str
@@ -45,7 +46,8 @@ class ShownPicture:
 class ShownRegion:
     """A region. Its box is in per cent of the picture's width and height.
 
-    number (int): Its place in `doc._.image_regions`, from 1.
+    Attributes:
+        number (int): Its place in `doc._.image_regions`, from 1.
     """
 
     number: int
@@ -61,11 +63,12 @@ class ShownRegion:
 class ShownEffect:
     """The effect of the picture on an entity.
 
-    words (str): The entity's words.
-    findings (tuple): The finding with the views, and the one without them.
-    attention (dict): View to its share of the words' attention.
-    regions (list): Number, region and share, the largest share first. The region is None if the
-        Doc does not have it.
+    Attributes:
+        words (str): The entity's words.
+        findings (tuple): The finding with the views, and the one without them.
+        attention (dict): View to its share of the words' attention.
+        regions (list): Number, region and share, the largest share first. The region is None if the
+            Doc does not have it.
     """
 
     words: str
@@ -78,14 +81,15 @@ class ShownEffect:
 class ShownPost:
     """A post on the page.
 
-    doc (Doc): The post.
-    pieces (list): The text in pieces, each with its entity or None.
-    picture (ShownPicture): The picture; None if the post has none.
-    regions (list): The regions that have a label.
-    unnamed (int): The number of regions without a label, such as the cells of a grid.
-    effects (list): The effects of the picture; None if they are not to be shown, or if only the
-        text was read.
-    views (str): The views that were read, as a phrase.
+    Attributes:
+        doc (Doc): The post.
+        pieces (list): The text in pieces, each with its entity or None.
+        picture (ShownPicture): The picture; None if the post has none.
+        regions (list): The regions that have a label.
+        unnamed (int): The number of regions without a label, such as the cells of a grid.
+        effects (list): The effects of the picture; None if they are not to be shown, or if only the
+            text was read.
+        views (str): The views that were read, as a phrase.
     """
 
     doc: Doc
@@ -105,13 +109,18 @@ def show_post(
 ) -> ShownPost:
     """Collect the content of a page about a post.
 
-    doc (Doc): The post.
-    colours (Colours): The colours of entity types, and which of them are highlighted.
-    image_root (Path): The only folder to read pictures from; None allows any path.
-    effects (Iterable[PictureEffect]): The effects of the picture, if they are to be shown.
-    RETURNS (ShownPost): The content.
-    RAISES (MsvseError): If `doc` is not a Doc (MSVSE-E070), a region is malformed (MSVSE-E071), or
-        the value of the picture is not one (MSVSE-E008). An unreadable picture is no error.
+    Args:
+        doc (Doc): The post.
+        colours (Colours): The colours of entity types, and which of them are highlighted.
+        image_root (Path): The only folder to read pictures from; None allows any path.
+        effects (Iterable[PictureEffect]): The effects of the picture, if they are to be shown.
+
+    Returns:
+        ShownPost: The content.
+
+    Raises:
+        MsvseError: If `doc` is not a Doc (MSVSE-E070), a region is malformed (MSVSE-E071), or the
+            value of the picture is not one (MSVSE-E008). An unreadable picture is no error.
     """
     if not isinstance(doc, Doc):
         raise MsvseError(Errors.E070.format(type=type(doc).__name__))
@@ -172,10 +181,13 @@ def show_picture(
 ) -> ShownPicture | None:
     """Encode a picture for a page.
 
-    source (str / bytes): A path or encoded bytes; None for no picture.
-    image_root (Path): The only folder to read pictures from; None allows any path.
-    side (int): The longest allowed side, in pixels.
-    RETURNS (ShownPicture): The picture, or why it cannot be read; None if there is none.
+    Args:
+        source (str / bytes): A path or encoded bytes; None for no picture.
+        image_root (Path): The only folder to read pictures from; None allows any path.
+        side (int): The longest allowed side, in pixels.
+
+    Returns:
+        ShownPicture: The picture, or why it cannot be read; None if there is none.
     """
     if source is None:
         return None

@@ -42,10 +42,11 @@ NUM_RESAMPLES = 1000
 class Judged:
     """The entities that were found in a batch of posts, and which of them are right.
 
-    distribution (SpanDistribution): The probabilities by which they were found, in double
-        precision: single precision cannot distinguish 1 - p from 0 if p is near 1.
-    entities (Tensor): int64 of shape (E, 4): post, first token, token after the last, and type.
-    right (Tensor): bool of shape (E,).
+    Attributes:
+        distribution (SpanDistribution): The probabilities by which they were found, in double
+            precision: single precision cannot distinguish 1 - p from 0 if p is near 1.
+        entities (Tensor): int64 of shape (E, 4): post, first token, token after the last, and type.
+        right (Tensor): bool of shape (E,).
     """
 
     distribution: SpanDistribution
@@ -57,11 +58,12 @@ class Judged:
 class Calibration:
     """The result of a calibration.
 
-    temperature (float): The temperature from now on.
-    entities (int): The number of predicted entities that could be judged.
-    log_loss_before (float): Their mean negative log-likelihood of being right or wrong, with the
-        earlier temperature; None without any entity.
-    log_loss_after (float): The same with the temperature from now on.
+    Attributes:
+        temperature (float): The temperature from now on.
+        entities (int): The number of predicted entities that could be judged.
+        log_loss_before (float): Their mean negative log-likelihood of being right or wrong, with
+            the earlier temperature; None without any entity.
+        log_loss_after (float): The same with the temperature from now on.
     """
 
     temperature: float
@@ -80,12 +82,17 @@ def calibrate(
     right. The entities stay as they are; all later probabilities change. If the posts do not
     determine a temperature, it stays as it is, with a warning (MSVSE-W008).
 
-    component (MsvseNer): The component.
-    examples (Iterable[Example]): Posts that the component was not trained on.
-    source (str): A name for them, for the saved pipeline and its model card.
-    RETURNS (Calibration): The result.
-    RAISES (MsvseError): Before the network is built (MSVSE-E003), or for an unreadable picture if
-        `on_missing_image` is "error" (MSVSE-E020).
+    Args:
+        component (MsvseNer): The component.
+        examples (Iterable[Example]): Posts that the component was not trained on.
+        source (str): A name for them, for the saved pipeline and its model card.
+
+    Returns:
+        Calibration: The result.
+
+    Raises:
+        MsvseError: Before the network is built (MSVSE-E003), or for an unreadable picture if
+            `on_missing_image` is "error" (MSVSE-E020).
     """
     batches = list(_judge(component, examples))
     count = sum(len(batch.right) for batch in batches)
@@ -117,10 +124,13 @@ def log_loss(
 ) -> Tensor:
     """The cross-entropy between which entities are right and their tempered probabilities.
 
-    batches (Sequence[Judged]): The entities, at least one.
-    temperature (float or Tensor): A positive scalar.
-    targets (tuple): The target probability of a wrong entity, and that of a right one.
-    RETURNS (Tensor): The mean over the entities, a scalar of float64.
+    Args:
+        batches (Sequence[Judged]): The entities, at least one.
+        temperature (float or Tensor): A positive scalar.
+        targets (tuple): The target probability of a wrong entity, and that of a right one.
+
+    Returns:
+        Tensor: The mean over the entities, a scalar of float64.
     """
     losses = []
     of_wrong, of_right = targets
@@ -137,8 +147,11 @@ def fit_temperature(batches: Sequence[Judged]) -> float:
     """Find the temperature of the lowest log loss to the targets of Platt (1999). By these, a
     sample of entities that are all right does not make the next one certain.
 
-    batches (Sequence[Judged]): Entities of posts that the network was not trained on.
-    RETURNS (float): The temperature, between 1 / LIMIT and LIMIT.
+    Args:
+        batches (Sequence[Judged]): Entities of posts that the network was not trained on.
+
+    Returns:
+        float: The temperature, between 1 / LIMIT and LIMIT.
     """
     right = sum(int(batch.right.sum()) for batch in batches)
     wrong = sum(len(batch.right) for batch in batches) - right
@@ -163,8 +176,11 @@ def fit_temperature(batches: Sequence[Judged]) -> float:
 def is_limit(temperature: float) -> bool:
     """Whether a fit ended at a limit.
 
-    temperature (float): The fitted temperature.
-    RETURNS (bool): True if so.
+    Args:
+        temperature (float): The fitted temperature.
+
+    Returns:
+        bool: True if so.
     """
     return not _MARGIN / LIMIT < temperature < LIMIT / _MARGIN
 
@@ -206,11 +222,14 @@ def calibration_scores(examples: Iterable[Example], seed: int = 0) -> dict[str, 
     The interval is the 95% interval of the bootstrap over whole posts, since the entities of a post
     depend on each other. Resampling adds noise to a distance, so the interval is biased upwards.
 
-    examples (Iterable[Example]): Annotated examples.
-    seed (int): Seed of the bootstrap.
-    RETURNS (dict): "entities"; "ece", the expected calibration error, and "ece_interval" as
-        [low, high]; "bins", each with its "entities", mean "confidence" and "precision", equally
-        many entities to a bin. Without entities "ece" is None, and there is no bin.
+    Args:
+        examples (Iterable[Example]): Annotated examples.
+        seed (int): Seed of the bootstrap.
+
+    Returns:
+        dict: "entities"; "ece", the expected calibration error, and "ece_interval" as [low, high];
+            "bins", each with its "entities", mean "confidence" and "precision", equally many
+            entities to a bin. Without entities "ece" is None, and there is no bin.
     """
     post, confidence, right = judged_confidences(examples)
     if not len(post):
@@ -235,9 +254,12 @@ def judged_confidences(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The predicted entities that have a confidence and that the gold annotation can judge.
 
-    examples (Iterable[Example]): Annotated examples.
-    RETURNS (tuple): For each entity the index of its post, counting only posts with such entities,
-        in order; its confidence; and whether it is right.
+    Args:
+        examples (Iterable[Example]): Annotated examples.
+
+    Returns:
+        tuple: For each entity the index of its post, counting only posts with such entities, in
+            order; its confidence; and whether it is right.
     """
     post: list[int] = []
     confidence: list[float] = []
@@ -261,10 +283,13 @@ def reliability(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sort entities by their confidence into bins of equally many.
 
-    confidence (np.ndarray): float of shape (N,).
-    right (np.ndarray): bool of shape (N,).
-    RETURNS (tuple): For each bin its number of entities, their mean confidence, and their
-        precision. There are `NUM_BINS` bins, or one for each entity if there are fewer entities.
+    Args:
+        confidence (np.ndarray): float of shape (N,).
+        right (np.ndarray): bool of shape (N,).
+
+    Returns:
+        tuple: For each bin its number of entities, their mean confidence, and their precision.
+            There are `NUM_BINS` bins, or one for each entity if there are fewer entities.
     """
     order = np.argsort(confidence, kind="stable")
     bins = np.array_split(order, min(NUM_BINS, len(order)))
@@ -279,9 +304,12 @@ def expected_error(sizes: np.ndarray, confidences: np.ndarray, precisions: np.nd
     """The expected calibration error: the distance between confidence and precision of a bin, as a
     mean over the entities.
 
-    sizes (np.ndarray): The number of entities of each bin.
-    confidences (np.ndarray): Their mean confidence.
-    precisions (np.ndarray): Their precision.
-    RETURNS (float): The error.
+    Args:
+        sizes (np.ndarray): The number of entities of each bin.
+        confidences (np.ndarray): Their mean confidence.
+        precisions (np.ndarray): Their precision.
+
+    Returns:
+        float: The error.
     """
     return float(np.average(np.abs(confidences - precisions), weights=sizes))

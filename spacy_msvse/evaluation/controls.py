@@ -17,8 +17,9 @@ from ..doc import PICTURE_ATTRIBUTES, get_picture_attributes, set_picture_attrib
 def no_picture(examples: Sequence[Example], seed: int = 0) -> None:
     """Remove the pictures and their descriptions from the predicted side, in place.
 
-    examples (Sequence[Example]): The examples.
-    seed (int): Not used; it gives all controls the same signature.
+    Args:
+        examples (Sequence[Example]): The examples.
+        seed (int): Not used; it gives all controls the same signature.
     """
     for example in examples:
         _clear(example.predicted)
@@ -28,8 +29,9 @@ def shuffled(examples: Sequence[Example], seed: int = 0) -> None:
     """Give every post the picture of another post, in place. As far as the data allow, the two
     posts have no entity type in common.
 
-    examples (Sequence[Example]): The examples.
-    seed (int): Seed of the permutation.
+    Args:
+        examples (Sequence[Example]): The examples.
+        seed (int): Seed of the permutation.
     """
     with_picture = [eg for eg in examples if _visual(eg.predicted)]
     types = [frozenset(ent.label_ for ent in eg.reference.ents) for eg in with_picture]
@@ -52,9 +54,12 @@ def disjoint_permutation(types: Sequence[frozenset[str]], seed: int) -> list[int
     """A random permutation that leaves no item in place and, as far as possible, moves every item
     to the place of an item with a disjoint set.
 
-    types (Sequence[frozenset]): A set for each item.
-    seed (int): Seed of the permutation.
-    RETURNS (list): For each place the item that moves there.
+    Args:
+        types (Sequence[frozenset]): A set for each item.
+        seed (int): Seed of the permutation.
+
+    Returns:
+        list: For each place the item that moves there.
     """
     generator = random.Random(seed)
     items = list(range(len(types)))
@@ -89,9 +94,10 @@ def shuffle_corpus(source: Path, target: Path, seed: int = 0) -> None:
     Unlike in `shuffled`, the permutation does not depend on the entity types: the pictures would
     give information about them.
 
-    source (Path): The .spacy file, or a folder of such files.
-    target (Path): The .spacy file to write.
-    seed (int): Seed of the permutation.
+    Args:
+        source (Path): The .spacy file, or a folder of such files.
+        target (Path): The .spacy file to write.
+        seed (int): Seed of the permutation.
     """
     doc_bins = [DocBin().from_disk(path) for path in walk_corpus(source, FILE_TYPE)]
     vocab = Vocab()
@@ -106,9 +112,12 @@ def shuffle_corpus(source: Path, target: Path, seed: int = 0) -> None:
 def derangement(number: int, seed: int) -> list[int]:
     """A random permutation that leaves no item in place: one cycle, by Sattolo's algorithm.
 
-    number (int): The number of items, at least two.
-    seed (int): Seed of the permutation.
-    RETURNS (list): For each place the item that moves there.
+    Args:
+        number (int): The number of items, at least two.
+        seed (int): Seed of the permutation.
+
+    Returns:
+        list: For each place the item that moves there.
     """
     generator = random.Random(seed)
     donors = list(range(number))

@@ -20,8 +20,9 @@ from .gold import gold_span
 class Entity(NamedTuple):
     """An entity to count.
 
-    label (str): Its type.
-    text (str): Its text, normalised.
+    Attributes:
+        label (str): Its type.
+        text (str): Its text, normalised.
     """
 
     label: str
@@ -32,9 +33,10 @@ class Entity(NamedTuple):
 class Matches:
     """The entities of some posts.
 
-    gold (list): The gold entities.
-    predicted (list): The predicted entities that the gold annotation can judge.
-    right (list): The predicted entities that are right, as they are in `gold`.
+    Attributes:
+        gold (list): The gold entities.
+        predicted (list): The predicted entities that the gold annotation can judge.
+        right (list): The predicted entities that are right, as they are in `gold`.
     """
 
     gold: list[Entity] = field(default_factory=list)
@@ -49,16 +51,22 @@ class Matches:
     def where(self, condition: Callable[[Entity], bool]) -> "Matches":
         """The entities that meet a condition.
 
-        condition (Callable): Takes an entity, returns a bool.
-        RETURNS (Matches): These entities.
+        Args:
+            condition (Callable): Takes an entity, returns a bool.
+
+        Returns:
+            Matches: These entities.
         """
         return Matches(*(list(filter(condition, part)) for part in self._parts()))
 
     def of_label(self, label: str) -> "Matches":
         """The entities of one type.
 
-        label (str): The type.
-        RETURNS (Matches): These entities.
+        Args:
+            label (str): The type.
+
+        Returns:
+            Matches: These entities.
         """
         return self.where(lambda entity: entity.label == label)
 
@@ -82,8 +90,11 @@ class Matches:
 def match_entities(example: Example) -> Matches:
     """Match the predicted entities of one post to its gold entities.
 
-    example (Example): The annotated post.
-    RETURNS (Matches): Its entities.
+    Args:
+        example (Example): The annotated post.
+
+    Returns:
+        Matches: Its entities.
     """
     gold = {
         (ent.start, ent.end, ent.label_): Entity(ent.label_, normalise(ent))
@@ -105,8 +116,11 @@ def match_entities(example: Example) -> Matches:
 def pool(parts: Iterable[Matches]) -> Matches:
     """Put the entities of several posts together.
 
-    parts (Iterable[Matches]): The entities of each post.
-    RETURNS (Matches): All entities.
+    Args:
+        parts (Iterable[Matches]): The entities of each post.
+
+    Returns:
+        Matches: All entities.
     """
     pooled = Matches()
     for part in parts:
@@ -119,10 +133,13 @@ def pool(parts: Iterable[Matches]) -> Matches:
 def entity_scores(matches: Matches) -> dict[str, Any]:
     """Score entities, overall and by type.
 
-    matches (Matches): The entities.
-    RETURNS (dict): "ents_p", "ents_r" and "ents_f" as fractions; "ents_per_type", type to "p", "r"
-        and "f"; and the numbers of entities that they are computed from, "gold", "predicted" and
-        "right": under "entities", and by type under "entities_per_type".
+    Args:
+        matches (Matches): The entities.
+
+    Returns:
+        dict: "ents_p", "ents_r" and "ents_f" as fractions; "ents_per_type", type to "p", "r" and
+            "f"; and the numbers of entities that they are computed from, "gold", "predicted" and
+            "right": under "entities", and by type under "entities_per_type".
     """
     per_type = {label: matches.of_label(label) for label in matches.labels}
     return {
@@ -137,10 +154,13 @@ def seen_scores(matches: Matches, known: Container[tuple[str, str]]) -> dict[str
     """Score the entities of the training data apart from all others. Recall is over the gold
     entities of either kind, precision over the predicted ones.
 
-    matches (Matches): The entities.
-    known (Container): The entities of the training data, as `known_entities` returns them.
-    RETURNS (dict): "seen" and "unseen" to the numbers "gold", "predicted" and "right" and the
-        scores "p", "r" and "f".
+    Args:
+        matches (Matches): The entities.
+        known (Container): The entities of the training data, as `known_entities` returns them.
+
+    Returns:
+        dict: "seen" and "unseen" to the numbers "gold", "predicted" and "right" and the scores "p",
+            "r" and "f".
     """
     kinds = {
         "seen": matches.where(lambda entity: entity in known),
@@ -152,8 +172,11 @@ def seen_scores(matches: Matches, known: Container[tuple[str, str]]) -> dict[str
 def known_entities(docs: Iterable[Doc]) -> set[tuple[str, str]]:
     """Collect the entities of the training data.
 
-    docs (Iterable[Doc]): The posts of the training data.
-    RETURNS (set): The type and the normalised text of each entity.
+    Args:
+        docs (Iterable[Doc]): The posts of the training data.
+
+    Returns:
+        set: The type and the normalised text of each entity.
     """
     return {Entity(ent.label_, normalise(ent)) for doc in docs for ent in doc.ents}
 
@@ -161,8 +184,11 @@ def known_entities(docs: Iterable[Doc]) -> set[tuple[str, str]]:
 def post_counts(examples: Iterable[Example]) -> list[list[int]]:
     """Count the entities of each post, for a bootstrap over posts.
 
-    examples (Iterable[Example]): Annotated examples.
-    RETURNS (list): For each post the numbers of [right, predicted, gold] entities.
+    Args:
+        examples (Iterable[Example]): Annotated examples.
+
+    Returns:
+        list: For each post the numbers of [right, predicted, gold] entities.
     """
     matches = map(match_entities, examples)
     return [[len(post.right), len(post.predicted), len(post.gold)] for post in matches]
@@ -171,7 +197,10 @@ def post_counts(examples: Iterable[Example]) -> list[list[int]]:
 def normalise(entity: Span) -> str:
     """The text of an entity without regard to case and blanks.
 
-    entity (Span): The entity.
-    RETURNS (str): Its normalised text.
+    Args:
+        entity (Span): The entity.
+
+    Returns:
+        str: Its normalised text.
     """
     return " ".join(entity.text.split()).casefold()

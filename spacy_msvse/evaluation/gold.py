@@ -7,10 +7,13 @@ from spacy.training import Example
 def gold_span(example: Example, start: int, end: int) -> Span | None:
     """The gold tokens of some predicted tokens.
 
-    example (Example): The gold annotation, aligned to the predicted tokens.
-    start (int): The first predicted token.
-    end (int): The token after the last one.
-    RETURNS (Span): The gold tokens; None if the annotation of one of them is missing.
+    Args:
+        example (Example): The gold annotation, aligned to the predicted tokens.
+        start (int): The first predicted token.
+        end (int): The token after the last one.
+
+    Returns:
+        Span: The gold tokens; None if the annotation of one of them is missing.
     """
     aligned = example.alignment.x2y[start:end]
     if not len(aligned) or not example.reference.has_annotation("ENT_IOB"):
@@ -22,11 +25,14 @@ def gold_span(example: Example, start: int, end: int) -> Span | None:
 def is_right(example: Example, start: int, end: int, label: str) -> bool | None:
     """Whether a predicted entity has the span and the type of a gold entity.
 
-    example (Example): The gold annotation, aligned to the predicted tokens.
-    start (int): The entity's first token.
-    end (int): The token after its last.
-    label (str): Its type.
-    RETURNS (bool): None if the annotation is missing.
+    Args:
+        example (Example): The gold annotation, aligned to the predicted tokens.
+        start (int): The entity's first token.
+        end (int): The token after its last.
+        label (str): Its type.
+
+    Returns:
+        bool: None if the annotation is missing.
     """
     gold = gold_span(example, start, end)
     if gold is None:

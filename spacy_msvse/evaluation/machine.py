@@ -14,8 +14,11 @@ STATUS = Path("/proc/self/status")
 def memory_mb(field_name: str) -> float:
     """The memory of this process, now (VmRSS) or at most (VmHWM). Only Linux has these figures.
 
-    field_name (str): "VmRSS" or "VmHWM".
-    RETURNS (float): Megabytes.
+    Args:
+        field_name (str): "VmRSS" or "VmHWM".
+
+    Returns:
+        float: Megabytes.
     """
     lines = STATUS.read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(field_name))
@@ -25,7 +28,8 @@ def memory_mb(field_name: str) -> float:
 def describe_machine() -> dict[str, Any]:
     """Describe the machine and the libraries.
 
-    RETURNS (dict): Names to values of JSON types.
+    Returns:
+        dict: Names to values of JSON types.
     """
     import torch
 

@@ -28,25 +28,24 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a pipeline by exact matches: an entity is right if its span and its type are.
 
-    nlp (Language): The pipeline.
-    examples (Iterable[Example]): Examples whose predicted side has the pictures.
-    control (str): "no_picture" or "shuffled" to change the pictures first.
-    seed (int): Seed of the control, and of the bootstrap of the calibration error.
-    known (Container): The entities of the training data, as `known_entities` returns them, to
-        score seen and unseen entities apart.
-    progress (Callable): Wraps the stream of Docs, such as tqdm.
-    RETURNS (dict): JSON-safe. Scores are fractions:
-        "posts", the number of posts, and "control";
-        "ents_p", "ents_r", "ents_f" and "ents_per_type", as `nlp.evaluate` returns them;
-        "entities" and "entities_per_type", the numbers of "gold", "predicted" and "right" entities;
-        "slices", the same for every boolean key of the posts' meta, over the posts where it is
-        true;
-        "views", view to status to number of posts;
-        "temperatures", component to temperature;
-        "calibration", the calibration error of the confidences;
-        "seen" and "unseen", scores and numbers of entities, if `known` is given;
-        "visual", the scores of the visual entity classifier by view, if there is one and a post
-        has a picture.
+    Args:
+        nlp (Language): The pipeline.
+        examples (Iterable[Example]): Examples whose predicted side has the pictures.
+        control (str): "no_picture" or "shuffled" to change the pictures first.
+        seed (int): Seed of the control, and of the bootstrap of the calibration error.
+        known (Container): The entities of the training data, as `known_entities` returns them, to
+            score seen and unseen entities apart.
+        progress (Callable): Wraps the stream of Docs, such as tqdm.
+
+    Returns:
+        dict: JSON-safe. Scores are fractions: "posts", the number of posts, and "control";
+            "ents_p", "ents_r", "ents_f" and "ents_per_type", as `nlp.evaluate` returns them;
+            "entities" and "entities_per_type", the numbers of "gold", "predicted" and "right"
+            entities; "slices", the same for every boolean key of the posts' meta, over the posts
+            where it is true; "views", view to status to number of posts; "temperatures", component
+            to temperature; "calibration", the calibration error of the confidences; "seen" and
+            "unseen", scores and numbers of entities, if `known` is given; "visual", the scores of
+            the visual entity classifier by view, if there is one and a post has a picture.
     """
     examples = list(examples)
     if control is not None:
@@ -80,8 +79,11 @@ def evaluate(
 def marked_slices(examples: Iterable[Example]) -> dict[str, list[int]]:
     """Collect the examples for which a boolean key of their meta is true.
 
-    examples (Iterable[Example]): The examples.
-    RETURNS (dict): Key to the indices of its examples.
+    Args:
+        examples (Iterable[Example]): The examples.
+
+    Returns:
+        dict: Key to the indices of its examples.
     """
     slices: dict[str, list[int]] = {}
     for row, example in enumerate(examples):
@@ -94,8 +96,11 @@ def marked_slices(examples: Iterable[Example]) -> dict[str, list[int]]:
 def view_counts(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
     """Count the posts by the status of each view: used, absent, unreadable or masked.
 
-    examples (Iterable[Example]): Annotated examples.
-    RETURNS (dict): View to status to number of posts.
+    Args:
+        examples (Iterable[Example]): Annotated examples.
+
+    Returns:
+        dict: View to status to number of posts.
     """
     counts: dict[str, Counter[str]] = {}
     for example in examples:
@@ -107,7 +112,10 @@ def view_counts(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
 def describe_posts(path: Path) -> dict[str, str]:
     """Identify posts by their content.
 
-    path (Path): A .spacy file, or a folder of such files.
-    RETURNS (dict): The name of the "file", and its "sha256".
+    Args:
+        path (Path): A .spacy file, or a folder of such files.
+
+    Returns:
+        dict: The name of the "file", and its "sha256".
     """
     return {"file": path.name, "sha256": hash_files(sorted(walk_corpus(path, FILE_TYPE)))}

@@ -14,10 +14,11 @@ BLOCK_SIZE = 4_000_000
 class Difference:
     """The difference between the F1 of two systems, as fractions.
 
-    f1 (float): F1 of the first minus F1 of the second system.
-    low (float): The lower end of its 95% interval by the bootstrap.
-    high (float): The upper end.
-    p (float): The two-sided p-value of "there is no difference".
+    Attributes:
+        f1 (float): F1 of the first minus F1 of the second system.
+        low (float): The lower end of its 95% interval by the bootstrap.
+        high (float): The upper end.
+        p (float): The two-sided p-value of "there is no difference".
     """
 
     f1: float
@@ -29,11 +30,13 @@ class Difference:
 def resample(num_posts: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Draw posts with replacement, as many as there are, again and again.
 
-    num_posts (int): The number of posts.
-    resamples (int): The number of resamples.
-    seed (int): Seed of the draws.
-    YIELDS (np.ndarray): int64 of shape (n, posts), a block of resamples: how often each post was
-        drawn.
+    Args:
+        num_posts (int): The number of posts.
+        resamples (int): The number of resamples.
+        seed (int): Seed of the draws.
+
+    Yields:
+        np.ndarray: int64 of shape (n, posts), a block of resamples: how often each post was drawn.
     """
     generator = np.random.default_rng(seed)
     rows = max(1, BLOCK_SIZE // num_posts)
@@ -48,8 +51,11 @@ def resample(num_posts: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 def interval(values: np.ndarray) -> tuple[float, float]:
     """The 95% interval of resampled values.
 
-    values (np.ndarray): float of shape (resamples,).
-    RETURNS (tuple): Its lower and its upper end.
+    Args:
+        values (np.ndarray): float of shape (resamples,).
+
+    Returns:
+        tuple: Its lower and its upper end.
     """
     low, high = np.percentile(values, [2.5, 97.5]).tolist()
     return low, high
@@ -58,8 +64,11 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def f1_score(counts: np.ndarray) -> np.ndarray:
     """Micro-averaged F1.
 
-    counts (np.ndarray): Numbers of right, predicted and gold entities, of shape (..., 3).
-    RETURNS (np.ndarray): F1 of shape (...), 0 if there is no entity.
+    Args:
+        counts (np.ndarray): Numbers of right, predicted and gold entities, of shape (..., 3).
+
+    Returns:
+        np.ndarray: F1 of shape (...), 0 if there is no entity.
     """
     right, predicted, gold = np.moveaxis(counts, -1, 0)
     f1: np.ndarray = 2 * right / np.maximum(predicted + gold, 1)
@@ -76,12 +85,15 @@ def paired_bootstrap(
     that it is below 0.05 if the interval does not contain 0. To pool the runs of several seeds, add
     their counts post by post.
 
-    counts_a (np.ndarray): The first system's right, predicted and gold entities of each post, of
-        shape (posts, 3).
-    counts_b (np.ndarray): The second system's, of the same posts.
-    resamples (int): The number of resamples.
-    seed (int): Seed of the draws.
-    RETURNS (Difference): The difference.
+    Args:
+        counts_a (np.ndarray): The first system's right, predicted and gold entities of each post,
+            of shape (posts, 3).
+        counts_b (np.ndarray): The second system's, of the same posts.
+        resamples (int): The number of resamples.
+        seed (int): Seed of the draws.
+
+    Returns:
+        Difference: The difference.
     """
     counts = np.stack([counts_a, counts_b], axis=1)
     blocks = []

@@ -18,10 +18,13 @@ def visual_scores(examples: Iterable[Example]) -> dict[str, dict[str, Any]]:
 
     What is counted are the types of a post, each once, and not its entities.
 
-    examples (Iterable[Example]): Annotated examples.
-    RETURNS (dict): For each view the number of "posts" that have it; the numbers of "gold",
-        "predicted" and "right" types and their "p", "r" and "f"; "per_type", the same for each
-        type; "macro", the mean "p", "r" and "f" over the types. Empty if nothing was classified.
+    Args:
+        examples (Iterable[Example]): Annotated examples.
+
+    Returns:
+        dict: For each view the number of "posts" that have it; the numbers of "gold", "predicted"
+            and "right" types and their "p", "r" and "f"; "per_type", the same for each type;
+            "macro", the mean "p", "r" and "f" over the types. Empty if nothing was classified.
     """
     posts: Counter[str] = Counter()
     found: dict[str, Matches] = {}

@@ -27,9 +27,10 @@ NetworkT = TypeVar("NetworkT", bound="Network")
 class Reads:
     """The views that a network reads, by the form in which it reads them.
 
-    vectors (tuple): Views that are region vectors.
-    texts (tuple): Textual views that are word pieces of their own.
-    joint (tuple): Textual views that are encoded behind the text.
+    Attributes:
+        vectors (tuple): Views that are region vectors.
+        texts (tuple): Textual views that are word pieces of their own.
+        joint (tuple): Textual views that are encoded behind the text.
     """
 
     vectors: tuple[str, ...] = ()
@@ -41,16 +42,17 @@ class Reads:
 class NetworkConfig:
     """Settings that every method has. A method adds its own in a subclass.
 
-    types (tuple): Entity types, such as ("PER", "LOC").
-    encoder (dict): A Hugging Face model configuration, `model_type` included.
-    lora (dict): Settings of `peft.LoraConfig`: low-rank adapters on the encoder, whose own weights
-        are frozen then. None trains the encoder itself.
-    gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass: less
-        memory, more time.
-    region_dim (int): Width of a region vector.
-    dropout (float): Dropout probability outside the encoder, which has its own.
-    loss_divisor (float): The loss of a post is divided by this constant, never by the size of a
-        batch, so that accumulated sub-batches equal one batch.
+    Attributes:
+        types (tuple): Entity types, such as ("PER", "LOC").
+        encoder (dict): A Hugging Face model configuration, `model_type` included.
+        lora (dict): Settings of `peft.LoraConfig`: low-rank adapters on the encoder, whose own
+            weights are frozen then. None trains the encoder itself.
+        gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass: less
+            memory, more time.
+        region_dim (int): Width of a region vector.
+        dropout (float): Dropout probability outside the encoder, which has its own.
+        loss_divisor (float): The loss of a post is divided by this constant, never by the size of a
+            batch, so that accumulated sub-batches equal one batch.
     """
 
     types: tuple[str, ...]
@@ -83,10 +85,13 @@ class NetworkConfig:
     def require(self, condition: bool, setting: str, expected: str) -> None:
         """Refuse a value out of range.
 
-        condition (bool): Whether the value can be used.
-        setting (str): Name of the setting.
-        expected (str): The values that can be used, for the message.
-        RAISES (MsvseError): If the condition is false (MSVSE-E007).
+        Args:
+            condition (bool): Whether the value can be used.
+            setting (str): Name of the setting.
+            expected (str): The values that can be used, for the message.
+
+        Raises:
+            MsvseError: If the condition is false (MSVSE-E007).
         """
         if not condition:
             raise wrong_setting(setting, getattr(self, setting), expected)
@@ -94,8 +99,11 @@ class NetworkConfig:
     def require_views(self, setting: str) -> None:
         """Refuse a tuple of views that has one of them twice.
 
-        setting (str): Name of the setting.
-        RAISES (MsvseError): If it has (MSVSE-E007).
+        Args:
+            setting (str): Name of the setting.
+
+        Raises:
+            MsvseError: If it has (MSVSE-E007).
         """
         views = getattr(self, setting)
         self.require(len(set(views)) == len(views), setting, "distinct views")
@@ -109,9 +117,14 @@ class NetworkConfig:
     def from_dict(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
         """Read settings, and refuse unknown names.
 
-        values (Mapping): Setting name to value.
-        RETURNS (NetworkConfig): The settings.
-        RAISES (MsvseError): For an unknown name or a value out of range (MSVSE-E007).
+        Args:
+            values (Mapping): Setting name to value.
+
+        Returns:
+            NetworkConfig: The settings.
+
+        Raises:
+            MsvseError: For an unknown name or a value out of range (MSVSE-E007).
         """
         names = {f.name for f in fields(cls)}
         for name, value in values.items():
@@ -145,11 +158,14 @@ class Network(nn.Module):
     ) -> None:
         """Adopt the encoder and the backbone.
 
-        config (NetworkConfig): The settings.
-        encoder (Encoder): The text encoder.
-        backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and trains
-            with the network. None if all region vectors are given.
-        RAISES (MsvseError): For `lora` without the package peft (MSVSE-E016).
+        Args:
+            config (NetworkConfig): The settings.
+            encoder (Encoder): The text encoder.
+            backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and
+                trains with the network. None if all region vectors are given.
+
+        Raises:
+            MsvseError: For `lora` without the package peft (MSVSE-E016).
         """
         super().__init__()
         self.config = config
@@ -172,13 +188,19 @@ class Network(nn.Module):
     ) -> NetworkT:
         """Build a network of this method.
 
-        config (NetworkConfig or Mapping): The settings; a mapping is read by `Config.from_dict`.
-        encoder (Encoder): The text encoder. Without one, an encoder with random weights is built of
-            the settings' `encoder`.
-        backbone (nn.Module): Computes region vectors of pixels and trains with the network.
-        RETURNS (Network): The network.
-        RAISES (MsvseError): For settings out of range (MSVSE-E007) or an encoder family that is not
-            supported (MSVSE-E002).
+        Args:
+            config (NetworkConfig or Mapping): The settings; a mapping is read by
+                `Config.from_dict`.
+            encoder (Encoder): The text encoder. Without one, an encoder with random weights is
+                built of the settings' `encoder`.
+            backbone (nn.Module): Computes region vectors of pixels and trains with the network.
+
+        Returns:
+            Network: The network.
+
+        Raises:
+            MsvseError: For settings out of range (MSVSE-E007) or an encoder family that is not
+                supported (MSVSE-E002).
         """
         if not isinstance(config, NetworkConfig):
             config = cls.Config.from_dict(config)
@@ -198,8 +220,11 @@ class Network(nn.Module):
     def forward(self, inputs: Inputs) -> Outputs:
         """Compute the scores of a batch of posts.
 
-        inputs (Inputs): The posts.
-        RETURNS (Outputs): The scores.
+        Args:
+            inputs (Inputs): The posts.
+
+        Returns:
+            Outputs: The scores.
         """
         if self.training:
             self._count_views(inputs)
@@ -210,25 +235,34 @@ class Network(nn.Module):
     def compute(self, inputs: Inputs) -> Outputs:
         """Compute the scores of a batch of posts. A method implements this.
 
-        inputs (Inputs): The posts, with the vectors of a backbone filled in.
-        RETURNS (Outputs): The scores.
+        Args:
+            inputs (Inputs): The posts, with the vectors of a backbone filled in.
+
+        Returns:
+            Outputs: The scores.
         """
         raise NotImplementedError
 
     def loss(self, outputs: Outputs, targets: Targets) -> Loss:
         """Compare outputs with the gold labels. A method implements this.
 
-        outputs (Outputs): The outputs for the posts.
-        targets (Targets): The gold labels of the same posts.
-        RETURNS (Loss): Scalars; `total` is the one to differentiate.
+        Args:
+            outputs (Outputs): The outputs for the posts.
+            targets (Targets): The gold labels of the same posts.
+
+        Returns:
+            Loss: Scalars; `total` is the one to differentiate.
         """
         raise NotImplementedError
 
     def answer(self, outputs: Outputs) -> SpanDistribution:
         """The distribution that entities and all probabilities are read from.
 
-        outputs (Outputs): The outputs for a batch.
-        RETURNS (SpanDistribution): The distribution; `outputs.answer` unless a method overrides it.
+        Args:
+            outputs (Outputs): The outputs for a batch.
+
+        Returns:
+            SpanDistribution: The distribution; `outputs.answer` unless a method overrides it.
         """
         return outputs.answer
 
@@ -253,8 +287,11 @@ class Network(nn.Module):
     def untrained_views(self, minimum: float) -> dict[str, float]:
         """The views that too few training posts had.
 
-        minimum (float): The least share of posts.
-        RETURNS (dict): View to its share; empty until enough posts were counted.
+        Args:
+            minimum (float): The least share of posts.
+
+        Returns:
+            dict: View to its share; empty until enough posts were counted.
         """
         if int(self.posts_seen) * minimum < 1:
             return {}
@@ -263,7 +300,8 @@ class Network(nn.Module):
     def set_dropout(self, rate: float) -> None:
         """Set the rate of every dropout of the network, the encoder's included.
 
-        rate (float): A probability.
+        Args:
+            rate (float): A probability.
         """
         for module in self.modules():
             if isinstance(module, nn.Dropout):
@@ -276,17 +314,23 @@ class Network(nn.Module):
     def reduce(self, losses: Tensor) -> Tensor:
         """Sum the losses of posts.
 
-        losses (Tensor): float of shape (P,), a mean within each post.
-        RETURNS (Tensor): The sum, divided by `loss_divisor`: a scalar.
+        Args:
+            losses (Tensor): float of shape (P,), a mean within each post.
+
+        Returns:
+            Tensor: The sum, divided by `loss_divisor`: a scalar.
         """
         return losses.sum() / self.config.loss_divisor
 
     def encode_view(self, pieces: WordPieces, num_layers: int = 0) -> tuple[Tensor, Tensor]:
         """Encode a textual view by the lower layers of the encoder; absent rows cost nothing.
 
-        pieces (WordPieces): The view's word pieces, of shape (P, N).
-        num_layers (int): How many layers; 0 takes the embeddings.
-        RETURNS (tuple): Vectors, float of shape (P, N, d), and their mask, bool of shape (P, N).
+        Args:
+            pieces (WordPieces): The view's word pieces, of shape (P, N).
+            num_layers (int): How many layers; 0 takes the embeddings.
+
+        Returns:
+            tuple: Vectors, float of shape (P, N, d), and their mask, bool of shape (P, N).
         """
         rows = pieces.mask.any(dim=1).nonzero().squeeze(1)
         if not len(rows):
@@ -298,8 +342,11 @@ class Network(nn.Module):
     def absent_view(self, num_posts: int) -> tuple[Tensor, Tensor]:
         """One masked vector a post, for a view that no post of a batch has.
 
-        num_posts (int): Number of posts.
-        RETURNS (tuple): Zeros of shape (P, 1, d), and a mask of False of shape (P, 1).
+        Args:
+            num_posts (int): Number of posts.
+
+        Returns:
+            tuple: Zeros of shape (P, 1, d), and a mask of False of shape (P, 1).
         """
         parameter = next(self.encoder.parameters())
         vectors = parameter.new_zeros(num_posts, 1, self.encoder.width)
@@ -310,9 +357,12 @@ class Network(nn.Module):
 
         In these layers the text does not see the views behind it.
 
-        inputs (Inputs): The posts.
-        num_layers (int): How many layers; 0 takes the embeddings.
-        RETURNS (Tensor): Hidden states of `inputs.joint`, float of shape (W, N', d).
+        Args:
+            inputs (Inputs): The posts.
+            num_layers (int): How many layers; 0 takes the embeddings.
+
+        Returns:
+            Tensor: Hidden states of `inputs.joint`, float of shape (W, N', d).
         """
         hidden = self.encoder.embed(inputs.joint)
         if not num_layers:
@@ -325,10 +375,13 @@ class Network(nn.Module):
     def encode_text(self, inputs: Inputs, lower: Tensor, start: int = 0) -> Tensor:
         """Encode the text alone by the upper layers.
 
-        inputs (Inputs): The posts.
-        lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
-        start (int): The first of the upper layers.
-        RETURNS (Tensor): Text features, float of shape (W, N, d).
+        Args:
+            inputs (Inputs): The posts.
+            lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
+            start (int): The first of the upper layers.
+
+        Returns:
+            Tensor: Text features, float of shape (W, N, d).
         """
         mask = inputs.text.mask
         return self.encoder.finish(self.encoder.run(lower[:, : mask.shape[1]], mask, start=start))
@@ -345,14 +398,17 @@ class Network(nn.Module):
 
         A window without joint view and prefix is not encoded again: its text features are taken.
 
-        inputs (Inputs): The posts.
-        lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
-        text (Tensor): Text features, float of shape (W, N, d).
-        prefixes (Prefixes): Prefixes of M slots for the upper layers.
-        start (int): The first of the upper layers.
-        RETURNS (tuple): The text part of the joint encoding, float of shape (W, N, d). While
-            attention is recorded also the attention to each slot, float of shape (W, N, M): a mean
-            over layers and heads.
+        Args:
+            inputs (Inputs): The posts.
+            lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
+            text (Tensor): Text features, float of shape (W, N, d).
+            prefixes (Prefixes): Prefixes of M slots for the upper layers.
+            start (int): The first of the upper layers.
+
+        Returns:
+            tuple: The text part of the joint encoding, float of shape (W, N, d). While attention is
+                recorded also the attention to each slot, float of shape (W, N, M): a mean over
+                layers and heads.
         """
         mask = inputs.joint.mask
         enriched = mask.sum(dim=1) > inputs.text.mask.sum(dim=1)
@@ -400,9 +456,12 @@ class Network(nn.Module):
 def token_vectors(hidden: Tensor, inputs: Inputs) -> Tensor:
     """The vector of the first word piece of each token.
 
-    hidden (Tensor): float of shape (W, N, d).
-    inputs (Inputs): Where each token is.
-    RETURNS (Tensor): float of shape (P, T, d); 0 for padding and tokens that are in no window.
+    Args:
+        hidden (Tensor): float of shape (W, N, d).
+        inputs (Inputs): Where each token is.
+
+    Returns:
+        Tensor: float of shape (P, T, d); 0 for padding and tokens that are in no window.
     """
     held = (inputs.token_piece >= 0) & inputs.token_mask
     tokens = hidden[inputs.token_window, inputs.token_piece.clamp(min=0)]
@@ -412,9 +471,12 @@ def token_vectors(hidden: Tensor, inputs: Inputs) -> Tensor:
 def wrong_setting(setting: str, value: Any, expected: str) -> MsvseError:
     """The error of a setting out of range.
 
-    setting (str): Name of the setting.
-    value (Any): Its value.
-    expected (str): The values that can be used.
-    RETURNS (MsvseError): MSVSE-E007.
+    Args:
+        setting (str): Name of the setting.
+        value (Any): Its value.
+        expected (str): The values that can be used.
+
+    Returns:
+        MsvseError: MSVSE-E007.
     """
     return MsvseError(Errors.E007.format(setting=setting, value=value, expected=expected))

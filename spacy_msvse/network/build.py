@@ -18,13 +18,18 @@ def build_network(
 ) -> Network:
     """Build a network in plain PyTorch.
 
-    config (NetworkConfig or Mapping): The method's settings; a mapping is read by its `Config`.
-    method (type): The method's class, MSVSE by default.
-    encoder (Encoder): The text encoder. Without one, an encoder with random weights is built of
-        the settings' `encoder`.
-    backbone (nn.Module): Computes region vectors of pixels and trains with the network.
-    RETURNS (Network): The network, a `torch.nn.Module`.
-    RAISES (MsvseError): For settings out of range (MSVSE-E007) or an encoder family that is not
-        supported (MSVSE-E002).
+    Args:
+        config (NetworkConfig or Mapping): The method's settings; a mapping is read by its `Config`.
+        method (type): The method's class, MSVSE by default.
+        encoder (Encoder): The text encoder. Without one, an encoder with random weights is built of
+            the settings' `encoder`.
+        backbone (nn.Module): Computes region vectors of pixels and trains with the network.
+
+    Returns:
+        Network: The network, a `torch.nn.Module`.
+
+    Raises:
+        MsvseError: For settings out of range (MSVSE-E007) or an encoder family that is not
+            supported (MSVSE-E002).
     """
     return method.build(config, encoder, backbone)

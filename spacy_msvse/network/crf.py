@@ -20,8 +20,11 @@ FORBIDDEN = -1e4
 def bio_labels(types: tuple[str, ...]) -> tuple[str, ...]:
     """The labels for some entity types: O, then B and I of each type.
 
-    types (tuple): Entity types.
-    RETURNS (tuple): 2 * len(types) + 1 labels.
+    Args:
+        types (tuple): Entity types.
+
+    Returns:
+        tuple: 2 * len(types) + 1 labels.
     """
     return ("O", *(f"{position}-{name}" for name in types for position in "BI"))
 
@@ -30,12 +33,13 @@ def bio_labels(types: tuple[str, ...]) -> tuple[str, ...]:
 class Lattice:
     """The scores of all labellings of a batch of sequences: a `SpanDistribution`.
 
-    emissions (Tensor): float of shape (B, T, K).
-    transitions (Tensor): float of shape (K, K), from label to label.
-    start (Tensor): float of shape (K,).
-    end (Tensor): float of shape (K,).
-    mask (Tensor): bool of shape (B, T): True on tokens, which come before all padding. A sequence
-        may be empty.
+    Attributes:
+        emissions (Tensor): float of shape (B, T, K).
+        transitions (Tensor): float of shape (K, K), from label to label.
+        start (Tensor): float of shape (K,).
+        end (Tensor): float of shape (K,).
+        mask (Tensor): bool of shape (B, T): True on tokens, which come before all padding. A
+            sequence may be empty.
     """
 
     emissions: Tensor
@@ -47,17 +51,23 @@ class Lattice:
     def restrict(self, allowed: Tensor) -> "Lattice":
         """Keep the labellings that use only allowed labels.
 
-        allowed (Tensor): bool of shape (B, T, K).
-        RETURNS (Lattice): A lattice in which all other labellings have a weight of almost 0.
+        Args:
+            allowed (Tensor): bool of shape (B, T, K).
+
+        Returns:
+            Lattice: A lattice in which all other labellings have a weight of almost 0.
         """
         return replace(self, emissions=self.emissions.masked_fill(~allowed, FORBIDDEN))
 
     def interpolate(self, other: "Lattice", weight: float) -> "Lattice":
         """Mix all scores of two lattices over the same sequences (method: joint decoding).
 
-        other (Lattice): The other lattice.
-        weight (float): Its share, in [0, 1].
-        RETURNS (Lattice): (1 - weight) of this lattice plus weight of the other.
+        Args:
+            other (Lattice): The other lattice.
+            weight (float): Its share, in [0, 1].
+
+        Returns:
+            Lattice: (1 - weight) of this lattice plus weight of the other.
         """
         return Lattice(
             torch.lerp(self.emissions, other.emissions, weight),
@@ -70,8 +80,12 @@ class Lattice:
     def tempered(self, temperature: float | Tensor) -> "Lattice":
         """Divide all scores by a temperature. The order of the labellings stays as it is.
 
-        temperature (float or Tensor): A positive scalar; above 1, probabilities become more even.
-        RETURNS (Lattice): The tempered lattice. Forbidden labels and transitions stay forbidden.
+        Args:
+            temperature (float or Tensor): A positive scalar; above 1, probabilities become more
+                even.
+
+        Returns:
+            Lattice: The tempered lattice. Forbidden labels and transitions stay forbidden.
         """
 
         def divide(scores: Tensor) -> Tensor:
@@ -83,7 +97,8 @@ class Lattice:
         """Copy the scores in double precision, detached from the network. A copy that is made
         outside of inference mode can be differentiated.
 
-        RETURNS (Lattice): The copy; in main memory if the device has no double precision.
+        Returns:
+            Lattice: The copy; in main memory if the device has no double precision.
         """
         device = double_device(self.mask.device)
         copy = self._map(lambda scores: scores.detach().to(device, torch.double, copy=True))
@@ -101,7 +116,8 @@ class Lattice:
     def log_partition(self) -> Tensor:
         """Log of the summed weight of all labellings.
 
-        RETURNS (Tensor): float of shape (B,); 0 for an empty sequence.
+        Returns:
+            Tensor: float of shape (B,); 0 for an empty sequence.
         """
         if self.emissions.shape[1] == 0:
             return self.emissions.new_zeros(len(self.emissions))
@@ -112,7 +128,8 @@ class Lattice:
     def marginals(self) -> Tensor:
         """Log-probability of each label at each token.
 
-        RETURNS (Tensor): float of shape (B, T, K); rows of padding are 0 everywhere.
+        Returns:
+            Tensor: float of shape (B, T, K); rows of padding are 0 everywhere.
         """
         if self.emissions.shape[1] == 0:
             return self.emissions
@@ -123,25 +140,30 @@ class Lattice:
     def best_entities(self) -> Tensor:
         """The entities of the best labelling of each sequence.
 
-        RETURNS (Tensor): int64 of shape (E, 4): sequence, first token, token after the last, and
-            index of the type, ordered by sequence and first token.
+        Returns:
+            Tensor: int64 of shape (E, 4): sequence, first token, token after the last, and index of
+                the type, ordered by sequence and first token.
         """
         return label_entities(self.best_labels())
 
     def best_labels(self) -> Tensor:
         """The labelling of the highest score (Viterbi).
 
-        RETURNS (Tensor): int64 of shape (B, T); 0 on padding.
+        Returns:
+            Tensor: int64 of shape (B, T); 0 on padding.
         """
         return self._search(1)[0][:, 0]
 
     def best_labellings(self, k: int) -> tuple[Tensor, Tensor]:
         """The k labellings of the highest scores, and their log-probabilities.
 
-        k (int): How many, at least 1.
-        RETURNS (tuple): int64 of shape (B, k, T), 0 on padding, the best first, equal ones ordered
-            by their last label that differs; and float of shape (B, k), -inf where a sequence has
-            fewer legal labellings.
+        Args:
+            k (int): How many, at least 1.
+
+        Returns:
+            tuple: int64 of shape (B, k, T), 0 on padding, the best first, equal ones ordered by
+                their last label that differs; and float of shape (B, k), -inf where a sequence has
+                fewer legal labellings.
         """
         labels, scores = self._search(k)
         return labels, scores - self.log_partition().unsqueeze(1)
@@ -180,9 +202,12 @@ class Lattice:
     def span_log_probabilities(self, entities: Tensor) -> Tensor:
         """Log-probability that a labelling has exactly this entity: these tokens, this type.
 
-        entities (Tensor): int64 of shape (E, 4): sequence, first token, token after the last, and
-            index of the type.
-        RETURNS (Tensor): float of shape (E,).
+        Args:
+            entities (Tensor): int64 of shape (E, 4): sequence, first token, token after the last,
+                and index of the type.
+
+        Returns:
+            Tensor: float of shape (E,).
         """
         if len(entities) == 0:
             return self.emissions.new_zeros(0)
@@ -243,9 +268,12 @@ class Lattice:
 def label_entities(labels: Tensor) -> Tensor:
     """Read the entities off legal labellings.
 
-    labels (Tensor): int64 of shape (B, T), indices into `bio_labels`; 0 on padding.
-    RETURNS (Tensor): int64 of shape (E, 4): row, first token, token after the last, and index of
-        the type, ordered by row and first token.
+    Args:
+        labels (Tensor): int64 of shape (B, T), indices into `bio_labels`; 0 on padding.
+
+    Returns:
+        Tensor: int64 of shape (E, 4): row, first token, token after the last, and index of the
+            type, ordered by row and first token.
     """
     # A column of O ends the entities of each row.
     labels = nn.functional.pad(labels, (0, 1))
@@ -261,9 +289,12 @@ def label_entities(labels: Tensor) -> Tensor:
 def ranked(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k highest values of the last dimension and their indices; the first of equal values.
 
-    scores (Tensor): float of shape (..., N).
-    k (int): How many.
-    RETURNS (tuple): float and int64, both of shape (..., k), the highest first.
+    Args:
+        scores (Tensor): float of shape (..., N).
+        k (int): How many.
+
+    Returns:
+        tuple: float and int64, both of shape (..., k), the highest first.
     """
     # `topk` and `max` do not define which of equal values comes first.
     values, index = scores.sort(dim=-1, descending=True, stable=True)
@@ -283,7 +314,8 @@ class BioCRF(nn.Module):
     def __init__(self, num_types: int) -> None:
         """Create the parameters.
 
-        num_types (int): Number of entity types; the labels are those of `bio_labels`.
+        Args:
+            num_types (int): Number of entity types; the labels are those of `bio_labels`.
         """
         super().__init__()
         self.num_labels = 2 * num_types + 1
@@ -302,9 +334,12 @@ class BioCRF(nn.Module):
     def forward(self, emissions: Tensor, mask: Tensor) -> Lattice:
         """Score all labellings.
 
-        emissions (Tensor): float of shape (B, T, K).
-        mask (Tensor): bool of shape (B, T).
-        RETURNS (Lattice): The scores.
+        Args:
+            emissions (Tensor): float of shape (B, T, K).
+            mask (Tensor): bool of shape (B, T).
+
+        Returns:
+            Lattice: The scores.
         """
         return Lattice(
             emissions,
@@ -318,9 +353,12 @@ class BioCRF(nn.Module):
 def negative_log_likelihood(lattice: Lattice, allowed: Tensor) -> Tensor:
     """Negative log-likelihood of the allowed labellings; missing labels are marginalised.
 
-    lattice (Lattice): All labellings.
-    allowed (Tensor): bool of shape (B, T, K).
-    RETURNS (Tensor): float of shape (B,).
+    Args:
+        lattice (Lattice): All labellings.
+        allowed (Tensor): bool of shape (B, T, K).
+
+    Returns:
+        Tensor: float of shape (B,).
     """
     # One pass over both lattices: the recursion loops over tokens, whatever the batch's size.
     restricted = lattice.restrict(allowed).emissions

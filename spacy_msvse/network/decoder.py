@@ -19,9 +19,12 @@ class LabelDecoder(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Lattice:
         """Score all labellings of each post.
 
-        tokens (Tensor): float of shape (P, T, d).
-        mask (Tensor): bool of shape (P, T).
-        RETURNS (Lattice): The scores.
+        Args:
+            tokens (Tensor): float of shape (P, T, d).
+            mask (Tensor): bool of shape (P, T).
+
+        Returns:
+            Lattice: The scores.
         """
         # Full precision: in half precision, scores summed over a post lose small differences.
         with torch.autocast(tokens.device.type, enabled=False):
@@ -37,10 +40,13 @@ def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Te
     tokens, q the CRFs' marginals. The teacher gets no gradient. With a temperature t the marginals
     are softmax(log q / t), and the loss is multiplied by t * t (ITA).
 
-    teacher (Lattice): Scores of the CRF that sees more views.
-    student (Lattice): Scores of the CRF that sees fewer.
-    temperature (float): Above 1, the marginals become more even.
-    RETURNS (Tensor): float of shape (P,), a mean over the tokens of a post.
+    Args:
+        teacher (Lattice): Scores of the CRF that sees more views.
+        student (Lattice): Scores of the CRF that sees fewer.
+        temperature (float): Above 1, the marginals become more even.
+
+    Returns:
+        Tensor: float of shape (P,), a mean over the tokens of a post.
     """
     with torch.no_grad():
         target = teacher.marginals()
@@ -56,9 +62,12 @@ def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Te
 def token_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the tokens of each post.
 
-    values (Tensor): float of shape (P, T).
-    mask (Tensor): bool of shape (P, T).
-    RETURNS (Tensor): float of shape (P,); 0 for an empty post.
+    Args:
+        values (Tensor): float of shape (P, T).
+        mask (Tensor): bool of shape (P, T).
+
+    Returns:
+        Tensor: float of shape (P,); 0 for an empty post.
     """
     return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
@@ -77,8 +86,12 @@ class VisualEntityClassifier(nn.Module):
     def forward(self, means: Tensor) -> Tensor:
         """Classify views.
 
-        means (Tensor): Mean visual semantic feature of each of S views, float of shape (B, S, d).
-        RETURNS (Tensor): Logits, float of shape (B, S, Y).
+        Args:
+            means (Tensor): Mean visual semantic feature of each of S views, float of shape (B, S,
+                d).
+
+        Returns:
+            Tensor: Logits, float of shape (B, S, Y).
         """
         logits: Tensor = self.linear(means)
         return logits
@@ -87,11 +100,14 @@ class VisualEntityClassifier(nn.Module):
 def visual_loss(logits: Tensor, present: Tensor, types: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy, a mean over a post's present views and known types.
 
-    logits (Tensor): float of shape (P, S, Y).
-    present (Tensor): bool of shape (P, S).
-    types (Tensor): float of shape (P, Y).
-    known (Tensor): bool of shape (P, Y).
-    RETURNS (Tensor): float of shape (P,); 0 for a post without views.
+    Args:
+        logits (Tensor): float of shape (P, S, Y).
+        present (Tensor): bool of shape (P, S).
+        types (Tensor): float of shape (P, Y).
+        known (Tensor): bool of shape (P, Y).
+
+    Returns:
+        Tensor: float of shape (P,); 0 for a post without views.
     """
     targets = types.unsqueeze(1).expand_as(logits)
     weights = (present.unsqueeze(2) & known.unsqueeze(1)).to(logits.dtype)

@@ -19,9 +19,10 @@ T = TypeVar("T")
 class WordPieces:
     """A padded batch of word piece sequences.
 
-    ids (Tensor): int64 of shape (B, N).
-    mask (Tensor): bool of shape (B, N), False on padding.
-    token_types (Tensor): int64 of shape (B, N), token type ids; None for encoders without them.
+    Attributes:
+        ids (Tensor): int64 of shape (B, N).
+        mask (Tensor): bool of shape (B, N), False on padding.
+        token_types (Tensor): int64 of shape (B, N), token type ids; None for encoders without them.
     """
 
     ids: Tensor
@@ -31,8 +32,11 @@ class WordPieces:
     def rows(self, index: Tensor) -> "WordPieces":
         """Select sequences, and cut them to the longest of them.
 
-        index (Tensor): int64 of shape (B',).
-        RETURNS (WordPieces): The rows, of shape (B', N') with N' <= N.
+        Args:
+            index (Tensor): int64 of shape (B',).
+
+        Returns:
+            WordPieces: The rows, of shape (B', N') with N' <= N.
         """
         mask = self.mask[index]
         width = int(mask.sum(1).max()) if len(index) else 0
@@ -44,9 +48,10 @@ class WordPieces:
 class Regions:
     """Region vectors of a batch of posts.
 
-    vectors (Tensor): float of shape (P, R, D).
-    boxes (Tensor): float of shape (P, R, 4): x1, y1, x2, y2, relative to the region's picture.
-    mask (Tensor): bool of shape (P, R). The row of a post without regions is False everywhere.
+    Attributes:
+        vectors (Tensor): float of shape (P, R, D).
+        boxes (Tensor): float of shape (P, R, 4): x1, y1, x2, y2, relative to the region's picture.
+        mask (Tensor): bool of shape (P, R). The row of a post without regions is False everywhere.
     """
 
     vectors: Tensor
@@ -58,9 +63,10 @@ class Regions:
 class Pictures:
     """Pictures whose region vectors are computed by a backbone that trains with the network.
 
-    pixels (Tensor): uint8 of shape (Q, H, W, 3).
-    post (Tensor): int64 of shape (Q,): the post of each picture. The backbone's vectors replace
-        those of the post in `Regions`.
+    Attributes:
+        pixels (Tensor): uint8 of shape (Q, H, W, 3).
+        post (Tensor): int64 of shape (Q,): the post of each picture. The backbone's vectors replace
+            those of the post in `Regions`.
     """
 
     pixels: Tensor
@@ -71,21 +77,23 @@ class Pictures:
 class Inputs:
     """A batch of posts. Views are dictionaries by name.
 
-    text (WordPieces): Windows of text, of shape (W, N).
-    joint (WordPieces): The same windows with the joint views behind the text, of shape (W, N').
-        The text is at the same positions as in `text`. The row of a post without a joint view
-        equals its row in `text`.
-    window_post (Tensor): int64 of shape (W,): the post of each window.
-    token_window (Tensor): int64 of shape (P, T): the window that each token is read from.
-    token_piece (Tensor): int64 of shape (P, T): the first word piece of each token in that window;
-        -1 for a token that is in no window.
-    token_mask (Tensor): bool of shape (P, T), False on padding.
-    joint_spans (dict): Joint view to int64 of shape (W, 2): its first column in `joint` and the
-        column after its last. Both are equal where it is absent.
-    texts (dict): Textual view to its word pieces without special ones, of shape (P, N). The row of
-        an absent view is False in its mask.
-    vectors (dict): View to its region vectors. A view that no post of the batch has may be missing.
-    pictures (dict): View to the pictures of which a backbone computes its vectors.
+    Attributes:
+        text (WordPieces): Windows of text, of shape (W, N).
+        joint (WordPieces): The same windows with the joint views behind the text, of shape (W, N').
+            The text is at the same positions as in `text`. The row of a post without a joint view
+            equals its row in `text`.
+        window_post (Tensor): int64 of shape (W,): the post of each window.
+        token_window (Tensor): int64 of shape (P, T): the window that each token is read from.
+        token_piece (Tensor): int64 of shape (P, T): the first word piece of each token in that
+            window; -1 for a token that is in no window.
+        token_mask (Tensor): bool of shape (P, T), False on padding.
+        joint_spans (dict): Joint view to int64 of shape (W, 2): its first column in `joint` and the
+            column after its last. Both are equal where it is absent.
+        texts (dict): Textual view to its word pieces without special ones, of shape (P, N). The row
+            of an absent view is False in its mask.
+        vectors (dict): View to its region vectors. A view that no post of the batch has may be
+            missing.
+        pictures (dict): View to the pictures of which a backbone computes its vectors.
     """
 
     text: WordPieces
@@ -102,8 +110,11 @@ class Inputs:
     def present(self, view: str) -> Tensor:
         """Which posts have a view, in any form.
 
-        view (str): Name of the view.
-        RETURNS (Tensor): bool of shape (P,).
+        Args:
+            view (str): Name of the view.
+
+        Returns:
+            Tensor: bool of shape (P,).
         """
         found = self.token_mask.new_zeros(len(self.token_mask))
         if view in self.texts:
@@ -120,11 +131,13 @@ class Inputs:
 class Targets:
     """Gold labels of a batch of posts.
 
-    allowed (Tensor): bool of shape (P, T, K): the labels that each token may have. One for a known
-        label, all for a missing one, which is then marginalised.
-    entity_types (Tensor): float of shape (P, Y): 1 for each entity type that occurs in the post.
-    types_known (Tensor): bool of shape (P, Y): False where missing labels leave open whether the
-        type occurs.
+    Attributes:
+        allowed (Tensor): bool of shape (P, T, K): the labels that each token may have. One for a
+            known label, all for a missing one, which is then marginalised.
+        entity_types (Tensor): float of shape (P, Y): 1 for each entity type that occurs in the
+            post.
+        types_known (Tensor): bool of shape (P, Y): False where missing labels leave open whether
+            the type occurs.
     """
 
     allowed: Tensor
@@ -136,13 +149,15 @@ class Targets:
 class Outputs:
     """Outputs of a network for a batch of posts.
 
-    answer (SpanDistribution): Scores of the entities, such as the lattice of a CRF.
-    others (dict): Further scores by name, such as those of a second CRF.
-    view_types (dict): View to the logits of the entity types that it shows, float of shape (P, Y).
-    present (dict): View to bool of shape (P,): the posts that have the view.
-    attention (dict): View to float of shape (P, T, R): the attention of each token to each vector
-        of the view. Empty unless it was asked for, see `Network.recording_attention`.
-    extra (dict): Further tensors by name, which the loss of the method needs.
+    Attributes:
+        answer (SpanDistribution): Scores of the entities, such as the lattice of a CRF.
+        others (dict): Further scores by name, such as those of a second CRF.
+        view_types (dict): View to the logits of the entity types that it shows, float of shape (P,
+            Y).
+        present (dict): View to bool of shape (P,): the posts that have the view.
+        attention (dict): View to float of shape (P, T, R): the attention of each token to each
+            vector of the view. Empty unless it was asked for, see `Network.recording_attention`.
+        extra (dict): Further tensors by name, which the loss of the method needs.
     """
 
     answer: SpanDistribution
@@ -158,8 +173,9 @@ class Loss:
     """Loss of a batch. Each term is a mean within a post, summed over posts and divided by
     `NetworkConfig.loss_divisor`.
 
-    total (Tensor): The weighted sum of the terms, a scalar to differentiate.
-    terms (dict): Name to unweighted term, a scalar.
+    Attributes:
+        total (Tensor): The weighted sum of the terms, a scalar to differentiate.
+        terms (dict): Name to unweighted term, a scalar.
     """
 
     total: Tensor
@@ -169,9 +185,12 @@ class Loss:
 def to_device(batch: T, device: torch.device | str) -> T:
     """Move every tensor of a (nested) dataclass, without waiting for the copies to a GPU.
 
-    batch (Any): One of the dataclasses above.
-    device (torch.device): The device.
-    RETURNS (Any): A dataclass of the same type.
+    Args:
+        batch (Any): One of the dataclasses above.
+        device (torch.device): The device.
+
+    Returns:
+        Any: A dataclass of the same type.
     """
 
     to_gpu = torch.device(device).type == "cuda"

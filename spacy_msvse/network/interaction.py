@@ -26,10 +26,13 @@ class Interaction(nn.Module):
     def forward(self, views: ViewFeatures, text: Tensor, text_mask: Tensor) -> ViewFeatures:
         """Add the text's information to visual features.
 
-        views (ViewFeatures): Visual features V, of shape (B, V, d).
-        text (Tensor): Text features H, float of shape (B, N, d).
-        text_mask (Tensor): bool of shape (B, N).
-        RETURNS (ViewFeatures): Visual semantic features S, of the same shape as V.
+        Args:
+            views (ViewFeatures): Visual features V, of shape (B, V, d).
+            text (Tensor): Text features H, float of shape (B, N, d).
+            text_mask (Tensor): bool of shape (B, N).
+
+        Returns:
+            ViewFeatures: Visual semantic features S, of the same shape as V.
         """
         vectors = views.vectors
         if self.attention is not None:
@@ -50,9 +53,12 @@ class Interaction(nn.Module):
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last dimension, restricted to a mask.
 
-    scores (Tensor): float.
-    mask (Tensor): bool, broadcastable to the scores.
-    RETURNS (Tensor): Probabilities; all 0, not NaN, where the mask holds nothing.
+    Args:
+        scores (Tensor): float.
+        mask (Tensor): bool, broadcastable to the scores.
+
+    Returns:
+        Tensor: Probabilities; all 0, not NaN, where the mask holds nothing.
     """
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return torch.softmax(scores, dim=-1) * mask

@@ -33,8 +33,11 @@ class PrefixGenerator(nn.Module):
     def forward(self, views: ViewFeatures) -> Prefixes:
         """Compute the prefixes of a batch.
 
-        views (ViewFeatures): Visual semantic features of S views.
-        RETURNS (Prefixes): S * length slots; those of absent views are masked out.
+        Args:
+            views (ViewFeatures): Visual semantic features of S views.
+
+        Returns:
+            Prefixes: S * length slots; those of absent views are masked out.
         """
         present = views.present
         pooled = torch.stack(
@@ -52,9 +55,12 @@ class PrefixGenerator(nn.Module):
     def pool_weights(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """The weight of each vector of a view in each of its slots.
 
-        vectors (Tensor): float of shape (B, V, d).
-        mask (Tensor): bool of shape (B, V).
-        RETURNS (Tensor): float of shape (B, m, V); the weights of a slot add up to 1.
+        Args:
+            vectors (Tensor): float of shape (B, V, d).
+            mask (Tensor): bool of shape (B, V).
+
+        Returns:
+            Tensor: float of shape (B, m, V); the weights of a slot add up to 1.
         """
         scores = torch.einsum("md,bvd->bmv", self.queries, vectors) / vectors.shape[2] ** 0.5
         return masked_softmax(scores, mask.unsqueeze(1))

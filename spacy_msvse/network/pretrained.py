@@ -22,9 +22,14 @@ _RANDOM_WEIGHTS = RLock()
 def find_encoder(name: str) -> str:
     """Turn the name of an encoder into something that transformers can load.
 
-    name (str): A packaged encoder, a local folder or a name on the hub.
-    RETURNS (str): A local folder, or the name itself.
-    RAISES (MsvseError): If the package is not installed (MSVSE-E001).
+    Args:
+        name (str): A packaged encoder, a local folder or a name on the hub.
+
+    Returns:
+        str: A local folder, or the name itself.
+
+    Raises:
+        MsvseError: If the package is not installed (MSVSE-E001).
     """
     if name not in PACKAGED_ENCODERS:
         return name
@@ -44,12 +49,18 @@ def load_pretrained(
     """Load an encoder and its tokenizer. The weights are in full precision, also if they are stored
     in half precision. The files of a name on the hub may be downloaded.
 
-    name (str): A packaged encoder, a local folder or a name on the hub.
-    tokenizer_config (Mapping): Settings of the tokenizer, as in spacy-transformers.
-    transformer_config (Mapping): Settings of the model's configuration, as in spacy-transformers.
-    RETURNS (tuple): The encoder and its tokenizer.
-    RAISES (MsvseError): If either cannot be loaded (MSVSE-E001) or the encoder's family is not
-        supported (MSVSE-E002).
+    Args:
+        name (str): A packaged encoder, a local folder or a name on the hub.
+        tokenizer_config (Mapping): Settings of the tokenizer, as in spacy-transformers.
+        transformer_config (Mapping): Settings of the model's configuration, as in
+            spacy-transformers.
+
+    Returns:
+        tuple: The encoder and its tokenizer.
+
+    Raises:
+        MsvseError: If either cannot be loaded (MSVSE-E001) or the encoder's family is not supported
+            (MSVSE-E002).
     """
     from transformers import AutoTokenizer
 

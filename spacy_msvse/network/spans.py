@@ -18,30 +18,39 @@ class SpanDistribution(Protocol):
     def best_entities(self) -> Tensor:
         """The entities of the best reading of each post.
 
-        RETURNS (Tensor): int64 of shape (E, 4), ordered by post and first token.
+        Returns:
+            Tensor: int64 of shape (E, 4), ordered by post and first token.
         """
         ...
 
     def span_log_probabilities(self, entities: Tensor) -> Tensor:
         """Log-probability of each entity: exactly these tokens, exactly this type.
 
-        entities (Tensor): int64 of shape (E, 4).
-        RETURNS (Tensor): float of shape (E,).
+        Args:
+            entities (Tensor): int64 of shape (E, 4).
+
+        Returns:
+            Tensor: float of shape (E,).
         """
         ...
 
     def tempered(self: Self, temperature: float | Tensor) -> Self:
         """Divide all scores by a temperature. The order of the readings stays as it is.
 
-        temperature (float or Tensor): A positive scalar; above 1, probabilities become more even.
-        RETURNS (SpanDistribution): The tempered distribution.
+        Args:
+            temperature (float or Tensor): A positive scalar; above 1, probabilities become more
+                even.
+
+        Returns:
+            SpanDistribution: The tempered distribution.
         """
         ...
 
     def double(self: Self) -> Self:
         """Copy the scores in double precision, detached from the network.
 
-        RETURNS (SpanDistribution): The copy; in main memory if the device has no double precision.
+        Returns:
+            SpanDistribution: The copy; in main memory if the device has no double precision.
         """
         ...
 
@@ -53,18 +62,20 @@ class ScoredSpans:
     The best reading takes the most probable candidates first and drops those that overlap one that
     is taken.
 
-    spans (Tensor): int64 of shape (S, 3): post, first token, token after the last. No span occurs
-        twice.
-    scores (Tensor): float of shape (S, Y + 1): unnormalised scores, the last one for no entity.
+    Attributes:
+        spans (Tensor): int64 of shape (S, 3): post, first token, token after the last. No span
+            occurs twice.
+        scores (Tensor): float of shape (S, Y + 1): unnormalised scores, the last one for no entity.
     """
 
     spans: Tensor
     scores: Tensor
 
     def best_entities(self) -> Tensor:
-        """See `SpanDistribution`.
+        """The entities of the best reading: the most probable candidates without overlap.
 
-        RETURNS (Tensor): int64 of shape (E, 4).
+        Returns:
+            Tensor: int64 of shape (E, 4).
         """
         probabilities = self.scores.softmax(dim=1)
         best, labels = probabilities.max(dim=1)
@@ -84,10 +95,13 @@ class ScoredSpans:
         )
 
     def span_log_probabilities(self, entities: Tensor) -> Tensor:
-        """See `SpanDistribution`. An entity that is no candidate has the log-probability -inf.
+        """Log-probability of each entity. An entity that is no candidate has the log-probability -inf.
 
-        entities (Tensor): int64 of shape (E, 4).
-        RETURNS (Tensor): float of shape (E,).
+        Args:
+            entities (Tensor): int64 of shape (E, 4).
+
+        Returns:
+            Tensor: float of shape (E,).
         """
         log_probabilities = self.scores.log_softmax(dim=1)
         row_of = {tuple(span): row for row, span in enumerate(self.spans.tolist())}
@@ -100,17 +114,21 @@ class ScoredSpans:
         return log_probabilities[rows, entities[:, 3]].masked_fill(missing, -torch.inf)
 
     def tempered(self, temperature: float | Tensor) -> "ScoredSpans":
-        """See `SpanDistribution`.
+        """Divide all scores by a temperature.
 
-        temperature (float or Tensor): A positive scalar.
-        RETURNS (ScoredSpans): The tempered spans.
+        Args:
+            temperature (float or Tensor): A positive scalar.
+
+        Returns:
+            ScoredSpans: The tempered spans.
         """
         return replace(self, scores=self.scores / temperature)
 
     def double(self) -> "ScoredSpans":
-        """See `SpanDistribution`.
+        """Copy the scores in double precision, detached from the network.
 
-        RETURNS (ScoredSpans): The copy.
+        Returns:
+            ScoredSpans: The copy.
         """
         device = double_device(self.spans.device)
         scores = self.scores.detach().to(device, torch.double, copy=True)
@@ -120,7 +138,10 @@ class ScoredSpans:
 def double_device(device: torch.device) -> torch.device:
     """The nearest device with double precision.
 
-    device (torch.device): A device.
-    RETURNS (torch.device): The CPU in place of Apple's GPU, which has none; else the same device.
+    Args:
+        device (torch.device): A device.
+
+    Returns:
+        torch.device: The CPU in place of Apple's GPU, which has none; else the same device.
     """
     return torch.device("cpu") if device.type == "mps" else device

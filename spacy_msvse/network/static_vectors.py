@@ -21,11 +21,14 @@ def save_bilstm(
     a vector gets the mean of all vectors. If no word has a capital letter, words are looked up in
     lower case.
 
-    words (Sequence[str]): W distinct words.
-    vectors (Tensor): float of shape (W, d).
-    folder (Path): The folder to write, with its tokenizer.
-    num_layers (int): Number of layers.
-    RAISES (MsvseError): If the width of the vectors is odd or 0 (MSVSE-E018).
+    Args:
+        words (Sequence[str]): W distinct words.
+        vectors (Tensor): float of shape (W, d).
+        folder (Path): The folder to write, with its tokenizer.
+        num_layers (int): Number of layers.
+
+    Raises:
+        MsvseError: If the width of the vectors is odd or 0 (MSVSE-E018).
     """
     from tokenizers import Tokenizer, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -64,11 +67,14 @@ def save_bilstm_of_encoder(name: str, folder: str | Path, num_layers: int = 1) -
     """Save the word piece embeddings of an encoder and the sizes of a BiLSTM. The weights of the
     BiLSTM are random whenever the folder is loaded.
 
-    name (str): A packaged encoder, a local folder or a name on the hub.
-    folder (Path): The folder to write, with the encoder's tokenizer.
-    num_layers (int): Number of layers.
-    RAISES (MsvseError): If the encoder cannot be loaded (MSVSE-E001), its family is not supported
-        (MSVSE-E002) or its width is odd (MSVSE-E018).
+    Args:
+        name (str): A packaged encoder, a local folder or a name on the hub.
+        folder (Path): The folder to write, with the encoder's tokenizer.
+        num_layers (int): Number of layers.
+
+    Raises:
+        MsvseError: If the encoder cannot be loaded (MSVSE-E001), its family is not supported
+            (MSVSE-E002) or its width is odd (MSVSE-E018).
     """
     encoder, tokenizer = load_pretrained(name)
     vectors = encoder.model.get_input_embeddings().weight.detach()

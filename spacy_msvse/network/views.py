@@ -15,9 +15,10 @@ REGIONS = "regions"
 class ViewFeatures:
     """Feature vectors of several views, one view after the other.
 
-    vectors (Tensor): float of shape (B, V, d).
-    mask (Tensor): bool of shape (B, V).
-    sizes (tuple): How many of the V columns belong to each of the S views; their sum is V.
+    Attributes:
+        vectors (Tensor): float of shape (B, V, d).
+        mask (Tensor): bool of shape (B, V).
+        sizes (tuple): How many of the V columns belong to each of the S views; their sum is V.
     """
 
     vectors: Tensor
@@ -65,8 +66,11 @@ class RegionProjection(nn.Module):
     def forward(self, regions: Regions) -> Tensor:
         """Project regions.
 
-        regions (Regions): R regions of P posts.
-        RETURNS (Tensor): float of shape (P, R, d).
+        Args:
+            regions (Regions): R regions of P posts.
+
+        Returns:
+            Tensor: float of shape (P, R, d).
         """
         x1, y1, x2, y2 = regions.boxes.unbind(dim=2)
         area = (x2 - x1) * (y2 - y1)

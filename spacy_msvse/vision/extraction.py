@@ -54,11 +54,12 @@ Made = TypeVar("Made")
 class PostSource:
     """A post whose features are to be extracted.
 
-    text (str): Its text.
-    pictures (tuple): Paths or encoded bytes of its pictures, in order.
-    views (frozenset): The views that are wanted; None for all that an extractor fills.
-    given (Mapping): Views that the user gave. They are not extracted, and extractors that read
-        posts get them.
+    Attributes:
+        text (str): Its text.
+        pictures (tuple): Paths or encoded bytes of its pictures, in order.
+        views (frozenset): The views that are wanted; None for all that an extractor fills.
+        given (Mapping): Views that the user gave. They are not extracted, and extractors that read
+            posts get them.
     """
 
     text: str = ""
@@ -71,9 +72,10 @@ class PostSource:
 class Extraction:
     """The features of one post.
 
-    features (dict): View name to content. A view is missing if nothing filled it.
-    problems (dict): View name to the reason why it could not be extracted. Where only some pictures
-        of a post can be read, a view may be in `features` as well.
+    Attributes:
+        features (dict): View name to content. A view is missing if nothing filled it.
+        problems (dict): View name to the reason why it could not be extracted. Where only some
+            pictures of a post can be read, a view may be in `features` as well.
     """
 
     features: Features = field(default_factory=dict)
@@ -84,11 +86,12 @@ class Extraction:
 class ExtractionReport:
     """The counts of `fill_store`.
 
-    posts (int): Posts of the stream.
-    items (int): Pictures, texts and whole posts that an extractor was asked for.
-    stored (int): Those of them that the store held already, also from earlier in the stream.
-    extracted (int): Those of them that were extracted and stored.
-    failed (list): Name and reason of each that could not be read or extracted.
+    Attributes:
+        posts (int): Posts of the stream.
+        items (int): Pictures, texts and whole posts that an extractor was asked for.
+        stored (int): Those of them that the store held already, also from earlier in the stream.
+        extracted (int): Those of them that were extracted and stored.
+        failed (list): Name and reason of each that could not be read or extracted.
     """
 
     posts: int = 0
@@ -117,21 +120,26 @@ def extract_posts(
     transaction, with threads while the next is computed. Memory is bounded: at most about twice
     `batch_size` prepared items are held.
 
-    extractor (VisualExtractor): The extractors, with their weights.
-    posts (Iterable): The posts. The stream is read in the calling thread, a little ahead.
-    image_root (Path): The only folder to read from; None allows any path.
-    store (FeatureStore): Where features are looked up and kept.
-    fetch (Fetcher): It fetches http and https URLs, with `workers` in several threads; None refuses
-        URLs.
-    workers (int): Threads that read, decode and prepare items; 0 for none.
-    batch_size (int): Items that are extracted and stored together; None for as many as each
-        extractor takes at once.
-    progress (Callable): Called with the number of posts that were just done.
-    YIELDS (Extraction): Features and problems of each post, in order. A bad picture, or an item
-        that an extractor fails on, is a problem of its post and does not end the run.
-    RAISES (Exception): The error of an extractor that fails on every item of its first batch,
-        unless the store shows that it has worked before.
-    RAISES (MsvseError): If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
+    Args:
+        extractor (VisualExtractor): The extractors, with their weights.
+        posts (Iterable): The posts. The stream is read in the calling thread, a little ahead.
+        image_root (Path): The only folder to read from; None allows any path.
+        store (FeatureStore): Where features are looked up and kept.
+        fetch (Fetcher): It fetches http and https URLs, with `workers` in several threads; None
+            refuses URLs.
+        workers (int): Threads that read, decode and prepare items; 0 for none.
+        batch_size (int): Items that are extracted and stored together; None for as many as each
+            extractor takes at once.
+        progress (Callable): Called with the number of posts that were just done.
+
+    Yields:
+        Extraction: Features and problems of each post, in order. A bad picture, or an item that an
+            extractor fails on, is a problem of its post and does not end the run.
+
+    Raises:
+        Exception: The error of an extractor that fails on every item of its first batch, unless the
+            store shows that it has worked before.
+        MsvseError: If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
     """
     run = _Run(extractor, image_root, store, fetch, batch_size)
     for post in run.process(posts, workers):
@@ -156,19 +164,24 @@ def fill_store(
     A run that was killed continues after the last batch that was stored, and makes the same batches
     as an undisturbed run.
 
-    extractor (VisualExtractor): The extractors, with their weights.
-    posts (Iterable): The posts.
-    store (FeatureStore): A store to write to.
-    image_root (Path): The only folder to read from; None allows any path.
-    fetch (Fetcher): It fetches http and https URLs in several threads; None refuses URLs.
-    workers (int): Threads that read, decode and prepare items; 0 for none.
-    batch_size (int): Items that are extracted and stored together; None for as many as each
-        extractor takes at once.
-    progress (Callable): Called with the number of posts that were just done.
-    RETURNS (ExtractionReport): Counts, and the items that could not be read or extracted.
-    RAISES (Exception): The error of an extractor that fails on every item of its first batch,
-        unless the store shows that it has worked before.
-    RAISES (MsvseError): If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
+    Args:
+        extractor (VisualExtractor): The extractors, with their weights.
+        posts (Iterable): The posts.
+        store (FeatureStore): A store to write to.
+        image_root (Path): The only folder to read from; None allows any path.
+        fetch (Fetcher): It fetches http and https URLs in several threads; None refuses URLs.
+        workers (int): Threads that read, decode and prepare items; 0 for none.
+        batch_size (int): Items that are extracted and stored together; None for as many as each
+            extractor takes at once.
+        progress (Callable): Called with the number of posts that were just done.
+
+    Returns:
+        ExtractionReport: Counts, and the items that could not be read or extracted.
+
+    Raises:
+        Exception: The error of an extractor that fails on every item of its first batch, unless the
+            store shows that it has worked before.
+        MsvseError: If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
     """
     run = _Run(extractor, image_root, store, fetch, batch_size, dropped=True)
     for _ in run.process(posts, workers):
@@ -182,10 +195,13 @@ def find_keys(
 ) -> tuple[set[str], list[str]]:
     """Find the keys under which a store keeps the features of posts.
 
-    posts (Iterable): The posts.
-    image_root (Path): The only folder to read from; None allows any path.
-    RETURNS (tuple): The keys of their pictures, of their texts and of the posts themselves; and a
-        message for each picture that cannot be read.
+    Args:
+        posts (Iterable): The posts.
+        image_root (Path): The only folder to read from; None allows any path.
+
+    Returns:
+        tuple: The keys of their pictures, of their texts and of the posts themselves; and a message
+            for each picture that cannot be read.
     """
     keys: set[str] = set()
     problems: list[str] = []
@@ -203,8 +219,11 @@ def find_keys(
 def text_key(text: str) -> str:
     """Name a text in a store.
 
-    text (str): The text.
-    RETURNS (str): SHA-256 in hex.
+    Args:
+        text (str): The text.
+
+    Returns:
+        str: SHA-256 in hex.
     """
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
@@ -212,10 +231,13 @@ def text_key(text: str) -> str:
 def post_key(text: str, pictures: Sequence[str], given: Mapping[str, View]) -> str:
     """Name everything that an extractor reads of a post.
 
-    text (str): The text.
-    pictures (Sequence[str]): Keys of the pictures that can be read.
-    given (Mapping): Views that the user gave.
-    RETURNS (str): SHA-256 in hex.
+    Args:
+        text (str): The text.
+        pictures (Sequence[str]): Keys of the pictures that can be read.
+        given (Mapping): Views that the user gave.
+
+    Returns:
+        str: SHA-256 in hex.
     """
     return text_key(srsly.json_dumps([text_key(text), list(pictures), digest_features(given)]))
 
@@ -344,10 +366,12 @@ class _Run:
 class _Stage(ABC):
     """Extractors that share their items and records. Threads run `load` and `keep` alone.
 
-    run (_Run): The pass.
-    views (frozenset): The views that the extractors fill.
-    size (int): Items of a batch.
-    reads_found (bool): Whether features of stored items are needed, and not only their presence.
+    Args:
+        run (_Run): The pass.
+        views (frozenset): The views that the extractors fill.
+        size (int): Items of a batch.
+        reads_found (bool): Whether features of stored items are needed, and not only their
+            presence.
     """
 
     def __init__(self, run: _Run, views: Iterable[str], size: int, reads_found: bool) -> None:
@@ -620,12 +644,15 @@ def in_order(
 ) -> Iterator[Made]:
     """Apply a function to a stream in a pool of workers, a bounded number of items ahead.
 
-    pool (Executor): The workers; None to work in the calling thread, and nothing ahead.
-    function (Callable): Their work.
-    items (Iterable): A stream of any length, read in the calling thread.
-    ahead (float): The largest weight of items that are in work, or done and not yet yielded.
-    weigh (Callable): The weight of an item.
-    YIELDS (Any): The result of each item, in the order of the items.
+    Args:
+        pool (Executor): The workers; None to work in the calling thread, and nothing ahead.
+        function (Callable): Their work.
+        items (Iterable): A stream of any length, read in the calling thread.
+        ahead (float): The largest weight of items that are in work, or done and not yet yielded.
+        weigh (Callable): The weight of an item.
+
+    Yields:
+        Any: The result of each item, in the order of the items.
     """
     if pool is None:
         yield from map(function, items)

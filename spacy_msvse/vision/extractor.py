@@ -20,16 +20,19 @@ class VisualExtractor:
     in the order of the arguments. Each gets the views that those before it filled, so that a
     caption can be built from the tags.
 
-    regions (Extractor): It fills the regions, their boxes, labels and scores.
-    tags (Extractor): It fills the tags.
-    caption (Extractor): It fills the caption.
-    ocr (Extractor): It fills the text in the pictures.
-    knowledge (Extractor): It fills a text about the post.
-    shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels when
-        it is decoded. None for full size.
-    views (dict): Extractors of further views, by the name of the view.
-    RAISES (MsvseError): If an extractor does not fill the view that it is named for (MSVSE-E010),
-        or reads something unknown (MSVSE-E023).
+    Args:
+        regions (Extractor): It fills the regions, their boxes, labels and scores.
+        tags (Extractor): It fills the tags.
+        caption (Extractor): It fills the caption.
+        ocr (Extractor): It fills the text in the pictures.
+        knowledge (Extractor): It fills a text about the post.
+        shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels
+            when it is decoded. None for full size.
+        views (dict): Extractors of further views, by the name of the view.
+
+    Raises:
+        MsvseError: If an extractor does not fill the view that it is named for (MSVSE-E010), or
+            reads something unknown (MSVSE-E023).
     """
 
     # The extractors are `Any` since the registry checks arguments with isinstance, which would
@@ -87,7 +90,8 @@ class VisualExtractor:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the fingerprints of all picture readers.
 
-        RAISES (MsvseError): If an extractor has no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If an extractor has no weights yet (MSVSE-E012).
         """
         readers = self.picture_readers.values()
         parts: dict[str, Any] = {
@@ -101,7 +105,8 @@ class VisualExtractor:
     def fingerprints(self) -> set[str]:
         """All fingerprints under which a store keeps the features.
 
-        RAISES (MsvseError): If an extractor has no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If an extractor has no weights yet (MSVSE-E012).
         """
         own = {self.fingerprint} if self.picture_readers else set()
         return own | {self.reader_fingerprint(view) for view in self.other_readers}
@@ -109,18 +114,26 @@ class VisualExtractor:
     def views_of(self, extractor: Extractor) -> tuple[str, ...]:
         """Name the views that an extractor is used for.
 
-        extractor (Extractor): One of `extractors`.
-        RETURNS (tuple): Names of views.
+        Args:
+            extractor (Extractor): One of `extractors`.
+
+        Returns:
+            tuple: Names of views.
         """
         return tuple(view for view, other in self.extractors.items() if other is extractor)
 
     def reader_fingerprint(self, view: str) -> str:
         """Name the features of an extractor that reads texts or posts.
 
-        view (str): A view that it fills.
-        RETURNS (str): Its own fingerprint; if it reads posts, joined with that of the picture
-            readers, whose features it knows.
-        RAISES (MsvseError): If an extractor has no weights yet (MSVSE-E012).
+        Args:
+            view (str): A view that it fills.
+
+        Returns:
+            str: Its own fingerprint; if it reads posts, joined with that of the picture readers,
+                whose features it knows.
+
+        Raises:
+            MsvseError: If an extractor has no weights yet (MSVSE-E012).
         """
         extractor = self.extractors[view]
         if get_reads(extractor) == "text":
@@ -130,9 +143,12 @@ class VisualExtractor:
     def make_backbone(self) -> Any:
         """Make the network of the regions if it is to be trained with the pipeline.
 
-        RETURNS (nn.Module): A module that shares the weights of that extractor; None if the
-            extractor of the regions is not a trainable one.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Returns:
+            nn.Module: A module that shares the weights of that extractor; None if the extractor of
+                the regions is not a trainable one.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         regions: Any = self.extractors.get("regions")
         return regions.make_module() if hasattr(regions, "make_module") else None
@@ -140,7 +156,8 @@ class VisualExtractor:
     def initialize(self) -> None:
         """Load the weights of every extractor from their sources.
 
-        RAISES (MsvseError): If weights cannot be found (MSVSE-E011).
+        Raises:
+            MsvseError: If weights cannot be found (MSVSE-E011).
         """
         for extractor in self.distinct.values():
             extractor.initialize()
@@ -148,7 +165,8 @@ class VisualExtractor:
     def to(self, device: str) -> None:
         """Compute on another device.
 
-        device (str): A torch device, passed to every extractor that has a method `to`.
+        Args:
+            device (str): A torch device, passed to every extractor that has a method `to`.
         """
         for extractor in self.distinct.values():
             if hasattr(extractor, "to"):
@@ -157,16 +175,20 @@ class VisualExtractor:
     def to_files(self) -> dict[str, bytes]:
         """Save the weights and vocabularies.
 
-        RETURNS (dict): File name to content, such as "regions/weights.safetensors": the files of
-            each distinct extractor under the first view that it fills.
+        Returns:
+            dict: File name to content, such as "regions/weights.safetensors": the files of each
+                distinct extractor under the first view that it fills.
         """
         return join_files({view: one.to_files() for view, one in self.distinct.items()})
 
     def from_files(self, files: Mapping[str, bytes]) -> None:
         """Restore the state that an extractor of the same settings has saved.
 
-        files (Mapping): File name to content, as `to_files` returns it.
-        RAISES (MsvseError): If files are missing or damaged (MSVSE-E006).
+        Args:
+            files (Mapping): File name to content, as `to_files` returns it.
+
+        Raises:
+            MsvseError: If files are missing or damaged (MSVSE-E006).
         """
         for view, extractor in self.distinct.items():
             extractor.from_files(select_files(files, view))
@@ -174,26 +196,35 @@ class VisualExtractor:
     def prepare(self, picture: Image) -> dict[str, Any]:
         """Prepare a picture for each picture reader, in any thread.
 
-        picture (Image): An RGB picture of any size.
-        RETURNS (dict): By the first view of a reader, the result of its `prepare`. The picture
-            itself if it has none or fails: `extract` will then raise the error.
+        Args:
+            picture (Image): An RGB picture of any size.
+
+        Returns:
+            dict: By the first view of a reader, the result of its `prepare`. The picture itself if
+                it has none or fails: `extract` will then raise the error.
         """
         return {view: prepare_item(one, picture) for view, one in self.picture_readers.items()}
 
     def extract(self, pictures: Sequence[Image]) -> list[Features]:
         """Extract the features of a batch of pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size.
-        RETURNS (list): The views of the picture readers, for each picture. Region vectors have the
-            precision of the store, 16 bits, stored or not.
+        Args:
+            pictures (Sequence[Image]): RGB pictures of any size.
+
+        Returns:
+            list: The views of the picture readers, for each picture. Region vectors have the
+                precision of the store, 16 bits, stored or not.
         """
         return self.extract_prepared([self.prepare(picture) for picture in pictures])
 
     def extract_prepared(self, prepared: Sequence[Mapping[str, Any]]) -> list[Features]:
         """Extract the features of a batch of prepared pictures.
 
-        prepared (Sequence): The results of `prepare`.
-        RETURNS (list): Features as `extract` returns them.
+        Args:
+            prepared (Sequence): The results of `prepare`.
+
+        Returns:
+            list: Features as `extract` returns them.
         """
         found: list[Features] = [{} for _ in prepared]
         for view, extractor in self.picture_readers.items():
@@ -207,9 +238,12 @@ class VisualExtractor:
 def prepare_item(extractor: Any, item: Any) -> Any:
     """Prepare an item for an extractor.
 
-    extractor (Extractor): The extractor.
-    item (Any): A picture, a text or a `PostContent`.
-    RETURNS (Any): The result of the extractor's `prepare`; the item itself if it has none or fails.
+    Args:
+        extractor (Extractor): The extractor.
+        item (Any): A picture, a text or a `PostContent`.
+
+    Returns:
+        Any: The result of the extractor's `prepare`; the item itself if it has none or fails.
     """
     if not hasattr(extractor, "prepare"):
         return item
@@ -222,8 +256,11 @@ def prepare_item(extractor: Any, item: Any) -> Any:
 def get_batch_size(extractor: Any) -> int:
     """Items that an extractor takes at once.
 
-    extractor (Extractor): The extractor.
-    RETURNS (int): Its `batch_size`, or `BATCH_SIZE`.
+    Args:
+        extractor (Extractor): The extractor.
+
+    Returns:
+        int: Its `batch_size`, or `BATCH_SIZE`.
     """
     return getattr(extractor, "batch_size", 0) or BATCH_SIZE
 

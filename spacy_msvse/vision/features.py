@@ -17,16 +17,17 @@ READS = ("picture", "text", "post")
 class RegionFeatures:
     """Region vectors of one post, and where the regions are.
 
-    vectors (np.ndarray): float32 of shape (R, D) with R >= 1; row 0 is a whole picture. None where
-        a trainable backbone makes them from `pixels`.
-    boxes (np.ndarray): float32 of shape (R, 4): x1, y1, x2, y2 of each region, relative to the
-        width and height of its picture; row 0 is (0, 0, 1, 1).
-    labels (list): One word for each region, "" where the extractor names none.
-    scores (list): Confidence in each label, in [0, 1].
-    pictures (np.ndarray): int64 of shape (R,): the number of each region's picture within the post;
-        None if all are of picture 0.
-    pixels (np.ndarray): uint8 of shape (H, W, 3): the picture at the size of a backbone that trains
-        with the pipeline.
+    Attributes:
+        vectors (np.ndarray): float32 of shape (R, D) with R >= 1; row 0 is a whole picture. None
+            where a trainable backbone makes them from `pixels`.
+        boxes (np.ndarray): float32 of shape (R, 4): x1, y1, x2, y2 of each region, relative to the
+            width and height of its picture; row 0 is (0, 0, 1, 1).
+        labels (list): One word for each region, "" where the extractor names none.
+        scores (list): Confidence in each label, in [0, 1].
+        pictures (np.ndarray): int64 of shape (R,): the number of each region's picture within the
+            post; None if all are of picture 0.
+        pixels (np.ndarray): uint8 of shape (H, W, 3): the picture at the size of a backbone that
+            trains with the pipeline.
     """
 
     vectors: np.ndarray | None
@@ -48,8 +49,10 @@ Features = dict[str, View]
 class PostContent:
     """One item of an extractor that reads whole posts.
 
-    text (str): The text of the post.
-    pictures (tuple): Its pictures that could be read, in order, each of mode RGB; possibly none.
+    Attributes:
+        text (str): The text of the post.
+        pictures (tuple): Its pictures that could be read, in order, each of mode RGB; possibly
+            none.
     """
 
     text: str
@@ -87,39 +90,46 @@ class Extractor(Protocol):
     def region_dim(self) -> int:
         """Width of a region vector; 0 for an extractor that fills no regions.
 
-        RAISES (MsvseError): If it depends on weights that are not loaded (MSVSE-E012).
+        Raises:
+            MsvseError: If it depends on weights that are not loaded (MSVSE-E012).
         """
         ...
 
     def initialize(self) -> None:
         """Load the weights from their source. Called at `[initialize]` only.
 
-        RAISES (MsvseError): If the weights cannot be found (MSVSE-E011).
+        Raises:
+            MsvseError: If the weights cannot be found (MSVSE-E011).
         """
         ...
 
     def extract(self, items: Sequence[Any], known: Sequence[Features]) -> list[Features]:
         """Extract the features of a batch.
 
-        items (Sequence): Items of the kind that `reads` names, or the results of `prepare`.
-        known (Sequence[Features]): Views of each item that are known already. For a picture: those
-            of the extractors before this one. For a post: those of its pictures and those that the
-            user gave. For a text: none.
-        RETURNS (list): New features of each item, of views in `fills`.
+        Args:
+            items (Sequence): Items of the kind that `reads` names, or the results of `prepare`.
+            known (Sequence[Features]): Views of each item that are known already. For a picture:
+                those of the extractors before this one. For a post: those of its pictures and those
+                that the user gave. For a text: none.
+
+        Returns:
+            list: New features of each item, of views in `fills`.
         """
         ...
 
     def to_files(self) -> dict[str, bytes]:
         """Save weights and vocabulary.
 
-        RETURNS (dict): File name to content, weights as safetensors; empty if there is nothing.
+        Returns:
+            dict: File name to content, weights as safetensors; empty if there is nothing.
         """
         ...
 
     def from_files(self, files: Mapping[str, bytes]) -> None:
         """Restore the state that `to_files` saved, without a network and without weight packages.
 
-        files (Mapping): File name to content.
+        Args:
+            files (Mapping): File name to content.
         """
         ...
 
@@ -127,8 +137,11 @@ class Extractor(Protocol):
 def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:
     """Name what one item of an extractor is.
 
-    extractor (Extractor): The extractor.
-    RETURNS (str): One of `READS`.
+    Args:
+        extractor (Extractor): The extractor.
+
+    Returns:
+        str: One of `READS`.
     """
     reads: Literal["picture", "text", "post"] = getattr(extractor, "reads", "picture")
     return reads
@@ -137,8 +150,11 @@ def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:
 def make_fingerprint(parts: Any) -> str:
     """Name everything that shapes the features of an extractor.
 
-    parts (Any): A value that JSON can hold: a model and its settings.
-    RETURNS (str): SHA-256 in hex.
+    Args:
+        parts (Any): A value that JSON can hold: a model and its settings.
+
+    Returns:
+        str: SHA-256 in hex.
     """
     return hashlib.sha256(srsly.json_dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -146,8 +162,11 @@ def make_fingerprint(parts: Any) -> str:
 def round_vectors(features: Features) -> Features:
     """Round region vectors to the precision of a store, so that stored and new features are equal.
 
-    features (Features): Features of one item.
-    RETURNS (Features): The same, with vectors that 16 bits can hold.
+    Args:
+        features (Features): Features of one item.
+
+    Returns:
+        Features: The same, with vectors that 16 bits can hold.
     """
     rounded: Features = {}
     for name, view in features.items():
@@ -164,8 +183,11 @@ def merge_features(found: Mapping[int, Features]) -> Features:
     Regions are concatenated and get the number of their picture. Words and texts are joined without
     repeats. Pixels for a trainable backbone are those of the first picture alone.
 
-    found (Mapping): Number of a picture within the post to its features.
-    RETURNS (Features): Features of the post; lists in it may be changed.
+    Args:
+        found (Mapping): Number of a picture within the post to its features.
+
+    Returns:
+        Features: Features of the post; lists in it may be changed.
     """
     views = dict.fromkeys(name for features in found.values() for name in features)
     return {
@@ -176,8 +198,11 @@ def merge_features(found: Mapping[int, Features]) -> Features:
 def digest_features(features: Mapping[str, View]) -> str:
     """Hash features, so that they can be part of a key.
 
-    features (Mapping): View name to content.
-    RETURNS (str): SHA-256 in hex.
+    Args:
+        features (Mapping): View name to content.
+
+    Returns:
+        str: SHA-256 in hex.
     """
     digest = hashlib.sha256()
     for name, view in sorted(features.items()):
@@ -224,9 +249,12 @@ def _numbers(view: RegionFeatures, number: int) -> np.ndarray:
 def copy_views(features: Features, views: Iterable[str]) -> Features:
     """Copy some views, so that lists in them may be changed.
 
-    features (Features): The features.
-    views (Iterable[str]): Names of the views; those that are missing are left out.
-    RETURNS (Features): The copy. Arrays are shared.
+    Args:
+        features (Features): The features.
+        views (Iterable[str]): Names of the views; those that are missing are left out.
+
+    Returns:
+        Features: The copy. Arrays are shared.
     """
     copies: Features = {}
     for name in views:

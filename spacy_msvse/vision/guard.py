@@ -21,9 +21,10 @@ MAX_LARGE_SCANS = 24
 class MeteredStream:
     """A stream that stops a decoder which reads a large header, or endlessly in small pieces.
 
-    stream (BinaryIO): The encoded content.
-    in_header (bool): Whether the header is being read.
-    problem (str): Why reading was stopped, since Pillow turns some errors into others.
+    Args:
+        stream (BinaryIO): The encoded content.
+        in_header (bool): Whether the header is being read.
+        problem (str): Why reading was stopped, since Pillow turns some errors into others.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -36,9 +37,14 @@ class MeteredStream:
     def read(self, size: int = -1) -> bytes:
         """Read from the stream, and count.
 
-        size (int): Bytes to read; negative for all.
-        RETURNS (bytes): The content.
-        RAISES (OSError): If a limit is reached.
+        Args:
+            size (int): Bytes to read; negative for all.
+
+        Returns:
+            bytes: The content.
+
+        Raises:
+            OSError: If a limit is reached.
         """
         data = self._stream.read(size)
         self._reads += 1
@@ -62,10 +68,13 @@ class MeteredStream:
 def check_effort(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> None:
     """Refuse a picture of legal size whose decoding would take minutes.
 
-    image (ImageFile): The opened picture, not yet decoded.
-    data (bytes): The encoded content.
-    max_pixels (int): Width times height that a picture may have.
-    RAISES (ValueError): If decoding would take too long; the message says why.
+    Args:
+        image (ImageFile): The opened picture, not yet decoded.
+        data (bytes): The encoded content.
+        max_pixels (int): Width times height that a picture may have.
+
+    Raises:
+        ValueError: If decoding would take too long; the message says why.
     """
     for decoder, *_ in image.tile:
         # Pillow's decoders in Python are for rare variants of BMP and PPM.

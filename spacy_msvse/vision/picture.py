@@ -47,8 +47,9 @@ _SIXTEEN_BIT_WHITE = 65535
 class PictureError(MsvseError):
     """A picture that cannot or must not be read. The message names it and says why.
 
-    message (str): The message.
-    reason (str): The reason alone, without the name of any folder; by default, the message.
+    Args:
+        message (str): The message.
+        reason (str): The reason alone, without the name of any folder; by default, the message.
     """
 
     def __init__(self, message: str, reason: str | None = None) -> None:
@@ -63,10 +64,15 @@ def _unreadable(name: str, reason: str) -> PictureError:
 def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
     """Find a picture's file, and refuse any place outside the picture folder.
 
-    name (str): The path, relative to `image_root` or, without one, to the working directory.
-    image_root (Path): The only folder to read from; None allows any path.
-    RETURNS (Path): The path, its links followed if there is an `image_root`.
-    RAISES (PictureError): If the path leaves `image_root` (MSVSE-E021) or is a URL (MSVSE-E022).
+    Args:
+        name (str): The path, relative to `image_root` or, without one, to the working directory.
+        image_root (Path): The only folder to read from; None allows any path.
+
+    Returns:
+        Path: The path, its links followed if there is an `image_root`.
+
+    Raises:
+        PictureError: If the path leaves `image_root` (MSVSE-E021) or is a URL (MSVSE-E022).
     """
     shown = picture_name(name)
     if _URL.match(name):
@@ -87,9 +93,12 @@ def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
 def picture_name(source: str | bytes) -> str:
     """Name a picture in messages.
 
-    source (str): A path, or the encoded bytes.
-    RETURNS (str): The path, cut if it is very long and escaped if it cannot be printed, or the
-        number of bytes.
+    Args:
+        source (str): A path, or the encoded bytes.
+
+    Returns:
+        str: The path, cut if it is very long and escaped if it cannot be printed, or the number of
+            bytes.
     """
     if isinstance(source, bytes):
         return f"<bytes> of size {len(source)}"
@@ -106,13 +115,18 @@ def read_picture(
 ) -> bytes:
     """Read a picture's encoded content.
 
-    source (str): A path, the encoded bytes, or with a `fetch` a URL.
-    image_root (Path): The only folder to read from; None allows any path.
-    max_bytes (int): Limit on the encoded size, in bytes.
-    fetch (Fetcher): What fetches http and https URLs; None refuses them.
-    RETURNS (bytes): The encoded content, not yet known to be a picture.
-    RAISES (PictureError): If there is nothing to read or too much of it, or if the fetcher fails
-        (MSVSE-E056).
+    Args:
+        source (str): A path, the encoded bytes, or with a `fetch` a URL.
+        image_root (Path): The only folder to read from; None allows any path.
+        max_bytes (int): Limit on the encoded size, in bytes.
+        fetch (Fetcher): What fetches http and https URLs; None refuses them.
+
+    Returns:
+        bytes: The encoded content, not yet known to be a picture.
+
+    Raises:
+        PictureError: If there is nothing to read or too much of it, or if the fetcher fails
+            (MSVSE-E056).
     """
     with _open_stream(source, image_root, max_bytes, fetch) as stream:
         return stream.read(max_bytes)
@@ -127,16 +141,21 @@ def decode_picture(
 ) -> Image.Image:
     """Decode a picture's first frame, upright, on white, with 8 bits a channel.
 
-    data (bytes): The encoded content.
-    name (str): How messages call the picture.
-    max_pixels (int): Limit on width times height, checked before any pixel is decoded.
-    shrink_to (int): Side of a square; None for full size. A JPEG is decoded at the smallest size of
-        1/1, 1/2, 1/4 or 1/8 whose sides are both at least so long, which is several times faster.
-        Then any picture is reduced by the largest whole number that leaves at least as many pixels
-        as the square has. The result has less than four times as many.
-    RETURNS (Image): The picture, of mode RGB.
-    RAISES (PictureError): If the content cannot be decoded, is too large, or would keep a decoder
-        busy for minutes (MSVSE-E020).
+    Args:
+        data (bytes): The encoded content.
+        name (str): How messages call the picture.
+        max_pixels (int): Limit on width times height, checked before any pixel is decoded.
+        shrink_to (int): Side of a square; None for full size. A JPEG is decoded at the smallest
+            size of 1/1, 1/2, 1/4 or 1/8 whose sides are both at least so long, which is several
+            times faster. Then any picture is reduced by the largest whole number that leaves at
+            least as many pixels as the square has. The result has less than four times as many.
+
+    Returns:
+        Image: The picture, of mode RGB.
+
+    Raises:
+        PictureError: If the content cannot be decoded, is too large, or would keep a decoder busy
+            for minutes (MSVSE-E020).
     """
     with _open_image(BytesIO(data), name, max_pixels) as image:
         check_effort(image, data, MAX_PIXELS)
@@ -159,15 +178,20 @@ def open_picture(
 ) -> Image.Image:
     """Read and decode a picture: first frame, upright, on white, with 8 bits a channel.
 
-    source (str): A path, the encoded bytes, or with a `fetch` a URL.
-    image_root (Path): The only folder to read from; None allows any path.
-    max_bytes (int): Limit on the encoded size, in bytes.
-    max_pixels (int): Limit on width times height.
-    shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels. None
-        for full size.
-    fetch (Fetcher): What fetches http and https URLs; None refuses them.
-    RETURNS (Image): The picture, of mode RGB.
-    RAISES (PictureError): If the picture cannot or must not be read.
+    Args:
+        source (str): A path, the encoded bytes, or with a `fetch` a URL.
+        image_root (Path): The only folder to read from; None allows any path.
+        max_bytes (int): Limit on the encoded size, in bytes.
+        max_pixels (int): Limit on width times height.
+        shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels.
+            None for full size.
+        fetch (Fetcher): What fetches http and https URLs; None refuses them.
+
+    Returns:
+        Image: The picture, of mode RGB.
+
+    Raises:
+        PictureError: If the picture cannot or must not be read.
     """
     data = read_picture(source, image_root, max_bytes=max_bytes, fetch=fetch)
     return decode_picture(data, picture_name(source), max_pixels=max_pixels, shrink_to=shrink_to)
@@ -185,12 +209,15 @@ def probe_picture(
 
     Only the header is read, so that a picture damaged after it passes.
 
-    source (str): A path, the encoded bytes, or with a `fetch` a URL.
-    image_root (Path): The only folder to read from; None allows any path.
-    max_bytes (int): Limit on the encoded size, in bytes.
-    max_pixels (int): Limit on width times height.
-    fetch (Fetcher): What fetches http and https URLs; None refuses them.
-    RAISES (PictureError): If the picture cannot or must not be read.
+    Args:
+        source (str): A path, the encoded bytes, or with a `fetch` a URL.
+        image_root (Path): The only folder to read from; None allows any path.
+        max_bytes (int): Limit on the encoded size, in bytes.
+        max_pixels (int): Limit on width times height.
+        fetch (Fetcher): What fetches http and https URLs; None refuses them.
+
+    Raises:
+        PictureError: If the picture cannot or must not be read.
     """
     with (
         _open_stream(source, image_root, max_bytes, fetch) as stream,
@@ -202,10 +229,15 @@ def probe_picture(
 def picture_key(source: str | bytes, image_root: str | Path | None = None) -> str:
     """Name a picture by its content, so that a renamed file keeps its key.
 
-    source (str): A path, or the encoded bytes.
-    image_root (Path): The only folder to read from; None allows any path.
-    RETURNS (str): SHA-256 of the encoded content, in hex.
-    RAISES (PictureError): If the content cannot be read.
+    Args:
+        source (str): A path, or the encoded bytes.
+        image_root (Path): The only folder to read from; None allows any path.
+
+    Returns:
+        str: SHA-256 of the encoded content, in hex.
+
+    Raises:
+        PictureError: If the content cannot be read.
     """
     return hashlib.sha256(read_picture(source, image_root)).hexdigest()
 

@@ -46,12 +46,15 @@ class FeatureStore:
     take turns. A store may be used in several threads and after a fork, and may be pickled. A
     record that the disk has damaged counts as absent.
 
-    path (Path): A folder; created unless `readonly`.
-    readonly (bool): Never write. An attempt is an error (MSVSE-E065). A folder or file without
-        write permission is opened like this in any case.
-    RAISES (MsvseError): If there is no store to read (MSVSE-E033), it is damaged beyond single
-        records (MSVSE-E060) or cannot be opened (MSVSE-E065). The last two may also be raised
-        whenever the store is used.
+    Args:
+        path (Path): A folder; created unless `readonly`.
+        readonly (bool): Never write. An attempt is an error (MSVSE-E065). A folder or file without
+            write permission is opened like this in any case.
+
+    Raises:
+        MsvseError: If there is no store to read (MSVSE-E033), it is damaged beyond single records
+            (MSVSE-E060) or cannot be opened (MSVSE-E065). The last two may also be raised whenever
+            the store is used.
     """
 
     def __init__(self, path: str | Path, readonly: bool = False) -> None:
@@ -75,9 +78,12 @@ class FeatureStore:
     def get(self, key: str, fingerprint: str) -> Features | None:
         """Look up the features of an item.
 
-        key (str): The item, such as the key of a picture.
-        fingerprint (str): The extractor.
-        RETURNS (dict): The features; None if they are not stored.
+        Args:
+            key (str): The item, such as the key of a picture.
+            fingerprint (str): The extractor.
+
+        Returns:
+            dict: The features; None if they are not stored.
         """
         record = self._get_record(key, fingerprint)
         try:
@@ -88,9 +94,12 @@ class FeatureStore:
     def holds(self, key: str, fingerprint: str) -> bool:
         """Whether there is a sound record of an item. The record is not decoded.
 
-        key (str): The item.
-        fingerprint (str): The extractor.
-        RETURNS (bool): True if so.
+        Args:
+            key (str): The item.
+            fingerprint (str): The extractor.
+
+        Returns:
+            bool: True if so.
         """
         record = self._get_record(key, fingerprint)
         return record is not None and _is_sound(record)
@@ -98,8 +107,11 @@ class FeatureStore:
     def knows(self, fingerprint: str) -> bool:
         """Whether there is a record of an extractor.
 
-        fingerprint (str): The extractor.
-        RETURNS (bool): True if so.
+        Args:
+            fingerprint (str): The extractor.
+
+        Returns:
+            bool: True if so.
         """
         query = "SELECT 1 FROM records WHERE fingerprint = ? LIMIT 1"
         with self._connected() as connection:
@@ -108,7 +120,8 @@ class FeatureStore:
     def put_many(self, items: Iterable[tuple[str, str, Features]]) -> None:
         """Store the features of many items in one transaction, in place of older ones.
 
-        items (Iterable): Key, fingerprint and features of each; region vectors keep 16 bits.
+        Args:
+            items (Iterable): Key, fingerprint and features of each; region vectors keep 16 bits.
         """
         with self._writing() as connection:
             connection.executemany(
@@ -119,7 +132,8 @@ class FeatureStore:
     def drop(self, names: Iterable[tuple[str, str]]) -> None:
         """Delete records in one transaction. The file keeps their space for others.
 
-        names (Iterable): Key and fingerprint of each.
+        Args:
+            names (Iterable): Key and fingerprint of each.
         """
         with self._writing() as connection:
             connection.executemany("DELETE FROM records WHERE key = ? AND fingerprint = ?", names)
@@ -127,7 +141,8 @@ class FeatureStore:
     def scan(self) -> Iterator[tuple[str, str, bytes]]:
         """Read all records, those of one extractor together.
 
-        YIELDS (tuple): Key, fingerprint, and the record that `unpack` decodes.
+        Yields:
+            tuple: Key, fingerprint, and the record that `unpack` decodes.
         """
         query = "SELECT key, fingerprint, record FROM records ORDER BY fingerprint, key"
         with _coded_errors(self.path), closing(_open(self.path, self.readonly)) as connection:
@@ -136,7 +151,8 @@ class FeatureStore:
     def sizes(self) -> tuple[int, int]:
         """The size of the store on disk.
 
-        RETURNS (tuple): Bytes of the file, and those of them that are free for further records.
+        Returns:
+            tuple: Bytes of the file, and those of them that are free for further records.
         """
         with self._connected() as connection:
             pages, free, size = (
@@ -148,7 +164,8 @@ class FeatureStore:
     def check(self) -> None:
         """Check the structure of the file, though not the records in it.
 
-        RAISES (MsvseError): If it is damaged (MSVSE-E060).
+        Raises:
+            MsvseError: If it is damaged (MSVSE-E060).
         """
         with self._connected() as connection:
             (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -158,7 +175,8 @@ class FeatureStore:
     def compact(self) -> bool:
         """Return free space to the disk, unless others read or write for longer than a minute.
 
-        RETURNS (bool): Whether the file has its smallest size now.
+        Returns:
+            bool: Whether the file has its smallest size now.
         """
         with self._connected() as connection:
             if self.readonly:
@@ -234,8 +252,11 @@ class FeatureStore:
 def pack(features: Features) -> bytes:
     """Encode features as a record.
 
-    features (Features): The features; region vectors keep 16 bits.
-    RETURNS (bytes): A checksum, the length of a JSON message, the message, and the arrays.
+    Args:
+        features (Features): The features; region vectors keep 16 bits.
+
+    Returns:
+        bytes: A checksum, the length of a JSON message, the message, and the arrays.
     """
     arrays: list[bytes] = []
 
@@ -261,9 +282,14 @@ def pack(features: Features) -> bytes:
 def unpack(record: bytes) -> Features:
     """Decode a record.
 
-    record (bytes): A record that `pack` made.
-    RETURNS (dict): The features. Their arrays may be written to.
-    RAISES (ValueError): If the record is damaged; the message says how.
+    Args:
+        record (bytes): A record that `pack` made.
+
+    Returns:
+        dict: The features. Their arrays may be written to.
+
+    Raises:
+        ValueError: If the record is damaged; the message says how.
     """
     if not _is_sound(record):
         raise ValueError("its checksum is wrong")

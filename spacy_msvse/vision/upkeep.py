@@ -19,11 +19,12 @@ _DESCRIBED_BY = 16
 class ExtractorRecords:
     """Records of one extractor in a store.
 
-    fingerprint (str): The extractor.
-    records (int): Its records: one for each picture, text or post.
-    size (int): Their bytes.
-    views (list): The views that its first records fill.
-    region_dim (int): Width of a region vector in them; None without regions.
+    Attributes:
+        fingerprint (str): The extractor.
+        records (int): Its records: one for each picture, text or post.
+        size (int): Their bytes.
+        views (list): The views that its first records fill.
+        region_dim (int): Width of a region vector in them; None without regions.
     """
 
     fingerprint: str
@@ -37,11 +38,12 @@ class ExtractorRecords:
 class StoreSummary:
     """Counts of a store.
 
-    path (str): Its folder.
-    size (int): Bytes of its file.
-    free (int): Bytes of its file that are free for further records.
-    records (int): Its records.
-    extractors (list): The records of each extractor.
+    Attributes:
+        path (str): Its folder.
+        size (int): Bytes of its file.
+        free (int): Bytes of its file that are free for further records.
+        records (int): Its records.
+        extractors (list): The records of each extractor.
     """
 
     path: str
@@ -55,9 +57,10 @@ class StoreSummary:
 class DamagedRecord:
     """A record that cannot be used.
 
-    key (str): Its item.
-    fingerprint (str): Its extractor.
-    reason (str): The damage.
+    Attributes:
+        key (str): Its item.
+        fingerprint (str): Its extractor.
+        reason (str): The damage.
     """
 
     key: str
@@ -69,11 +72,12 @@ class DamagedRecord:
 class PruneReport:
     """The result of pruning a store, or of a dry run.
 
-    kept (int): Records that remain.
-    dropped (int): Sound or damaged records that were not to be kept.
-    damaged (int): Records that were to be kept, but are damaged and dropped too.
-    size_before (int): Bytes of the file before.
-    size_after (int): Bytes of the file after; None if no space was returned to the disk.
+    Attributes:
+        kept (int): Records that remain.
+        dropped (int): Sound or damaged records that were not to be kept.
+        damaged (int): Records that were to be kept, but are damaged and dropped too.
+        size_before (int): Bytes of the file before.
+        size_after (int): Bytes of the file after; None if no space was returned to the disk.
     """
 
     kept: int = 0
@@ -86,9 +90,14 @@ class PruneReport:
 def summarize(store: FeatureStore) -> StoreSummary:
     """Count the records of a store.
 
-    store (FeatureStore): The store.
-    RETURNS (StoreSummary): The counts.
-    RAISES (MsvseError): If the store is damaged beyond single records (MSVSE-E060).
+    Args:
+        store (FeatureStore): The store.
+
+    Returns:
+        StoreSummary: The counts.
+
+    Raises:
+        MsvseError: If the store is damaged beyond single records (MSVSE-E060).
     """
     extractors: dict[str, ExtractorRecords] = {}
     for _, fingerprint, record in store.scan():
@@ -109,10 +118,15 @@ def summarize(store: FeatureStore) -> StoreSummary:
 def find_damage(path: str | Path) -> list[DamagedRecord]:
     """Read every record of a store, with a progress bar.
 
-    path (Path): Folder of the store.
-    RETURNS (list): The records that are damaged.
-    RAISES (MsvseError): If there is no store (MSVSE-E033) or it is damaged beyond single records
-        (MSVSE-E060).
+    Args:
+        path (Path): Folder of the store.
+
+    Returns:
+        list: The records that are damaged.
+
+    Raises:
+        MsvseError: If there is no store (MSVSE-E033) or it is damaged beyond single records
+            (MSVSE-E060).
     """
     damaged = []
     with FeatureStore(path, readonly=True) as store:
@@ -133,12 +147,17 @@ def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = Fa
     Others may use the store meanwhile. If they do so without a break, the file keeps its size and
     the space is free for further records.
 
-    path (Path): Folder of the store.
-    keep (Callable): Whether to keep a record, by key and fingerprint.
-    dry_run (bool): Only count.
-    RETURNS (PruneReport): The counts.
-    RAISES (MsvseError): If there is no store (MSVSE-E033), it is damaged beyond single records
-        (MSVSE-E060), no record would remain (MSVSE-E064), or it cannot be written (MSVSE-E065).
+    Args:
+        path (Path): Folder of the store.
+        keep (Callable): Whether to keep a record, by key and fingerprint.
+        dry_run (bool): Only count.
+
+    Returns:
+        PruneReport: The counts.
+
+    Raises:
+        MsvseError: If there is no store (MSVSE-E033), it is damaged beyond single records
+            (MSVSE-E060), no record would remain (MSVSE-E064), or it cannot be written (MSVSE-E065).
     """
     report = PruneReport()
     unwanted: list[tuple[str, str]] = []

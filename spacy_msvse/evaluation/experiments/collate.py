@@ -30,12 +30,15 @@ of a step are the median; MB are the highest memory use of a run."""
 def make_report(plan: Plan, command: str, failed: Sequence[TrainRun]) -> dict[str, Any]:
     """Gather the results of an experiment.
 
-    plan (Plan): The experiment.
-    command (str): The command that started it.
-    failed (Sequence[TrainRun]): The runs that ended with an error.
-    RETURNS (dict): "rows" and "runs", the results of `collate` and `list_runs`; "scored", the split
-        that is compared; "command"; "seeds"; "data"; "machines"; "failed", the runs that ended with
-        an error; "left_out", the rows whose views the config does not have.
+    Args:
+        plan (Plan): The experiment.
+        command (str): The command that started it.
+        failed (Sequence[TrainRun]): The runs that ended with an error.
+
+    Returns:
+        dict: "rows" and "runs", the results of `collate` and `list_runs`; "scored", the split that
+            is compared; "command"; "seeds"; "data"; "machines"; "failed", the runs that ended with
+            an error; "left_out", the rows whose views the config does not have.
     """
     machines = [result["machine"] for run in plan.runs if (result := run.result())]
     return {
@@ -57,13 +60,16 @@ def collate(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
     Scores are those on the test posts if there are any, and else on the dev posts. Two rows are
     compared by the seeds that both have, their predictions pooled.
 
-    runs (Sequence[TrainRun]): The runs; those without a result are left out.
-    RETURNS (list): For each row its "row", "overrides", "seeds"; the mean and the standard
-        deviation ("mean", "sd") over the seeds of "dev_f1", and of the scored posts' "f1",
-        "precision", "recall", "f1_per_type", "seen_f1", "unseen_f1", "parameters" and
-        "trainable_parameters", "seconds_per_step", "peak_mb"; "difference", its F1 minus that of
-        the full model, with interval and p-value, None if there is nothing to compare; and
-        "dev_difference", the same on the dev posts, on which settings are chosen.
+    Args:
+        runs (Sequence[TrainRun]): The runs; those without a result are left out.
+
+    Returns:
+        list: For each row its "row", "overrides", "seeds"; the mean and the standard deviation
+            ("mean", "sd") over the seeds of "dev_f1", and of the scored posts' "f1", "precision",
+            "recall", "f1_per_type", "seen_f1", "unseen_f1", "parameters" and
+            "trainable_parameters", "seconds_per_step", "peak_mb"; "difference", its F1 minus that
+            of the full model, with interval and p-value, None if there is nothing to compare; and
+            "dev_difference", the same on the dev posts, on which settings are chosen.
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for run in runs:
@@ -92,10 +98,13 @@ def collate(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
 def list_runs(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
     """The result of each run.
 
-    runs (Sequence[TrainRun]): The runs; those without a result are left out.
-    RETURNS (list): For each its "row", "seed", "dev_f1" and "test_f1" (None without test posts),
-        "steps", "best_step", "curve" (the step and the score of each evaluation),
-        "seconds_per_step", "peak_mb" and "seconds", of training and scoring.
+    Args:
+        runs (Sequence[TrainRun]): The runs; those without a result are left out.
+
+    Returns:
+        list: For each its "row", "seed", "dev_f1" and "test_f1" (None without test posts), "steps",
+            "best_step", "curve" (the step and the score of each evaluation), "seconds_per_step",
+            "peak_mb" and "seconds", of training and scoring.
     """
     measures = ("steps", "best_step", "curve", "seconds_per_step", "peak_mb", "seconds")
     return [
@@ -114,8 +123,11 @@ def list_runs(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
 def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Compute mean and standard deviation over the seeds of a row.
 
-    results (Sequence): The results of its runs.
-    RETURNS (dict): Measure to "mean" and "sd".
+    Args:
+        results (Sequence): The results of its runs.
+
+    Returns:
+        dict: Measure to "mean" and "sd".
     """
     scores = [result.get("test", result["dev"]) for result in results]
     types = sorted({name for score in scores for name in score["ents_per_type"]})
@@ -137,8 +149,11 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
     """Compute mean and sample standard deviation.
 
-    values (Sequence): The values.
-    RETURNS (dict): "mean", None if one of the values is; and "sd", None for fewer than two values.
+    Args:
+        values (Sequence): The values.
+
+    Returns:
+        dict: "mean", None if one of the values is; and "sd", None for fewer than two values.
     """
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
@@ -150,8 +165,11 @@ def mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
 def to_markdown(report: Mapping[str, Any]) -> str:
     """Write a report as a page: its tables, and the conditions of the experiment.
 
-    report (Mapping): The result of `make_report`.
-    RETURNS (str): Markdown.
+    Args:
+        report (Mapping): The result of `make_report`.
+
+    Returns:
+        str: Markdown.
     """
     facts = [f"seeds: {', '.join(map(str, report['seeds']))}"]
     facts += [f"{name}: {_list(values)}" for name, values in report["data"].items()]
@@ -222,7 +240,7 @@ def _compare(
 
 
 def mean_cell(value: Mapping[str, float | None] | None) -> str:
-    """RETURNS (str): A mean in per cent, and its standard deviation; a dash for None."""
+    """A mean in per cent, and its standard deviation; a dash for None."""
     if value is None:
         return "-"
     mean = percent(value["mean"])
@@ -230,7 +248,7 @@ def mean_cell(value: Mapping[str, float | None] | None) -> str:
 
 
 def difference_cells(difference: Mapping[str, float] | None) -> tuple[str, str]:
-    """RETURNS (tuple): A difference in per cent with its interval, and its p-value."""
+    """A difference in per cent with its interval, and its p-value."""
     if difference is None:
         return "-", "-"
     f1, low, high = (100 * difference[key] for key in ("f1", "low", "high"))

@@ -27,12 +27,16 @@ def train_all(
 ) -> list[TrainRun]:
     """Train all runs that have no result yet.
 
-    runs (Sequence[TrainRun]): The runs.
-    settings (Mapping): The settings of the process: "component", "gpu_id", "code", "keep_model".
-    jobs (int): How many runs are trained at a time.
-    report (Callable): Takes the number of a run, from 1, the run and its outcome, as soon as it has
-        ended.
-    RETURNS (list): The runs that failed.
+    Args:
+        runs (Sequence[TrainRun]): The runs.
+        settings (Mapping): The settings of the process: "component", "gpu_id", "code",
+            "keep_model".
+        jobs (int): How many runs are trained at a time.
+        report (Callable): Takes the number of a run, from 1, the run and its outcome, as soon as it
+            has ended.
+
+    Returns:
+        list: The runs that failed.
     """
     # Equal rows share a folder: the first of them is trained, and the others find its result.
     locks = {run.folder: Lock() for run in runs}

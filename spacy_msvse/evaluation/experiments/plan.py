@@ -25,13 +25,14 @@ from .train_run import RESULT, scored_corpora
 class TrainRun:
     """The training of one row with one seed.
 
-    row (str): Name of the row.
-    seed (int): The seed of training.
-    overrides (dict): The settings that the row changes in the config.
-    config (Config): The config to train with, with its variables.
-    fingerprint (str): Hash of the config, its variables filled in, of the data, and of an encoder
-        that is a folder.
-    folder (Path): The folder of its result. Equal rows share it.
+    Attributes:
+        row (str): Name of the row.
+        seed (int): The seed of training.
+        overrides (dict): The settings that the row changes in the config.
+        config (Config): The config to train with, with its variables.
+        fingerprint (str): Hash of the config, its variables filled in, of the data, and of an
+            encoder that is a folder.
+        folder (Path): The folder of its result. Equal rows share it.
     """
 
     row: str
@@ -61,11 +62,12 @@ class TrainRun:
 class Plan:
     """An experiment.
 
-    component (str): Name of the component that rows are about.
-    runs (list): The runs, seed by seed.
-    seeds (list): The seeds.
-    data (dict): Split to the posts: file, hash, conversion, limit.
-    left_out (list): Rows that are left out, because the config does not have their views.
+    Attributes:
+        component (str): Name of the component that rows are about.
+        runs (list): The runs, seed by seed.
+        seeds (list): The seeds.
+        data (dict): Split to the posts: file, hash, conversion, limit.
+        left_out (list): Rows that are left out, because the config does not have their views.
     """
 
     component: str
@@ -95,20 +97,25 @@ def make_plan(
     """Plan an experiment. Nothing is written but the posts with shuffled pictures, if their row is
     chosen.
 
-    nlp (Language): The pipeline of the config that all rows vary.
-    config_path (Path): The file of the config.
-    output (Path): The folder of the experiment.
-    seeds (int): The number of seeds, from 0.
-    matrices (Collection[str]): Names of matrices.
-    only (Collection[str]): The rows to keep; all if there is none.
-    test (Path): The test posts; by default those of `[corpora.test]`, if it is there.
-    methods (Sequence[str]): Registered names of the methods of the matrix "methods"; by default,
-        those of this package.
-    bilstm (Path): A folder that `init-bilstm` has written, for the row "bilstm_crf".
-    RETURNS (Plan): The plan.
-    RAISES (MsvseError): If the config has no component of this package (MSVSE-E120), for a corpus
-        without posts (MSVSE-E121), for an unknown matrix, row or method (MSVSE-E040), or if the
-        learning rate of the config is not a number (MSVSE-E122).
+    Args:
+        nlp (Language): The pipeline of the config that all rows vary.
+        config_path (Path): The file of the config.
+        output (Path): The folder of the experiment.
+        seeds (int): The number of seeds, from 0.
+        matrices (Collection[str]): Names of matrices.
+        only (Collection[str]): The rows to keep; all if there is none.
+        test (Path): The test posts; by default those of `[corpora.test]`, if it is there.
+        methods (Sequence[str]): Registered names of the methods of the matrix "methods"; by
+            default, those of this package.
+        bilstm (Path): A folder that `init-bilstm` has written, for the row "bilstm_crf".
+
+    Returns:
+        Plan: The plan.
+
+    Raises:
+        MsvseError: If the config has no component of this package (MSVSE-E120), for a corpus
+            without posts (MSVSE-E121), for an unknown matrix, row or method (MSVSE-E040), or if the
+            learning rate of the config is not a number (MSVSE-E122).
     """
     config = nlp.config.copy()
     component = component_name(config, config_path)
@@ -135,10 +142,15 @@ def make_plan(
 def component_name(config: Config, path: Path) -> str:
     """The name of the component that rows are about.
 
-    config (Config): A training config.
-    path (Path): The file of the config.
-    RETURNS (str): The name.
-    RAISES (MsvseError): If there is none (MSVSE-E120).
+    Args:
+        config (Config): A training config.
+        path (Path): The file of the config.
+
+    Returns:
+        str: The name.
+
+    Raises:
+        MsvseError: If there is none (MSVSE-E120).
     """
     blocks: dict[str, dict[str, Any]] = config["components"]
     for name, block in blocks.items():
@@ -150,10 +162,15 @@ def component_name(config: Config, path: Path) -> str:
 def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
     """The paths of the posts.
 
-    config (Config): A training config.
-    RETURNS (dict): "train", "dev" and, if there is one, "test", to the name of the corpus in the
-        config and its path.
-    RAISES (MsvseError): For a corpus without a path (MSVSE-E121).
+    Args:
+        config (Config): A training config.
+
+    Returns:
+        dict: "train", "dev" and, if there is one, "test", to the name of the corpus in the config
+            and its path.
+
+    Raises:
+        MsvseError: For a corpus without a path (MSVSE-E121).
     """
     filled = config.interpolate()
     paths = {}
@@ -169,10 +186,15 @@ def corpus_paths(config: Config) -> dict[str, tuple[str, Path]]:
 def describe_data(config: Config) -> dict[str, dict[str, Any]]:
     """Identify the posts by their content.
 
-    config (Config): A training config.
-    RETURNS (dict): Split to the "file", its "sha256" and, if a conversion report lies beside it,
-        the "source" that it was converted from, the "source_sha256" and the "label_map".
-    RAISES (MsvseError): For a corpus without a path (MSVSE-E121).
+    Args:
+        config (Config): A training config.
+
+    Returns:
+        dict: Split to the "file", its "sha256" and, if a conversion report lies beside it, the
+            "source" that it was converted from, the "source_sha256" and the "label_map".
+
+    Raises:
+        MsvseError: For a corpus without a path (MSVSE-E121).
     """
     data = {}
     filled = config.interpolate()
@@ -189,9 +211,12 @@ def describe_data(config: Config) -> dict[str, dict[str, Any]]:
 def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:
     """Write the posts with the pictures of other posts.
 
-    config (Config): A training config.
-    folder (Path): The folder to write to.
-    RETURNS (dict): The overrides with which the config reads these posts.
+    Args:
+        config (Config): A training config.
+        folder (Path): The folder to write to.
+
+    Returns:
+        dict: The overrides with which the config reads these posts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     overrides = {}
@@ -207,11 +232,14 @@ def plan_runs(
 ) -> list[TrainRun]:
     """Plan the runs of all rows, seed by seed, so that rows can be compared early.
 
-    config (Config): The config that all rows vary.
-    rows (Mapping): Row to overrides.
-    seeds (Sequence[int]): The seeds.
-    folder (Path): The folder of the results.
-    RETURNS (list): The runs.
+    Args:
+        config (Config): The config that all rows vary.
+        rows (Mapping): Row to overrides.
+        seeds (Sequence[int]): The seeds.
+        folder (Path): The folder of the results.
+
+    Returns:
+        list: The runs.
     """
     runs = []
     folders: dict[str, Path] = {}

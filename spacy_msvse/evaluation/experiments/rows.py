@@ -84,18 +84,23 @@ def choose_rows(
 ) -> tuple[dict[str, Settings], list[str]]:
     """Choose the rows of matrices.
 
-    config (Config): The config that all rows vary.
-    component (str): Name of the component.
-    matrices (Collection[str]): Names of matrices.
-    only (Collection[str]): The rows to keep; all if there is none.
-    method_rows (Mapping): The rows of the config's method, by matrix and name.
-    methods (Sequence[str]): Registered names of the methods of the matrix `METHODS`; by default,
-        those of this package.
-    bilstm (Path): A folder that `init-bilstm` has written, for the row `BILSTM_CRF`.
-    RETURNS (tuple): Row to overrides of the config, `FULL` first; and the rows that are left out,
-        because the config does not have the views that they need.
-    RAISES (MsvseError): For an unknown matrix, row or method (MSVSE-E040), or if the learning rate
-        of the config is not a number (MSVSE-E122).
+    Args:
+        config (Config): The config that all rows vary.
+        component (str): Name of the component.
+        matrices (Collection[str]): Names of matrices.
+        only (Collection[str]): The rows to keep; all if there is none.
+        method_rows (Mapping): The rows of the config's method, by matrix and name.
+        methods (Sequence[str]): Registered names of the methods of the matrix `METHODS`; by
+            default, those of this package.
+        bilstm (Path): A folder that `init-bilstm` has written, for the row `BILSTM_CRF`.
+
+    Returns:
+        tuple: Row to overrides of the config, `FULL` first; and the rows that are left out, because
+            the config does not have the views that they need.
+
+    Raises:
+        MsvseError: For an unknown matrix, row or method (MSVSE-E040), or if the learning rate of
+            the config is not a number (MSVSE-E122).
     """
     own = method_rows or {}
     _require("matrix", matrices, [*GENERIC, *own])
@@ -125,8 +130,11 @@ def choose_rows(
 def method_rows(component: MsvseNer) -> Rows:
     """The ablation rows of a component's method.
 
-    component (MsvseNer): The component.
-    RETURNS (Mapping): Matrix to row to settings.
+    Args:
+        component (MsvseNer): The component.
+
+    Returns:
+        Mapping: Matrix to row to settings.
     """
     return get_shim(component.model).method.rows
 
@@ -137,12 +145,17 @@ def swap_method(
     """Replace the method of a component. The settings that both methods have in common are kept;
     all others have the defaults of the new method.
 
-    config (Config): A training config.
-    component (str): Name of the component.
-    architecture (str): The registered name of the new method.
-    keep (Collection[str]): The settings to keep, if the new method has them.
-    RETURNS (dict): The settings of the component that replace the method: the whole block "model".
-    RAISES (MsvseError): If the method is not registered (MSVSE-E040).
+    Args:
+        config (Config): A training config.
+        component (str): Name of the component.
+        architecture (str): The registered name of the new method.
+        keep (Collection[str]): The settings to keep, if the new method has them.
+
+    Returns:
+        dict: The settings of the component that replace the method: the whole block "model".
+
+    Raises:
+        MsvseError: If the method is not registered (MSVSE-E040).
     """
     if not registry.has("architectures", architecture):
         raise MsvseError(
@@ -168,9 +181,12 @@ def method_names() -> list[str]:
 def vary(config: Config, overrides: Mapping[str, Any]) -> Config:
     """Copy a config with other settings.
 
-    config (Config): A config.
-    overrides (Mapping): Settings by their dotted names.
-    RETURNS (Config): The copy.
+    Args:
+        config (Config): A config.
+        overrides (Mapping): Settings by their dotted names.
+
+    Returns:
+        Config: The copy.
     """
     varied = config.copy()
     for name, value in overrides.items():

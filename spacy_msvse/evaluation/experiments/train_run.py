@@ -35,8 +35,9 @@ CONFIG, PLAN, RESULT, TRAINING = "config.cfg", "run.json", "result.json", "train
 def train_and_score(folder: Path) -> None:
     """Train and score a run. The result is written last, and as a whole.
 
-    folder (Path): Holds the config and the plan of the run: "row", "seed", "overrides",
-        "fingerprint", and the settings "component", "gpu_id", "code" and "keep_model".
+    Args:
+        folder (Path): Holds the config and the plan of the run: "row", "seed", "overrides",
+            "fingerprint", and the settings "component", "gpu_id", "code" and "keep_model".
     """
     began = time.perf_counter()
     plan = srsly.read_json(folder / PLAN)
@@ -76,8 +77,11 @@ def train_and_score(folder: Path) -> None:
 def scored_corpora(config: Config) -> dict[str, str]:
     """The corpora that a pipeline is scored on.
 
-    config (Config): A training config; its test data are `[corpora.test]`, if it has any.
-    RETURNS (dict): "dev" and "test" to the name of a corpus in the config.
+    Args:
+        config (Config): A training config; its test data are `[corpora.test]`, if it has any.
+
+    Returns:
+        dict: "dev" and "test" to the name of a corpus in the config.
     """
     test = {"test": "corpora.test"} if "test" in config["corpora"] else {}
     return {"dev": config["training"]["dev_corpus"], **test}
@@ -86,9 +90,12 @@ def scored_corpora(config: Config) -> dict[str, str]:
 def read_corpus(nlp: Language, name: str) -> list[Example]:
     """Read a corpus of a pipeline's config.
 
-    nlp (Language): The pipeline.
-    name (str): Name of the corpus in the config.
-    RETURNS (list): Its examples.
+    Args:
+        nlp (Language): The pipeline.
+        name (str): Name of the corpus in the config.
+
+    Returns:
+        list: Its examples.
     """
     (read,) = resolve_dot_names(nlp.config.interpolate(), [name])
     return list(read(nlp))
@@ -97,10 +104,13 @@ def read_corpus(nlp: Language, name: str) -> list[Example]:
 def score(nlp: Language, corpus: str, known: Container[tuple[str, str]]) -> dict[str, Any]:
     """Score a pipeline on a corpus of its config.
 
-    nlp (Language): The pipeline.
-    corpus (str): Name of the corpus in the config.
-    known (Container): The entities of the training data, as `known_entities` returns them.
-    RETURNS (dict): The scores of `evaluate`, and "post_counts", the numbers of entities by post.
+    Args:
+        nlp (Language): The pipeline.
+        corpus (str): Name of the corpus in the config.
+        known (Container): The entities of the training data, as `known_entities` returns them.
+
+    Returns:
+        dict: The scores of `evaluate`, and "post_counts", the numbers of entities by post.
     """
     examples = read_corpus(nlp, corpus)
     scores = evaluate(nlp, examples, known=known)  # annotates their Docs in place
@@ -110,8 +120,11 @@ def score(nlp: Language, corpus: str, known: Container[tuple[str, str]]) -> dict
 def peak_memory_mb(gpu_id: int) -> float | None:
     """The highest memory use of this process so far; that of the GPU if it uses one.
 
-    gpu_id (int): The GPU, or -1 for the CPU.
-    RETURNS (float): Megabytes; None if the system does not report it: for a CPU, only Linux does.
+    Args:
+        gpu_id (int): The GPU, or -1 for the CPU.
+
+    Returns:
+        float: Megabytes; None if the system does not report it: for a CPU, only Linux does.
     """
     if gpu_id >= 0:
         import torch

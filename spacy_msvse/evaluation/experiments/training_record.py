@@ -16,11 +16,15 @@ def create_training_record(path: str, logger: Logger) -> Logger:
     """Create a logger that records a training in a file; registered as
     `spacy-msvse.TrainingRecord.v1`.
 
-    path (str): The JSON file, which is written at the end: "steps"; "best_step"; "curve", the step
-        and the score of each evaluation; and "seconds_per_step", the median time between the ends
-        of two steps without an evaluation between them; None if there were no such steps.
-    logger (Callable): The logger that logs as usual.
-    RETURNS (Callable): For `[training.logger]`.
+    Args:
+        path (str): The JSON file, which is written at the end: "steps"; "best_step"; "curve", the
+            step and the score of each evaluation; and "seconds_per_step", the median time between
+            the ends of two steps without an evaluation between them; None if there were no such
+            steps.
+        logger (Callable): The logger that logs as usual.
+
+    Returns:
+        Callable: For `[training.logger]`.
     """
 
     def set_up(nlp: Language, stdout: IO, stderr: IO) -> tuple[LogStep, Callable[[], None]]:

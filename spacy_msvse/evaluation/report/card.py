@@ -35,16 +35,19 @@ def make_model_card(
     """Write a model card. It states only what it is given, and each score with the number of posts
     and entities.
 
-    meta (dict): The pipeline's meta.
-    parts (Sequence): The result of `find_parts`.
-    metrics (dict): The file that the command `evaluate` wrote.
-    settings (dict): Component to its saved settings, with "temperature" and "calibration".
-    controls (Sequence): The same files under controls, on the same posts.
-    reports (Sequence): Conversion reports of the data.
-    data_license (str): The licence of the data.
-    intended_use (str): The purpose of the pipeline, in place of the general words; Markdown.
-    limits (str): A limit to add to the general ones; Markdown.
-    RETURNS (str): Markdown.
+    Args:
+        meta (dict): The pipeline's meta.
+        parts (Sequence): The result of `find_parts`.
+        metrics (dict): The file that the command `evaluate` wrote.
+        settings (dict): Component to its saved settings, with "temperature" and "calibration".
+        controls (Sequence): The same files under controls, on the same posts.
+        reports (Sequence): Conversion reports of the data.
+        data_license (str): The licence of the data.
+        intended_use (str): The purpose of the pipeline, in place of the general words; Markdown.
+        limits (str): A limit to add to the general ones; Markdown.
+
+    Returns:
+        str: Markdown.
     """
     name, version = f"{meta['lang']}_{meta['name']}", meta["version"]
     measured = [metrics, *controls]
@@ -125,9 +128,12 @@ def _limits(measured: Sequence[Mapping[str, Any]], limits: str) -> Iterator[str]
 def find_parts(config: Mapping[str, Any], licenses: Mapping[str, str]) -> list[dict[str, str]]:
     """List the encoders and extractors of a pipeline.
 
-    config (dict): The pipeline's config.
-    licenses (dict): The licences of weights, by a name of theirs.
-    RETURNS (list): The "part", its "name" and its "license", for each encoder and extractor.
+    Args:
+        config (dict): The pipeline's config.
+        licenses (dict): The licences of weights, by a name of theirs.
+
+    Returns:
+        list: The "part", its "name" and its "license", for each encoder and extractor.
     """
     parts: dict[str, dict[str, str]] = {}
     for component in config["components"].values():

@@ -12,11 +12,14 @@ _MARKUP = re.compile(r"[\\`*~!|\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], aligns: str = "") -> str:
     """Write a table whose columns are aligned in the source as well.
 
-    header (Sequence[str]): The names of the columns.
-    rows (Iterable[Sequence]): The rows. Cells are text, not markup.
-    aligns (str): "l" or "r" for each column; by default the first is left-aligned and the others
-        are right-aligned.
-    RETURNS (str): The table, one line for each row.
+    Args:
+        header (Sequence[str]): The names of the columns.
+        rows (Iterable[Sequence]): The rows. Cells are text, not markup.
+        aligns (str): "l" or "r" for each column; by default the first is left-aligned and the
+            others are right-aligned.
+
+    Returns:
+        str: The table, one line for each row.
     """
     aligns = aligns or "l" + "r" * (len(header) - 1)
     lines = [[escape(str(cell)) for cell in row] for row in (header, *rows)]
@@ -38,18 +41,21 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], aligns: str = ""
 def escape(text: str) -> str:
     """Escape a text, so that it contains no markup.
 
-    text (str): The text.
-    RETURNS (str): Markdown that shows the text, on one line.
+    Args:
+        text (str): The text.
+
+    Returns:
+        str: Markdown that shows the text, on one line.
     """
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return _MARKUP.sub(r"\\\g<0>", line)
 
 
 def percent(value: float | None) -> str:
-    """RETURNS (str): A fraction in per cent; a dash for None."""
+    """A fraction in per cent; a dash for None."""
     return number(value, 100, 2)
 
 
 def number(value: float | None, factor: float, digits: int) -> str:
-    """RETURNS (str): A figure times a factor; a dash for None."""
+    """A figure times a factor; a dash for None."""
     return "-" if value is None else f"{value * factor:.{digits}f}"

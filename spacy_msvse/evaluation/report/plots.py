@@ -30,9 +30,12 @@ SETTINGS: Any = {
 def draw_plots(scores: Mapping[str, Any]) -> dict[str, bytes]:
     """Draw all plots of some scores.
 
-    scores (dict): The result of `evaluate`.
-    RETURNS (dict): SVG files by name: "types", F1 of each type; "visual", F1 of the visual entity
-        classifier for each view and type; "reliability", precision by confidence.
+    Args:
+        scores (dict): The result of `evaluate`.
+
+    Returns:
+        dict: SVG files by name: "types", F1 of each type; "visual", F1 of the visual entity
+            classifier for each view and type; "reliability", precision by confidence.
     """
     import matplotlib
 
@@ -48,8 +51,11 @@ def draw_plots(scores: Mapping[str, Any]) -> dict[str, bytes]:
 def draw_types(rows: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Draw F1 as a bar for each type.
 
-    rows (dict): The result of `type_rows`; rows without any entity are left out.
-    RETURNS (Figure): The plot.
+    Args:
+        rows (dict): The result of `type_rows`; rows without any entity are left out.
+
+    Returns:
+        Figure: The plot.
     """
     from matplotlib.figure import Figure
 
@@ -67,8 +73,11 @@ def draw_types(rows: Mapping[str, Mapping[str, Any]]) -> "Figure":
 def draw_visual(visual: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Draw the visual entity classifier's F1, a row for each type and a column for each view.
 
-    visual (dict): The result of `visual_scores`.
-    RETURNS (Figure): The plot.
+    Args:
+        visual (dict): The result of `visual_scores`.
+
+    Returns:
+        Figure: The plot.
     """
     from matplotlib.figure import Figure
 
@@ -96,8 +105,11 @@ def draw_visual(visual: Mapping[str, Mapping[str, Any]]) -> "Figure":
 def draw_reliability(calibration: Mapping[str, Any]) -> "Figure":
     """Draw precision by confidence, a point for each bin.
 
-    calibration (dict): The result of `calibration_scores`.
-    RETURNS (Figure): The plot.
+    Args:
+        calibration (dict): The result of `calibration_scores`.
+
+    Returns:
+        Figure: The plot.
     """
     from matplotlib.figure import Figure
 

@@ -18,11 +18,14 @@ def make_report(
 ) -> str:
     """Write the scores of a pipeline as a page.
 
-    scores (dict): The result of `evaluate`.
-    model (str): The name of the pipeline.
-    data (str): The name of the posts.
-    plots (Collection[str]): The plots beside the file, by the names of `draw_plots`.
-    RETURNS (str): Markdown.
+    Args:
+        scores (dict): The result of `evaluate`.
+        model (str): The name of the pipeline.
+        data (str): The name of the posts.
+        plots (Collection[str]): The plots beside the file, by the names of `draw_plots`.
+
+    Returns:
+        str: Markdown.
     """
     title = f"# {escape(model)} on {escape(data)}"
     return "\n\n".join([title, *score_sections([scores], plots)]) + "\n"
@@ -33,10 +36,13 @@ def score_sections(
 ) -> Iterator[str]:
     """Write the sections "Scores", "Views" and "Confidence", as far as they were measured.
 
-    measured (Sequence): The result of `evaluate`; then its results under controls, on the same
-        posts.
-    plots (Collection[str]): The plots beside the file, by the names of `draw_plots`.
-    YIELDS (str): Blocks of Markdown.
+    Args:
+        measured (Sequence): The result of `evaluate`; then its results under controls, on the same
+            posts.
+        plots (Collection[str]): The plots beside the file, by the names of `draw_plots`.
+
+    Yields:
+        str: Blocks of Markdown.
     """
     scores = measured[0]
     yield "## Scores"
@@ -110,9 +116,12 @@ def _confidence_section(scores: Mapping[str, Any], plots: Collection[str]) -> It
 def slice_rows(measured: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """The scores over all posts and over each slice, under each condition.
 
-    measured (Sequence): The results of `evaluate` under each condition.
-    RETURNS (list): For each row its posts, their pictures, the number of posts, the numbers of
-        entities, and the scores.
+    Args:
+        measured (Sequence): The results of `evaluate` under each condition.
+
+    Returns:
+        list: For each row its posts, their pictures, the number of posts, the numbers of entities,
+            and the scores.
     """
     rows = []
     for name in (None, *measured[0]["slices"]):
@@ -127,8 +136,11 @@ def type_rows(scores: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The scores of all types together, of each type, and of seen and unseen entities, if these
     were scored apart.
 
-    scores (dict): The result of `evaluate`.
-    RETURNS (dict): The name of a row to "gold", "predicted", "right", "p", "r" and "f".
+    Args:
+        scores (dict): The result of `evaluate`.
+
+    Returns:
+        dict: The name of a row to "gold", "predicted", "right", "p", "r" and "f".
     """
     per_type = {
         name: {**scores["entities_per_type"][name], **row}
@@ -141,12 +153,15 @@ def type_rows(scores: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def overall(scores: Mapping[str, Any]) -> dict[str, Any]:
     """The scores of all types together.
 
-    scores (dict): The result of `evaluate`, or of a slice.
-    RETURNS (dict): "gold", "predicted", "right", "p", "r" and "f".
+    Args:
+        scores (dict): The result of `evaluate`, or of a slice.
+
+    Returns:
+        dict: "gold", "predicted", "right", "p", "r" and "f".
     """
     return {**scores["entities"], **{key: scores[f"ents_{key}"] for key in "prf"}}
 
 
 def count_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """RETURNS (tuple): The numbers "gold", "predicted" and "right", and the scores in per cent."""
+    """The numbers "gold", "predicted" and "right", and the scores in per cent."""
     return (*(row[key] for key in COUNTS), *(percent(row[key]) for key in "prf"))

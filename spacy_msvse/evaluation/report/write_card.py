@@ -45,21 +45,26 @@ def write_card(
 ) -> Path:
     """Write the card into a pipeline, or into a copy of it.
 
-    model (Path): Folder of the pipeline.
-    metrics_path (Path): Its scores, as the command `evaluate` wrote them.
-    output (Path): Folder of the copy, which replaces an older copy; None changes `model`.
-    controls (Sequence[Path]): Its scores under controls.
-    reports (Sequence[Path]): The counts that the command `convert` wrote.
-    facts (Mapping): "name", "version", "author" and "license" of the pipeline; None for those of
-        its meta.json.
-    licenses (Mapping): Licences of weights by name.
-    data_license (str): The licence of the data.
-    intended_use (str): The purpose of the pipeline, in Markdown.
-    limits (str): A limit to add to the general ones, in Markdown.
-    RETURNS (Path): The folder with the card.
-    RAISES (MsvseError): If the pipeline cannot be used (MSVSE-E092, MSVSE-E006), a file is not what
-        it should be (MSVSE-E093), the scores were measured with another temperature (MSVSE-E094),
-        or the output would destroy something (MSVSE-E095).
+    Args:
+        model (Path): Folder of the pipeline.
+        metrics_path (Path): Its scores, as the command `evaluate` wrote them.
+        output (Path): Folder of the copy, which replaces an older copy; None changes `model`.
+        controls (Sequence[Path]): Its scores under controls.
+        reports (Sequence[Path]): The counts that the command `convert` wrote.
+        facts (Mapping): "name", "version", "author" and "license" of the pipeline; None for those
+            of its meta.json.
+        licenses (Mapping): Licences of weights by name.
+        data_license (str): The licence of the data.
+        intended_use (str): The purpose of the pipeline, in Markdown.
+        limits (str): A limit to add to the general ones, in Markdown.
+
+    Returns:
+        Path: The folder with the card.
+
+    Raises:
+        MsvseError: If the pipeline cannot be used (MSVSE-E092, MSVSE-E006), a file is not what it
+            should be (MSVSE-E093), the scores were measured with another temperature (MSVSE-E094),
+            or the output would destroy something (MSVSE-E095).
     """
     if output is not None:
         output = output.resolve()

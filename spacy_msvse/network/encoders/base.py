@@ -15,9 +15,11 @@ from ..inputs import WordPieces
 class Prefixes:
     """Keys and values that the self-attention of each layer gets in addition to those of the text.
 
-    keys (Tensor): float of shape (L, B, M, d): L layers with prefixes, M slots, encoder width d.
-    values (Tensor): float of shape (L, B, M, d).
-    mask (Tensor): bool of shape (B, M), False on the slots of absent views.
+    Attributes:
+        keys (Tensor): float of shape (L, B, M, d): L layers with prefixes, M slots, encoder width
+            d.
+        values (Tensor): float of shape (L, B, M, d).
+        mask (Tensor): bool of shape (B, M), False on the slots of absent views.
     """
 
     keys: Tensor
@@ -27,8 +29,11 @@ class Prefixes:
     def rows(self, index: Tensor) -> "Prefixes":
         """The prefixes of some of the sequences.
 
-        index (Tensor): int64 of shape (B',), the sequences.
-        RETURNS (Prefixes): The prefixes of B' sequences.
+        Args:
+            index (Tensor): int64 of shape (B',), the sequences.
+
+        Returns:
+            Prefixes: The prefixes of B' sequences.
         """
         return Prefixes(self.keys[:, index], self.values[:, index], self.mask[index])
 
@@ -37,14 +42,15 @@ class Prefixes:
 class PrefixAttention:
     """The self-attention of one layer: softmax(Q [K_prefix; K]^T / sqrt(d_h)) [V_prefix; V].
 
-    num_heads (int): Number of heads.
-    mask (Tensor): bool of shape (B, 1, 1 or N, M + N), False on padding, on slots of absent views
-        and on word pieces that are hidden from others.
-    prefix_key (Tensor): float of shape (B, M, d), projected keys of the prefix, or None.
-    prefix_value (Tensor): float of shape (B, M, d), projected values of the prefix, or None.
-    dropout (float): Dropout probability of an attention weight.
-    slot_weights (list): A list to which the attention weights of the slots are added, float of
-        shape (B, N, M), averaged over the heads. None to add nothing.
+    Attributes:
+        num_heads (int): Number of heads.
+        mask (Tensor): bool of shape (B, 1, 1 or N, M + N), False on padding, on slots of absent
+            views and on word pieces that are hidden from others.
+        prefix_key (Tensor): float of shape (B, M, d), projected keys of the prefix, or None.
+        prefix_value (Tensor): float of shape (B, M, d), projected values of the prefix, or None.
+        dropout (float): Dropout probability of an attention weight.
+        slot_weights (list): A list to which the attention weights of the slots are added, float of
+            shape (B, N, M), averaged over the heads. None to add nothing.
     """
 
     num_heads: int
@@ -80,13 +86,16 @@ class PrefixAttention:
         """Attend over the prefix and the text. The prefix has no position: its keys are not
         rotated and have no bias, and every word piece sees them.
 
-        query (Tensor): float of shape (B, H, N, d_h).
-        key (Tensor): float of the same shape.
-        value (Tensor): float of the same shape.
-        bias (Tensor): Values added to the scores of the text, float broadcastable to
-            (B, H, N, N); or a mask, bool, True where a word piece sees another.
-        scale (float): Factor on the products of queries and keys, 1 / sqrt(d_h) by default.
-        RETURNS (Tensor): float of shape (B, N, d).
+        Args:
+            query (Tensor): float of shape (B, H, N, d_h).
+            key (Tensor): float of the same shape.
+            value (Tensor): float of the same shape.
+            bias (Tensor): Values added to the scores of the text, float broadcastable to (B, H, N,
+                N); or a mask, bool, True where a word piece sees another.
+            scale (float): Factor on the products of queries and keys, 1 / sqrt(d_h) by default.
+
+        Returns:
+            Tensor: float of shape (B, N, d).
         """
         mask = self.mask
         if self.prefix_key is not None and self.prefix_value is not None:
@@ -129,7 +138,8 @@ class Encoder(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         """Wrap a Hugging Face model.
 
-        model (PreTrainedModel): A model of the subclass's family.
+        Args:
+            model (PreTrainedModel): A model of the subclass's family.
         """
         super().__init__()
         self.model = model
@@ -189,16 +199,22 @@ class Encoder(nn.Module):
     def embed(self, pieces: WordPieces) -> Tensor:
         """Compute the embeddings of word pieces.
 
-        pieces (WordPieces): Word pieces of shape (B, N).
-        RETURNS (Tensor): float of shape (B, N, d).
+        Args:
+            pieces (WordPieces): Word pieces of shape (B, N).
+
+        Returns:
+            Tensor: float of shape (B, N, d).
         """
         raise NotImplementedError
 
     def share(self, hidden: Tensor) -> Any:
         """Compute the values that all layers use, such as relative positions.
 
-        hidden (Tensor): float of shape (B, N, d), the embeddings.
-        RETURNS (Any): The values, which `run_layer` gets.
+        Args:
+            hidden (Tensor): float of shape (B, N, d), the embeddings.
+
+        Returns:
+            Any: The values, which `run_layer` gets.
         """
 
     def attention_dropout(self, layer: Any) -> nn.Dropout:
@@ -208,19 +224,25 @@ class Encoder(nn.Module):
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
         """Run one layer.
 
-        layer (nn.Module): One of `layers`.
-        hidden (Tensor): float of shape (B, N, d).
-        attend (PrefixAttention): The attention that replaces the layer's own.
-        shared (Any): The values that all layers use.
-        RETURNS (Tensor): float of shape (B, N, d).
+        Args:
+            layer (nn.Module): One of `layers`.
+            hidden (Tensor): float of shape (B, N, d).
+            attend (PrefixAttention): The attention that replaces the layer's own.
+            shared (Any): The values that all layers use.
+
+        Returns:
+            Tensor: float of shape (B, N, d).
         """
         raise NotImplementedError
 
     def finish(self, hidden: Tensor) -> Tensor:
         """Finish the output of the last layer, for example by a normalisation.
 
-        hidden (Tensor): float of shape (B, N, d).
-        RETURNS (Tensor): float of shape (B, N, d).
+        Args:
+            hidden (Tensor): float of shape (B, N, d).
+
+        Returns:
+            Tensor: float of shape (B, N, d).
         """
         return hidden
 
@@ -229,10 +251,13 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Encode word pieces.
 
-        pieces (WordPieces): Word pieces of shape (B, N), at least one in each row.
-        prefixes (Prefixes): Prefixes of the layers that run, or None.
-        num_layers (int): Number of layers to run, all by default. 0 returns the embeddings.
-        RETURNS (Tensor): float of shape (B, N, d).
+        Args:
+            pieces (WordPieces): Word pieces of shape (B, N), at least one in each row.
+            prefixes (Prefixes): Prefixes of the layers that run, or None.
+            num_layers (int): Number of layers to run, all by default. 0 returns the embeddings.
+
+        Returns:
+            Tensor: float of shape (B, N, d).
         """
         hidden = self.embed(pieces)
         if num_layers == 0:
@@ -250,14 +275,17 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Run some of the layers.
 
-        hidden (Tensor): float of shape (B, N, d): the embeddings, or the output of the layer
-            before `start`.
-        mask (Tensor): bool of shape (B, N), False on padding; or of shape (B, N, N), True where a
-            word piece (second dimension) sees another (third dimension).
-        prefixes (Prefixes): Prefixes of these layers, or None.
-        start (int): Index of the first layer.
-        stop (int): Index of the last layer plus one. None for all remaining layers.
-        RETURNS (Tensor): float of shape (B, N, d).
+        Args:
+            hidden (Tensor): float of shape (B, N, d): the embeddings, or the output of the layer
+                before `start`.
+            mask (Tensor): bool of shape (B, N), False on padding; or of shape (B, N, N), True where
+                a word piece (second dimension) sees another (third dimension).
+            prefixes (Prefixes): Prefixes of these layers, or None.
+            start (int): Index of the first layer.
+            stop (int): Index of the last layer plus one. None for all remaining layers.
+
+        Returns:
+            Tensor: float of shape (B, N, d).
         """
         mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]
         if prefixes is not None:

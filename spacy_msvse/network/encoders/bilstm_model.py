@@ -9,15 +9,16 @@ from transformers import PretrainedConfig, PreTrainedModel
 class BiLstmConfig(PretrainedConfig):
     """Sizes of a BiLSTM.
 
-    vocab_size (int): Number of vectors.
-    hidden_size (int): Width of a vector and of the output of a layer. Each direction has half.
-    num_hidden_layers (int): Number of layers.
-    max_position_embeddings (int): Maximum length of a window of text. An LSTM has no limit of its
-        own, but its time grows with the length.
-    hidden_dropout_prob (float): Dropout probability on vectors and on the output of each layer.
-        The dropout of `[training]` overrides it, as for every encoder.
-    num_attention_heads (int): Number of heads in the interaction with visual features. The LSTM
-        itself has none.
+    Args:
+        vocab_size (int): Number of vectors.
+        hidden_size (int): Width of a vector and of the output of a layer. Each direction has half.
+        num_hidden_layers (int): Number of layers.
+        max_position_embeddings (int): Maximum length of a window of text. An LSTM has no limit of
+            its own, but its time grows with the length.
+        hidden_dropout_prob (float): Dropout probability on vectors and on the output of each layer.
+            The dropout of `[training]` overrides it, as for every encoder.
+        num_attention_heads (int): Number of heads in the interaction with visual features. The LSTM
+            itself has none.
     """
 
     model_type = "bilstm"

@@ -38,10 +38,15 @@ ATTENTION = "eager"
 def make_encoder(model: nn.Module) -> Encoder:
     """Wrap a Hugging Face model in the adapter of its family.
 
-    model (PreTrainedModel): The model.
-    RETURNS (Encoder): The encoder.
-    RAISES (MsvseError): If the family has no adapter, or if layers of BERT have relative positions
-        (MSVSE-E002).
+    Args:
+        model (PreTrainedModel): The model.
+
+    Returns:
+        Encoder: The encoder.
+
+    Raises:
+        MsvseError: If the family has no adapter, or if layers of BERT have relative positions
+            (MSVSE-E002).
     """
     config: Any = model.config
     adapter = find_adapter(config.model_type)
@@ -54,9 +59,14 @@ def make_encoder(model: nn.Module) -> Encoder:
 def build_encoder(config: Mapping[str, Any]) -> Encoder:
     """Build an encoder with random weights.
 
-    config (Mapping): A Hugging Face model configuration with its `model_type`.
-    RETURNS (Encoder): The encoder.
-    RAISES (MsvseError): If the family or its positions are not supported (MSVSE-E002).
+    Args:
+        config (Mapping): A Hugging Face model configuration with its `model_type`.
+
+    Returns:
+        Encoder: The encoder.
+
+    Raises:
+        MsvseError: If the family or its positions are not supported (MSVSE-E002).
     """
     configs, models = auto_classes()
     settings = dict(config)
@@ -69,7 +79,8 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
 def auto_classes() -> tuple[Any, Any]:
     """The classes that find a configuration and a model by the family.
 
-    RETURNS (tuple): `AutoConfig` and `AutoModel` of transformers. The BiLSTM is registered there.
+    Returns:
+        tuple: `AutoConfig` and `AutoModel` of transformers. The BiLSTM is registered there.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -83,9 +94,14 @@ def auto_classes() -> tuple[Any, Any]:
 def find_adapter(model_type: str) -> type[Encoder]:
     """The adapter of a family.
 
-    model_type (str): The family's name in transformers.
-    RETURNS (type): The adapter.
-    RAISES (MsvseError): If the family has no adapter (MSVSE-E002).
+    Args:
+        model_type (str): The family's name in transformers.
+
+    Returns:
+        type: The adapter.
+
+    Raises:
+        MsvseError: If the family has no adapter (MSVSE-E002).
     """
     adapters = {**FAMILIES, **RECURRENT}
     if model_type not in adapters:

@@ -13,10 +13,13 @@ LORA_PARAMETER = "lora_"
 def add_lora(encoder: Encoder, settings: Mapping[str, Any]) -> None:
     """Add low-rank adapters to an encoder, in place. The weights of the encoder no longer train.
 
-    encoder (Encoder): The encoder.
-    settings (Mapping): Settings of `peft.LoraConfig`, such as `r` and `lora_alpha`. By default the
-        projections to queries and values get adapters; `target_modules` names other layers.
-    RAISES (MsvseError): If peft is not installed (MSVSE-E016).
+    Args:
+        encoder (Encoder): The encoder.
+        settings (Mapping): Settings of `peft.LoraConfig`, such as `r` and `lora_alpha`. By default
+            the projections to queries and values get adapters; `target_modules` names other layers.
+
+    Raises:
+        MsvseError: If peft is not installed (MSVSE-E016).
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

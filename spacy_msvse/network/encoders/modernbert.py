@@ -17,7 +17,8 @@ class ModernBertEncoder(Encoder):
     def __init__(self, model: nn.Module) -> None:
         """Wrap a ModernBERT model.
 
-        model (PreTrainedModel): The model.
+        Args:
+            model (PreTrainedModel): The model.
         """
         super().__init__(model)
         layer: Any
@@ -40,8 +41,11 @@ class ModernBertEncoder(Encoder):
     def share(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the positions and the mask of the local window.
 
-        hidden (Tensor): float of shape (B, N, d), the embeddings.
-        RETURNS (tuple): int64 of shape (1, N), and bool of shape (1, 1, N, N).
+        Args:
+            hidden (Tensor): float of shape (B, N, d), the embeddings.
+
+        Returns:
+            tuple: int64 of shape (1, N), and bool of shape (1, 1, N, N).
         """
         positions = torch.arange(hidden.shape[1], device=hidden.device)
         distance = (positions[:, None] - positions[None, :]).abs()
@@ -90,10 +94,13 @@ class ModernBertEncoder(Encoder):
 def rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotate the two halves of each head by its position.
 
-    states (Tensor): float of shape (B, H, N, d_h).
-    cosine (Tensor): float of shape (1, N, d_h).
-    sine (Tensor): float of shape (1, N, d_h).
-    RETURNS (Tensor): float of shape (B, H, N, d_h).
+    Args:
+        states (Tensor): float of shape (B, H, N, d_h).
+        cosine (Tensor): float of shape (1, N, d_h).
+        sine (Tensor): float of shape (1, N, d_h).
+
+    Returns:
+        Tensor: float of shape (B, H, N, d_h).
     """
     first, second = states.chunk(2, dim=3)
     return states * cosine + torch.cat([-second, first], dim=3) * sine

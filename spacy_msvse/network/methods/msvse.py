@@ -27,28 +27,30 @@ class MsvseConfig(NetworkConfig):
     """Settings of an MSVSE network. What the paper does not state is reconstructed. The
     defaults are the method of the paper, except `shared_depth`.
 
-    prefix_views (tuple): Views that become visual semantic features: classified and, with
-        `prefixes`, turned into prefixes (Table 4).
-    joint_views (tuple): Textual views that are encoded behind the text (Table 3).
-    attention (bool): Compute the interaction of the visual features with the text by attention
-        (Table 2).
-    gate (bool): Gate that interaction (Table 2).
-    prefixes (bool): The visual semantic features enter the encoder as prefixes (Table 5).
-    visual_classifier (bool): Decode each view into the post's entity types (Table 2).
-    multitask (bool): Decode the plain text features with a second, tied CRF (Table 2).
-    view_layers (int): Layers of the shared encoder that textual views pass before the interaction;
-        0 takes its embeddings. Reconstructed.
-    shared_depth (float): The share of the encoder's layers, from the lowest, that text and joint
-        encoding have in common. There the text sees neither prefixes nor joint views, so the
-        layers run once for both. 0, the method of the paper, encodes twice.
-    prefix_length (int): Prefix slots for each view. Reconstructed.
-    prefix_width (int): Bottleneck width between visual semantic features and prefixes.
-        Reconstructed, and fitted to the parameter count of Table 7.
-    text_loss_weight (float): Weight of the text CRF's loss. Reconstructed.
-    tie_loss_weight (float): Weight of the divergence between the CRFs' marginals. Reconstructed.
-    visual_loss_weight (float): Weight of the visual entity classifier's loss. Reconstructed.
-    joint_decoding_weight (float): Share of the text CRF in the lattice that is decoded; 0
-        decodes only the multimodal CRF. Reconstructed.
+    Attributes:
+        prefix_views (tuple): Views that become visual semantic features: classified and, with
+            `prefixes`, turned into prefixes (Table 4).
+        joint_views (tuple): Textual views that are encoded behind the text (Table 3).
+        attention (bool): Compute the interaction of the visual features with the text by attention
+            (Table 2).
+        gate (bool): Gate that interaction (Table 2).
+        prefixes (bool): The visual semantic features enter the encoder as prefixes (Table 5).
+        visual_classifier (bool): Decode each view into the post's entity types (Table 2).
+        multitask (bool): Decode the plain text features with a second, tied CRF (Table 2).
+        view_layers (int): Layers of the shared encoder that textual views pass before the
+            interaction; 0 takes its embeddings. Reconstructed.
+        shared_depth (float): The share of the encoder's layers, from the lowest, that text and
+            joint encoding have in common. There the text sees neither prefixes nor joint views, so
+            the layers run once for both. 0, the method of the paper, encodes twice.
+        prefix_length (int): Prefix slots for each view. Reconstructed.
+        prefix_width (int): Bottleneck width between visual semantic features and prefixes.
+            Reconstructed, and fitted to the parameter count of Table 7.
+        text_loss_weight (float): Weight of the text CRF's loss. Reconstructed.
+        tie_loss_weight (float): Weight of the divergence between the CRFs' marginals.
+            Reconstructed.
+        visual_loss_weight (float): Weight of the visual entity classifier's loss. Reconstructed.
+        joint_decoding_weight (float): Share of the text CRF in the lattice that is decoded; 0
+            decodes only the multimodal CRF. Reconstructed.
     """
 
     prefix_views: tuple[str, ...] = (REGIONS, "tags", "caption")
@@ -150,12 +152,15 @@ class Msvse(Network):
     ) -> None:
         """Build the parts that the settings ask for.
 
-        config (MsvseConfig): The settings.
-        encoder (Encoder): The encoder that text, tags and caption share.
-        backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and trains
-            with the network. None if all region vectors are given.
-        RAISES (MsvseError): For shared layers in an encoder that mixes neighbours, or prefixes in
-            one that takes none (MSVSE-E007).
+        Args:
+            config (MsvseConfig): The settings.
+            encoder (Encoder): The encoder that text, tags and caption share.
+            backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and
+                trains with the network. None if all region vectors are given.
+
+        Raises:
+            MsvseError: For shared layers in an encoder that mixes neighbours, or prefixes in one
+                that takes none (MSVSE-E007).
         """
         super().__init__(config, encoder, backbone)
         if config.shared_depth and encoder.mixes_neighbours:
@@ -195,8 +200,11 @@ class Msvse(Network):
     def compute(self, inputs: Inputs) -> Outputs:
         """Compute the lattices of the two CRFs and the types that each view shows.
 
-        inputs (Inputs): The posts.
-        RETURNS (Outputs): The multimodal CRF's lattice as `answer`, the text CRF's as "text".
+        Args:
+            inputs (Inputs): The posts.
+
+        Returns:
+            Outputs: The multimodal CRF's lattice as `answer`, the text CRF's as "text".
         """
         lower = self.encode_lower_layers(inputs, self.shared_layers)
         text = self.encode_text(inputs, lower, self.shared_layers)
@@ -219,10 +227,14 @@ class Msvse(Network):
         """L = L_m + a L_t + b L_kl + c L_v. Stated: two CRFs, tied (eq. 24), and the visual entity
         classifier. Reconstructed: the weights, and that each term is a mean within a post.
 
-        outputs (Outputs): The outputs for the posts.
-        targets (Targets): The gold labels of the same posts.
-        RETURNS (Loss): Terms "multimodal" and "text" (negative log-likelihood a token), "tie"
-            (Kullback-Leibler divergence a token), "visual" (binary cross-entropy a present view).
+        Args:
+            outputs (Outputs): The outputs for the posts.
+            targets (Targets): The gold labels of the same posts.
+
+        Returns:
+            Loss: Terms "multimodal" and "text" (negative log-likelihood a token), "tie"
+                (Kullback-Leibler divergence a token), "visual" (binary cross-entropy a present
+                view).
         """
         config = self.config
         multimodal = _lattice(outputs.answer)
@@ -250,8 +262,11 @@ class Msvse(Network):
     def answer(self, outputs: Outputs) -> Lattice:
         """The lattice that decoding, confidence and calibration read (reconstructed).
 
-        outputs (Outputs): The outputs for a batch.
-        RETURNS (Lattice): The two CRFs, mixed by `joint_decoding_weight`.
+        Args:
+            outputs (Outputs): The outputs for a batch.
+
+        Returns:
+            Lattice: The two CRFs, mixed by `joint_decoding_weight`.
         """
         multimodal, weight = _lattice(outputs.answer), self.config.joint_decoding_weight
         if weight == 0:

@@ -19,13 +19,15 @@ from ..inputs import Inputs, Loss, Outputs, Targets
 class TextCrfConfig(NetworkConfig):
     """Settings of a CRF tagger.
 
-    joint_views (tuple): Textual views that are encoded behind the text; none reads only the text.
-    text_view (bool): Decode the text alone too, and tie both label distributions. Entities are
-        read from the joint encoding.
-    shared_decoder (bool): One CRF for both encodings, as in ITA, instead of two.
-    text_loss_weight (float): Weight of the loss of the text alone.
-    tie_loss_weight (float): Weight of the divergence between the marginals of both.
-    tie_temperature (float): Temperature of these marginals (ITA: 4 on Twitter-2015).
+    Attributes:
+        joint_views (tuple): Textual views that are encoded behind the text; none reads only the
+            text.
+        text_view (bool): Decode the text alone too, and tie both label distributions. Entities are
+            read from the joint encoding.
+        shared_decoder (bool): One CRF for both encodings, as in ITA, instead of two.
+        text_loss_weight (float): Weight of the loss of the text alone.
+        tie_loss_weight (float): Weight of the divergence between the marginals of both.
+        tie_temperature (float): Temperature of these marginals (ITA: 4 on Twitter-2015).
     """
 
     joint_views: tuple[str, ...] = ()
@@ -68,9 +70,10 @@ class TextCrf(Network):
     ) -> None:
         """Build the decoders.
 
-        config (TextCrfConfig): The settings.
-        encoder (Encoder): The text encoder.
-        backbone (nn.Module): Not used, since no region is read.
+        Args:
+            config (TextCrfConfig): The settings.
+            encoder (Encoder): The text encoder.
+            backbone (nn.Module): Not used, since no region is read.
         """
         super().__init__(config, encoder, backbone)
         self.decoder = LabelDecoder(encoder.width, len(config.types), config.dropout)
@@ -81,8 +84,11 @@ class TextCrf(Network):
     def compute(self, inputs: Inputs) -> Outputs:
         """Compute the lattice of the text with its joint views, and of the text alone.
 
-        inputs (Inputs): The posts.
-        RETURNS (Outputs): The first as `answer`; with `text_view` the second as "text".
+        Args:
+            inputs (Inputs): The posts.
+
+        Returns:
+            Outputs: The first as `answer`; with `text_view` the second as "text".
         """
         mask = inputs.token_mask
         if not self.config.text_view:
@@ -102,10 +108,13 @@ class TextCrf(Network):
         ITA: L = NLL(joint) + a NLL(text) + b t^2 KL(joint || text); the joint encoding is the
         teacher and gets no gradient of the divergence.
 
-        outputs (Outputs): The outputs for the posts.
-        targets (Targets): The gold labels of the same posts.
-        RETURNS (Loss): Terms "joint", and with `text_view` "text" and "tie", each a mean over the
-            tokens of a post.
+        Args:
+            outputs (Outputs): The outputs for the posts.
+            targets (Targets): The gold labels of the same posts.
+
+        Returns:
+            Loss: Terms "joint", and with `text_view` "text" and "tie", each a mean over the tokens
+                of a post.
         """
         config, joint = self.config, outputs.answer
         assert isinstance(joint, Lattice)

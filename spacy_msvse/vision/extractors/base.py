@@ -26,10 +26,11 @@ SETTINGS_FILE, WEIGHTS_FILE = "extractor.json", "weights.safetensors"
 class Loaded:
     """The loaded state of an extractor. It is no setting and does not count for equality.
 
-    network (Frozen): The network.
-    categories (list): The names of its classes; empty if it has none.
-    digest (str): A hash of everything loaded that shapes the features.
-    device (str): The torch device of the network.
+    Attributes:
+        network (Frozen): The network.
+        categories (list): The names of its classes; empty if it has none.
+        digest (str): A hash of everything loaded that shapes the features.
+        device (str): The torch device of the network.
     """
 
     network: Any = None
@@ -67,8 +68,9 @@ class CheckedSettings:
 class NetworkExtractor(CheckedSettings, ABC):
     """An extractor around a frozen network.
 
-    weights (str): The source of the weights for `initialize`.
-    batch_size (int): Pictures that pass through the network at once.
+    Attributes:
+        weights (str): The source of the weights for `initialize`.
+        batch_size (int): Pictures that pass through the network at once.
     """
 
     weights: str = ""
@@ -79,7 +81,8 @@ class NetworkExtractor(CheckedSettings, ABC):
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the weights and of the settings that shape the features.
 
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         _ = self.network  # raises if there are no weights
         settings = [
@@ -93,7 +96,8 @@ class NetworkExtractor(CheckedSettings, ABC):
     def initialize(self) -> None:
         """Load the weights from their source: a file, a folder, a package or a download.
 
-        RAISES (MsvseError): If the weights cannot be found or read (MSVSE-E011).
+        Raises:
+            MsvseError: If the weights cannot be found or read (MSVSE-E011).
         """
         try:
             self._find()
@@ -106,7 +110,8 @@ class NetworkExtractor(CheckedSettings, ABC):
     def to(self, device: str) -> None:
         """Compute on another device.
 
-        device (str): A torch device, such as "cpu" or "cuda:0"; kept for weights loaded later.
+        Args:
+            device (str): A torch device, such as "cpu" or "cuda:0"; kept for weights loaded later.
         """
         self._loaded.device = device
         if self._loaded.network is not None:
@@ -115,9 +120,14 @@ class NetworkExtractor(CheckedSettings, ABC):
     def prepare(self, picture: Image) -> Image:
         """Bring a picture to the size that the network takes.
 
-        picture (Image): An RGB picture of any size.
-        RETURNS (Image): The resized picture; a copy if it has that size.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Args:
+            picture (Image): An RGB picture of any size.
+
+        Returns:
+            Image: The resized picture; a copy if it has that size.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         resized: Image = self.network.fit(picture)
         return resized
@@ -125,10 +135,15 @@ class NetworkExtractor(CheckedSettings, ABC):
     def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Extract the features of a batch of pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
-        known (Sequence[Features]): Not used.
-        RETURNS (list): New features; of the views in `fills`.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Args:
+            pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
+            known (Sequence[Features]): Not used.
+
+        Returns:
+            list: New features; of the views in `fills`.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         network = self.network
         found: list[Features] = [{} for _ in pictures]
@@ -141,8 +156,11 @@ class NetworkExtractor(CheckedSettings, ABC):
     def to_files(self) -> dict[str, bytes]:
         """Save the weights and their settings.
 
-        RETURNS (dict): File name to content; the weights are safetensors.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Returns:
+            dict: File name to content; the weights are safetensors.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         settings, files = self._save(self.network)
         return {SETTINGS_FILE: srsly.json_dumps(settings).encode(), **files}
@@ -150,8 +168,11 @@ class NetworkExtractor(CheckedSettings, ABC):
     def from_files(self, files: Mapping[str, bytes]) -> None:
         """Restore what `to_files` saved, without a network and without the source of the weights.
 
-        files (Mapping): File name to content.
-        RAISES (MsvseError): If a file is missing or damaged (MSVSE-E006).
+        Args:
+            files (Mapping): File name to content.
+
+        Raises:
+            MsvseError: If a file is missing or damaged (MSVSE-E006).
         """
         try:
             settings = srsly.json_loads(files[SETTINGS_FILE].decode())
@@ -207,7 +228,8 @@ class NetworkExtractor(CheckedSettings, ABC):
     def network(self) -> Any:
         """The network.
 
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         if self._loaded.network is None:
             raise MsvseError(Errors.E012.format(extractor=self.weights))
@@ -240,11 +262,14 @@ def likeliest(
 ) -> list[str]:
     """Name the likeliest classes.
 
-    probabilities (np.ndarray): One for each class.
-    names (Sequence[str]): The classes. Two may share a name: ImageNet has two cranes.
-    most (int): The largest number of names.
-    least (float): The least probability.
-    RETURNS (list): Names, the likeliest first.
+    Args:
+        probabilities (np.ndarray): One for each class.
+        names (Sequence[str]): The classes. Two may share a name: ImageNet has two cranes.
+        most (int): The largest number of names.
+        least (float): The least probability.
+
+    Returns:
+        list: Names, the likeliest first.
     """
     best = np.argsort(-probabilities, kind="stable")[:most]
     return list(dict.fromkeys(names[row] for row in best if probabilities[row] >= least))
@@ -253,8 +278,11 @@ def likeliest(
 def grid_boxes(grid: int) -> np.ndarray:
     """The boxes of the whole picture and of the cells of a grid over it.
 
-    grid (int): Cells along each side.
-    RETURNS (np.ndarray): Relative boxes, row by row: float32 of shape (1 + grid * grid, 4).
+    Args:
+        grid (int): Cells along each side.
+
+    Returns:
+        np.ndarray: Relative boxes, row by row: float32 of shape (1 + grid * grid, 4).
     """
     edges = np.linspace(0, 1, grid + 1)
     cells = [
@@ -268,7 +296,10 @@ def grid_boxes(grid: int) -> np.ndarray:
 def first_line(error: Exception) -> str:
     """Shorten the message of an error: some libraries add pages.
 
-    error (Exception): The error.
-    RETURNS (str): One line.
+    Args:
+        error (Exception): The error.
+
+    Returns:
+        str: One line.
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -20,10 +20,13 @@ class DetectedCrops:
     Boxes, labels, scores and, where the detector fills them, tags are the detector's. Each vector
     is the encoder's of a crop, as if the crop were a whole picture.
 
-    detector (Extractor): An extractor of regions, such as `TorchvisionDetector`.
-    encoder (Extractor): An extractor of regions, such as `TransformersEncoder`. Only its vector of
-        the whole picture is used, so it needs no grid.
-    RAISES (MsvseError): If one of them does not fill the regions (MSVSE-E010).
+    Attributes:
+        detector (Extractor): An extractor of regions, such as `TorchvisionDetector`.
+        encoder (Extractor): An extractor of regions, such as `TransformersEncoder`. Only its vector
+            of the whole picture is used, so it needs no grid.
+
+    Raises:
+        MsvseError: If one of them does not fill the regions (MSVSE-E010).
     """
 
     # `Any` for the same reason as in `VisualExtractor`.
@@ -50,7 +53,8 @@ class DetectedCrops:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the fingerprints of both.
 
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         parts = [type(self).__name__, 1, self.detector.fingerprint, self.encoder.fingerprint]
         return make_fingerprint(parts)
@@ -58,7 +62,8 @@ class DetectedCrops:
     def initialize(self) -> None:
         """Load the weights of both from their sources.
 
-        RAISES (MsvseError): If weights cannot be found (MSVSE-E011).
+        Raises:
+            MsvseError: If weights cannot be found (MSVSE-E011).
         """
         self.detector.initialize()
         self.encoder.initialize()
@@ -66,7 +71,8 @@ class DetectedCrops:
     def to(self, device: str) -> None:
         """Compute on another device.
 
-        device (str): A torch device, passed to both.
+        Args:
+            device (str): A torch device, passed to both.
         """
         self.detector.to(device)
         self.encoder.to(device)
@@ -74,10 +80,15 @@ class DetectedCrops:
     def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Extract the features of a batch of pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size.
-        known (Sequence[Features]): Passed to the detector.
-        RETURNS (list): New features; of the views in `fills`.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Args:
+            pictures (Sequence[Image]): RGB pictures of any size.
+            known (Sequence[Features]): Passed to the detector.
+
+        Returns:
+            list: New features; of the views in `fills`.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         found: list[Features] = self.detector.extract(pictures, known)
         return [
@@ -88,8 +99,11 @@ class DetectedCrops:
     def to_files(self) -> dict[str, bytes]:
         """Save the weights of both.
 
-        RETURNS (dict): File name to content, under "detector/" and "encoder/".
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Returns:
+            dict: File name to content, under "detector/" and "encoder/".
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         return join_files(
             {"detector": self.detector.to_files(), "encoder": self.encoder.to_files()}
@@ -98,8 +112,11 @@ class DetectedCrops:
     def from_files(self, files: Mapping[str, bytes]) -> None:
         """Restore what `to_files` saved.
 
-        files (Mapping): File name to content.
-        RAISES (MsvseError): If files are missing or damaged (MSVSE-E006).
+        Args:
+            files (Mapping): File name to content.
+
+        Raises:
+            MsvseError: If files are missing or damaged (MSVSE-E006).
         """
         self.detector.from_files(select_files(files, "detector"))
         self.encoder.from_files(select_files(files, "encoder"))

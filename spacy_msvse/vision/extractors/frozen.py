@@ -13,8 +13,10 @@ from torch import Tensor, nn
 class Frozen(nn.Module):
     """A network without gradients, dropout and updates of its statistics.
 
-    network (nn.Module): The network; its weights become float32.
-    precision (str): One of `PRECISIONS`: float32, float16 or bfloat16. The weights stay float32.
+    Args:
+        network (nn.Module): The network; its weights become float32.
+        precision (str): One of `PRECISIONS`: float32, float16 or bfloat16. The weights stay
+            float32.
     """
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
@@ -39,8 +41,11 @@ class Frozen(nn.Module):
     def fit(self, picture: Image) -> Image:
         """Bring a picture to the size that the network takes.
 
-        picture (Image): An RGB picture of any size.
-        RETURNS (Image): The resized picture; a copy if it has that size.
+        Args:
+            picture (Image): An RGB picture of any size.
+
+        Returns:
+            Image: The resized picture; a copy if it has that size.
         """
         raise NotImplementedError
 
@@ -60,10 +65,11 @@ class Frozen(nn.Module):
 class PixelFormat:
     """The pixels that a network was trained on.
 
-    side (int): Width and height.
-    mean (tuple): Mean of each channel of an 8-bit picture.
-    std (tuple): Standard deviation of each channel.
-    resampling (Resampling): The filter for resizing.
+    Attributes:
+        side (int): Width and height.
+        mean (tuple): Mean of each channel of an 8-bit picture.
+        std (tuple): Standard deviation of each channel.
+        resampling (Resampling): The filter for resizing.
     """
 
     side: int
@@ -75,9 +81,10 @@ class PixelFormat:
 class FrozenSquare(Frozen):
     """A frozen network of square pictures. They are squeezed, so that nothing is cut off.
 
-    network (nn.Module): The network.
-    pixels (PixelFormat): The pixels that it was trained on.
-    precision (str): One of `PRECISIONS`.
+    Args:
+        network (nn.Module): The network.
+        pixels (PixelFormat): The pixels that it was trained on.
+        precision (str): One of `PRECISIONS`.
     """
 
     def __init__(self, network: nn.Module, pixels: PixelFormat, precision: str = "float32") -> None:
@@ -87,16 +94,22 @@ class FrozenSquare(Frozen):
     def fit(self, picture: Image) -> Image:
         """Squeeze a picture into a square.
 
-        picture (Image): An RGB picture of any size.
-        RETURNS (Image): The square; a copy if the picture is one already.
+        Args:
+            picture (Image): An RGB picture of any size.
+
+        Returns:
+            Image: The square; a copy if the picture is one already.
         """
         return picture.resize((self.pixels.side, self.pixels.side), self.pixels.resampling)
 
     def to_pixels(self, pictures: Sequence[Image]) -> Tensor:
         """Squeeze and normalise pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size.
-        RETURNS (Tensor): float32 of shape (B, 3, side, side), on the device of the network.
+        Args:
+            pictures (Sequence[Image]): RGB pictures of any size.
+
+        Returns:
+            Tensor: float32 of shape (B, 3, side, side), on the device of the network.
         """
         squares = np.stack([np.asarray(self.fit(picture)) for picture in pictures])
         return self.normalise(torch.from_numpy(squares).to(self.device))
@@ -104,8 +117,11 @@ class FrozenSquare(Frozen):
     def normalise(self, squares: Tensor) -> Tensor:
         """Bring pixels to the range that the network was trained on.
 
-        squares (Tensor): uint8 of shape (B, side, side, 3).
-        RETURNS (Tensor): float32 of shape (B, 3, side, side).
+        Args:
+            squares (Tensor): uint8 of shape (B, side, side, 3).
+
+        Returns:
+            Tensor: float32 of shape (B, 3, side, side).
         """
         pixels = squares.permute(0, 3, 1, 2).float()
         mean, std = (
@@ -117,8 +133,11 @@ class FrozenSquare(Frozen):
     def regions(self, pixels: Tensor) -> Tensor:
         """Compute region vectors, with gradients where the weights have them.
 
-        pixels (Tensor): float32 of shape (B, 3, side, side).
-        RETURNS (Tensor): Region vectors (B, R, D).
+        Args:
+            pixels (Tensor): float32 of shape (B, 3, side, side).
+
+        Returns:
+            Tensor: Region vectors (B, R, D).
         """
         raise NotImplementedError
 
@@ -126,8 +145,11 @@ class FrozenSquare(Frozen):
 def without_weights(build: Callable[..., nn.Module], *arguments: Any, **settings: Any) -> Any:
     """Build a network without weights. It takes no time for random ones and leaves the seed alone.
 
-    build (Callable): Returns the network when called with the further arguments.
-    RETURNS (nn.Module): A network on torch's meta device.
+    Args:
+        build (Callable): Returns the network when called with the further arguments.
+
+    Returns:
+        nn.Module: A network on torch's meta device.
     """
     with torch.device("meta"):
         return build(*arguments, **settings)
@@ -139,9 +161,12 @@ def pool_grid(features: Tensor, grid: int) -> Tensor:
     Unlike in adaptive pooling, whose windows overlap where the grid does not divide the map, the
     cells tile the picture as their boxes say.
 
-    features (Tensor): float32 of shape (B, D, S, S).
-    grid (int): Cells along each side; 0 for none.
-    RETURNS (Tensor): float32 of shape (B, grid * grid, D), row by row.
+    Args:
+        features (Tensor): float32 of shape (B, D, S, S).
+        grid (int): Cells along each side; 0 for none.
+
+    Returns:
+        Tensor: float32 of shape (B, grid * grid, D), row by row.
     """
     batch, width, side, _ = features.shape
     if grid == 0:

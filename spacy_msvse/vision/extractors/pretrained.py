@@ -27,9 +27,10 @@ _PROVENANCE = ("_name_or_path", "transformers_version", "architectures", "torch_
 class PretrainedNetwork(FrozenSquare):
     """A frozen model of transformers.
 
-    model (PreTrainedModel): The model.
-    parts (Any): The parts saved with it: its image processor first, perhaps its tokenizer.
-    precision (str): One of `PRECISIONS`.
+    Args:
+        model (PreTrainedModel): The model.
+        parts (Any): The parts saved with it: its image processor first, perhaps its tokenizer.
+        precision (str): One of `PRECISIONS`.
     """
 
     def __init__(self, model: Any, *parts: Any, precision: str) -> None:
@@ -45,9 +46,12 @@ class PretrainedExtractor(NetworkExtractor):
     def _open(self, source: str, saved: Mapping[str, Any]) -> Any:
         """Build the network.
 
-        source (str): A local folder or, at `initialize`, a name on the hub.
-        saved (Mapping): The settings that `_save` returned; empty at `initialize`.
-        RETURNS (PretrainedNetwork): The network.
+        Args:
+            source (str): A local folder or, at `initialize`, a name on the hub.
+            saved (Mapping): The settings that `_save` returned; empty at `initialize`.
+
+        Returns:
+            PretrainedNetwork: The network.
         """
 
     def _find(self) -> None:
@@ -67,11 +71,16 @@ class PretrainedExtractor(NetworkExtractor):
 def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
     """Load a model. A name on the hub may download, so it belongs to `initialize` alone.
 
-    auto_class (type): One of transformers' auto classes for models.
-    source (str): A local folder or a name on the hub.
-    settings (Any): Further arguments of `from_pretrained`.
-    RETURNS (PreTrainedModel): The model, its weights as float32.
-    RAISES (MsvseError): If the source lacks weights that the model has.
+    Args:
+        auto_class (type): One of transformers' auto classes for models.
+        source (str): A local folder or a name on the hub.
+        settings (Any): Further arguments of `from_pretrained`.
+
+    Returns:
+        PreTrainedModel: The model, its weights as float32.
+
+    Raises:
+        MsvseError: If the source lacks weights that the model has.
     """
     # transformers draws missing weights at random and warns. Here they are an error.
     with torch.random.fork_rng(devices=[]), _quiet():
@@ -97,10 +106,13 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
 def load_part(auto_class: Any, source: str, **settings: Any) -> Any:
     """Load a config, an image processor or a tokenizer.
 
-    auto_class (type): One of transformers' auto classes for these.
-    source (str): A local folder or a name on the hub.
-    settings (Any): Further arguments of `from_pretrained`.
-    RETURNS (Any): The config, image processor or tokenizer.
+    Args:
+        auto_class (type): One of transformers' auto classes for these.
+        source (str): A local folder or a name on the hub.
+        settings (Any): Further arguments of `from_pretrained`.
+
+    Returns:
+        Any: The config, image processor or tokenizer.
     """
     return auto_class.from_pretrained(source, **_caution(source), **settings)
 
@@ -108,8 +120,12 @@ def load_part(auto_class: Any, source: str, **settings: Any) -> Any:
 def load_vision_tower(source: str) -> tuple[Any, Any]:
     """Load the vision encoder of a model, and its image processor.
 
-    source (str): A local folder or a name on the hub: a vision encoder, or a model that has one.
-    RETURNS (tuple): A model and an image processor.
+    Args:
+        source (str): A local folder or a name on the hub: a vision encoder, or a model that has
+            one.
+
+    Returns:
+        tuple: A model and an image processor.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -121,8 +137,11 @@ def load_vision_tower(source: str) -> tuple[Any, Any]:
 def load_image_processor(source: str) -> Any:
     """Load an image processor.
 
-    source (str): A local folder or a name on the hub.
-    RETURNS (BaseImageProcessor): The processor.
+    Args:
+        source (str): A local folder or a name on the hub.
+
+    Returns:
+        BaseImageProcessor: The processor.
     """
     from transformers import AutoImageProcessor
 
@@ -133,8 +152,11 @@ def load_image_processor(source: str) -> Any:
 def pixel_format(processor: Any) -> PixelFormat:
     """Read from an image processor the pixels that its model was trained on.
 
-    processor (BaseImageProcessor): The processor.
-    RETURNS (PixelFormat): Side, mean, standard deviation, resampling.
+    Args:
+        processor (BaseImageProcessor): The processor.
+
+    Returns:
+        PixelFormat: Side, mean, standard deviation, resampling.
     """
     cropped = getattr(processor, "do_center_crop", False)
     size = processor.crop_size if cropped else processor.size

@@ -32,10 +32,13 @@ class RapidOcr(CheckedSettings):
     pipeline. They read Latin script, Chinese and Japanese. Lines are joined by a blank, from top to
     bottom, and from left to right where they are side by side. Columns are not recognised.
 
-    min_score (float): The least confidence of a line, in [0, 1]; other lines are left out. Lines
-        of print mostly have above 0.95; false letters in a photo mostly have below 0.85.
-    max_characters (int): Length at which the text is cut off.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    Attributes:
+        min_score (float): The least confidence of a line, in [0, 1]; other lines are left out.
+            Lines of print mostly have above 0.95; false letters in a photo mostly have below 0.85.
+        max_characters (int): Length at which the text is cut off.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E023).
     """
 
     min_score: float = 0.85
@@ -52,7 +55,8 @@ class RapidOcr(CheckedSettings):
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the settings and the version of RapidOCR, which fixes its models.
 
-        RAISES (MsvseError): If a package is not installed (MSVSE-E024).
+        Raises:
+            MsvseError: If a package is not installed (MSVSE-E024).
         """
         _require_packages()
         settings = [type(self).__name__, 1, self.min_score, self.max_characters]
@@ -61,25 +65,34 @@ class RapidOcr(CheckedSettings):
     def initialize(self) -> None:
         """Check that the models are installed. They are loaded with the first picture.
 
-        RAISES (MsvseError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
+        Raises:
+            MsvseError: If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
         """
         _find_models()
 
     def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Read each picture of a batch.
 
-        pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
-        known (Sequence[Features]): Not used.
-        RETURNS (list): Features with the view `ocr`; "" where there is no text.
-        RAISES (MsvseError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
+        Args:
+            pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
+            known (Sequence[Features]): Not used.
+
+        Returns:
+            list: Features with the view `ocr`; "" where there is no text.
+
+        Raises:
+            MsvseError: If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
         """
         return [{"ocr": self._read(picture)} for picture in pictures]
 
     def prepare(self, picture: Image) -> Image:
         """Bring a picture to a size that can be read in bounded time.
 
-        picture (Image): An RGB picture of any size.
-        RETURNS (Image): A smaller copy; one of equal size if it is small enough.
+        Args:
+            picture (Image): An RGB picture of any size.
+
+        Returns:
+            Image: A smaller copy; one of equal size if it is small enough.
         """
         small = picture.copy()
         small.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
@@ -88,7 +101,8 @@ class RapidOcr(CheckedSettings):
     def to_files(self) -> dict[str, bytes]:
         """Save nothing: the models are part of an installed package.
 
-        RETURNS (dict): Empty.
+        Returns:
+            dict: Empty.
         """
         return {}
 
@@ -96,8 +110,11 @@ class RapidOcr(CheckedSettings):
         """Check that the models are installed, so that a pipeline that lacks them fails when it is
         loaded, and not in the middle of a long run.
 
-        files (Mapping): Not used.
-        RAISES (MsvseError): If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
+        Args:
+            files (Mapping): Not used.
+
+        Raises:
+            MsvseError: If a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
         """
         _find_models()
 
@@ -155,7 +172,8 @@ def _find_models() -> dict[str, str]:
 def _pixels(picture: Image) -> np.ndarray:
     """The pixels of a picture, repeated at its edge until it is not too long and narrow.
 
-    RETURNS (np.ndarray): uint8 of shape (height, width, 3): blue, green, red, as OpenCV has it.
+    Returns:
+        np.ndarray: uint8 of shape (height, width, 3): blue, green, red, as OpenCV has it.
     """
     least = -(-max(picture.size) // _GREATEST_RATIO)
     height, width = max(0, least - picture.height), max(0, least - picture.width)
@@ -165,8 +183,11 @@ def _pixels(picture: Image) -> np.ndarray:
 def _reading_order(boxes: np.ndarray) -> list[int]:
     """Order boxes from top to bottom, and within a line from left to right.
 
-    boxes (np.ndarray): Corners, of shape (N, 4, 2).
-    RETURNS (list): Indices of all boxes.
+    Args:
+        boxes (np.ndarray): Corners, of shape (N, 4, 2).
+
+    Returns:
+        list: Indices of all boxes.
     """
     left = boxes[:, :, 0].min(axis=1)
     top, bottom = boxes[:, :, 1].min(axis=1), boxes[:, :, 1].max(axis=1)

@@ -12,8 +12,11 @@ from ..features import Features
 def caption_from_tags(tags: Sequence[str]) -> str:
     """Build a sentence of tags.
 
-    tags (Sequence[str]): Words, best first.
-    RETURNS (str): Such as "a picture of X, Y and Z"; empty without tags.
+    Args:
+        tags (Sequence[str]): Words, best first.
+
+    Returns:
+        str: Such as "a picture of X, Y and Z"; empty without tags.
     """
     if not tags:
         return ""
@@ -38,15 +41,19 @@ class TagCaption:
     def prepare(self, picture: Image) -> None:
         """Keep nothing of a picture, so that its memory is free.
 
-        picture (Image): Not used.
+        Args:
+            picture (Image): Not used.
         """
 
     def extract(self, items: Sequence[Any], known: Sequence[Features]) -> list[Features]:
         """Build a caption for each picture.
 
-        items (Sequence): Not used.
-        known (Sequence[Features]): Features with the tags.
-        RETURNS (list): Features with a caption; without one where there are no tags.
+        Args:
+            items (Sequence): Not used.
+            known (Sequence[Features]): Features with the tags.
+
+        Returns:
+            list: Features with a caption; without one where there are no tags.
         """
         tags = (features.get("tags") for features in known)
         captions = (caption_from_tags(words if isinstance(words, list) else ()) for words in tags)
@@ -55,12 +62,14 @@ class TagCaption:
     def to_files(self) -> dict[str, bytes]:
         """Save nothing.
 
-        RETURNS (dict): Empty.
+        Returns:
+            dict: Empty.
         """
         return {}
 
     def from_files(self, files: Mapping[str, bytes]) -> None:
         """Restore nothing.
 
-        files (Mapping): Not used.
+        Args:
+            files (Mapping): Not used.
         """

@@ -43,20 +43,23 @@ class TorchvisionBackbone(GridClassifier):
     regions are the mean of the last feature map and the mean of each cell of a grid over it; the
     tags are the likeliest classes.
 
-    weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
-        .safetensors file with the state of such a network, with any number of classes.
-    batch_size (int): Pictures that pass through the network at once.
-    architecture (str): The name of the network in torchvision, such as "resnet152". It must be
-        of one of the `FAMILIES`.
-    classes (Sequence[str]): The names of the classes; None stands for those of torchvision's
-        weights, ImageNet's.
-    side (int): Width and height of the square, in pixels. 224 gives a ResNet 7 x 7 cells.
-    grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
-        picture alone.
-    tags (int): The most tags that a picture gets.
-    min_tag_score (float): The least probability of a tag.
-    precision (str): One of `PRECISIONS`.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    Attributes:
+        weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
+            .safetensors file with the state of such a network, with any number of classes.
+        batch_size (int): Pictures that pass through the network at once.
+        architecture (str): The name of the network in torchvision, such as "resnet152". It must be
+            of one of the `FAMILIES`.
+        classes (Sequence[str]): The names of the classes; None stands for those of torchvision's
+            weights, ImageNet's.
+        side (int): Width and height of the square, in pixels. 224 gives a ResNet 7 x 7 cells.
+        grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
+            picture alone.
+        tags (int): The most tags that a picture gets.
+        min_tag_score (float): The least probability of a tag.
+        precision (str): One of `PRECISIONS`.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "DEFAULT"
@@ -84,7 +87,8 @@ class TorchvisionBackbone(GridClassifier):
     def region_dim(self) -> int:
         """Width of a region vector.
 
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         return int(self.network.width)
 
@@ -103,12 +107,15 @@ class TorchvisionBackbone(GridClassifier):
 class GridNetwork(FrozenSquare):
     """A frozen classifier that also gives its last feature map.
 
-    architecture (str): A classifier of torchvision, of one of the `FAMILIES`.
-    weights (dict): Its state.
-    side (int): Width and height of a picture, in pixels.
-    grid (int): Cells along each side of the grid of regions.
-    precision (str): One of `PRECISIONS`.
-    RAISES (RuntimeError): If the weights are those of another network.
+    Args:
+        architecture (str): A classifier of torchvision, of one of the `FAMILIES`.
+        weights (dict): Its state.
+        side (int): Width and height of a picture, in pixels.
+        grid (int): Cells along each side of the grid of regions.
+        precision (str): One of `PRECISIONS`.
+
+    Raises:
+        RuntimeError: If the weights are those of another network.
     """
 
     def __init__(
@@ -135,9 +142,12 @@ class GridNetwork(FrozenSquare):
     def compute(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute region vectors and class probabilities.
 
-        pixels (Tensor): float32 of shape (B, 3, side, side).
-        RETURNS (tuple): Region vectors (B, 1 + grid * grid, D), the mean of the whole picture
-            first and then the cells row by row, and probabilities (B, C).
+        Args:
+            pixels (Tensor): float32 of shape (B, 3, side, side).
+
+        Returns:
+            tuple: Region vectors (B, 1 + grid * grid, D), the mean of the whole picture first and
+                then the cells row by row, and probabilities (B, C).
         """
         feature_map, logits = _run_pooled(self.network, pixels)
         feature_map = feature_map.float()

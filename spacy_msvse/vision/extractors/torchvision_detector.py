@@ -38,19 +38,22 @@ class TorchvisionDetector(NetworkExtractor):
     box head; the tags are the names of what was detected. Pictures keep their shape, so those of
     one shape pass through the network together. Masks are not computed.
 
-    weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
-        .safetensors file with the state of such a detector, with any number of classes.
-    batch_size (int): Pictures that pass through the network at once.
-    architecture (str): One of `ARCHITECTURES`.
-    classes (Sequence[str]): The names of the classes, without the background; None stands for
-        those of torchvision's weights, COCO's.
-    max_regions (int): The most detections that a picture gets, beside the whole picture.
-    min_score (float): Detections score more than this.
-    tags (int): The most tags that a picture gets.
-    min_size (int): The shorter side of a picture in pixels, inside the network; None for the
-        architecture's own, 800 or (`320`) 320. The longer side is limited in proportion.
-    precision (str): One of `PRECISIONS`.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    Attributes:
+        weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
+            .safetensors file with the state of such a detector, with any number of classes.
+        batch_size (int): Pictures that pass through the network at once.
+        architecture (str): One of `ARCHITECTURES`.
+        classes (Sequence[str]): The names of the classes, without the background; None stands for
+            those of torchvision's weights, COCO's.
+        max_regions (int): The most detections that a picture gets, beside the whole picture.
+        min_score (float): Detections score more than this.
+        tags (int): The most tags that a picture gets.
+        min_size (int): The shorter side of a picture in pixels, inside the network; None for the
+            architecture's own, 800 or (`320`) 320. The longer side is limited in proportion.
+        precision (str): One of `PRECISIONS`.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "DEFAULT"
@@ -118,10 +121,11 @@ class TorchvisionDetector(NetworkExtractor):
 class Detections:
     """The detections of one picture.
 
-    vectors (np.ndarray): float32 of shape (1 + N, 1024), the whole picture first.
-    boxes (np.ndarray): float32 of shape (1 + N, 4), relative to the picture.
-    labels (list): N class numbers; 0 would be the background.
-    scores (list): N probabilities, the best first.
+    Attributes:
+        vectors (np.ndarray): float32 of shape (1 + N, 1024), the whole picture first.
+        boxes (np.ndarray): float32 of shape (1 + N, 4), relative to the picture.
+        labels (list): N class numbers; 0 would be the background.
+        scores (list): N probabilities, the best first.
     """
 
     vectors: np.ndarray
@@ -133,13 +137,16 @@ class Detections:
 class DetectorNetwork(Frozen):
     """A frozen detector that also gives the vectors of its detections.
 
-    architecture (str): One of `ARCHITECTURES`.
-    weights (dict): Its state, without the mask head.
-    max_regions (int): The most detections in a picture.
-    min_score (float): Detections score more than this.
-    min_size (int): The shorter side of a picture; None for the architecture's own.
-    precision (str): One of `PRECISIONS`.
-    RAISES (RuntimeError): If the weights are those of another network.
+    Args:
+        architecture (str): One of `ARCHITECTURES`.
+        weights (dict): Its state, without the mask head.
+        max_regions (int): The most detections in a picture.
+        min_score (float): Detections score more than this.
+        min_size (int): The shorter side of a picture; None for the architecture's own.
+        precision (str): One of `PRECISIONS`.
+
+    Raises:
+        RuntimeError: If the weights are those of another network.
     """
 
     def __init__(
@@ -165,8 +172,11 @@ class DetectorNetwork(Frozen):
     def fitted_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height inside the network.
 
-        size (tuple): Width and height of a picture, in pixels.
-        RETURNS (tuple): The same shape, as large as `min_size` and its limit allow.
+        Args:
+            size (tuple): Width and height of a picture, in pixels.
+
+        Returns:
+            tuple: The same shape, as large as `min_size` and its limit allow.
         """
         scale = min(self.min_size / min(size), self.max_size / max(size))
         width, height = (max(1, round(side * scale)) for side in size)
@@ -175,8 +185,11 @@ class DetectorNetwork(Frozen):
     def padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height of the batch that a picture fits into.
 
-        size (tuple): Width and height of a picture, in pixels.
-        RETURNS (tuple): Multiples of 32.
+        Args:
+            size (tuple): Width and height of a picture, in pixels.
+
+        Returns:
+            tuple: Multiples of 32.
         """
         width, height = (-(-side // _DIVISOR) * _DIVISOR for side in self.fitted_size(size))
         return width, height
@@ -184,16 +197,22 @@ class DetectorNetwork(Frozen):
     def fit(self, picture: Image) -> Image:
         """Bring a picture to its fitted size.
 
-        picture (Image): An RGB picture of any size.
-        RETURNS (Image): The resized picture; a copy if it has that size.
+        Args:
+            picture (Image): An RGB picture of any size.
+
+        Returns:
+            Image: The resized picture; a copy if it has that size.
         """
         return picture.resize(self.fitted_size(picture.size), Resampling.BILINEAR)
 
     def to_pixels(self, pictures: Sequence[Image]) -> list[Tensor]:
         """Resize pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size.
-        RETURNS (list): uint8 tensors of shape (3, H, W), on the device of the network.
+        Args:
+            pictures (Sequence[Image]): RGB pictures of any size.
+
+        Returns:
+            list: uint8 tensors of shape (3, H, W), on the device of the network.
         """
         resized = [np.array(self.fit(picture)) for picture in pictures]
         return [torch.from_numpy(pixels).to(self.device).permute(2, 0, 1) for pixels in resized]
@@ -201,8 +220,11 @@ class DetectorNetwork(Frozen):
     def compute(self, pictures: list[Tensor]) -> list[Detections]:
         """Detect objects, and pool the box head's vectors from the same feature maps.
 
-        pictures (list): uint8 tensors of shape (3, H, W), of their fitted size.
-        RETURNS (list): Detections in each picture.
+        Args:
+            pictures (list): uint8 tensors of shape (3, H, W), of their fitted size.
+
+        Returns:
+            list: Detections in each picture.
         """
         from torchvision.models.detection.image_list import ImageList
 
@@ -246,8 +268,11 @@ class DetectorNetwork(Frozen):
 def without_masks(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Leave out the mask head, which is not used.
 
-    weights (dict): The state of a detector.
-    RETURNS (dict): The state without the mask head.
+    Args:
+        weights (dict): The state of a detector.
+
+    Returns:
+        dict: The state without the mask head.
     """
     return {n: tensor for n, tensor in weights.items() if not n.startswith("roi_heads.mask_")}
 

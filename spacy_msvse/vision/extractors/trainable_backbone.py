@@ -29,9 +29,12 @@ class TrainableBackbone(CheckedSettings):
     that the extractor is initialised with. Dropout stays off, and the statistics and weights of
     BatchNorm do not change.
 
-    backbone (Extractor): One of `TRAINABLE`. It fills the regions alone: use a further extractor
-        for the tags.
-    RAISES (MsvseError): If the extractor cannot be trained (MSVSE-E023).
+    Attributes:
+        backbone (Extractor): One of `TRAINABLE`. It fills the regions alone: use a further
+            extractor for the tags.
+
+    Raises:
+        MsvseError: If the extractor cannot be trained (MSVSE-E023).
     """
 
     # `Any` for the same reason as in `VisualExtractor`.
@@ -52,7 +55,8 @@ class TrainableBackbone(CheckedSettings):
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the settings that shape the resized picture and its boxes.
 
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         pixels = self.backbone.network.pixels
         parts = [type(self).__name__, 1, pixels.side, int(pixels.resampling), self.backbone.grid]
@@ -61,31 +65,41 @@ class TrainableBackbone(CheckedSettings):
     def make_module(self) -> nn.Module:
         """Make a module to train: uint8 pixels (B, H, W, 3) to region vectors (B, R, D).
 
-        RETURNS (nn.Module): It shares its weights with this extractor, which saves them.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Returns:
+            nn.Module: It shares its weights with this extractor, which saves them.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         return RegionBackbone(self.backbone.network, self.backbone.batch_size)
 
     def initialize(self) -> None:
         """Load the weights to start from.
 
-        RAISES (MsvseError): If they cannot be found or read (MSVSE-E011).
+        Raises:
+            MsvseError: If they cannot be found or read (MSVSE-E011).
         """
         self.backbone.initialize()
 
     def to(self, device: str) -> None:
         """Compute on another device.
 
-        device (str): A torch device.
+        Args:
+            device (str): A torch device.
         """
         self.backbone.to(device)
 
     def prepare(self, picture: Image) -> Image:
         """Bring a picture to the size that the network takes.
 
-        picture (Image): An RGB picture of any size.
-        RETURNS (Image): The resized picture.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Args:
+            picture (Image): An RGB picture of any size.
+
+        Returns:
+            Image: The resized picture.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         resized: Image = self.backbone.prepare(picture)
         return resized
@@ -93,10 +107,15 @@ class TrainableBackbone(CheckedSettings):
     def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Resize a batch of pictures.
 
-        pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
-        known (Sequence[Features]): Not used.
-        RETURNS (list): Features with pixels and boxes.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Args:
+            pictures (Sequence[Image]): RGB pictures of any size, or results of `prepare`.
+            known (Sequence[Features]): Not used.
+
+        Returns:
+            list: Features with pixels and boxes.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         boxes = grid_boxes(self.backbone.grid)
         return [
@@ -107,16 +126,22 @@ class TrainableBackbone(CheckedSettings):
     def to_files(self) -> dict[str, bytes]:
         """Save the trained weights.
 
-        RETURNS (dict): File name to content, as the extractor inside saves it.
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Returns:
+            dict: File name to content, as the extractor inside saves it.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         return dict(self.backbone.to_files())
 
     def from_files(self, files: Mapping[str, bytes]) -> None:
         """Restore what `to_files` saved.
 
-        files (Mapping): File name to content.
-        RAISES (MsvseError): If files are missing or damaged (MSVSE-E006).
+        Args:
+            files (Mapping): File name to content.
+
+        Raises:
+            MsvseError: If files are missing or damaged (MSVSE-E006).
         """
         self.backbone.from_files(files)
 
@@ -124,8 +149,9 @@ class TrainableBackbone(CheckedSettings):
 class RegionBackbone(nn.Module):
     """A frozen network made trainable, except for dropout and BatchNorm.
 
-    network (FrozenSquare): The network.
-    batch_size (int): Pictures that pass through it at once.
+    Args:
+        network (FrozenSquare): The network.
+        batch_size (int): Pictures that pass through it at once.
     """
 
     def __init__(self, network: FrozenSquare, batch_size: int) -> None:
@@ -136,8 +162,11 @@ class RegionBackbone(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute region vectors.
 
-        pixels (Tensor): uint8 of shape (B, side, side, 3).
-        RETURNS (Tensor): Region vectors (B, R, D).
+        Args:
+            pixels (Tensor): uint8 of shape (B, side, side, 3).
+
+        Returns:
+            Tensor: Region vectors (B, R, D).
         """
         batches = torch.split(pixels, self.batch_size)
         return torch.cat([self.network.regions(self.network.normalise(rows)) for rows in batches])

@@ -24,12 +24,15 @@ class TransformersCaption(PretrainedExtractor):
 
     The picture is squeezed to the square that the model was trained on.
 
-    weights (str): A name on the hub, fetched by `initialize`, or a local folder.
-    batch_size (int): Pictures that are described at once.
-    max_length (int): The most word pieces of a caption.
-    beams (int): Beams of the search; 1 takes the likeliest word at each step.
-    precision (str): One of `PRECISIONS`.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    Attributes:
+        weights (str): A name on the hub, fetched by `initialize`, or a local folder.
+        batch_size (int): Pictures that are described at once.
+        max_length (int): The most word pieces of a caption.
+        beams (int): Beams of the search; 1 takes the likeliest word at each step.
+        precision (str): One of `PRECISIONS`.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "Salesforce/blip-image-captioning-base"
@@ -60,10 +63,11 @@ class TransformersCaption(PretrainedExtractor):
 class CaptionNetwork(PretrainedNetwork):
     """A frozen captioner.
 
-    model (PreTrainedModel): The model.
-    processor (BaseImageProcessor): Its image processor.
-    tokenizer (PreTrainedTokenizerBase): Its tokenizer.
-    precision (str): One of `PRECISIONS`.
+    Args:
+        model (PreTrainedModel): The model.
+        processor (BaseImageProcessor): Its image processor.
+        tokenizer (PreTrainedTokenizerBase): Its tokenizer.
+        precision (str): One of `PRECISIONS`.
     """
 
     def __init__(self, model: Any, processor: Any, tokenizer: Any, precision: str) -> None:
@@ -73,10 +77,13 @@ class CaptionNetwork(PretrainedNetwork):
     def compute(self, pixels: Tensor, max_length: int, beams: int) -> list[str]:
         """Describe pictures.
 
-        pixels (Tensor): float32 of shape (B, 3, side, side).
-        max_length (int): The most word pieces of a caption.
-        beams (int): Beams of the search.
-        RETURNS (list): Captions.
+        Args:
+            pixels (Tensor): float32 of shape (B, 3, side, side).
+            max_length (int): The most word pieces of a caption.
+            beams (int): Beams of the search.
+
+        Returns:
+            list: Captions.
         """
         pieces = self.network.generate(
             pixel_values=pixels, max_new_tokens=max_length, num_beams=beams, do_sample=False

@@ -23,13 +23,16 @@ class TransformersEncoder(PretrainedExtractor):
     grid is a box of the picture. The regions are the encoder's vector of the whole picture and the
     mean patch of each cell of a grid over its patches. Objects instead of cells: `DetectedCrops`.
 
-    weights (str): A name on the hub, fetched by `initialize`, or a local folder: a vision encoder,
-        or a model that has one, of which the rest is left out.
-    batch_size (int): Pictures that pass through the network at once.
-    grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
-        picture alone. CLIP's ViT-B/32 has 7 x 7 patches, DINOv2 16 x 16.
-    precision (str): One of `PRECISIONS`.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    Attributes:
+        weights (str): A name on the hub, fetched by `initialize`, or a local folder: a vision
+            encoder, or a model that has one, of which the rest is left out.
+        batch_size (int): Pictures that pass through the network at once.
+        grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
+            picture alone. CLIP's ViT-B/32 has 7 x 7 patches, DINOv2 16 x 16.
+        precision (str): One of `PRECISIONS`.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "openai/clip-vit-base-patch32"
@@ -48,7 +51,8 @@ class TransformersEncoder(PretrainedExtractor):
     def region_dim(self) -> int:
         """Width of a region vector.
 
-        RAISES (MsvseError): If there are no weights yet (MSVSE-E012).
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
         """
         return int(self.network.width)
 
@@ -64,10 +68,11 @@ class TransformersEncoder(PretrainedExtractor):
 class EncoderNetwork(PretrainedNetwork):
     """A frozen vision encoder.
 
-    tower (PreTrainedModel): The encoder.
-    processor (BaseImageProcessor): Its image processor.
-    grid (int): Cells along each side of the grid of regions.
-    precision (str): One of `PRECISIONS`.
+    Args:
+        tower (PreTrainedModel): The encoder.
+        processor (BaseImageProcessor): Its image processor.
+        grid (int): Cells along each side of the grid of regions.
+        precision (str): One of `PRECISIONS`.
     """
 
     def __init__(self, tower: Any, processor: Any, grid: int, precision: str) -> None:
@@ -84,9 +89,12 @@ class EncoderNetwork(PretrainedNetwork):
     def compute(self, pixels: Tensor) -> Tensor:
         """Compute region vectors.
 
-        pixels (Tensor): float32 of shape (B, 3, side, side).
-        RETURNS (Tensor): Region vectors (B, 1 + grid * grid, D), the whole picture first and then
-            the cells row by row.
+        Args:
+            pixels (Tensor): float32 of shape (B, 3, side, side).
+
+        Returns:
+            Tensor: Region vectors (B, 1 + grid * grid, D), the whole picture first and then the
+                cells row by row.
         """
         output = self.network(pixel_values=pixels)
         feature_map = _feature_map(output.last_hidden_state.float())
@@ -96,8 +104,11 @@ class EncoderNetwork(PretrainedNetwork):
 def pool_whole(output: Any) -> Tensor:
     """The vector of the whole picture: the encoder's own, or else its first token.
 
-    output (ModelOutput): What an encoder returns.
-    RETURNS (Tensor): float32 of shape (B, D).
+    Args:
+        output (ModelOutput): What an encoder returns.
+
+    Returns:
+        Tensor: float32 of shape (B, D).
     """
     pooled: Tensor | None = getattr(output, "pooler_output", None)
     if pooled is None:
@@ -108,9 +119,12 @@ def pool_whole(output: Any) -> Tensor:
 def _feature_map(hidden: Tensor) -> Tensor:
     """Arrange the patches as they lie in the picture.
 
-    hidden (Tensor): Tokens (B, N, D), the patches row by row after any other tokens, such as a
-        class token; or a feature map already.
-    RETURNS (Tensor): A feature map (B, D, S, S).
+    Args:
+        hidden (Tensor): Tokens (B, N, D), the patches row by row after any other tokens, such as a
+            class token; or a feature map already.
+
+    Returns:
+        Tensor: A feature map (B, D, S, S).
     """
     if hidden.dim() == 4:
         return hidden

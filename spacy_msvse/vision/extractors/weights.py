@@ -18,8 +18,11 @@ WEIGHT_SUFFIXES = (".pth", ".safetensors")
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict without running any code that the file may hold.
 
-    path (Path): A .pth or .safetensors file.
-    RETURNS (dict): Tensors by name.
+    Args:
+        path (Path): A .pth or .safetensors file.
+
+    Returns:
+        dict: Tensors by name.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -30,11 +33,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tensor]:
     """Read a state dict from a file, or from torchvision by name. This may download.
 
-    architecture (str): A model of torchvision.
-    weights (str): A .pth or .safetensors file, or a name of weights in torchvision, such as
-        "DEFAULT" for the best or "IMAGENET1K_V2".
-    RETURNS (dict): Tensors by name.
-    RAISES (MsvseError): If there are no such weights (MSVSE-E011).
+    Args:
+        architecture (str): A model of torchvision.
+        weights (str): A .pth or .safetensors file, or a name of weights in torchvision, such as
+            "DEFAULT" for the best or "IMAGENET1K_V2".
+
+    Returns:
+        dict: Tensors by name.
+
+    Raises:
+        MsvseError: If there are no such weights (MSVSE-E011).
     """
     from torchvision.models import get_model_weights
 
@@ -54,8 +62,11 @@ def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tenso
 def torchvision_categories(architecture: str) -> list[str]:
     """The classes that torchvision's own weights were trained for.
 
-    architecture (str): A model of torchvision.
-    RETURNS (list): Their names in the order of the classes.
+    Args:
+        architecture (str): A model of torchvision.
+
+    Returns:
+        list: Their names in the order of the classes.
     """
     from torchvision.models import get_model_weights
 
@@ -67,12 +78,17 @@ def name_classes(
 ) -> list[str]:
     """Names for the classes of a network.
 
-    weights (str): The weights, for the message.
-    count (int): The number of classes of the weights.
-    given (Sequence[str]): The user's names; None stands for the usual ones.
-    usual (Sequence[str]): The names that torchvision's own weights have.
-    RETURNS (list): `count` names.
-    RAISES (MsvseError): If there are more or fewer (MSVSE-E050).
+    Args:
+        weights (str): The weights, for the message.
+        count (int): The number of classes of the weights.
+        given (Sequence[str]): The user's names; None stands for the usual ones.
+        usual (Sequence[str]): The names that torchvision's own weights have.
+
+    Returns:
+        list: `count` names.
+
+    Raises:
+        MsvseError: If there are more or fewer (MSVSE-E050).
     """
     names = list(usual if given is None else given)
     if len(names) != count:
@@ -83,8 +99,11 @@ def name_classes(
 def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
     """Write a state dict in memory.
 
-    state (Mapping): Tensors by name, on any device.
-    RETURNS (bytes): The content of a safetensors file.
+    Args:
+        state (Mapping): Tensors by name, on any device.
+
+    Returns:
+        bytes: The content of a safetensors file.
     """
     return save({name: tensor.contiguous() for name, tensor in state.items()})
 
@@ -92,9 +111,12 @@ def to_safetensors(state: Mapping[str, Tensor]) -> bytes:
 def state_digest(state: Mapping[str, Tensor], *others: object) -> str:
     """Hash a state dict and further values.
 
-    state (Mapping): Tensors by name.
-    others (object): Values that JSON can hold.
-    RETURNS (str): SHA-256 in hex.
+    Args:
+        state (Mapping): Tensors by name.
+        others (object): Values that JSON can hold.
+
+    Returns:
+        str: SHA-256 in hex.
     """
     digest = hashlib.sha256()
     for other in others:

@@ -35,16 +35,19 @@ class ZeroShotTags(PretrainedExtractor):
     `initialize` encodes the labels once. After it only the vision encoder is kept. The picture is
     squeezed to the square that the model was trained on.
 
-    weights (str): A name on the hub, fetched by `initialize`, or a local folder: a model with a
-        text encoder, a vision encoder and a tokenizer.
-    batch_size (int): Pictures that pass through the network at once.
-    labels (Sequence[str]): The possible tags.
-    prompt (str): The text that is encoded for a label; {label} stands for it.
-    top_k (int): The most tags that a picture gets.
-    min_score (float): The least probability of a tag. With CLIP, which chooses between the labels,
-        the probabilities of all labels sum to 1; with SigLIP each is independent.
-    precision (str): One of `PRECISIONS`.
-    RAISES (MsvseError): If a setting is out of range (MSVSE-E023).
+    Attributes:
+        weights (str): A name on the hub, fetched by `initialize`, or a local folder: a model with a
+            text encoder, a vision encoder and a tokenizer.
+        batch_size (int): Pictures that pass through the network at once.
+        labels (Sequence[str]): The possible tags.
+        prompt (str): The text that is encoded for a label; {label} stands for it.
+        top_k (int): The most tags that a picture gets.
+        min_score (float): The least probability of a tag. With CLIP, which chooses between the
+            labels, the probabilities of all labels sum to 1; with SigLIP each is independent.
+        precision (str): One of `PRECISIONS`.
+
+    Raises:
+        MsvseError: If a setting is out of range (MSVSE-E023).
     """
 
     weights: str = "openai/clip-vit-base-patch32"
@@ -90,12 +93,13 @@ class ZeroShotTags(PretrainedExtractor):
 class ZeroShotNetwork(PretrainedNetwork):
     """The frozen vision encoder of CLIP or SigLIP, and the encoded prompts.
 
-    tower (PreTrainedModel): The vision encoder.
-    processor (BaseImageProcessor): Its image processor.
-    prompts (list): The prompts.
-    texts (dict): The encoded prompts: `labels` (L, P), `scale`, and where the model has them
-        `projection` (P, D) and `bias`.
-    precision (str): One of `PRECISIONS`.
+    Args:
+        tower (PreTrainedModel): The vision encoder.
+        processor (BaseImageProcessor): Its image processor.
+        prompts (list): The prompts.
+        texts (dict): The encoded prompts: `labels` (L, P), `scale`, and where the model has them
+            `projection` (P, D) and `bias`.
+        precision (str): One of `PRECISIONS`.
     """
 
     def __init__(
@@ -121,8 +125,11 @@ class ZeroShotNetwork(PretrainedNetwork):
     def compute(self, pixels: Tensor) -> Tensor:
         """Compute the probability of each label.
 
-        pixels (Tensor): float32 of shape (B, 3, side, side).
-        RETURNS (Tensor): Probabilities (B, L).
+        Args:
+            pixels (Tensor): float32 of shape (B, 3, side, side).
+
+        Returns:
+            Tensor: Probabilities (B, L).
         """
         texts = self.texts
         seen = pool_whole(self.network(pixel_values=pixels))
@@ -137,9 +144,10 @@ class ZeroShotNetwork(PretrainedNetwork):
 def _encode_prompts(source: str, prompts: list[str]) -> dict[str, Tensor]:
     """Encode prompts with the text encoder.
 
-    RETURNS (dict): `labels`, the unit vector of each prompt (L, P); `scale`, the factor on a
-        cosine; where the model has them `projection` (P, D), from vectors of pictures to those of
-        texts, and `bias`, the constant of a logit.
+    Returns:
+        dict: `labels`, the unit vector of each prompt (L, P); `scale`, the factor on a cosine;
+            where the model has them `projection` (P, D), from vectors of pictures to those of
+            texts, and `bias`, the constant of a logit.
     """
     from transformers import AutoModel, AutoTokenizer
 
