@@ -95,7 +95,7 @@ class ScoredSpans:
         )
 
     def span_log_probabilities(self, entities: Tensor) -> Tensor:
-        """Log-probability of each entity. An entity that is no candidate has the log-probability -inf.
+        """Log-probability of each entity: -inf for one that is no candidate.
 
         Args:
             entities (Tensor): int64 of shape (E, 4).
