@@ -1,1 +1,1 @@
-"""The MSVSE network in plain PyTorch. Knows nothing of spaCy or Thinc."""
+"""Methods of multimodal named entity recognition in plain PyTorch, without spaCy and Thinc."""
