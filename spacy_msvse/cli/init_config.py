@@ -83,8 +83,9 @@ def init_config_cli(
     msg.good(f"Wrote {output_path}")
     msg.text("Check your data and train:")
     path = shlex.quote(str(output_path))
+    own = "" if code is None else f" --code {shlex.quote(str(code))}"
     typer.echo("python -m spacy msvse debug-data train.spacy dev.spacy --image-root pictures")
     typer.echo(
         f"python -m spacy train {path} --output training --paths.train train.spacy "
-        "--paths.dev dev.spacy --paths.images pictures"
+        f"--paths.dev dev.spacy --paths.images pictures{own}"
     )

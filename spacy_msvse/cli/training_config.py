@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from spacy.util import load_config_from_str, load_model_from_config, registry
 
-from ..component.architectures import ENCODER, default_views
+from ..component.architectures import ENCODER, default_views, network_config
 from ..component.defaults import DEFAULT_CONFIG
 from ..errors import Errors, MsvseError
 from ..network.pretrained import PACKAGED_ENCODERS
@@ -55,12 +55,15 @@ def make_config(
     if not registry.has("architectures", architecture):
         choices = ", ".join(METHODS)
         raise MsvseError(Errors.E040.format(name="method", value=method, choices=choices))
-    model = registry.fill({"model": {"@architectures": architecture}}, validate=False)["model"]
+    chosen = encoder or default_encoder(optimize, language)
+    block = {"model": {"@architectures": architecture, "encoder": chosen}}
+    model = registry.fill(block, validate=False)["model"]
+    reads = network_config(registry.resolve(block)["model"])
     readable = [*default_views(), OCR]
-    if "prefix_views" not in model:  # it reads no vectors
+    if not reads.reads.vectors:
         readable.remove("regions")
     if views is None:
-        views = {*model.get("prefix_views", ()), *model.get("joint_views", ())}
+        views = [view for view in reads.views if view in readable]
     for name, values, known in (
         ("view", views, ["text", *readable]),
         ("choice to optimize for", [optimize], get_args(Optimize)),
@@ -74,7 +77,6 @@ def make_config(
     if "prefix_views" in model:
         # A joint view makes the text longer, and the prefixes read it as well.
         joint_views = [] if optimize == "speed" else [v for v in model["joint_views"] if v in read]
-    chosen = encoder or default_encoder(optimize, language)
     environment = Environment(
         loader=PackageLoader("spacy_msvse", "cli"),
         undefined=StrictUndefined,
