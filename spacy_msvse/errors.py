@@ -137,7 +137,10 @@ class Errors:
         "`--paths.train train.spacy`."
     )
 
-    E040 = "[MSVSE-E040] Unknown {name} '{value}'. Choose from: {choices}."
+    E040 = (
+        "[MSVSE-E040] Unknown {name} '{value}'. Choose from: {choices}. For a name of your own, give "
+        "the file that registers it with --code."
+    )
     E041 = "[MSVSE-E041] '{path}' exists already. Pass --force to overwrite it."
     E042 = (
         "[MSVSE-E042] '{path}' cannot be read as posts: {reason}. Give a .spacy file, as `python "

@@ -129,7 +129,8 @@ class Inputs:
 
 @dataclass
 class Targets:
-    """Gold labels of a batch of posts.
+    """Gold labels of a batch of posts. Labels are in the order of `bio_labels`: O, then B and I of
+    each type.
 
     Attributes:
         allowed (Tensor): bool of shape (P, T, K): the labels that each token may have. One for a
