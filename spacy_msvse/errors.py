@@ -138,8 +138,8 @@ class Errors:
     )
 
     E040 = (
-        "[MSVSE-E040] Unknown {name} '{value}'. Choose from: {choices}. For a name of your own, give "
-        "the file that registers it with --code."
+        "[MSVSE-E040] Unknown {name} '{value}'. Choose from: {choices}. For a name of your own, "
+        "give the file that registers it with --code."
     )
     E041 = "[MSVSE-E041] '{path}' exists already. Pass --force to overwrite it."
     E042 = (
