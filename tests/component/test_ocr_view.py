@@ -62,5 +62,5 @@ def test_an_extracted_view_that_the_network_does_not_read_is_a_warning(tmp_path)
         vision=vision,
     )
     doc = make_doc(nlp, "saw jordan again", tags=["red"])
-    with pytest.warns(UserWarning, match=r"MSVSE-W005.*vision\.ocr.*prefix_views"):
+    with pytest.warns(UserWarning, match=r"MSVSE-W005.*vision\.ocr.*Add 'ocr' to the views"):
         nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})])
