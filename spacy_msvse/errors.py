@@ -83,6 +83,10 @@ class Errors:
         "[MSVSE-E014] `doc._.image_features` must be an array of shape (regions, width) with at "
         "least one row, not {given}."
     )
+    E015 = (
+        "[MSVSE-E015] '{setting}' is no setting of {config}. Its settings: {choices}. A method's "
+        "own settings are fields of the class that it names as its `Config`."
+    )
     E016 = (
         "[MSVSE-E016] Low-rank adapters need the package `peft`, which is not installed. "
         "`pip install 'spacy-msvse[lora]'`, or set `lora` to null before training."
@@ -220,6 +224,11 @@ class Errors:
         "[MSVSE-E083] The method {method} answers with scored spans, so it has no k best "
         "labellings and no marginals of labels. Use the confidence of its entities, or a method "
         "with a CRF."
+    )
+
+    E084 = (
+        "[MSVSE-E084] `compute` of the method {method} returned a {given}. It must return "
+        "`spacy_msvse.network.inputs.Outputs`."
     )
 
     E090 = (

@@ -170,6 +170,14 @@ def ambiguous_examples(nlp: Language, copies: int = 1) -> list[Example]:
     return examples
 
 
+def mixed_examples(nlp: Language) -> list[Example]:
+    """Posts of every type, half of them without the picture that decides."""
+    with_picture, without = ambiguous_examples(nlp), ambiguous_examples(nlp)
+    for example in without:
+        example.predicted._.image = None
+    return with_picture + without
+
+
 def train(nlp: Language, examples: list[Example], steps: int = 60, rate: float = 3e-3) -> None:
     """Initialise a pipeline on examples and overfit it to them."""
     spacy.util.fix_random_seed(0)

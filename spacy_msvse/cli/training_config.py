@@ -34,9 +34,9 @@ def make_config(
     Args:
         encoder (str): A packaged encoder, a local folder or a name on the hub. Defaults to None,
             which chooses one for `optimize` and `language`.
-        views (Collection[str]): The views to read: those of the default config, and "ocr". The text
-            is always read. Defaults to None: those of the default config, as far as the method
-            reads them.
+        views (Collection[str]): The views to read: those of the default config, "ocr", and those
+            that the method reads by default. The text is always read. Defaults to None: those that
+            the method reads by default.
         optimize (str): "accuracy", "speed" or "cpu".
         language (str): Language of the posts.
         method (str): One of `METHODS`, or the name of a registered architecture. Defaults to None:
@@ -59,7 +59,8 @@ def make_config(
     block = {"model": {"@architectures": architecture, "encoder": chosen}}
     model = registry.fill(block, validate=False)["model"]
     reads = network_config(registry.resolve(block)["model"])
-    readable = [*default_views(), OCR]
+    # Views that the method reads by default may be its own: posts or an extractor give them.
+    readable = [*dict.fromkeys((*default_views(), OCR, *reads.views))]
     if not reads.reads.vectors:
         readable.remove("regions")
     if views is None:
@@ -88,6 +89,7 @@ def make_config(
         default=DEFAULT_CONFIG,
         model=model,
         method=method,
+        ours=architecture in METHODS.values(),
         architecture=architecture,
         optimize=optimize,
         language=language,

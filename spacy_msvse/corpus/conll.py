@@ -15,7 +15,8 @@ from .post import PostRow
 from .rows import BadRow, read_lines
 
 #: Beginnings of lines that name one picture (Twitter) or several pictures (Weibo).
-PICTURE_LINE, PICTURES_LINE = NAMING_LINES = ("IMGID:", "WID:")
+PICTURES_LINE = "WID:"
+NAMING_LINES = ("IMGID:", PICTURES_LINE)
 DOCUMENT_LINE = "-DOCSTART-"
 
 

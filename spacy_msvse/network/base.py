@@ -124,12 +124,15 @@ class NetworkConfig:
             NetworkConfig: The settings.
 
         Raises:
-            MsvseError: For an unknown name or a value out of range (MSVSE-E007).
+            MsvseError: For an unknown name (MSVSE-E015) or a value out of range (MSVSE-E007).
         """
         names = {f.name for f in fields(cls)}
-        for name, value in values.items():
+        for name in values:
             if name not in names:
-                raise wrong_setting(name, value, "one of " + ", ".join(sorted(names)))
+                choices = ", ".join(sorted(names))
+                raise MsvseError(
+                    Errors.E015.format(setting=name, config=cls.__name__, choices=choices)
+                )
         return cls(**values)
 
 
@@ -199,8 +202,8 @@ class Network(nn.Module):
             Network: The network.
 
         Raises:
-            MsvseError: For settings out of range (MSVSE-E007) or an encoder family that is not
-                supported (MSVSE-E002).
+            MsvseError: For unknown settings (MSVSE-E015), settings out of range (MSVSE-E007), or an
+                encoder family that is not supported (MSVSE-E002).
         """
         if not isinstance(config, NetworkConfig):
             config = cls.Config.from_dict(config)
@@ -225,12 +228,19 @@ class Network(nn.Module):
 
         Returns:
             Outputs: The scores.
+
+        Raises:
+            MsvseError: If the method computes something else (MSVSE-E084).
         """
         if self.training:
             self._count_views(inputs)
         if inputs.pictures:
             inputs = self._fill_vectors(inputs)
-        return self.compute(inputs)
+        outputs = self.compute(inputs)
+        if not isinstance(outputs, Outputs):
+            method, given = type(self).__name__, type(outputs).__name__
+            raise MsvseError(Errors.E084.format(method=method, given=given))
+        return outputs
 
     def compute(self, inputs: Inputs) -> Outputs:
         """Compute the scores of a batch of posts. A method implements this.

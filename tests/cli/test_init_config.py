@@ -96,6 +96,32 @@ def test_the_architecture_of_a_user_can_be_named(tmp_path):
     assert (model["joint_views"], model["precision"]) == (["tags"], "bfloat16")
 
 
+def test_a_method_with_views_and_settings_of_its_own_gets_no_comment_of_another_method(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from spacy import registry\n"
+        "from spacy_msvse.component.architectures import make_model\n"
+        "from spacy_msvse.network.methods.text_crf import TextCrf\n\n\n"
+        "@registry.architectures('tests.Own.v1')\n"
+        "def create_own(\n"
+        "    encoder: str,\n"
+        "    joint_views: list[str] = ['caption', 'weather'],\n"
+        "    text_loss_weight: float = 0.5,\n"
+        "    learning_rate_factors: dict[str, float] = {'encoder': 0.1},\n"
+        "):\n"
+        "    return make_model(TextCrf, **locals())\n"
+    )
+    own = ("--method", "tests.Own.v1", "--code", tmp_path / "own.py")
+    text = run("init-config", "-", *own).stdout
+    model = parse(text)["components"]["msvse_ner"]["model"]
+    assert model["joint_views"] == ["caption", "weather"]
+    assert model["learning_rate_factors"] == {"encoder": 0.1, "embeddings": 0.0}
+    assert "Weight of the loss of the text alone" not in text
+    text = run("init-config", "-", *own, "--views", "weather").stdout
+    assert parse(text)["components"]["msvse_ner"]["vision"] is None
+    refusal = run("init-config", "-", *own, "--views", "rain", status=1).output
+    assert "ocr, weather" in " ".join(refusal.split())
+
+
 @pytest.mark.parametrize("optimize", OPTIMIZE)
 def test_every_config_has_comments_and_no_long_line(optimize):
     for views in (VIEWS, ["tags"]):

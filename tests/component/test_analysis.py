@@ -15,7 +15,16 @@ from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.crf import BioCRF, Lattice, label_entities
 from spacy_msvse.network.inputs import Outputs
 
-from ..tiny import COLOURS, NAMES, ambiguous_examples, entities, picture, tiny_pipeline, train
+from ..tiny import (
+    COLOURS,
+    NAMES,
+    ambiguous_examples,
+    entities,
+    mixed_examples,
+    picture,
+    tiny_pipeline,
+    train,
+)
 from .test_serialization import answers, via_bytes, via_disk, via_pickle
 
 
@@ -33,14 +42,6 @@ def posts(nlp, text="saw jordan today"):
     """A post with each picture, one without, and one without words."""
     docs = [make_doc(nlp, text, image=picture(label)) for label in COLOURS]
     return [*docs, make_doc(nlp, text), make_doc(nlp, "")]
-
-
-def mixed_examples(nlp) -> list[Example]:
-    """Posts of every type, half of them without the picture that tells it."""
-    seen, unseen = ambiguous_examples(nlp), ambiguous_examples(nlp)
-    for example in unseen:
-        example.predicted._.image = None
-    return seen + unseen
 
 
 # Other readings

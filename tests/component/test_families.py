@@ -1,7 +1,5 @@
 """Every encoder family learns from the picture, through the prefixes."""
 
-from importlib.util import find_spec
-
 import pytest
 import spacy
 
@@ -17,10 +15,6 @@ from ..tiny import (
     save_encoder,
     tiny_pipeline,
     train,
-)
-
-pytestmark = pytest.mark.skipif(
-    find_spec("spacy_msvse.component.encode") is None, reason="needs component/encode.py"
 )
 
 

@@ -1,7 +1,6 @@
 """Long texts are cut into overlapping windows. Short texts in the same batch do not change."""
 
 import math
-from importlib.util import find_spec
 
 import pytest
 import spacy
@@ -12,10 +11,6 @@ from spacy.training import Example
 from spacy_msvse import make_doc
 
 from ..tiny import NAMES, ambiguous_examples, picture, tiny_pipeline, train
-
-pytestmark = pytest.mark.skipif(
-    find_spec("spacy_msvse.component.encode") is None, reason="needs component/encode.py"
-)
 
 FILLER = ["very", "nice", "again", "today", "the"]
 

@@ -1,7 +1,5 @@
 """Word pieces equal those of the tokenizer itself, for every family, fast or slow."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 import spacy
@@ -20,11 +18,6 @@ from spacy_msvse.component.wordpieces import (
 
 from ..tiny import ambiguous_examples, picture, save_bertweet, tiny_pipeline, train
 from ..tokenizers import TOKENIZERS, bert, roberta, slow_version
-
-#: The pipeline reads its word pieces in `component/encode.py`.
-needs_pipeline = pytest.mark.skipif(
-    find_spec("spacy_msvse.component.encode") is None, reason="needs component/encode.py"
-)
 
 TEXTS = [
     ["jordan", "zzz", "saw"],
@@ -219,7 +212,6 @@ def test_the_first_piece_of_each_token_agrees_with_spacy_transformers(tmp_path):
     assert alignment.dataXd[starts].ravel().tolist() == first
 
 
-@needs_pipeline
 @pytest.mark.parametrize("word", UNUSUAL)
 def test_unusual_tokens_are_one_token_each(trained, word):
     doc = trained(make_doc(trained, ["saw", word, "jordan"]))
@@ -228,13 +220,11 @@ def test_unusual_tokens_are_one_token_each(trained, word):
     assert doc.text == f"saw {word} jordan"
 
 
-@needs_pipeline
 def test_a_url_stays_a_token(trained):
     doc = Doc(trained.vocab, words=["jordan", "https://t.co/x1Y2", "HTTP://nice"])
     assert [token.text for token in trained(doc)][1:] == ["https://t.co/x1Y2", "HTTP://nice"]
 
 
-@needs_pipeline
 @pytest.mark.parametrize("normalize_urls", [True, False])
 def test_posts_that_differ_in_their_url_are_equal_only_if_urls_are_normalized(
     encoder, normalize_urls
@@ -253,7 +243,6 @@ def test_posts_that_differ_in_their_url_are_equal_only_if_urls_are_normalized(
     assert same == [normalize_urls] * 2
 
 
-@needs_pipeline
 def test_bertweet_with_its_slow_tokenizer_trains_and_is_saved(tmp_path):
     nlp = tiny_pipeline(save_bertweet(tmp_path / "bertweet"))
     examples = ambiguous_examples(nlp)

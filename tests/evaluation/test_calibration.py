@@ -28,7 +28,7 @@ from spacy_msvse.evaluation.calibration import (
 from spacy_msvse.evaluation.scores import evaluate
 from spacy_msvse.network.crf import Lattice
 
-from ..tiny import ambiguous_examples
+from ..tiny import ambiguous_examples, mixed_examples
 
 # Fit
 
@@ -132,14 +132,6 @@ def component_of(nlp):
     return component
 
 
-def mixed_examples(nlp) -> list[Example]:
-    """Posts of every type, half of them without the picture that decides."""
-    with_picture, without = ambiguous_examples(nlp), ambiguous_examples(nlp)
-    for example in without:
-        example.predicted._.image = None
-    return with_picture + without
-
-
 def test_calibration_fits_the_share_of_right_entities(pipeline):
     """Without a picture the type is a guess, of which the network is far too sure."""
     component = component_of(pipeline)
@@ -225,9 +217,9 @@ def post(nlp, confidences, right) -> Example:
     return Example(predicted, gold)
 
 
-def posts(nlp, exponent: float, count: int = 2000) -> list[Example]:
+def posts(nlp, exponent: float, count: int = 2000, seed: int = 0) -> list[Example]:
     """Entities of confidence p of which a share of p ** exponent is right."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     confidences = generator.random(count)
     right = generator.random(count) < confidences**exponent
     pairs = zip(confidences.reshape(-1, 4), right.reshape(-1, 4), strict=True)
@@ -248,6 +240,14 @@ def test_the_error_of_overconfident_entities_is_their_distance(nlp):
     assert scores["ece"] == pytest.approx(0.25, abs=0.02)
     low, high = scores["ece_interval"]
     assert low < 0.25 < high
+
+
+@pytest.mark.parametrize("seed", [3, 19, 22])
+def test_the_error_of_few_entities_lies_in_its_interval(nlp, seed):
+    """Without the correction, these errors lie below the interval."""
+    scores = calibration_scores(posts(nlp, exponent=1.0, count=40, seed=seed))
+    low, high = scores["ece_interval"]
+    assert low <= scores["ece"] <= high
 
 
 def test_the_bins_are_scikit_learns_of_equally_many_entities(nlp):
@@ -279,7 +279,7 @@ def test_the_bootstrap_draws_whole_posts_and_is_repeatable(nlp):
     examples = [post(nlp, [1.0] * 5, [True] * 5), post(nlp, [1.0] * 5, [False] * 5)]
     scores = calibration_scores(examples)
     assert scores["ece"] == pytest.approx(0.5)
-    assert scores["ece_interval"] == [0.0, 1.0]
+    assert scores["ece_interval"] == pytest.approx([0.0, 1.0], abs=0.05)
     assert calibration_scores(examples) == scores
 
 

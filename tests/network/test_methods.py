@@ -165,7 +165,6 @@ def test_the_tie_reaches_the_encoder_only_through_the_text_alone(inputs):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"prefix_length": 2},
         {"text_view": True},
         {"shared_decoder": True, "joint_views": ["caption"]},
         {"joint_views": ["caption", "caption"]},
@@ -177,6 +176,21 @@ def test_bad_settings_of_the_tagger_are_a_coded_error(settings):
     with pytest.raises(MsvseError, match="MSVSE-E007") as raised:
         text_crf(**settings)
     assert raised.value.code == "E007"
+
+
+def test_an_unknown_setting_is_named_with_the_known_ones():
+    with pytest.raises(MsvseError, match=r"MSVSE-E015.*'gates' is no setting of TextCrfConfig.*lora"):
+        text_crf(gates=True)
+
+
+def test_a_method_that_computes_no_outputs_is_named(inputs):
+    class Forgetful(TextCrf):
+        def compute(self, inputs):
+            super().compute(inputs)
+
+    network = Forgetful.build(BASE)
+    with pytest.raises(MsvseError, match=r"MSVSE-E084.*Forgetful returned a NoneType"):
+        network(inputs)
 
 
 def test_views_are_counted_by_what_is_present_in_any_form(inputs):
