@@ -179,7 +179,7 @@ def test_bad_settings_of_the_tagger_are_a_coded_error(settings):
 
 
 def test_an_unknown_setting_is_named_with_the_known_ones():
-    with pytest.raises(MsvseError, match=r"MSVSE-E015.*'gates' is no setting of TextCrfConfig.*lora"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E015.*'gates' is no setting of Text.*lora"):
         text_crf(gates=True)
 
 
