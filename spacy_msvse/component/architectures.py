@@ -1,6 +1,7 @@
 """The Thinc model around a network, and the registered architecture of each method."""
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 from spacy.util import registry
@@ -28,6 +29,9 @@ WINDOW, STRIDE = 128, 96
 
 #: The most words of a textual view that are read.
 MAX_VIEW_WORDS = 64
+
+#: Threads share the piece encoder of a network.
+_lock = Lock()
 
 NetworkModel = Model[Sequence[EncodedPost], Outputs]
 
@@ -256,17 +260,18 @@ def network_config(model: NetworkModel) -> NetworkConfig:
 def get_piece_encoder(model: NetworkModel) -> PieceEncoder:
     """What tokenises posts for the model's network. It is made once for a network."""
     shim, network, attrs = get_shim(model), get_network(model), model.attrs
-    if shim.piece_encoder is None:
-        shim.piece_encoder = PieceEncoder(
-            shim.tokenizer,
-            attrs["get_spans"],
-            network.config.reads,
-            max_length=network.encoder.max_length,
-            max_view_words=attrs["max_view_words"],
-            region_dim=network.config.region_dim,
-            normalize_urls=attrs["normalize_urls"],
-        )
-    return shim.piece_encoder
+    with _lock:
+        if shim.piece_encoder is None:
+            shim.piece_encoder = PieceEncoder(
+                shim.tokenizer,
+                attrs["get_spans"],
+                network.config.reads,
+                max_length=network.encoder.max_length,
+                max_view_words=attrs["max_view_words"],
+                region_dim=network.config.region_dim,
+                normalize_urls=attrs["normalize_urls"],
+            )
+        return shim.piece_encoder
 
 
 def init(model: NetworkModel, X: Any = None, Y: Any = None) -> None:

@@ -208,15 +208,17 @@ def encode_words(
 
 
 def _encode_fast(tokenizer: Any, texts: Sequence[Sequence[str]]) -> list[Pieces]:
-    batch = tokenizer(
-        [list(words) for words in texts],
-        is_split_into_words=True,
-        add_special_tokens=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
+    # A call of `tokenizer` would set truncation and padding every time, which fails while another
+    # thread encodes. Here both are set only if somebody else has switched them on.
+    backend = tokenizer.backend_tokenizer
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    encodings = backend.encode_batch(
+        [list(words) for words in texts], is_pretokenized=True, add_special_tokens=False
     )
-    return [Pieces(encoding.ids, encoding.word_ids) for encoding in batch.encodings]
+    return [Pieces(encoding.ids, encoding.word_ids) for encoding in encodings]
 
 
 def _encode_slow(tokenizer: Any, texts: Sequence[Sequence[str]]) -> list[Pieces]:

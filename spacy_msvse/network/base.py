@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +19,9 @@ from .spans import SpanDistribution
 
 #: Matrix to row to setting of the component, by its dotted name, to value.
 Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+#: Whether attention is recorded. Every thread has a value of its own.
+_records_attention = ContextVar("records_attention", default=False)
 
 ConfigT = TypeVar("ConfigT", bound="NetworkConfig")
 NetworkT = TypeVar("NetworkT", bound="Network")
@@ -174,7 +178,6 @@ class Network(nn.Module):
         self.config = config
         self.encoder = encoder
         self.backbone = backbone
-        self.records_attention = False
         encoder.gradient_checkpointing = config.gradient_checkpointing
         if config.lora is not None:
             add_lora(encoder, config.lora)
@@ -279,11 +282,16 @@ class Network(nn.Module):
     @contextmanager
     def recording_attention(self) -> Iterator[None]:
         """Fill `Outputs.attention` in this context. A method without prefixes leaves it empty."""
-        self.records_attention = True
+        token = _records_attention.set(True)
         try:
             yield
         finally:
-            self.records_attention = False
+            _records_attention.reset(token)
+
+    @property
+    def records_attention(self) -> bool:
+        """Whether this thread is in the context of `recording_attention`."""
+        return _records_attention.get()
 
     # What training needs
 
@@ -435,9 +443,7 @@ class Network(nn.Module):
             lower = lower[rows, : mask.shape[1]]
             prefixes = None if prefixes is None else prefixes.rows(rows)
         weights: list[Tensor] | None = None if paid is None else []
-        self.encoder.slot_weights = weights
-        joint = self.encoder.run(lower, mask, prefixes, start=start)
-        self.encoder.slot_weights = None
+        joint = self.encoder.run(lower, mask, prefixes, start=start, slot_weights=weights)
         joint = self.encoder.finish(joint)[:, : text.shape[1]]
         if paid is not None and weights:
             mean = torch.stack(weights).mean(dim=0)[:, : text.shape[1]].to(paid)

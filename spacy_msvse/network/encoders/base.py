@@ -145,8 +145,6 @@ class Encoder(nn.Module):
         self.model = model
         #: Whether each layer is recomputed in the backward pass, which saves memory.
         self.gradient_checkpointing = False
-        #: If this is a list, every layer with a prefix adds its attention weights on the slots.
-        self.slot_weights: list[Tensor] | None = None
         # The output of the pooler is not used, so its weights would never train.
         if getattr(model, "pooler", None) is not None:
             self.model.pooler = None
@@ -272,6 +270,7 @@ class Encoder(nn.Module):
         *,
         start: int = 0,
         stop: int | None = None,
+        slot_weights: list[Tensor] | None = None,
     ) -> Tensor:
         """Run some of the layers.
 
@@ -283,6 +282,8 @@ class Encoder(nn.Module):
             prefixes (Prefixes): Prefixes of these layers, or None.
             start (int): Index of the first layer.
             stop (int): Index of the last layer plus one. None for all remaining layers.
+            slot_weights (list): A list to which every layer with a prefix adds its attention
+                weights on the slots, float of shape (B, N, M). None to add nothing.
 
         Returns:
             Tensor: float of shape (B, N, d).
@@ -299,7 +300,7 @@ class Encoder(nn.Module):
                 None if prefixes is None else prefixes.keys[index],
                 None if prefixes is None else prefixes.values[index],
                 dropout=self.attention_dropout(layer).p if self.training else 0.0,
-                slot_weights=self.slot_weights,
+                slot_weights=slot_weights,
             )
             if self.training and self.gradient_checkpointing:
                 hidden = checkpoint(
