@@ -366,8 +366,12 @@ class Warnings:
         "from 'text' or 'words', 'spans' and 'image'."
     )
     W021 = (
-        "[MSVSE-W021] '{path}': {count} posts have annotations of Prodigy's binary interface, which "
-        "shows one span. All their other tokens are read as O. Pass --binary to read them as "
+        "[MSVSE-W021] '{path}': {count} posts have annotations of Prodigy's binary interface, "
+        "which shows one span. All their other tokens are read as O. Pass --binary to read them as "
         "missing labels."
     )
     W022 = "[MSVSE-W022] '{path}': no entity has a label that is to be renamed: {labels}."
+    W023 = (
+        "[MSVSE-W023] '{path}': {count} pictures are Git LFS pointers and count as not found. Fetch "
+        "them with `git lfs pull`."
+    )

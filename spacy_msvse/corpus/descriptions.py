@@ -154,14 +154,17 @@ def _read_json(
     for number, value in _parse_json(path, bad_rows):
         try:
             entries = list(_list_entries(value, keys))
-            json.dumps(entries, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError:
-            bad_rows.append(BadRow(path, number, "a description has a lone surrogate"))
-        except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-            bad_rows.append(BadRow(path, number, reason))
-        else:
-            yield from ((number, name, description) for name, description in entries)
+        except ValueError as error:
+            bad_rows.append(BadRow(path, number, str(error)))
+            continue
+        for name, description in entries:
+            try:
+                json.dumps([name, description], ensure_ascii=False).encode("utf-8")
+            except (UnicodeEncodeError, RecursionError) as error:
+                has = "a lone surrogate" if isinstance(error, ValueError) else "too many levels"
+                bad_rows.append(BadRow(path, number, f"the description of {name!r} has {has}"))
+            else:
+                yield number, name, description
 
 
 class _Object(dict[str, Any]):
@@ -176,6 +179,8 @@ def _list_entries(value: Any, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
     """The pictures and descriptions in an object, or in a list of records or pairs."""
     if isinstance(value, _Object):
         record = _read_record(value, keys)
+        if record is None and set(NAME_KEYS) & set(value):
+            raise ValueError(f"{shorten(repr(value))} has not one picture and one description")
         yield from value.pairs if record is None else [record]
         return
     expected = "a JSON object by picture, or a list of objects with picture and description,"
@@ -192,9 +197,9 @@ def _list_entries(value: Any, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
 def _read_record(item: Mapping[str, Any], keys: Iterable[str]) -> tuple[str, Any] | None:
     """The picture and the description of a record such as {"image": ..., "caption": ...}; None if
     it has none of them, or several."""
+    # A file name comes before an id.
     names = [item[key] for key in NAME_KEYS if isinstance(item.get(key), str | int)]
     values = [item[key] for key in keys if key in item]
-    # A file name has priority over an id.
     if not names or len(values) != 1:
         return None
     return str(names[0]), values[0]

@@ -27,7 +27,7 @@ def write(tmp_path):
         '\ufeff\n{"1.jpg": "a dog: big",\n"3.jpg": "a cat"}',
         '[{"image": "1.jpg", "caption": "a dog: big"}, {"image": "3.jpg", "caption": "a cat"}]',
         '[["1.jpg", "a dog: big"], ["3.jpg", " a cat"]]',
-        '{"file_name": "1.jpg", "caption": "a dog: big"}\n{"file_name": "3.jpg", "caption": "a cat"}\n',
+        '{"file_name": "1.jpg", "text": "a dog: big"}\n{"file_name": "3.jpg", "text": "a cat"}\n',
         '{"1.jpg": ["a dog: big"], "3.jpg": ["a cat"]}',
         "1.jpg :a dog: big\r\n1.jpg :a dog: big\r\n3.jpg :a cat\r\n",
     ],
