@@ -372,6 +372,6 @@ class Warnings:
     )
     W022 = "[MSVSE-W022] '{path}': no entity has a label that is to be renamed: {labels}."
     W023 = (
-        "[MSVSE-W023] '{path}': {count} pictures are Git LFS pointers and count as not found. Fetch "
-        "them with `git lfs pull`."
+        "[MSVSE-W023] '{path}': {count} pictures are Git LFS pointers and count as not found. "
+        "Fetch them with `git lfs pull`."
     )

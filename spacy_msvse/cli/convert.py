@@ -61,8 +61,8 @@ def convert_cli(
         bool,
         typer.Option(
             "--binary",
-            help="Rows are answers to a single span, as in Prodigy's interface 'ner': the labels of "
-            "all other tokens are missing (jsonl)",
+            help="Rows are answers to a single span, as in Prodigy's interface 'ner': the labels "
+            "of all other tokens are missing (jsonl)",
         ),
     ] = False,
     captions: Annotated[
@@ -191,23 +191,27 @@ def print_report(report: ConversionReport) -> None:
         ("Posts", report.posts),
         ("Posts left out: malformed", report.posts_malformed),
         *((f"Posts left out: answer '{answer}'", count) for answer, count in rejected),
-        ("Malformed rows of other files", others),
+        *_unless_zero("Malformed rows of other files", others),
         ("Tokens", report.tokens),
         ("Labels read as", report.label_scheme or "none"),
         ("Entities", report.entities),
         *((f"  {label}", count) for label, count in sorted(report.entities_per_label.items())),
-        ("Entities that nothing begins, such as I- without B-", report.stray_starts),
-        ("Entities left out: not accepted", report.entities_rejected),
+        ("Entities without a beginning, such as I- after O", report.stray_starts),
+        *_unless_zero("Entities left out: not accepted", report.entities_rejected),
         ("Posts without entity", report.posts_without_entity),
-        ("  of them without annotation", report.posts_unannotated),
-        ("Posts with missing labels", report.posts_partly_annotated),
+        *_unless_zero("  of them without annotation", report.posts_unannotated),
+        *_unless_zero("Posts with missing labels", report.posts_partly_annotated),
         ("Posts with a picture", report.pictures_referenced),
         ("Pictures found", found),
         ("Further pictures left out", report.pictures_left_out),
         ("Posts with boxes", report.boxes_used),
-        ("Boxes left out", report.boxes_left_out),
+        *_unless_zero("Boxes left out", report.boxes_left_out),
         ("Posts with a caption", report.captions_used),
         ("Posts with tags", report.tags_used),
     ]
     msg.divider(report.source)
     msg.table(rows, aligns=("l", "r"))
+
+
+def _unless_zero(title: str, count: int) -> list[tuple[str, int | str]]:
+    return [(title, count)] if count else []

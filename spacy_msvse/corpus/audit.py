@@ -200,7 +200,9 @@ class Audit:
         groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for split in self.splits.values():
             for label, count in split.labels.items():
-                groups[_SEPARATORS.sub("", _PREFIX.sub("", label.strip())).casefold()][label] += count
+                groups[_SEPARATORS.sub("", _PREFIX.sub("", label.strip())).casefold()][label] += (
+                    count
+                )
         return [
             group
             for group in groups.values()

@@ -322,7 +322,7 @@ class _Sidecar:
             return
         names = self.descriptions.values
         if not names and Path(self.path).is_dir():
-            names = {entry: None for entry in sorted(os.listdir(self.path))}
+            names = dict.fromkeys(sorted(os.listdir(self.path)))
         raise MsvseError(
             Errors.E136.format(
                 path=self.path, names=_list_first(names), pictures=_list_first(self.pictures)
@@ -379,7 +379,7 @@ class _Notes:
             _warn(Warnings.W020.format(path=path, kind=kind, keys=counted))
         if self.binary:
             _warn(Warnings.W021.format(path=path, count=self.binary))
-        if self.unknown_labels:
+        if self.unknown_labels and report.entities:
             labels = ", ".join(map(repr, sorted(self.unknown_labels)))
             _warn(Warnings.W022.format(path=path, labels=labels))
 

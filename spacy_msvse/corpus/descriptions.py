@@ -11,7 +11,10 @@ from spacy.language import Language
 from .rows import BadRow, check_text_file, read_lines, shorten
 
 #: Keys of the name of a picture, and of its caption or its tags, in a list of records.
-NAME_KEYS = tuple("image picture file_name filename img image_id img_id id name".split())
+NAME_KEYS = (
+    *("image", "picture", "file_name", "filename", "img"),
+    *("image_id", "img_id", "id", "name"),
+)
 CAPTION_KEYS = ("caption", "text", "sentence", "description")
 TAGS_KEYS = ("tags", "labels", "objects", "words")
 

@@ -40,24 +40,29 @@ _UNITS = {"characters": ("utf-32-le", 4), "utf16": ("utf-16-le", 2), "utf8": ("u
 #: Answers of Prodigy to rows and spans that are not gold.
 REJECTED = ("reject", "ignore")
 
-#: Prodigy's interface that shows a single span. The value of "_view_id".
-BINARY_VIEW = "ner"
+#: Prodigy's interfaces that show a single span, and in which all entities are marked. The values
+#: of "_view_id".
+BINARY_VIEW, MANUAL_VIEW = "ner", "ner_manual"
 
 ANNOTATION, PICTURE = "annotation", "a picture"
+# fmt: off
 #: Names of keys that are likely to hold annotation or a picture, in lower case and without
 #: separators.
 LIKELY_KEYS = {
-    ANNOTATION: """
-        spans span label labels entity entities ent ents annotation annotations ner nertags nertag
-        nerlabels bio biotags iob iobtags bilou mentions prediction predictions results completions
-        tokenlabels taggedtokens
-    """.split(),
-    PICTURE: """
-        image images img imgs imageid imageids imgid imgids imagepath imagepaths imgpath imagefile
-        imagefiles imagefilename imagename imagenames imageurl imageurls imgurl picture pictures
-        pic pics photo photos media mediaurl mediaurls
-    """.split(),
+    ANNOTATION: {
+        "annotation", "annotations", "bilou", "bio", "biotags", "completions", "ent", "entities",
+        "entity", "ents", "iob", "iobtags", "label", "labels", "mentions", "ner", "nerlabels",
+        "nertag", "nertags", "prediction", "predictions", "results", "span", "spans",
+        "taggedtokens", "tokenlabels",
+    },
+    PICTURE: {
+        "image", "imagefile", "imagefilename", "imagefiles", "imageid", "imageids", "imagename",
+        "imagenames", "imagepath", "imagepaths", "images", "imageurl", "imageurls", "img",
+        "imgid", "imgids", "imgpath", "imgs", "imgurl", "media", "mediaurl", "mediaurls", "photo",
+        "photos", "pic", "pics", "picture", "pictures",
+    },
 }
+# fmt: on
 _PICTURE_NAME = re.compile(r"data:image/.*|.*\.(jpe?g|png|gif|webp|bmp|tiff?|avif)", re.I | re.S)
 _TOKEN_LABEL = re.compile(r"O|[BIMELSUW]-\S+")
 
@@ -263,8 +268,11 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
     spans = [span for span in values.spans or () if isinstance(span, JsonSpan)]
     boxes = [box for box in values.spans or () if isinstance(box, JsonBox)]
     accepted = [span for span in spans if span.answer == "accept"]
+    view = row.values.get("_view_id")
     # Spans that are all boxes say nothing about the text.
     annotated = values.spans is not None and (bool(spans) or not boxes)
+    # A person who accepts a text and marks nothing in it has found no entity.
+    annotated |= values.spans is None and view == MANUAL_VIEW and "answer" in row.values
     post = PostRow(
         row.path,
         row.line,
@@ -279,7 +287,6 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
         scheme="spans",
         spans_rejected=len(spans) - len(accepted),
     )
-    view = row.values.get("_view_id")
     post.binary = view == BINARY_VIEW and bool(spans)
     post.complete = not (binary and view in (None, BINARY_VIEW))
     _add_boxes(post, values, [box for box in boxes if box.answer == "accept"])
@@ -490,14 +497,13 @@ def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, lis
 def _looks_like_annotation(value: Any) -> bool:
     if not isinstance(value, list):
         return False
-    return _are_token_labels(value) or all(
-        isinstance(item, dict)
-        and {"start", "end"} <= set(item)
-        or isinstance(item, list)
-        and len(item) == 3
-        and [type(part) for part in item] == [int, int, str]
-        for item in value
-    )
+    return _are_token_labels(value) or all(_looks_like_span(item) for item in value)
+
+
+def _looks_like_span(value: Any) -> bool:
+    if isinstance(value, dict):
+        return {"start", "end"} <= set(value)
+    return isinstance(value, list) and [type(part) for part in value] == [int, int, str]
 
 
 def _looks_like_picture(value: Any) -> bool:

@@ -273,6 +273,12 @@ def test_binary_annotations_leave_the_labels_of_the_other_tokens_missing(read_po
     assert [post.binary for post in posts] == [True, False, False]
 
 
+def test_a_post_that_was_accepted_without_a_mark_has_no_entity(read_posts):
+    row = {"text": "Ada", "answer": "accept"}
+    posts, _ = read_posts({**row, "_view_id": "ner_manual"}, {**row, "_view_id": "image"}, row)
+    assert [post.entities for post in posts] == [[], None, None]
+
+
 EMOJI = "😀 Ada 😀 Bob"
 
 
@@ -315,7 +321,7 @@ def test_spans_that_cut_through_tokens_get_a_hint_if_there_are_wide_characters(r
 
 
 def test_an_unknown_unit_of_offsets_is_refused(read_posts):
-    with pytest.raises(MsvseError, match="MSVSE-E081.*utf-16"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E081.*utf-16"):
         read_posts({"text": "Ada"}, offsets="utf-16")
 
 
