@@ -129,7 +129,7 @@ class Errors:
     E033 = "[MSVSE-E033] '{path}' does not exist. Check the path."
     E034 = (
         "[MSVSE-E034] '{path}': malformed rows ({count}), so nothing was written; the first: "
-        "{first}. Mend them, or pass --skip-bad-rows to leave them out."
+        "{first}. Mend them, or pass --skip-bad-rows to leave these posts out."
     )
     E035 = "[MSVSE-E035] `make_doc` cannot use {type} as its {argument}: {reason}. Give {expected}."
     E036 = (
@@ -284,6 +284,47 @@ class Errors:
         "configs has the reason. Run the same command again to repeat only these runs."
     )
 
+    E130 = (
+        "[MSVSE-E130] '{path}' is a Git LFS pointer, not the file itself. Fetch the file with "
+        "`git lfs pull`, and run again."
+    )
+    E131 = (
+        "[MSVSE-E131] '{path}' is not text in UTF-8: {reason}. Save it as UTF-8 text, and run "
+        "again."
+    )
+    E132 = "[MSVSE-E132] '{path}' cannot be read: {reason}. Check the path and its permissions."
+    E133 = (
+        "[MSVSE-E133] '{path}' starts with {given}, but one JSON object on each line is expected. "
+        "Write each post on a line of its own, for instance with `jq -c '.[]' OLD.json > "
+        "NEW.jsonl` for a list of posts."
+    )
+    E134 = (
+        "[MSVSE-E134] '{path}' has no post that can be written ({malformed} malformed, {rejected} "
+        "rejected or ignored), so nothing was written. Check the file and its format."
+    )
+    E135 = (
+        "[MSVSE-E135] No post of '{path}' has an entity ({unannotated} of {posts} posts have no "
+        "annotation), so nothing was written.{hint} If that is meant, pass --allow-no-entities."
+    )
+    E136 = (
+        "[MSVSE-E136] '{path}' fits no post, so nothing was written. It describes {names}, and "
+        "the pictures of the posts are {pictures}. Correct the names, or leave the option out."
+    )
+    E137 = (
+        "[MSVSE-E137] Pictures found: 0. In '{path}', {referenced} of {posts} posts name a "
+        "picture.{hint} Nothing was written. If that is meant, pass --allow-no-pictures."
+    )
+    E138 = (
+        "[MSVSE-E138] The suffix of '{path}' does not tell its format. Pass --format with one of: "
+        "{formats}."
+    )
+    E139 = "[MSVSE-E139] '{path}' cannot be written: {reason}. Check the folder and its space."
+    E140 = (
+        "[MSVSE-E140] '{path}': column {column} does not hold entity labels: no token has the label"
+        " O, and no label has a prefix such as B- (first labels: {labels}). Give the right column "
+        "with --label-column."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""
@@ -319,4 +360,18 @@ class Warnings:
     W008 = (
         "[MSVSE-W008] The temperature of '{name}' stays at {temperature:.3f}: {reason}. Calibrate "
         "it with more posts that it was not trained on."
+    )
+    W020 = (
+        "[MSVSE-W020] '{path}': keys that look like {kind} are not read: {keys}. Posts are read "
+        "from 'text' or 'words', 'spans' and 'image'."
+    )
+    W021 = (
+        "[MSVSE-W021] '{path}': {count} posts have annotations of Prodigy's binary interface, "
+        "which shows one span. All their other tokens are read as O. Pass --binary to read them as "
+        "missing labels."
+    )
+    W022 = "[MSVSE-W022] '{path}': no entity has a label that is to be renamed: {labels}."
+    W023 = (
+        "[MSVSE-W023] '{path}': {count} pictures are Git LFS pointers and count as not found. "
+        "Fetch them with `git lfs pull`."
     )

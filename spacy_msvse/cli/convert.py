@@ -1,6 +1,7 @@
 """`python -m spacy msvse convert`"""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from wasabi import msg
 
 from ..corpus.convert import ConversionReport, Format, convert
+from ..corpus.jsonl import Offsets
 from ..corpus.rows import BadRowsError
 from ..errors import Errors, MsvseError
 from .messages import print_bad_rows
@@ -26,9 +28,11 @@ def convert_cli(
         typer.Argument(help="The .spacy file to write", dir_okay=False),
     ],
     format: Annotated[
-        Format,
-        typer.Option("--format", "-f", help="Format of the posts"),
-    ],
+        Format | None,
+        typer.Option(
+            "--format", "-f", help="Format of the posts; by default the suffix of the file tells it"
+        ),
+    ] = None,
     image_root: ImageRoot = None,
     image_suffix: Annotated[
         str,
@@ -46,12 +50,27 @@ def convert_cli(
             min=2,
         ),
     ] = None,
+    offsets: Annotated[
+        Offsets,
+        typer.Option(
+            "--offsets",
+            help="What the offsets of spans count; JavaScript counts utf16 units (jsonl)",
+        ),
+    ] = "characters",
+    binary: Annotated[
+        bool,
+        typer.Option(
+            "--binary",
+            help="Rows are answers to a single span, as in Prodigy's interface 'ner': the labels "
+            "of all other tokens are missing (jsonl)",
+        ),
+    ] = False,
     captions: Annotated[
         Path | None,
         typer.Option(
             "--captions",
             "-c",
-            help="Captions of pictures: lines '<picture> :<caption>', or JSON by picture",
+            help="Captions of pictures: lines '<picture> :<caption>', or JSON",
             exists=True,
             dir_okay=False,
         ),
@@ -61,7 +80,7 @@ def convert_cli(
         typer.Option(
             "--tags",
             "-t",
-            help="Tags of pictures: JSON by picture, lists or sentences",
+            help="Tags of pictures: JSON, with lists or sentences",
             exists=True,
             dir_okay=False,
         ),
@@ -83,39 +102,57 @@ def convert_cli(
     language: Language = "en",
     skip_bad_rows: Annotated[
         bool,
-        typer.Option("--skip-bad-rows", "-s", help="Leave out malformed rows instead of failing"),
+        typer.Option("--skip-bad-rows", "-s", help="Leave out malformed posts instead of failing"),
+    ] = False,
+    allow_no_entities: Annotated[
+        bool, typer.Option("--allow-no-entities", help="It is meant that no post has an entity")
+    ] = False,
+    allow_no_pictures: Annotated[
+        bool, typer.Option("--allow-no-pictures", help="It is meant that no picture is found")
     ] = False,
 ) -> None:
     """Convert posts with pictures into a .spacy file, and write counts beside it.
 
-    Malformed rows are listed with file and line. If there are any, nothing is written, unless
-    --skip-bad-rows is given. With --image-root, the pictures that exist are counted, and the
-    pictures of WID lines are found.
+    Malformed posts are listed with file and line. If there are any, nothing is written, unless
+    --skip-bad-rows is given; then they are left out whole. Nothing is written either if no post has
+    an entity, if no post has a picture, or if a file of captions, tags or boxes fits no post. With
+    --image-root, the pictures that exist are counted, and the pictures of WID lines are found.
     """
     try:
-        report = convert(
-            input_path,
-            output_path,
-            format=format,
-            image_root=image_root,
-            image_suffix=image_suffix,
-            label_column=label_column,
-            captions=captions,
-            tags=tags,
-            boxes=boxes,
-            label_map=parse_label_map(label_map or []),
-            language=language,
-            skip_bad_rows=skip_bad_rows,
-            progress=sys.stderr.isatty(),
-        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            report = convert(
+                input_path,
+                output_path,
+                format=format,
+                image_root=image_root,
+                image_suffix=image_suffix,
+                label_column=label_column,
+                offsets=offsets,
+                binary=binary,
+                captions=captions,
+                tags=tags,
+                boxes=boxes,
+                label_map=parse_label_map(label_map or []),
+                language=language,
+                skip_bad_rows=skip_bad_rows,
+                allow_no_entities=allow_no_entities,
+                allow_no_pictures=allow_no_pictures,
+                progress=sys.stderr.isatty(),
+            )
     except BadRowsError as error:
         print_bad_rows(error.bad_rows)
         msg.fail(str(error), exits=1)
     except (ValueError, ImportError) as error:  # spaCy's, for an unknown language
         msg.fail(str(error), exits=1)
+    except OSError as error:
+        reason = error.strerror or error
+        msg.fail(Errors.E139.format(path=output_path, reason=reason), exits=1)
     print_bad_rows(report.bad_rows)
     print_report(report)
-    msg.good(f"Wrote {output_path} and its counts to {output_path}.json")
+    for warning in caught:
+        msg.warn(str(warning.message))
+    msg.good(f"Wrote {report.posts} posts to {output_path}, and the counts to {output_path}.json")
 
 
 def parse_label_map(entries: list[str]) -> dict[str, str]:
@@ -145,21 +182,36 @@ def print_report(report: ConversionReport) -> None:
     Args:
         report (ConversionReport): The counts.
     """
-    found = "not checked" if report.pictures_found is None else report.pictures_found
+    found = "not checked"
+    if report.pictures_found is not None:
+        found = f"{report.pictures_found} of {report.pictures_referenced}"
+    others = len(report.bad_rows) - report.posts_malformed
+    rejected = sorted(report.posts_rejected.items())
     rows: list[tuple[str, int | str]] = [
         ("Posts", report.posts),
+        ("Posts left out: malformed", report.posts_malformed),
+        *((f"Posts left out: answer '{answer}'", count) for answer, count in rejected),
+        *_unless_zero("Malformed rows of other files", others),
         ("Tokens", report.tokens),
+        ("Labels read as", report.label_scheme or "none"),
         ("Entities", report.entities),
         *((f"  {label}", count) for label, count in sorted(report.entities_per_label.items())),
-        ("Entities that begin with I- instead of B-", report.stray_starts),
+        ("Entities without a beginning, such as I- after O", report.stray_starts),
+        *_unless_zero("Entities left out: not accepted", report.entities_rejected),
         ("Posts without entity", report.posts_without_entity),
+        *_unless_zero("  of them without annotation", report.posts_unannotated),
+        *_unless_zero("Posts with missing labels", report.posts_partly_annotated),
         ("Posts with a picture", report.pictures_referenced),
         ("Pictures found", found),
         ("Further pictures left out", report.pictures_left_out),
         ("Posts with boxes", report.boxes_used),
+        *_unless_zero("Boxes left out", report.boxes_left_out),
         ("Posts with a caption", report.captions_used),
         ("Posts with tags", report.tags_used),
-        ("Rows left out", len(report.bad_rows)),
     ]
     msg.divider(report.source)
     msg.table(rows, aligns=("l", "r"))
+
+
+def _unless_zero(title: str, count: int) -> list[tuple[str, int | str]]:
+    return [(title, count)] if count else []

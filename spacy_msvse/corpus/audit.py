@@ -1,7 +1,7 @@
 """Count entities, pictures, views and duplicates in the splits of a corpus."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -24,6 +24,7 @@ from ..vision.picture import (
     read_picture,
     resolve_picture_path,
 )
+from .post import WORDS_GIVEN
 from .reader import read_docs
 
 #: How many examples are kept of each kind of occurrence.
@@ -31,6 +32,9 @@ MAX_EXAMPLES = 5
 
 #: A link, also if a tokenizer split it into "http://t." and "co/...".
 LINK = re.compile(r"https?:\S*(\s*co/\S+)?", re.IGNORECASE)
+
+_PREFIX = re.compile(r"[BIMELSUW]-(?=.)")
+_SEPARATORS = re.compile(r"[\W_]+")
 
 #: What two posts may have in common.
 TEXT, PICTURE, BOTH = KINDS = ("text", "picture", "text and picture")
@@ -184,6 +188,26 @@ class Audit:
     leaks: list[Leak]
     image_root: str | None
     views: tuple[str, ...]
+
+    def similar_labels(self) -> list[Counter[str]]:
+        """Find labels that are probably one: they differ only in case, blanks, separators or the
+        prefix of a token's label.
+
+        Returns:
+            list[Counter]: Groups of labels with their entities in all splits. A label alone is a
+                group if it has a blank at an edge, or a prefix.
+        """
+        groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for split in self.splits.values():
+            for label, count in split.labels.items():
+                groups[_SEPARATORS.sub("", _PREFIX.sub("", label.strip())).casefold()][label] += (
+                    count
+                )
+        return [
+            group
+            for group in groups.values()
+            if len(group) > 1 or any(_PREFIX.match(one) or one != one.strip() for one in group)
+        ]
 
 
 def audit(
@@ -363,7 +387,8 @@ class _SplitAuditor:
         elif unknown:
             counts.partly_annotated_posts.add(name)
         # Training tokenizes the text again, unless the post was given as words.
-        tokenized = doc if doc.has_unknown_spaces else self.nlp.make_doc(doc.text)
+        given = doc.has_unknown_spaces or doc.user_data.get(WORDS_GIVEN)
+        tokenized = doc if given else self.nlp.make_doc(doc.text)
         for entity in doc.ents:
             name = f"post {counts.posts}: {entity.text!r} ({entity.label_})"
             first, last = entity[0], entity[-1]

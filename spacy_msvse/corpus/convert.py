@@ -1,9 +1,10 @@
 """Convert files of posts into `.spacy` files for training."""
 
+import os
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,18 +13,27 @@ import srsly
 from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
-from ..errors import Errors, MsvseError
+from ..errors import Errors, MsvseError, Warnings
 from ..util import hash_files, replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
-from .descriptions import find_description, read_captions, read_tags
-from .jsonl import read_jsonl
+from .descriptions import Descriptions, read_captions, read_tags
+from .jsonl import Offsets, read_jsonl
 from .post import PostRow
-from .rows import BadRow, BadRowsError
+from .rows import BadRow, BadRowsError, check_text_file, is_lfs_pointer, shorten
 
 Format = Literal["conll", "jsonl"]
 
 FORMATS: tuple[str, ...] = get_args(Format)
+
+#: Suffixes of files, in lower case, that tell the format.
+SUFFIXES: dict[str, Format] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    **dict.fromkeys((".txt", ".conll", ".bio", ".iob", ".iob2", ".bioes", ".tsv", ".ner"), "conll"),
+}
+
+#: Bytes that the name of a file or folder may have on the usual file systems.
+MAX_NAME = 255
 
 
 @dataclass
@@ -38,38 +48,62 @@ class ConversionReport:
         source_sha256 (str): The SHA-256 hash of its bytes.
         label_map (dict[str, str]): The labels that were renamed.
         format (str): The format of the source.
+        label_scheme (str): How the source writes labels: "spans", or a scheme such as "IOB" or
+            "BIOES", "types without prefix", "only O". None if no post was read.
         posts (int): Posts written.
+        posts_malformed (int): Posts left out because they cannot be read.
+        posts_rejected (dict[str, int]): Posts left out because a person has not accepted them, by
+            the person's answer.
         tokens (int): Tokens written.
         entities (int): Entities written.
         entities_per_label (dict[str, int]): Entities by label.
+        entities_rejected (int): Entities left out because a person has not accepted them.
         posts_without_entity (int): Posts without an entity.
-        stray_starts (int): Entities that begin with `I-` in the source, where `B-` is expected.
+        posts_unannotated (int): Posts without annotation.
+        posts_partly_annotated (int): Posts whose labels are missing outside of the entities.
+        stray_starts (int): Entities that begin with `I-`, `M-`, `E-` or `L-` in the source, where
+            `B-` is expected.
         pictures_referenced (int): Posts with a picture, as a path or as bytes.
         pictures_found (int): Posts whose picture is in the picture folder; None if there was no
             folder.
+        pictures_lfs_pointers (int): Posts whose picture is a Git LFS pointer in that folder. They
+            count as not found.
         pictures_left_out (int): Further pictures of posts with several.
         boxes_used (int): Posts with boxes drawn in their picture.
+        boxes_left_out (int): Boxes left out because the size of their picture is not known, or
+            because the post has other boxes.
         captions_used (int): Posts with a caption.
         tags_used (int): Posts with tags.
-        bad_rows (list[BadRow]): Rows that were left out.
+        unread_keys (dict[str, int]): Posts with a key that is not read and looks like annotation or
+            a picture that the post lacks, by the key.
+        bad_rows (list[BadRow]): Rows that were left out, also those of other files.
     """
 
     source: str
     source_sha256: str
     label_map: dict[str, str]
     format: str
+    label_scheme: str | None = None
     posts: int = 0
+    posts_malformed: int = 0
+    posts_rejected: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
     entities: int = 0
     entities_per_label: Counter[str] = field(default_factory=Counter)
+    entities_rejected: int = 0
     posts_without_entity: int = 0
+    posts_unannotated: int = 0
+    posts_partly_annotated: int = 0
     stray_starts: int = 0
     pictures_referenced: int = 0
     pictures_found: int | None = None
+    pictures_lfs_pointers: int = 0
     pictures_left_out: int = 0
     boxes_used: int = 0
+    boxes_left_out: int = 0
     captions_used: int = 0
     tags_used: int = 0
+    unread_keys: Counter[str] = field(default_factory=Counter)
     bad_rows: list[BadRow] = field(default_factory=list)
 
     def count(self, post: PostRow, doc: Doc, picture_found: bool | None) -> None:
@@ -80,19 +114,25 @@ class ConversionReport:
             doc (Doc): The post as it is written.
             picture_found (bool): Whether its picture exists; None if that was not checked.
         """
+        self.label_scheme = post.scheme
         self.posts += 1
         self.tokens += len(doc)
         self.entities += len(doc.ents)
         self.entities_per_label.update(ent.label_ for ent in doc.ents)
+        self.entities_rejected += post.spans_rejected
         self.posts_without_entity += not doc.ents
+        self.posts_unannotated += post.entities is None
+        self.posts_partly_annotated += post.entities is not None and not post.complete
         self.stray_starts += post.stray_starts
         self.pictures_referenced += doc._.image is not None
         if picture_found is not None:
             self.pictures_found = (self.pictures_found or 0) + picture_found
         self.pictures_left_out += post.pictures_left_out
         self.boxes_used += bool(post.meta.get("boxes"))
+        self.boxes_left_out += post.boxes_left_out
         self.captions_used += doc._.image_caption is not None
         self.tags_used += doc._.image_tags is not None
+        self.unread_keys.update(key for keys in post.unread_keys.values() for key in keys)
 
     def to_json(self) -> dict[str, Any]:
         """Make the report JSON-safe.
@@ -105,20 +145,42 @@ class ConversionReport:
         return {**vars(self), "entities_per_label": labels, "bad_rows": rows}
 
 
+def guess_format(path: str | Path) -> Format:
+    """Tell the format of a file of posts by its suffix.
+
+    Args:
+        path (str / Path): The file.
+
+    Returns:
+        str: "conll" or "jsonl".
+
+    Raises:
+        MsvseError: If the suffix is not known (MSVSE-E138).
+    """
+    found = SUFFIXES.get(Path(path).suffix.lower())
+    if found is None:
+        raise MsvseError(Errors.E138.format(path=path, formats=", ".join(FORMATS)))
+    return found
+
+
 def convert(
     input_path: str | Path,
     output_path: str | Path,
     *,
-    format: Format,
+    format: Format | None = None,
     image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
     label_column: int | None = None,
+    offsets: Offsets = "characters",
+    binary: bool = False,
     captions: str | Path | None = None,
     tags: str | Path | None = None,
     boxes: str | Path | None = None,
     label_map: Mapping[str, str] | None = None,
     language: str = "en",
     skip_bad_rows: bool = False,
+    allow_no_entities: bool = False,
+    allow_no_pictures: bool = False,
     progress: bool = False,
 ) -> ConversionReport:
     """Convert a file of posts into a `.spacy` file, and write a report beside it.
@@ -129,19 +191,26 @@ def convert(
         input_path (str / Path): The file of posts.
         output_path (str / Path): The `.spacy` file to write. The report has the same name with
             `.json` at its end.
-        format (str): "conll" or "jsonl".
+        format (str): "conll" or "jsonl". None tells it by the suffix of the file.
         image_root (str / Path): The folder of the pictures: to count the pictures that exist, and
             to find the pictures of `WID:` lines. Paths stay relative to it.
         image_suffix (str): For CoNLL files, the ending that turns the id of a picture into its file
             name.
         label_column (int): For CoNLL files, the column of the label, from 1; None for the last.
+        offsets (str): For JSONL files, what the offsets of spans count: "characters", "utf16" units
+            as in JavaScript, or bytes in "utf8".
+        binary (bool): For JSONL files, whether a row is an answer to a single span, as in Prodigy's
+            interface "ner". The labels of all other tokens are then missing.
         captions (str / Path): A file with captions of the pictures.
         tags (str / Path): A file with tags of the pictures.
         boxes (str / Path): A folder with boxes in the XML format of Pascal VOC. They are added to
             the `meta` of their posts, under "boxes".
         label_map (Mapping[str, str]): Labels to rename.
         language (str): The language whose tokenizer and stop words to use.
-        skip_bad_rows (bool): Whether to leave out rows that cannot be used, instead of failing.
+        skip_bad_rows (bool): Whether to leave out posts that cannot be used, instead of failing.
+        allow_no_entities (bool): Whether it is meant that no post has an entity.
+        allow_no_pictures (bool): Whether it is meant that no post has a picture, or that none is in
+            the picture folder.
         progress (bool): Whether to show a progress bar.
 
     Returns:
@@ -149,9 +218,13 @@ def convert(
 
     Raises:
         BadRowsError: If there are rows that cannot be used; its `bad_rows` lists all of them.
-        MsvseError: If a setting is wrong or a file does not exist (MSVSE-E031, E033, E036).
+        MsvseError: If a setting is wrong (MSVSE-E031, E036, E081, E138), a file does not exist or
+            holds something else (MSVSE-E033, E130 to E133, E140), or there would be no post
+            (MSVSE-E134), no entity (MSVSE-E135), no picture (MSVSE-E137), or no post that a file of
+            descriptions fits (MSVSE-E136).
     """
     input_path, output_path = Path(input_path), Path(output_path)
+    format = format or guess_format(input_path)
     if format not in FORMATS:
         raise MsvseError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
     if output_path.suffix != ".spacy":
@@ -159,41 +232,64 @@ def convert(
     for path in (input_path, image_root, captions, tags, boxes):
         if path is not None and not Path(path).exists():
             raise MsvseError(Errors.E033.format(path=path))
+    check_text_file(input_path)
 
     nlp = spacy.blank(language)
     label_map = dict(label_map or {})
     report = ConversionReport(input_path.name, hash_files([input_path]), label_map, format)
     bad_rows = report.bad_rows
-    captions_by_picture = read_captions(Path(captions), bad_rows) if captions else {}
-    tags_by_picture = read_tags(Path(tags), nlp, bad_rows) if tags else {}
-
-    read = (
-        partial(
-            read_conll, image_root=image_root, image_suffix=image_suffix, label_column=label_column
+    described = [
+        _Sidecar(path, values)
+        for path, values in (
+            (captions, read_captions(Path(captions), bad_rows) if captions else {}),
+            (tags, read_tags(Path(tags), nlp, bad_rows) if tags else {}),
         )
-        if format == "conll"
-        else read_jsonl
-    )
+    ]
+    box_folder = _Sidecar(boxes, {})
+    posts: Iterable[PostRow]
+    if format == "conll":
+        posts = read_conll(
+            input_path,
+            bad_rows,
+            image_root=image_root,
+            image_suffix=image_suffix,
+            label_column=label_column,
+        )
+    else:
+        rejected = report.posts_rejected
+        posts = read_jsonl(input_path, bad_rows, rejected=rejected, offsets=offsets, binary=binary)
     doc_bin = DocBin(store_user_data=True)
-    posts = read(input_path, bad_rows)
+    notes = _Notes(input_path, report, label_map)
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
+        caption, tag_list = (sidecar.find(post.image) for sidecar in described)
         # A row's own description has priority over the files for all pictures.
-        post.caption = post.caption or find_description(captions_by_picture, post.image)
-        post.tags = post.tags or find_description(tags_by_picture, post.image)
+        post.caption = post.caption or caption
+        post.tags = post.tags or tag_list
         try:
             if boxes and isinstance(post.image, str):
                 drawn = read_boxes(Path(boxes), post.image, bad_rows)
+                box_folder.fits |= drawn is not None
+                box_folder.pictures.append(post.image)
                 post.meta |= {"boxes": drawn} if drawn else {}
             doc = post.to_doc(nlp, label_map)
-            picture_found = _find_picture(post, image_root)
+            picture_found = _find_picture(post, image_root, report)
         except ValueError as error:
             bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))
             continue
         doc_bin.add(doc)
         report.count(post, doc, picture_found)
+        notes.add(post)
 
+    report.posts_malformed = sum(row.path == input_path for row in bad_rows)
     if bad_rows and not skip_bad_rows:
         raise BadRowsError(input_path, bad_rows)
+    if not report.posts:
+        rejected_count = report.posts_rejected.total()
+        counts = {"malformed": report.posts_malformed, "rejected": rejected_count}
+        raise MsvseError(Errors.E134.format(path=input_path, **counts))
+    for sidecar in (*described, box_folder):
+        sidecar.check()
+    notes.check(allow_no_entities=allow_no_entities, allow_no_pictures=allow_no_pictures)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     with (
         replaced_when_done(output_path) as docs_file,
@@ -204,11 +300,125 @@ def convert(
     return report
 
 
-def _find_picture(post: PostRow, image_root: str | Path | None) -> bool | None:
+class _Sidecar:
+    """A file of descriptions beside the posts, and whether it describes the picture of a post."""
+
+    def __init__(self, path: str | Path | None, values: Mapping[str, Any]) -> None:
+        self.path = path
+        self.descriptions = Descriptions(values)
+        self.pictures: list[str] = []
+        self.fits = False
+
+    def find(self, picture: str | bytes | None) -> Any:
+        found = self.descriptions.find(picture)
+        self.fits |= found is not None
+        if isinstance(picture, str):
+            self.pictures.append(picture)
+        return found
+
+    def check(self) -> None:
+        """Raise an error if it fits no post."""
+        if self.path is None or self.fits:
+            return
+        names = self.descriptions.values
+        if not names and Path(self.path).is_dir():
+            names = dict.fromkeys(sorted(os.listdir(self.path)))
+        raise MsvseError(
+            Errors.E136.format(
+                path=self.path, names=_list_first(names), pictures=_list_first(self.pictures)
+            )
+        )
+
+
+def _list_first(names: Iterable[str]) -> str:
+    shown = [repr(shorten(name)) for name in list(dict.fromkeys(names))[:4]]
+    if not shown:
+        return "none"
+    return ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")
+
+
+class _Notes:
+    """What is suspicious about the posts of a file as a whole."""
+
+    def __init__(self, path: Path, report: ConversionReport, label_map: Mapping[str, str]) -> None:
+        self.path = path
+        self.report = report
+        self.unread: dict[str, Counter[str]] = {}
+        self.unknown_labels = set(label_map)
+        self.binary = 0
+        self.described = 0
+
+    def add(self, post: PostRow) -> None:
+        for kind, keys in post.unread_keys.items():
+            self.unread.setdefault(kind, Counter()).update(keys)
+        self.unknown_labels -= {label for _, _, label in post.entities or ()}
+        self.binary += post.binary and post.complete
+        self.described += any((post.tags, post.caption, post.texts))
+
+    def check(self, *, allow_no_entities: bool, allow_no_pictures: bool) -> None:
+        """Raise an error if there is nothing to learn from the posts; warn about the rest."""
+        report, path = self.report, self.path
+        if not report.entities and not allow_no_entities:
+            hint = self._hint("annotation")
+            counts = {"unannotated": report.posts_unannotated, "posts": report.posts}
+            raise MsvseError(Errors.E135.format(path=path, hint=hint, **counts))
+        none_found = report.pictures_found == 0
+        nothing_given = not report.pictures_referenced and not self.described
+        if (none_found or nothing_given) and not allow_no_pictures:
+            hint = self._hint("a picture")
+            if report.pictures_lfs_pointers:
+                hint += f" Git LFS pointers: {report.pictures_lfs_pointers}; run `git lfs pull`."
+            elif report.pictures_referenced:
+                hint += " None of them is in the picture folder: check --image-root."
+            counts = {"referenced": report.pictures_referenced, "posts": report.posts}
+            raise MsvseError(Errors.E137.format(path=path, hint=hint, **counts))
+        if report.pictures_lfs_pointers:
+            _warn(Warnings.W023.format(path=path, count=report.pictures_lfs_pointers))
+        for kind, keys in self.unread.items():
+            counted = ", ".join(f"'{key}' ({count} posts)" for key, count in keys.items())
+            _warn(Warnings.W020.format(path=path, kind=kind, keys=counted))
+        if self.binary:
+            _warn(Warnings.W021.format(path=path, count=self.binary))
+        if self.unknown_labels and report.entities:
+            labels = ", ".join(map(repr, sorted(self.unknown_labels)))
+            _warn(Warnings.W022.format(path=path, labels=labels))
+
+    def _hint(self, kind: str) -> str:
+        keys = self.unread.get(kind)
+        if not keys:
+            return ""
+        names = ", ".join(f"'{key}' ({count} posts)" for key, count in keys.items())
+        return f" These keys look like {kind}, but are not read: {names}."
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
+
+
+def _find_picture(
+    post: PostRow, image_root: str | Path | None, report: ConversionReport
+) -> bool | None:
+    """Whether the picture of a post exists; None if there is no folder to look in."""
+    if isinstance(post.image, str):
+        for part in Path(post.image).parts:
+            if len(os.fsencode(part)) > MAX_NAME:
+                raise MsvseError(
+                    f"the picture's name {shorten(part)!r} is too long for a file; "
+                    "a picture in base64 begins with 'data:image/...;base64,'"
+                )
     if image_root is None:
         return None
-    if isinstance(post.image, str):
-        from ..vision.picture import resolve_picture_path
+    if not isinstance(post.image, str):
+        return post.image is not None
 
-        return resolve_picture_path(post.image, image_root).is_file()
-    return post.image is not None
+    from ..vision.picture import resolve_picture_path
+
+    path = resolve_picture_path(post.image, image_root)
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise MsvseError(f"the picture cannot be looked up ({error.strerror})") from error
+    if found and is_lfs_pointer(path):
+        report.pictures_lfs_pointers += 1
+        return False
+    return found

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .rows import Row
+from ..errors import MsvseError
+from .rows import Row, check_text_file
 
 
 def read_folder(path: Path) -> Iterator[Row]:
@@ -19,7 +20,7 @@ def read_folder(path: Path) -> Iterator[Row]:
 
     Yields:
         Row: "text", "image" and "meta" with the name. A row has a problem if a picture has no text,
-            if the text is not in UTF-8, or if several pictures share the name.
+            if the text is not text in UTF-8, or if several pictures share the name.
     """
     from PIL import Image
 
@@ -47,9 +48,13 @@ def _read_row(path: Path, pictures: list[str]) -> Row:
         values["image"] = pictures[0]
     problem = None
     try:
+        if path.exists():
+            check_text_file(path)
         values["text"] = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except FileNotFoundError:
         problem = f"the picture {pictures[0]!r} has no text"
+    except MsvseError as error:
+        problem = str(error).rstrip(".")
     except (OSError, UnicodeDecodeError) as error:
         problem = f"the text cannot be read ({error})"
     if len(pictures) > 1:

@@ -2,72 +2,196 @@
 
 import base64
 import json
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import srsly
-from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+    ValidationError,
+)
 from pydantic_core import from_json
 from spacy.tokens import Doc
 from spacy.util import get_words_and_spaces
 
-from ..errors import MsvseError
-from .post import PostRow
-from .rows import BadRow, Row, read_raw_lines
+from ..doc import VIEW_ATTRIBUTES
+from ..errors import Errors, MsvseError
+from .boxes import Box, make_box
+from .post import PostRow, hint_at_wide_characters
+from .rows import BadRow, Row, read_raw_lines, shorten
 
 #: The keys that annotation adds to a row. Earlier values of them are replaced.
 ADDED = ("spans", "error")
 
+#: What the offsets of spans count: characters (Python), UTF-16 units (JavaScript, Java), or bytes.
+Offsets = Literal["characters", "utf16", "utf8"]
+OFFSETS: tuple[str, ...] = get_args(Offsets)
+_UNITS = {"characters": ("utf-32-le", 4), "utf16": ("utf-16-le", 2), "utf8": ("utf-8", 1)}
+
+#: Answers of Prodigy to rows and spans that are not gold.
+REJECTED = ("reject", "ignore")
+
+#: Prodigy's interfaces that show a single span, and in which all entities are marked. The values
+#: of "_view_id".
+BINARY_VIEW, MANUAL_VIEW = "ner", "ner_manual"
+
+ANNOTATION, PICTURE = "annotation", "a picture"
+# fmt: off
+#: Names of keys that are likely to hold annotation or a picture, in lower case and without
+#: separators.
+LIKELY_KEYS = {
+    ANNOTATION: {
+        "annotation", "annotations", "bilou", "bio", "biotags", "completions", "ent", "entities",
+        "entity", "ents", "iob", "iobtags", "label", "labels", "mentions", "ner", "nerlabels",
+        "nertag", "nertags", "prediction", "predictions", "results", "span", "spans",
+        "taggedtokens", "tokenlabels",
+    },
+    PICTURE: {
+        "image", "imagefile", "imagefilename", "imagefiles", "imageid", "imageids", "imagename",
+        "imagenames", "imagepath", "imagepaths", "images", "imageurl", "imageurls", "img",
+        "imgid", "imgids", "imgpath", "imgs", "imgurl", "media", "mediaurl", "mediaurls", "photo",
+        "photos", "pic", "pics", "picture", "pictures",
+    },
+}
+# fmt: on
+_PICTURE_NAME = re.compile(r"data:image/.*|.*\.(jpe?g|png|gif|webp|bmp|tiff?|avif)", re.I | re.S)
+_TOKEN_LABEL = re.compile(r"O|[BIMELSUW]-\S+")
+
+_BOX_KEYS = {"points", "x", "y", "width", "height", "center"}
+
+
+Number = StrictInt | StrictFloat
+
 
 class JsonSpan(BaseModel):
-    """An entity, in characters. The end is exclusive."""
+    """An entity, in characters. The end is exclusive. "text" must be what the offsets delimit."""
 
     start: StrictInt
     end: StrictInt
     label: StrictStr
+    text: StrictStr | None = None
+    answer: Literal["accept", "reject", "ignore"] = "accept"
+
+
+class JsonBox(BaseModel):
+    """A box that Prodigy keeps among the spans, in pixels."""
+
+    label: StrictStr
+    x: Number | None = None
+    y: Number | None = None
+    width: Number | None = None
+    height: Number | None = None
+    points: list[tuple[Number, Number]] | None = None
+    answer: Literal["accept", "reject", "ignore"] = "accept"
+
+
+def _kind_of_span(span: Any) -> str:
+    is_box = isinstance(span, dict) and not {"start", "end"} & set(span) and _BOX_KEYS & set(span)
+    return "box" if is_box else "span"
 
 
 class JsonToken(BaseModel):
-    """A token as Prodigy writes it. Only its text is used."""
+    """A token as Prodigy writes it."""
 
     text: StrictStr
+    start: StrictInt | None = None
+    end: StrictInt | None = None
 
 
 class JsonRow(BaseModel):
-    """One line of the file. Other keys are ignored."""
+    """One line of the file. Other keys are not read."""
 
     text: StrictStr | None = None
     words: list[StrictStr] | None = None
     tokens: list[StrictStr | JsonToken] | None = None
-    spans: list[JsonSpan] | None = None
+    spans: (
+        list[
+            Annotated[
+                Annotated[JsonSpan, Tag("span")] | Annotated[JsonBox, Tag("box")],
+                Discriminator(_kind_of_span),
+            ]
+        ]
+        | None
+    ) = None
     image: StrictStr | None = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
     texts: dict[StrictStr, StrictStr] | None = None
     meta: dict[str, Any] | None = None
-    answer: StrictStr = "accept"
+    width: Any = None
+    height: Any = None
 
 
-def read_jsonl(path: Path, bad_rows: list[BadRow]) -> Iterator[PostRow]:
+class RejectedRow(MsvseError):
+    """Raised for a row that a person has rejected or ignored.
+
+    Args:
+        answer (str): The answer of the person.
+    """
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        super().__init__(f"the annotation was not accepted (answer: {answer!r})")
+
+
+def read_jsonl(
+    path: Path,
+    bad_rows: list[BadRow],
+    *,
+    rejected: Counter[str] | None = None,
+    offsets: Offsets = "characters",
+    binary: bool = False,
+) -> Iterator[PostRow]:
     """Read posts like `{"text": ..., "image": ..., "spans": [{"start", "end", "label"}]}`.
 
     Instead of "text", a row may have "words", or "tokens" as strings or in Prodigy's form. Its
-    spans then count characters of the words, joined by blanks. If a row has both, "words" are the
-    tokens of "text", and spans count characters of the text. "meta", "tags", "caption" and "texts"
-    are optional; an empty caption or list of tags counts as none. A row without "spans" is not
-    annotated. A picture may be a path or a base64 `data:` URI.
+    spans then count characters of the words, joined by blanks. If a row has both, "words" or
+    "tokens" are the tokens of "text", and spans count characters of the text. "meta", "tags",
+    "caption" and "texts" are optional; an empty caption or list of tags counts as none. A row
+    without "spans" is not annotated. A picture may be a path or a base64 `data:` URI.
+
+    As Prodigy writes them, spans may be boxes of the picture: they become "boxes" of the meta if
+    the row has the "width" and the "height" of the picture. A row or a span with the "answer"
+    "reject" or "ignore" is not gold.
 
     Args:
         path (Path): The file.
         bad_rows (list[BadRow]): Rows that cannot be used are added to it.
+        rejected (Counter[str]): Rows that were rejected or ignored are counted in it, by their
+            answer. By default they are added to `bad_rows`.
+        offsets (str): What the offsets of spans count: "characters", "utf16" units as in
+            JavaScript, or bytes in "utf8".
+        binary (bool): Whether rows are answers to a single span, as those of Prodigy's interface
+            "ner". The labels of all other tokens are then missing. Rows that name another
+            interface are not concerned.
 
     Yields:
         PostRow: The posts.
+
+    Raises:
+        MsvseError: If the file does not hold JSON objects line by line (MSVSE-E133), is not text
+            (MSVSE-E130, E131, E132), or the unit of the offsets is unknown (MSVSE-E081).
     """
+    if offsets not in OFFSETS:
+        expected = f"one of {', '.join(OFFSETS)}"
+        raise MsvseError(Errors.E081.format(setting="offsets", value=offsets, expected=expected))
     for row in read_rows(path):
         try:
-            yield parse_row(row)
+            yield parse_row(row, offsets=offsets, binary=binary)
+        except RejectedRow as error:
+            if rejected is None:
+                bad_rows.append(BadRow(path, row.line, str(error)))
+            else:
+                rejected[error.answer] += 1
         except MsvseError as error:
             bad_rows.append(BadRow(path, row.line, str(error)))
 
@@ -78,12 +202,26 @@ def read_rows(path: Path) -> Iterator[Row]:
     Args:
         path (Path): The file, or `PIPE`.
 
-    Yields:
-        Row: The rows.
+    Returns:
+        Iterator[Row]: The rows.
+
+    Raises:
+        MsvseError: If the file does not hold JSON objects line by line (MSVSE-E133), or is not text
+            (MSVSE-E130, E131, E132). The error comes before the first row is read.
     """
-    for number, line in read_raw_lines(path):
-        if not line.strip():
-            continue
+    lines = ((number, line) for number, line in read_raw_lines(path) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        return iter(())
+    start = first[1].strip()
+    if start.startswith(b"[") or start == b"{":
+        given = "a JSON list" if start.startswith(b"[") else "an object over several lines"
+        raise MsvseError(Errors.E133.format(path=path, given=given))
+    return _parse_lines(path, chain([first], lines))
+
+
+def _parse_lines(path: Path, lines: Iterable[tuple[int, bytes]]) -> Iterator[Row]:
+    for number, line in lines:
         try:
             # Unlike other parsers, this one refuses lone surrogates, which no tokenizer accepts.
             values = from_json(line, allow_inf_nan=False)
@@ -97,42 +235,63 @@ def read_rows(path: Path) -> Iterator[Row]:
         yield Row(path, number, values, problem)
 
 
-def parse_row(row: Row) -> PostRow:
+def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False) -> PostRow:
     """Check a row and make a post of it.
 
     Args:
         row (Row): The row.
+        offsets (str): What the offsets of spans count, as for `read_jsonl`.
+        binary (bool): Whether tokens outside of the spans have missing labels, as for `read_jsonl`.
 
     Returns:
         PostRow: The post.
 
     Raises:
+        RejectedRow: If the row was rejected or ignored.
         MsvseError: If the row cannot be used. The message is the reason.
     """
     if row.problem is not None:
         raise MsvseError(row.problem)
+    answer = row.values.get("answer", "accept")
+    if answer in REJECTED:
+        raise RejectedRow(answer)
+    if answer != "accept":
+        raise MsvseError(f"'answer' is {answer!r}, but must be accept, reject or ignore")
     try:
         values = JsonRow(**row.values)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(str(key) for key in problem["loc"])
+        place = ".".join(str(key) for key in problem["loc"] if key not in ("span", "box"))
         raise MsvseError(f"'{place}': {problem['msg']}") from error
-    if values.answer != "accept":
-        raise MsvseError(f"the annotation was not accepted (answer: {values.answer!r})")
-    spans = values.spans
-    text, spaces = _get_text(values)
-    return PostRow(
+    _check_descriptions(values)
+    text, spaces = _get_text(values, offsets)
+    spans = [span for span in values.spans or () if isinstance(span, JsonSpan)]
+    boxes = [box for box in values.spans or () if isinstance(box, JsonBox)]
+    accepted = [span for span in spans if span.answer == "accept"]
+    view = row.values.get("_view_id")
+    # Spans that are all boxes say nothing about the text.
+    annotated = values.spans is not None and (bool(spans) or not boxes)
+    # A person who accepts a text and marks nothing in it has found no entity.
+    annotated |= values.spans is None and view == MANUAL_VIEW and "answer" in row.values
+    post = PostRow(
         row.path,
         row.line,
         text,
-        None if spans is None else [(span.start, span.end, span.label) for span in spans],
+        _read_spans(values, accepted, offsets) if annotated else None,
         image=_get_image(values),
         tags=values.tags or None,
         caption=values.caption or None,
         texts=values.texts or None,
         meta=values.meta or {},
         spaces=spaces,
+        scheme="spans",
+        spans_rejected=len(spans) - len(accepted),
     )
+    post.binary = view == BINARY_VIEW and bool(spans)
+    post.complete = not (binary and view in (None, BINARY_VIEW))
+    _add_boxes(post, values, [box for box in boxes if box.answer == "accept"])
+    post.unread_keys = _find_unread_keys(row.values, post)
+    return post
 
 
 def kept_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -184,30 +343,187 @@ def dump_row(values: dict[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
-def _get_text(row: JsonRow) -> tuple[str | list[str], list[bool] | None]:
+def _check_descriptions(row: JsonRow) -> None:
+    for number, span in enumerate(row.spans or ()):
+        if not span.label.strip():
+            raise MsvseError(f"the label of span {number} is empty")
+    for name in row.texts or ():
+        if name in VIEW_ATTRIBUTES:
+            raise MsvseError(f"'texts' cannot have {name!r}: {name!r} is a key of its own")
+    words = row.words if row.words is not None else row.tokens
+    if row.tags and words and len(row.tags) == len(words) and _are_token_labels(row.tags):
+        raise MsvseError("'tags' are labels of tokens, but words that describe the picture belong")
+
+
+def _are_token_labels(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) and _TOKEN_LABEL.fullmatch(value) for value in values)
+
+
+def _get_text(row: JsonRow, offsets: str) -> tuple[str | list[str], list[bool] | None]:
     """The text or its words, and whether a blank follows each word; None if that is unknown."""
-    if row.words is not None:
-        words = row.words
-    elif row.text is not None:
+    tokens = None
+    if row.tokens is not None:
+        tokens = [token if isinstance(token, str) else token.text for token in row.tokens]
+    if row.words is not None and tokens is not None and row.words != tokens:
+        raise MsvseError("'words' and 'tokens' differ")
+    name, words = ("words", row.words) if row.words is not None else ("tokens", tokens)
+    if words is None:
+        if row.text is None:
+            raise MsvseError("the post has neither 'text' nor 'words'")
         return row.text, None
-    elif row.tokens is not None:
-        words = [token if isinstance(token, str) else token.text for token in row.tokens]
-    else:
-        raise MsvseError("the post has neither 'text' nor 'words'")
     if not all(words):
         raise MsvseError("a word is empty")
     if row.text is None:
         return words, None
-    try:
-        return get_words_and_spaces(words, row.text)
-    except ValueError as error:
-        raise MsvseError("'words' are not those of 'text'") from error
+    # Pieces of words, such as "##ing", are not those of the text, but their places are.
+    for candidate in (words, _cut_tokens(row, offsets)):
+        try:
+            if candidate is not None:
+                return get_words_and_spaces(candidate, row.text)
+        except ValueError:
+            continue
+    raise MsvseError(f"'{name}' are not those of 'text'")
+
+
+def _cut_tokens(row: JsonRow, offsets: str) -> list[str] | None:
+    """The tokens as their offsets cut them out of the text; None if they are not in order."""
+    places = _find_places(row.text or "", offsets)
+    words, last = [], 0
+    for token in row.tokens or ():
+        if isinstance(token, str):
+            return None
+        start, end = places.get(token.start, -1), places.get(token.end, -1)
+        if not last <= start <= end:
+            return None
+        if start < end:
+            words.append((row.text or "")[start:end])
+            last = end
+    return words
+
+
+def _find_places(text: str, offsets: str) -> dict[int | None, int]:
+    """Offset in a unit to offset in characters."""
+    encoding, size = _UNITS[offsets]
+    ends = accumulate((len(char.encode(encoding)) // size for char in text), initial=0)
+    return {end: place for place, end in enumerate(ends)}
+
+
+def _read_spans(
+    row: JsonRow, spans: Sequence[JsonSpan], offsets: str
+) -> list[tuple[int, int, str]]:
+    """Entities in characters; the same one twice is one entity."""
+    words = row.words if row.words is not None else row.tokens
+    text = row.text
+    if text is None:
+        text = " ".join(word if isinstance(word, str) else word.text for word in words or ())
+    places = _find_places(text, offsets) if spans else {}
+    entities = []
+    for span in spans:
+        start, end = places.get(span.start), places.get(span.end)
+        inside = start is not None and end is not None
+        if span.text is not None and not (inside and _same(text[start:end], span.text)):
+            own = f"its own 'text' is {shorten(span.text)!r}"
+            reason = f"contradicts the text: {own}; {_explain_offsets(span, text)}"
+            raise MsvseError(f"span {span.start}-{span.end} {reason}")
+        if start is None or end is None:
+            hint = hint_at_wide_characters(text) if offsets == "characters" else ""
+            place = f"{span.start}-{span.end}"
+            raise MsvseError(f"entity {place} lies outside the text or inside a character{hint}")
+        entities.append((start, end, span.label))
+    return list(dict.fromkeys(entities))
+
+
+def _same(left: str, right: str) -> bool:
+    """Whether two texts are equal, apart from blanks: words are joined by blanks of ours."""
+    return "".join(left.split()) == "".join(right.split())
+
+
+def _explain_offsets(span: JsonSpan, text: str) -> str:
+    """How offsets would have to be read to fit the text of their span."""
+    for last, hint in ((0, "its offsets fit with --offsets {}"), (1, "the end is exclusive")):
+        for unit in OFFSETS:
+            places = _find_places(text, unit)
+            start, end = places.get(span.start), places.get(span.end + last)
+            if None not in (start, end) and _same(text[start:end], span.text or ""):
+                return hint.format(unit)
+    return "offsets count characters of the text"
+
+
+def _add_boxes(post: PostRow, row: JsonRow, drawn: list[JsonBox]) -> None:
+    """Put boxes into the meta, relative to the picture."""
+    if not drawn:
+        return
+    size = [row.width, row.height]
+    known = all(isinstance(side, int | float) and side > 0 for side in size)
+    if not known or "boxes" in post.meta:
+        post.boxes_left_out = len(drawn)
+        return
+    boxes: list[Box] = []
+    for box in drawn:
+        try:
+            boxes.append(make_box(box.label, _find_corners(box), size, clip=True))
+        except (ValueError, TypeError) as error:
+            shown = box.model_dump(exclude_none=True, exclude={"answer"})
+            reason = f"span {shown} is not a box in a picture of {size}"
+            raise MsvseError(reason) from error
+    post.meta = {**post.meta, "boxes": boxes}
+
+
+def _find_corners(box: JsonBox) -> list[float]:
+    """The outermost corners of a box or a polygon, in pixels."""
+    if box.points:
+        xs, ys = zip(*box.points, strict=True)
+        return [min(xs), min(ys), max(xs), max(ys)]
+    if box.x is None or box.y is None or box.width is None or box.height is None:
+        raise ValueError
+    return [box.x, box.y, box.x + box.width, box.y + box.height]
+
+
+def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, list[str]]:
+    """Keys that are not read and look like something that the post lacks."""
+    lacking = {ANNOTATION: not post.entities, PICTURE: post.image is None}
+    found: dict[str, list[str]] = {}
+    for key, value in values.items():
+        if key in JsonRow.model_fields or key.startswith("_") or value in (None, "", [], {}):
+            continue
+        name = re.sub(r"[\W_]", "", key).casefold()
+        for kind, names in LIKELY_KEYS.items():
+            looks = _looks_like_annotation if kind == ANNOTATION else _looks_like_picture
+            if lacking[kind] and (name in names or looks(value)):
+                found.setdefault(kind, []).append(key)
+    return found
+
+
+def _looks_like_annotation(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    return _are_token_labels(value) or all(_looks_like_span(item) for item in value)
+
+
+def _looks_like_span(value: Any) -> bool:
+    if isinstance(value, dict):
+        return {"start", "end"} <= set(value)
+    return isinstance(value, list) and [type(part) for part in value] == [int, int, str]
+
+
+def _looks_like_picture(value: Any) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, str) and _PICTURE_NAME.fullmatch(item) for item in items)
 
 
 def _get_image(row: JsonRow) -> str | bytes | None:
-    if not row.image or not row.image.startswith("data:"):
-        return row.image or None
+    if row.image is None:
+        return None
+    if not row.image.strip():
+        raise MsvseError("'image' is empty; leave it out, or give null, if there is no picture")
+    if not row.image.lower().startswith("data:"):
+        return row.image
+    head, separator, content = row.image.partition(";base64,")
     try:
-        return base64.b64decode(row.image.partition(";base64,")[2], validate=True)
+        data = base64.b64decode(content, validate=True)
     except ValueError as error:
         raise MsvseError(f"the picture's data URI is damaged ({error})") from error
+    if not data:
+        reason = "it is empty" if separator else "it is not in base64"
+        raise MsvseError(f"the picture's data URI cannot be read ({reason}): {head[:40]!r}")
+    return data

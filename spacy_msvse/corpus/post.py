@@ -12,6 +12,9 @@ from spacy.tokens import Doc, Span
 from ..doc import make_doc
 from ..errors import MsvseError
 
+#: The key of `doc.user_data` of a post with words and a text: training keeps its words.
+WORDS_GIVEN = "words_given"
+
 
 @dataclass
 class PostRow:
@@ -32,6 +35,14 @@ class PostRow:
         pictures_left_out (int): How many further pictures the post has in the file.
         spaces (list[bool]): Whether a blank follows each word. None if unknown: blanks then join
             the words.
+        complete (bool): Whether tokens outside of all entities are known to be outside. Otherwise
+            their labels are missing.
+        scheme (str): How the file writes its labels.
+        spans_rejected (int): How many entities of the post were rejected or ignored.
+        boxes_left_out (int): How many boxes have no known place in the picture.
+        unread_keys (dict[str, list[str]]): Keys of the row that are not read: those that look like
+            annotation under "annotation", those that look like a picture under "a picture".
+        binary (bool): Whether the row says that a person judged a single span of the post.
     """
 
     path: Path
@@ -46,6 +57,12 @@ class PostRow:
     stray_starts: int = 0
     pictures_left_out: int = 0
     spaces: list[bool] | None = None
+    complete: bool = True
+    scheme: str | None = None
+    spans_rejected: int = 0
+    boxes_left_out: int = 0
+    unread_keys: dict[str, list[str]] = field(default_factory=dict)
+    binary: bool = False
 
     def to_doc(self, nlp: Language, label_map: Mapping[str, str] | None = None) -> Doc:
         """Make a Doc of the post.
@@ -72,23 +89,46 @@ class PostRow:
         )
         if not len(doc):
             raise MsvseError("the post has no tokens")
+        if self.spaces is not None:
+            # A file of Docs keeps the blanks only if they are known. `Corpus` keeps the words.
+            doc.has_unknown_spaces = False
+            doc.user_data[WORDS_GIVEN] = True
         if self.meta:
             doc.user_data["meta"] = self.meta
         if self.entities is not None:
-            doc.set_ents(self._make_spans(doc, label_map or {}))
+            spans = self._make_spans(doc, label_map or {})
+            doc.set_ents(spans, default="outside" if self.complete else "missing")
         return doc
 
     def _make_spans(self, doc: Doc, label_map: Mapping[str, str]) -> list[Span]:
         spans: list[Span] = []
-        for start, end, label in sorted(self.entities or ()):
+        for start, end, label in sorted(set(self.entities or ())):
             if not 0 <= start < end <= len(doc.text):
                 raise MsvseError(f"entity {start}-{end} lies outside the text")
-            span = doc.char_span(start, end, label=label_map.get(label, label))
+            label = label_map.get(label, label)
+            surface = doc.text[start:end]
+            if not label.strip():
+                raise MsvseError(f"entity {start}-{end} {surface!r} has an empty label")
+            span = doc.char_span(start, end, label=label)
             if span is None:
-                surface = doc.text[start:end]
-                raise MsvseError(f"entity {start}-{end} {surface!r} cuts through a token")
+                reason = f"cuts through a token{hint_at_wide_characters(doc.text[:end])}"
+                raise MsvseError(f"entity {start}-{end} {surface!r} {reason}")
             spans.append(span)
         for left, right in pairwise(spans):
             if right.start < left.end:
-                raise MsvseError(f"entities {left.text!r} and {right.text!r} overlap")
+                names = " and ".join(f"{span.text!r} ({span.label_})" for span in (left, right))
+                raise MsvseError(f"entities {names} overlap")
         return spans
+
+
+def hint_at_wide_characters(text: str) -> str:
+    """Say what else the offsets of a text may count.
+
+    Args:
+        text (str): The text.
+
+    Returns:
+        str: A sentence if the text has characters of two UTF-16 units, else nothing.
+    """
+    wide = any(ord(char) > 0xFFFF for char in text)
+    return ". If offsets count an emoji as two, pass --offsets utf16" if wide else ""

@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from ..doc import get_picture_attributes, set_picture_attributes
 from ..errors import Errors, MsvseError, Warnings
+from .post import WORDS_GIVEN
+from .rows import is_lfs_pointer
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
@@ -103,7 +105,8 @@ class Corpus(DocBinCorpus):
             Example: The examples.
 
         Raises:
-            MsvseError: If a picture lies outside `image_root` or is a URL (MSVSE-E021, E022).
+            MsvseError: If a picture lies outside `image_root` or is a URL (MSVSE-E021, E022), or
+                there is no file that can be read (MSVSE-E042, E130).
         """
         references = self._read_references(nlp)
         if self.shuffle:
@@ -113,6 +116,9 @@ class Corpus(DocBinCorpus):
         shortened = 0
         for reference in references:
             self._prepare_picture(reference)
+            if reference.user_data.get(WORDS_GIVEN):
+                # spaCy then takes the words as they are. The file has the blanks between them.
+                reference.has_unknown_spaces = True
             picture = get_picture_attributes(reference)
             parts = self._split(reference)
             shortened += sum(map(len, parts)) < len(reference)
@@ -132,8 +138,7 @@ class Corpus(DocBinCorpus):
             )
 
     def _read_references(self, nlp: Language) -> Iterator[Doc]:
-        references = self.read_docbin(nlp.vocab, walk_corpus(self.path, FILE_TYPE))
-        # `read_docbin` applies the limit to each file, not to all files together.
+        references = (doc for doc in read_docs(self.path, nlp) if len(doc))
         return islice(references, self.limit) if self.limit >= 1 else references
 
     def _prepare_picture(self, reference: Doc) -> None:
@@ -172,7 +177,7 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
         Doc: The Docs.
 
     Raises:
-        MsvseError: If there is no such file, or a file cannot be read (MSVSE-E042).
+        MsvseError: If there is no such file, or a file cannot be read (MSVSE-E042, E130).
     """
     files = walk_corpus(path, FILE_TYPE) if Path(path).exists() else []
     if not files:
@@ -181,6 +186,8 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
         try:
             doc_bin = DocBin().from_disk(file)
         except Exception as error:  # of zlib or msgpack, or a missing key
+            if is_lfs_pointer(Path(file)):
+                raise MsvseError(Errors.E130.format(path=file)) from error
             raise MsvseError(Errors.E042.format(path=file, reason=error)) from error
         docs = doc_bin.get_docs(nlp.vocab)
         yield from tqdm(

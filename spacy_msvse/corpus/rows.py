@@ -12,6 +12,21 @@ from ..errors import Errors, MsvseError
 #: Instead of a path: standard input or output.
 PIPE = Path("-")
 
+#: How a Git LFS pointer begins.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+#: How files begin that are given in place of text, and what they are. UTF-32 comes before UTF-16,
+#: whose mark is the beginning of its own.
+OTHER_CONTENTS = (
+    (codecs.BOM_UTF32_LE, "in UTF-32"),
+    (codecs.BOM_UTF32_BE, "in UTF-32"),
+    (codecs.BOM_UTF16_LE, "in UTF-16"),
+    (codecs.BOM_UTF16_BE, "in UTF-16"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"PK\x03\x04", "a zip file"),
+    (b"PAR1", "a Parquet file"),
+)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -57,6 +72,68 @@ class BadRowsError(MsvseError):
         super().__init__(Errors.E034.format(path=path, count=len(bad_rows), first=first))
 
 
+def shorten(text: str, length: int = 60) -> str:
+    """Shorten a text for a message.
+
+    Args:
+        text (str): The text.
+        length (int): The greatest number of characters.
+
+    Returns:
+        str: The text, or its beginning with an ellipsis.
+    """
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is a pointer of Git LFS in place of the file itself.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        bool: True for a pointer. False also if there is no such file.
+    """
+    try:
+        with path.open("rb") as file_:
+            return file_.read(len(LFS_POINTER)) == LFS_POINTER
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False
+
+
+def check_text_file(path: Path, *, any_encoding: bool = False) -> None:
+    """Refuse a file that is no text in UTF-8, with one error for the whole file.
+
+    Args:
+        path (Path): The file.
+        any_encoding (bool): Whether the file says its encoding itself, as XML does. Only a Git LFS
+            pointer and a file that cannot be read are refused then.
+
+    Raises:
+        MsvseError: If it is a Git LFS pointer (MSVSE-E130), holds something else than text in
+            UTF-8 (MSVSE-E131), or cannot be read (MSVSE-E132).
+    """
+    try:
+        with path.open("rb") as file_:
+            head = file_.read(1024)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise MsvseError(Errors.E132.format(path=path, reason=reason)) from error
+    if head.startswith(LFS_POINTER) or not any_encoding:
+        _check_head(path, head)
+
+
+def _check_head(path: Path, head: bytes) -> None:
+    if head.startswith(LFS_POINTER):
+        raise MsvseError(Errors.E130.format(path=path))
+    for start, content in OTHER_CONTENTS:
+        if head.startswith(start):
+            raise MsvseError(Errors.E131.format(path=path, reason=f"it is {content}"))
+    if b"\0" in head:
+        reason = "it has NUL bytes, as text in UTF-16 or a binary file"
+        raise MsvseError(Errors.E131.format(path=path, reason=reason))
+
+
 def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Read a file line by line, as bytes.
 
@@ -66,12 +143,25 @@ def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     Args:
         path (Path): A file in UTF-8, or `PIPE`.
 
-    Yields:
-        tuple[int, bytes]: The line's number, from 1, and its bytes.
+    Returns:
+        Iterator: The number of each line, from 1, and its bytes.
+
+    Raises:
+        MsvseError: If the file is not text (MSVSE-E130, E131) or cannot be read (MSVSE-E132). A
+            file is checked at once, standard input when it is read.
     """
+    if path != PIPE:
+        check_text_file(path)
+    return _read_raw_lines(path)
+
+
+def _read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     with sys.stdin.buffer if path == PIPE else path.open("rb") as file_:
         for number, line in enumerate(file_, start=1):
-            yield number, line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").rstrip(b"\r\n")
+            if number == 1:
+                _check_head(path, line)
+                line = line.removeprefix(codecs.BOM_UTF8)
+            yield number, line.rstrip(b"\r\n")
 
 
 def read_lines(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str]]:

@@ -51,6 +51,7 @@ def judge(
     for name, split in audit.splits.items():
         verdicts += _judge_entities(name, split, trained_on=split is train)
     verdicts += _judge_rare_labels(train)
+    verdicts += _judge_similar_labels(audit)
     for name in others:
         verdicts += _judge_unseen_labels(name, audit.splits[name], train)
     for name, split in audit.splits.items():
@@ -103,6 +104,16 @@ def _judge_rare_labels(train: SplitAudit) -> Iterator[Verdict]:
         yield Verdict(
             WARN, "Entities", f"Labels with no more than {RARE_LABEL} entities: {', '.join(rare)}"
         )
+
+
+def _judge_similar_labels(audit: Audit) -> Iterator[Verdict]:
+    for group in audit.similar_labels():
+        labels = ", ".join(f"{label!r} ({n})" for label, n in sorted(group.items()))
+        if len(group) > 1:
+            yield Verdict(WARN, "Entities", f"Labels that are probably one: {labels}")
+        else:
+            message = f"Label with a blank at an edge, or with a prefix: {labels}"
+            yield Verdict(WARN, "Entities", message)
 
 
 def _judge_unseen_labels(name: str, split: SplitAudit, train: SplitAudit) -> Iterator[Verdict]:

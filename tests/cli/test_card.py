@@ -37,7 +37,10 @@ def run_folder(tmp_path_factory):
         srsly.write_json(folder / f"{name}.json", {**scores, "data": data})
     srsly.write_jsonl(folder / "test.jsonl", [{"text": "saw jordan", "image": "a.png"}])
     convert(
-        folder / "test.jsonl", folder / "test.spacy", format="jsonl", label_map={"OTHER": "MISC"}
+        folder / "test.jsonl",
+        folder / "test.spacy",
+        label_map={"OTHER": "MISC"},
+        allow_no_entities=True,
     )
     return folder
 

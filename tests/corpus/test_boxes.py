@@ -43,7 +43,7 @@ def test_boxes_are_relative_to_the_picture(draw, picture):
 def test_a_picture_can_have_no_boxes(draw):
     bad_rows = []
     assert read_boxes(draw().parent, "7.jpg", bad_rows) == []
-    assert read_boxes(draw().parent, "8.jpg", bad_rows) == []
+    assert read_boxes(draw().parent, "8.jpg", bad_rows) is None
     assert not bad_rows
 
 
@@ -51,6 +51,41 @@ def test_an_annotation_that_is_not_xml_is_reported(draw):
     path, bad_rows = draw("Ada & Bob"), []
     assert read_boxes(path.parent, "7.jpg", bad_rows) == []
     assert [(row.path, row.line) for row in bad_rows] == [(path, 3)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 1\n",
+        b'<?xml version="1.0" encoding="klingon"?><annotation/>',
+        b'<?xml version="1.0" encoding="utf-7"?><annotation/>',
+        b'<?xml version="1.0" encoding="shift_jis"?><annotation/>',
+        b'<?xml version="1.0" encoding="utf-16"?><annotation/>',
+        b"\xff\xfe\x00",
+        b"",
+        None,
+    ],
+)
+def test_a_file_that_is_not_xml_is_reported(draw, content):
+    path, bad_rows = draw(), []
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    assert read_boxes(path.parent, "7.jpg", bad_rows) == []
+    assert [row.path for row in bad_rows] == [path]
+
+
+def test_an_annotation_in_utf16_is_read(draw):
+    path, bad_rows = draw("Ada Lovelace"), []
+    path.write_text('<?xml version="1.0" encoding="utf-16"?>' + path.read_text(), encoding="utf-16")
+    assert read_boxes(path.parent, "7.jpg", bad_rows) == [ADA]
+    assert not bad_rows
+
+
+def test_a_picture_whose_name_is_too_long_for_a_file_is_reported(tmp_path):
+    for name in ("x" * 300 + ".jpg", "a\0.jpg"):
+        bad_rows = []
+        assert not read_boxes(tmp_path, name, bad_rows)
+        assert len(bad_rows) == 1
 
 
 @pytest.mark.parametrize(

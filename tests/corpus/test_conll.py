@@ -1,6 +1,7 @@
 import pytest
 
 from spacy_msvse.corpus.conll import read_conll
+from spacy_msvse.errors import MsvseError
 
 
 @pytest.fixture
@@ -93,7 +94,8 @@ def test_the_label_column_is_a_setting(read):
 
 
 def test_a_row_without_the_label_column_is_reported(read):
-    _, (doc,), bad_rows = read("Ada\tO\nBob\tB-person\tB-author\n", label_column=3)
+    text = "Ada\tO\n\nBob\tB-person\tB-author\n"
+    _, (doc,), bad_rows = read(text, label_column=3)
     assert get_entities(doc) == [("Bob", "author")]
     assert bad_rows == [(1, "a token and a label in column 3 are expected, not 'Ada\\tO'")]
 
@@ -118,18 +120,137 @@ def test_the_suffix_of_the_picture_is_a_setting(read, name):
 
 
 @pytest.mark.parametrize(
-    "row", ["Ada", "\tO", "Ada\tPER", "Ada\tB-", "Ada\tS-PER", "Ada\t", "URL:3"]
+    "row",
+    [
+        "Ada",
+        "\tO",
+        "Ada\tPER",
+        "Ada\tB-",
+        "Ada\tX-PER",
+        "Ada\tb-PER",
+        "Ada\t",
+        "URL:3",
+        "a\tO\rb\tO",
+    ],
 )
-def test_a_malformed_row_is_reported_and_the_rest_of_its_post_is_kept(read, row):
-    _, (doc,), bad_rows = read(f"IMGID:1\n{row}\nBob\tB-PER\n")
-    assert get_entities(doc) == [("Bob", "PER")]
-    assert [line for line, _ in bad_rows] == [2]
+def test_a_post_with_a_malformed_row_is_left_out_whole(read, row):
+    text = f"IMGID:1\nsaw\tO\n{row}\nBob\tB-PER\n\nIMGID:2\nEve\tB-PER\n"
+    _, docs, bad_rows = read(text)
+    assert [get_entities(doc) for doc in docs] == [[("Eve", "PER")]]
+    assert [line for line, _ in bad_rows] == [3]
 
 
-def test_a_row_in_another_encoding_is_reported(read):
-    _, (doc,), bad_rows = read(b"IMGID:1\nAda\tO\n" + "Zoë\tO\n".encode("latin1"))
-    assert doc.text.strip() == "Ada"
+def test_a_post_with_several_malformed_rows_is_reported_once(read):
+    _, docs, bad_rows = read("Ada\nBob\nEve\tB-PER\nUrs\n\nYes\tO\n")
+    assert [doc.text.strip() for doc in docs] == ["Yes"]
+    assert bad_rows == [
+        (1, "a token and a label are expected, not 'Ada'; 2 more lines of the post are malformed")
+    ]
+
+
+def test_a_post_with_a_row_in_another_encoding_is_left_out_whole(read):
+    text = b"IMGID:1\nAda\tO\n" + "Zoë\tO\n".encode("latin1") + b"\nIMGID:2\nBob\tO\n"
+    _, docs, bad_rows = read(text)
+    assert [doc._.image for doc in docs] == ["2.jpg"]
     assert bad_rows == [(3, "the line is not in UTF-8")]
+
+
+def test_a_picture_line_in_another_encoding_still_starts_a_post(read):
+    text = b"IMGID:1\nAda\tO\nIMGID:" + "Zoë".encode("latin1") + b"\nBob\tO\n"
+    _, docs, bad_rows = read(text)
+    assert [doc.text.strip() for doc in docs] == ["Ada"]
+    assert bad_rows == [(3, "the line is not in UTF-8")]
+
+
+def test_a_long_malformed_row_is_shortened(read):
+    _, _, ((_, reason),) = read("x" * 5000)
+    assert len(reason) < 200
+
+
+SCHEMES = {
+    "IOB": "B-PER I-PER I-PER O B-LOC B-LOC",
+    "BIOES": "B-PER I-PER E-PER O S-LOC S-LOC",
+    "BMES": "B-PER M-PER E-PER O S-LOC S-LOC",
+    "BMEWO": "B-PER M-PER E-PER O W-LOC W-LOC",
+    "BILOU": "B-PER I-PER L-PER O U-LOC U-LOC",
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_letters_of_each_scheme_are_read(read, scheme):
+    labels = SCHEMES[scheme].split()
+    rows = [f"{token}\t{label}" for token, label in zip("abcdef", labels, strict=True)]
+    (post,), (doc,), bad_rows = read("\n".join(rows))
+    assert get_entities(doc) == [("a b c", "PER"), ("e", "LOC"), ("f", "LOC")]
+    assert post.scheme == scheme
+    assert post.stray_starts == 0
+    assert not bad_rows
+
+
+def test_an_entity_that_is_not_opened_or_not_closed_is_read_as_in_the_usual_scorers(read):
+    labels = ["E-PER", "O", "B-PER", "O", "I-LOC", "E-LOC", "E-LOC", "B-PER", "S-PER"]
+    rows = [f"{token}\t{label}" for token, label in zip("abcdefghi", labels, strict=True)]
+    (post,), (doc,), _ = read("\n".join(rows))
+    expected = [
+        ("a", "PER"),
+        ("c", "PER"),
+        ("e f", "LOC"),
+        ("g", "LOC"),
+        ("h", "PER"),
+        ("i", "PER"),
+    ]
+    assert get_entities(doc) == expected
+    assert post.stray_starts == 3
+
+
+def test_letters_of_several_schemes_are_named(read):
+    posts, docs, _ = read("a\tB-PER\nb\tL-PER\n\nc\tB-PER\nd\tE-PER\n")
+    assert [get_entities(doc) for doc in docs] == [[("a b", "PER")], [("c d", "PER")]]
+    assert {post.scheme for post in posts} == {"letters B, E, L"}
+
+
+def test_labels_without_prefix_are_types(read):
+    text = "Ada\tPER\nLovelace\tPER\nin\tO\nParis\tLOC\nOhio\tbuilding-other\n"
+    (post,), (doc,), bad_rows = read(text)
+    assert get_entities(doc) == [
+        ("Ada Lovelace", "PER"),
+        ("Paris", "LOC"),
+        ("Ohio", "building-other"),
+    ]
+    assert (post.scheme, post.stray_starts) == ("types without prefix", 0)
+    assert not bad_rows
+
+
+def test_a_file_in_which_every_token_is_o_has_no_entity(read):
+    (post,), (doc,), bad_rows = read("Ada\tO\n")
+    assert (post.scheme, get_entities(doc)) == ("only O", [])
+    assert not bad_rows
+
+
+@pytest.mark.parametrize("label", ["0", "o", "_", "-", "NONE", "B_PER", "b-PER", "PER-B", "I.PER"])
+def test_among_labels_without_prefix_one_that_looks_like_something_else_is_refused(read, label):
+    _, docs, ((line, reason),) = read(f"Ada\tPER\nis\tO\n\nBob\t{label}\n")
+    assert len(docs) == 1
+    assert line == 4
+    assert repr(label) in reason
+
+
+def test_a_row_with_other_columns_is_no_label_without_prefix(read):
+    text = "# text = Ada sings\nAda\tNNP\tPER\nsings\tVBZ\tO\n\nBob\tNNP\n\nEve\tNNP\tPER\n"
+    _, docs, bad_rows = read(text)
+    assert [get_entities(doc) for doc in docs] == [[("Eve", "PER")]]
+    assert [line for line, _ in bad_rows] == [1, 5]
+
+
+@pytest.mark.parametrize("text", ["Ada\tNNP\nsings\tVBZ\n", "A post of prose.\nAnother one.\n"])
+def test_a_column_without_o_and_prefixes_is_no_column_of_labels(read, text):
+    with pytest.raises(MsvseError, match=r"MSVSE-E140.*posts\.txt.*--label-column"):
+        read(text)
+
+
+def test_the_column_of_the_tokens_is_not_that_of_the_labels(read):
+    with pytest.raises(MsvseError, match="MSVSE-E081"):
+        read("Ada\tO\n", label_column=1)
 
 
 def test_a_post_without_tokens_is_reported(read):
@@ -138,10 +259,10 @@ def test_a_post_without_tokens_is_reported(read):
     assert bad_rows == [(1, "the post has no tokens"), (6, "the post has no tokens")]
 
 
-def test_a_picture_line_without_a_name_is_reported(read):
-    _, (doc,), bad_rows = read("IMGID:\nAda\tO\n")
-    assert doc._.image is None
-    assert [line for line, _ in bad_rows] == [1]
+def test_posts_under_a_picture_line_without_a_name_are_left_out(read):
+    _, (doc,), bad_rows = read("IMGID:\nAda\tO\n\nBob\tO\n\nIMGID:1\nEve\tO\n")
+    assert doc._.image == "1.jpg"
+    assert [line for line, _ in bad_rows] == [1, 1]
 
 
 @pytest.fixture
@@ -185,6 +306,6 @@ def test_on_twitter_one_picture_name_can_be_the_beginning_of_another(read, weibo
 
 
 def test_pictures_lines_without_a_name_are_reported(read, weibo):
-    _, (doc,), bad_rows = read("WID: ,\nAda\tO\n", image_root=weibo)
-    assert doc._.image is None
+    _, docs, bad_rows = read("WID: ,\nAda\tO\n", image_root=weibo)
+    assert not docs
     assert [line for line, _ in bad_rows] == [1]

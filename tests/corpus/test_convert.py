@@ -1,4 +1,6 @@
 import hashlib
+import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,17 @@ from typer.testing import CliRunner
 
 import spacy_msvse.cli  # noqa: F401 (joins the commands)
 from spacy_msvse.cli.convert import parse_label_map
+from spacy_msvse.corpus.audit import audit
 from spacy_msvse.corpus.convert import convert
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.corpus.rows import BadRowsError
 from spacy_msvse.errors import MsvseError
 
 POSTS = "IMGID:1\nAda\tB-PER\n\nIMGID:2\nParis\tI-LOC\n,\tO\nX\tB-OTHER\n\nIMGID:3\nhello\tO"
-BAD_POSTS = "IMGID:1\nAda\nBob\tB-PER\n"
+BAD_POSTS = "IMGID:1\nAda\nBob\tB-PER\n\nIMGID:2\nEve\tB-PER\n"
+ADA = {"start": 0, "end": 3, "label": "PER"}
+ROW = {"text": "Ada sings", "image": "1.jpg", "spans": [ADA]}
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def read_docs(path, nlp):
 
 def test_words_with_a_text_stay_whole_in_training(write, output, nlp):
     span = {"start": 3, "end": 7, "label": "LOC"}
-    row = {"text": "hi,#NYC", "words": ["hi", ",", "#NYC"], "spans": [span]}
+    row = {"text": "hi,#NYC", "words": ["hi", ",", "#NYC"], "spans": [span], "image": "1.jpg"}
     convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl")
     (example,) = Corpus(output)(nlp)
     assert [token.text for token in example.predicted] == ["hi", ",", "#NYC"]
@@ -88,17 +94,14 @@ def test_pictures_that_a_post_cannot_hold_are_counted(write, output, pictures):
 
 
 def test_the_meta_of_a_row_can_have_any_content(write, output, tmp_path, nlp):
-    row = {"text": "Ada", "image": "/", "meta": {"pictures": 3, "boxes": "none"}}
-    posts = write("posts.jsonl", srsly.json_dumps({**row, "image": "1.jpg"}))
-    report = convert(posts, output, format="jsonl", boxes=tmp_path)
+    row = {**ROW, "meta": {"pictures": 3, "boxes": "none"}}
+    report = convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl")
     assert report.pictures_left_out == 0
     assert read_docs(output, nlp)[0].user_data["meta"] == row["meta"]
-    with pytest.raises(BadRowsError, match=r"posts\.jsonl:1: "):
-        convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl", boxes=tmp_path)
 
 
 def test_descriptions_of_a_row_have_priority_over_files(write, output, nlp):
-    posts = write("posts.jsonl", '{"text": "Ada", "image": "1.jpg", "caption": "mine"}')
+    posts = write("posts.jsonl", srsly.json_dumps({**ROW, "caption": "mine"}))
     captions = write("captions.txt", "1.jpg :theirs")
     convert(posts, output, format="jsonl", captions=captions)
     (doc,) = read_docs(output, nlp)
@@ -124,11 +127,12 @@ def test_bad_rows_do_not_change_the_output(write, output):
     assert output.read_bytes() == before
 
 
-def test_bad_rows_can_be_skipped_and_are_in_the_report(write, output, nlp):
+def test_bad_posts_can_be_left_out_and_are_in_the_report(write, output, nlp):
     bad = write("bad.txt", BAD_POSTS)
     report = convert(bad, output, format="conll", skip_bad_rows=True)
     assert [row.line for row in report.bad_rows] == [2]
-    assert [doc.text.strip() for doc in read_docs(output, nlp)] == ["Bob"]
+    assert report.posts_malformed == 1
+    assert [doc.text.strip() for doc in read_docs(output, nlp)] == ["Eve"]
     assert srsly.read_json(f"{output}.json")["bad_rows"][0].startswith("bad.txt:2: ")
 
 
@@ -144,6 +148,212 @@ def test_a_picture_outside_the_folder_is_a_bad_row(write, output, pictures, imag
     posts = write("posts.jsonl", srsly.json_dumps({"text": "Ada", "image": image}))
     with pytest.raises(BadRowsError, match=r"posts\.jsonl:1: .*MSVSE-E02"):
         convert(posts, output, format="jsonl", image_root=pictures)
+
+
+def test_the_blanks_of_a_text_with_words_are_those_of_the_file(write, output, nlp):
+    texts = ["  Ada   sings , well", "Ada,sings", "Ada \tsings\n\nwell ", "Ada\u00a0 sings"]
+    rows = [
+        {**ROW, "text": text, "words": re.findall(r"\w+|,", text), "spans": []} for text in texts
+    ]
+    rows[0]["spans"] = [{"start": 2, "end": 5, "label": "PER"}]
+    convert(write("posts.jsonl", "\n".join(map(srsly.json_dumps, rows))), output)
+    assert [doc.text for doc in read_docs(output, nlp)] == texts
+    for example, row in zip(Corpus(output)(nlp), rows, strict=True):
+        assert example.predicted.text == example.reference.text == row["text"]
+        words = [token.text for token in example.predicted if not token.is_space]
+        assert words == row["words"]
+    found = audit({"train": output}, nlp).splits["train"]
+    assert found.misaligned_entities.count == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("a.jsonl", "jsonl"), ("a.JSON", "jsonl"), ("a.ndjson", "jsonl"), ("a.txt", "conll")]
+    + [(f"a.{suffix}", "conll") for suffix in ("conll", "bio", "iob", "iob2", "tsv", "bioes")],
+)
+def test_the_suffix_tells_the_format(write, output, name, format):
+    text = srsly.json_dumps(ROW) if format == "jsonl" else POSTS
+    assert convert(write(name, text), output).format == format
+
+
+@pytest.mark.parametrize("name", ["posts", "posts.train", "posts.xml"])
+def test_a_suffix_that_does_not_tell_the_format_is_an_error(write, output, name):
+    posts = write(name, POSTS)
+    with pytest.raises(MsvseError, match=r"MSVSE-E138.*--format with one of: conll, jsonl"):
+        convert(posts, output)
+    assert convert(posts, output, format="conll").posts == 3
+
+
+def test_the_report_tells_the_scheme_and_what_was_left_out(write, output):
+    answers = ["accept", "reject", "ignore", "reject"]
+    rows = [{**ROW, "answer": answer} for answer in answers] + [{"text": 3}]
+    rows[0]["spans"] = [ADA, {"start": 4, "end": 9, "label": "PER", "answer": "reject"}]
+    posts = write("posts.jsonl", "\n".join(map(srsly.json_dumps, rows)))
+    report = convert(posts, output, skip_bad_rows=True)
+    assert (report.posts, report.posts_malformed, report.entities_rejected) == (1, 1, 1)
+    written = srsly.read_json(f"{output}.json")
+    assert written["posts_rejected"] == {"reject": 2, "ignore": 1}
+    assert (written["posts_malformed"], written["label_scheme"]) == (1, "spans")
+    report = convert(write("posts.txt", "IMGID:1\nAda\tS-PER\nis\tO\n"), output)
+    assert report.label_scheme == "BIOES"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "counts"),
+    [
+        ("posts.jsonl", "", "0 malformed, 0 rejected"),
+        ("posts.txt", "\n\n", "0 malformed, 0 rejected"),
+        ("posts.txt", "Ada\n\nBob\n", "2 malformed, 0 rejected"),
+        ("posts.jsonl", srsly.json_dumps({**ROW, "answer": "ignore"}), "0 malformed, 1 rejected"),
+    ],
+)
+def test_a_conversion_without_a_post_fails(write, output, name, text, counts):
+    with pytest.raises(MsvseError, match=rf"MSVSE-E134.*{counts}"):
+        convert(write(name, text), output, skip_bad_rows=True)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("a.jsonl", srsly.json_dumps({**ROW, "spans": []}), r"\(0 of 1"),
+        ("a.jsonl", srsly.json_dumps({"text": "Ada", "image": "1.jpg"}), r"\(1 of 1"),
+        (
+            "a.jsonl",
+            srsly.json_dumps({"text": "Ada", "image": "1.jpg", "entities": [[0, 3, "PER"]]}),
+            r"look like annotation, but are not read: 'entities' \(1 posts\)",
+        ),
+        ("a.txt", "IMGID:1\nAda\tO\n", r"\(0 of 1"),
+    ],
+)
+def test_a_conversion_without_an_entity_fails_unless_it_is_meant(write, output, name, text, hint):
+    posts = write(name, text)
+    with pytest.raises(MsvseError, match=rf"MSVSE-E135.*{hint}.*--allow-no-entities"):
+        convert(posts, output)
+    assert not output.exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert convert(posts, output, allow_no_entities=True).posts == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "has_folder", "hint"),
+    [
+        ({}, False, "0 of 1 posts name a picture"),
+        ({}, True, "0 of 1 posts name a picture"),
+        ({"images": ["1.jpg"]}, False, r"'images' \(1 posts\)"),
+        ({"image": "2.jpg"}, True, "1 of 1 posts name a picture.*check --image-root"),
+        ({"image": "2.jpg", "caption": "a dog"}, True, "1 of 1 posts name a picture"),
+        ({"image": "lfs.jpg"}, True, "git lfs pull"),
+    ],
+)
+def test_a_conversion_without_a_picture_fails_unless_it_is_meant(
+    write, output, pictures, row, has_folder, hint
+):
+    (pictures / "lfs.jpg").write_text(LFS)
+    posts = write("posts.jsonl", srsly.json_dumps({"text": "Ada", "spans": [ADA], **row}))
+    settings = {"image_root": pictures} if has_folder else {}
+    with pytest.raises(MsvseError, match=rf"MSVSE-E137.*{hint}.*--allow-no-pictures"):
+        convert(posts, output, **settings)
+    assert not output.exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert convert(posts, output, **settings, allow_no_pictures=True).posts == 1
+
+
+def test_descriptions_suffice_in_place_of_pictures(write, output):
+    row = {"text": "Ada", "spans": [ADA], "texts": {"ocr": "SALE"}}
+    assert convert(write("posts.jsonl", srsly.json_dumps(row)), output).posts == 1
+
+
+def test_keys_that_are_not_read_are_named_in_a_warning_and_in_the_report(write, output):
+    rows = [ROW, {"text": "Ada", "label": [[0, 3, "PER"]], "img": "1.jpg"}]
+    posts = write("posts.jsonl", "\n".join(map(srsly.json_dumps, rows)))
+    with pytest.warns(UserWarning, match="MSVSE-W020") as caught:
+        report = convert(posts, output)
+    named = [str(warning.message) for warning in caught]
+    assert "annotation are not read: 'label' (1 posts)" in named[0]
+    assert "a picture are not read: 'img' (1 posts)" in named[1]
+    assert report.unread_keys == {"label": 1, "img": 1}
+
+
+def test_binary_annotations_are_missing_labels_on_request_and_named_otherwise(write, output, nlp):
+    posts = write("posts.jsonl", srsly.json_dumps({**ROW, "answer": "accept", "_view_id": "ner"}))
+    with pytest.warns(UserWarning, match=r"MSVSE-W021.*1 posts.*--binary"):
+        convert(posts, output)
+    assert [token.ent_iob_ for token in read_docs(output, nlp)[0]] == ["B", "O"]
+    report = convert(posts, output, binary=True)
+    assert report.posts_partly_annotated == 1
+    assert [token.ent_iob_ for token in read_docs(output, nlp)[0]] == ["B", ""]
+
+
+def test_a_label_to_rename_that_no_entity_has_is_named(write, output):
+    with pytest.warns(UserWarning, match=r"MSVSE-W022.*'OTHR'"):
+        convert(write("posts.txt", POSTS), output, label_map={"OTHR": "MISC", "LOC": "PLACE"})
+
+
+def test_a_label_that_is_renamed_to_nothing_is_refused(write, output):
+    with pytest.raises(BadRowsError, match="empty label"):
+        convert(write("posts.txt", POSTS), output, label_map={"PER": ""})
+
+
+@pytest.mark.parametrize("option", ["captions", "tags", "boxes"])
+@pytest.mark.parametrize("name", ["9.jpg", None])
+def test_a_file_of_descriptions_that_fits_no_post_is_an_error(
+    write, output, tmp_path, option, name
+):
+    if option == "boxes":
+        path = tmp_path / "boxes"
+        path.mkdir()
+        if name:
+            (path / "9.xml").write_text("<annotation/>")
+    else:
+        path = write("described", srsly.json_dumps({name: "a dog"} if name else {}))
+    shown = name[:1] if name else "none"
+    with pytest.raises(MsvseError, match=rf"MSVSE-E136.*{shown}.*pictures.*'1\.jpg'"):
+        convert(write("posts.txt", POSTS), output, **{option: path})
+    assert not output.exists()
+
+
+def test_captions_are_found_without_suffix_and_in_a_list(write, output):
+    posts = write("posts.txt", POSTS)
+    for text in ("1 :a dog", '[{"image_id": 1, "caption": "a dog"}]'):
+        assert convert(posts, output, captions=write("captions", text)).captions_used == 1
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_a_picture_whose_name_is_too_long_for_a_file_is_a_bad_row(
+    write, output, pictures, has_folder
+):
+    posts = write("posts.jsonl", srsly.json_dumps({**ROW, "image": "iVBORw0KGgo" * 50}))
+    settings = {"image_root": pictures} if has_folder else {}
+    with pytest.raises(BadRowsError, match=r"posts\.jsonl:1: .*too long.*base64"):
+        convert(posts, output, **settings)
+
+
+def test_a_picture_whose_path_is_too_long_is_a_bad_row(write, output, pictures):
+    posts = write("posts.jsonl", srsly.json_dumps({**ROW, "image": "folder/" * 2000 + "1.jpg"}))
+    with pytest.raises(BadRowsError, match=r"posts\.jsonl:1: "):
+        convert(posts, output, image_root=pictures)
+
+
+def test_pictures_that_are_git_lfs_pointers_are_not_found_and_named(write, output, pictures):
+    (pictures / "2.jpg").write_text(LFS)
+    with pytest.warns(UserWarning, match=r"MSVSE-W023.*1 pictures"):
+        report = convert(write("posts.txt", POSTS), output, image_root=pictures)
+    assert (report.pictures_found, report.pictures_lfs_pointers) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["posts.jsonl", "posts.txt"])
+def test_a_file_that_is_not_text_is_one_error(write, output, name):
+    for content, code in ((LFS, "E130"), ("\0\0", "E131")):
+        with pytest.raises(MsvseError, match=rf"MSVSE-{code}.*posts"):
+            convert(write(name, content), output, skip_bad_rows=True)
+
+
+def test_a_folder_in_place_of_posts_is_one_error(tmp_path, output):
+    with pytest.raises(MsvseError, match="MSVSE-E132"):
+        convert(tmp_path, output, format="conll")
 
 
 def test_an_interrupted_conversion_leaves_nothing_behind(write, output, monkeypatch):
@@ -227,7 +437,8 @@ def test_command_prints_its_counts(write, output):
 
 
 def test_command_reads_another_column_and_boxes(write, output, tmp_path, nlp):
-    posts = write("posts.txt", "Ada\tB-person\tB-author\n")
+    posts = write("posts.txt", "IMGID:1\nAda\tB-person\tB-author\n")
+    (tmp_path / "1.xml").write_text("<annotation/>")
     assert (
         run(posts, output, "-f", "conll", "--label-column", 2, "--boxes", tmp_path).exit_code == 0
     )
@@ -246,6 +457,53 @@ def test_command_skips_bad_rows_on_request(write, output):
     assert result.exit_code == 0
     assert "bad.txt:2: " in result.stderr
     assert output.is_file()
+
+
+def test_command_guesses_the_format_and_says_what_it_wrote(write, output):
+    result = run(write("posts.txt", POSTS), output)
+    assert result.exit_code == 0
+    assert "Wrote 3 posts" in " ".join(result.stdout.split())
+    result = run(write("posts.xml", POSTS), output)
+    assert result.exit_code == 1
+    assert "MSVSE-E138" in result.stdout
+
+
+def test_command_shows_warnings_and_what_was_left_out(write, output):
+    rows = [{**ROW, "_view_id": "ner"}, {**ROW, "answer": "reject"}, {"text": 3}]
+    posts = write("posts.jsonl", "\n".join(map(srsly.json_dumps, rows)))
+    result = run(posts, output, "--skip-bad-rows", "-m", "ORG=MISC")
+    shown = " ".join(result.stdout.split())
+    assert result.exit_code == 0
+    assert "MSVSE-W021" in shown
+    assert "MSVSE-W022" in shown
+    assert "Posts left out: malformed 1" in shown
+    assert "Posts left out: answer 'reject' 1" in shown
+    assert "Labels read as spans" in shown
+
+
+def test_command_fails_if_nothing_is_found_unless_it_is_meant(write, output):
+    posts = write("posts.txt", "Ada\tO\n")
+    assert "MSVSE-E135" in run(posts, output).stdout
+    assert "MSVSE-E137" in run(posts, output, "--allow-no-entities").stdout
+    assert run(posts, output).exit_code == 1
+    assert run(posts, output, "--allow-no-entities", "--allow-no-pictures").exit_code == 0
+
+
+def test_command_has_the_options_of_jsonl(write, output, nlp):
+    row = {**ROW, "text": "😀 Ada sings", "spans": [{**ADA, "start": 3, "end": 6, "text": "Ada"}]}
+    posts = write("posts.jsonl", srsly.json_dumps(row))
+    assert "--offsets utf16" in " ".join(run(posts, output).stdout.split())
+    assert run(posts, output, "--offsets", "utf16", "--binary").exit_code == 0
+    (doc,) = read_docs(output, nlp)
+    assert [ent.text for ent in doc.ents] == ["Ada"]
+    assert [token.ent_iob_ for token in doc] == ["", "B", ""]
+
+
+def test_command_says_that_the_output_cannot_be_written(write, tmp_path):
+    (tmp_path / "file").touch()
+    result = run(write("posts.txt", POSTS), tmp_path / "file" / "posts.spacy")
+    assert result.exit_code == 1
+    assert "MSVSE-E139" in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [("-m", "OTHER"), ("-l", "zz")])

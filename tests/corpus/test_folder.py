@@ -22,8 +22,14 @@ def test_a_file_that_is_not_a_post_has_the_reason(tmp_path):
     for name in ("twice.txt", "twice.png", "twice.jpg"):
         (tmp_path / name).touch()
     (tmp_path / "na\udcefve.txt").touch()
+    (tmp_path / "lfs.txt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "wide.txt").write_bytes("Zoë".encode("utf-16"))
+    (tmp_path / "inner.txt").mkdir()
     problems = {row.values["meta"]["name"]: row.problem for row in read_folder(tmp_path)}
     assert problems["alone"] == "the picture 'alone.png' has no text"
     assert "cannot be read" in problems["latin"]
     assert problems["twice"] == "several pictures have its name: twice.jpg, twice.png"
+    assert "MSVSE-E130" in problems["lfs"]
+    assert "MSVSE-E131" in problems["wide"]
+    assert "MSVSE-E132" in problems["inner"]
     assert problems["na\ufffdve"] == "the name is not in UTF-8"

@@ -31,7 +31,9 @@ def test_renaming_does_not_merge_adjacent_entities(nlp):
         ([(-3, 3, "PER")], "outside the text"),
         ([(3, 3, "PER")], "outside the text"),
         ([(0, 7, "PER"), (4, 7, "LOC")], "overlap"),
-        ([(0, 3, "PER"), (0, 3, "PER")], "overlap"),
+        ([(0, 3, "PER"), (0, 3, "LOC")], r"'Ada' \(LOC\) and 'Ada' \(PER\) overlap"),
+        ([(0, 3, "")], "empty label"),
+        ([(0, 3, " ")], "empty label"),
     ],
 )
 def test_an_entity_that_does_not_fit_is_refused(nlp, entities, reason):

@@ -1,4 +1,5 @@
 import warnings
+from pathlib import Path
 
 import numpy
 import pytest
@@ -7,7 +8,8 @@ from spacy.training import Corpus as DocBinCorpus
 from spacy.training.augment import create_lower_casing_augmenter
 from spacy.util import registry
 
-from spacy_msvse.corpus.reader import create_corpus
+from spacy_msvse.corpus.post import PostRow
+from spacy_msvse.corpus.reader import create_corpus, read_docs
 from spacy_msvse.doc import get_picture_attributes, make_doc
 from spacy_msvse.errors import MsvseError
 
@@ -194,3 +196,39 @@ class TestImageRoot:
         (tmp_path / "pictures" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
         with pytest.raises(MsvseError, match="MSVSE-E021"):
             read(name)
+
+
+def test_words_of_a_text_stay_whole_with_their_blanks_in_sentences_too(write, nlp):
+    row = PostRow(
+        Path("posts"), 1, ["  ", "#NYC", "  ", "is,here"], spaces=[False, True] + [False] * 2
+    )
+    doc = row.to_doc(nlp)
+    for token in doc:
+        token.is_sent_start = token.i in (0, 3)
+    path = write(doc)
+    (example,) = create_corpus(path)(nlp)
+    assert example.predicted.text == "  #NYC   is,here"
+    assert [token.text for token in example.predicted] == ["  ", "#NYC", "  ", "is,here"]
+    first, second = create_corpus(path, max_length=4)(nlp)
+    assert [token.text for token in first.predicted] == ["  ", "#NYC", "  "]
+    assert [token.text for token in second.predicted] == ["is,here"]
+
+
+@pytest.mark.filterwarnings("ignore:.*W090")
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("pointer.spacy", "E130"),
+        ("gone.spacy", "E042"),
+        ("posts.jsonl", "E042"),
+        ("cut.spacy", "E042"),
+    ],
+)
+def test_a_file_that_holds_no_posts_is_one_coded_error(tmp_path, nlp, name, code):
+    (tmp_path / "pointer.spacy").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "posts.jsonl").write_text("{}")
+    (tmp_path / "cut.spacy").write_bytes(b"cut")
+    with pytest.raises(MsvseError, match=rf"MSVSE-{code}.*{name}"):
+        list(create_corpus(tmp_path / name)(nlp))
+    with pytest.raises(MsvseError, match=rf"MSVSE-{code}.*{name}"):
+        list(read_docs(tmp_path / name, nlp))

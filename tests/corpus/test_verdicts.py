@@ -133,6 +133,23 @@ def test_labels_that_are_rare_or_unseen_are_warned_about():
 
 
 @pytest.mark.parametrize(
+    ("train", "dev", "named"),
+    [
+        (["Pet", "PET", "B-PET"], ["LOC"], "probably one: 'B-PET' (99), 'PET' (99), 'Pet' (99)"),
+        (["PER"], ["PER", "PER "], "probably one: 'PER' (198), 'PER ' (99)"),
+        (["creative-work", "Creative Work"], [], "'Creative Work' (99), 'creative-work' (99)"),
+        (["PER "], ["PER "], "blank at an edge, or with a prefix: 'PER ' (198)"),
+        (["I-PER"], ["I-PER"], "blank at an edge, or with a prefix: 'I-PER' (198)"),
+    ],
+)
+def test_labels_that_are_probably_one_are_named(train, dev, named):
+    splits = [split(labels=Counter(dict.fromkeys(labels, 99))) for labels in (train, dev)]
+    found = [message for _, message in verdicts(*splits, level=WARN)]
+    assert sum("a prefix" in message or "probably one" in message for message in found) == 1
+    assert any(named in message for message in found)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "empty_posts",
