@@ -284,6 +284,11 @@ class Errors:
         "configs has the reason. Run the same command again to repeat only these runs."
     )
 
+    E150 = (
+        "[MSVSE-E150] {setting} of the learning rate schedule is {value!r}, but must be {expected}. "
+        "Correct it in [training.optimizer.learn_rate]."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""
