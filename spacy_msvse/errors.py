@@ -285,8 +285,8 @@ class Errors:
     )
 
     E150 = (
-        "[MSVSE-E150] {setting} of the learning rate schedule is {value!r}, but must be {expected}. "
-        "Correct it in [training.optimizer.learn_rate]."
+        "[MSVSE-E150] {setting} of the learning rate schedule is {value!r}, but must be "
+        "{expected}. Correct it in [training.optimizer.learn_rate]."
     )
 
 
