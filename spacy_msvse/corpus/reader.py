@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..doc import get_picture_attributes, set_picture_attributes
 from ..errors import Errors, MsvseError, Warnings
+from .files import check_corpus
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
@@ -45,10 +46,12 @@ def create_corpus(
         Corpus: The reader. Call it with a pipeline.
 
     Raises:
-        MsvseError: If there is no path (MSVSE-E037).
+        MsvseError: If there is no path (MSVSE-E037), nothing at the path (MSVSE-E033), no `.spacy`
+            file (MSVSE-E042), or a pointer of Git LFS (MSVSE-E162).
     """
     if path is None:
         raise MsvseError(Errors.E037)
+    check_corpus(path)
     return Corpus(
         path,
         image_root=image_root,

@@ -26,7 +26,7 @@ MEASURED = ("seconds_per_step", "peak_mb")
 @pytest.fixture(autouse=True)
 def _tiny_is_registered_once(monkeypatch):
     # Imported again from its path, it would register classes that cannot be pickled.
-    monkeypatch.setattr("spacy_msvse.cli.ablate.import_code", lambda code: None)
+    monkeypatch.setattr("spacy_msvse.cli.ablate.load_code", lambda code: None)
 
 
 @pytest.fixture(scope="module")
