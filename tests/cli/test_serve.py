@@ -57,9 +57,7 @@ def test_address_port_and_browser_can_be_chosen(started, pipeline):
         assert setting in arguments
 
 
-def test_the_pictures_of_the_gallery_are_beside_its_posts_by_default(
-    started, pipeline, tmp_path
-):
+def test_the_pictures_of_the_gallery_are_beside_its_posts_by_default(started, pipeline, tmp_path):
     posts = tmp_path / "posts.jsonl"
     posts.write_text('{"text": "saw jordan"}')
     (tmp_path / "pictures").mkdir()
