@@ -117,8 +117,9 @@ def run(folder: Path, line: str, status: int = 0):
     """Run a command whose paths are in the folder; other words are written with a colon first."""
     paths = {path.name for path in folder.iterdir()} | {"out", "file/out", "file/deep/out"}
     paths |= {"none.spacy", "none.jsonl", "out.spacy", "store"}
-    words = [str(folder / word) if word in paths else word.lstrip(":") for word in line.split()]
-    result = CliRunner().invoke(spacy_app, ["msvse", *words])
+    command, *words = line.split()
+    words = [str(folder / word) if word in paths else word.lstrip(":") for word in words]
+    result = CliRunner().invoke(spacy_app, ["msvse", command, *words])
     assert result.exit_code == status, f"{result.output}\n{result.exception!r}"
     return result
 
