@@ -388,3 +388,12 @@ class Warnings:
         "[MSVSE-W008] The temperature of '{name}' stays at {temperature:.3f}: {reason}. Calibrate "
         "it with more posts that it was not trained on."
     )
+
+    W030 = (
+        "[MSVSE-W030] No post of '{path}' has an entity, so the scores say nothing about the "
+        "pipeline. Check how the posts were converted."
+    )
+    W031 = (
+        "[MSVSE-W031] None of the pictures of '{path}' could be read, so the scores are those of "
+        "posts without pictures. If the pictures are in another folder, name it with --image-root."
+    )

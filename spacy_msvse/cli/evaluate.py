@@ -15,7 +15,8 @@ from wasabi import msg
 from ..component import components
 from ..corpus.files import check_corpus
 from ..corpus.reader import read_docs
-from ..errors import Errors, MsvseError
+from ..doc import UNREADABLE, USED
+from ..errors import Errors, MsvseError, Warnings
 from ..evaluation.controls import Control
 from ..evaluation.exact import known_entities
 from ..evaluation.report.plots import draw_plots
@@ -24,6 +25,7 @@ from ..evaluation.scores import describe_posts, evaluate
 from ..util import write_whole
 from ..vision.store import FeatureStore
 from .loading import load_examples, load_pipeline
+from .messages import print_warning
 from .options import Code, Features, GpuId, ImageRoot
 from .outputs import check_output
 from .root import app
@@ -100,3 +102,9 @@ def evaluate_cli(
         page = make_report(scores, model=model, data=str(data_path), plots=plots)
         write_whole(report / "report.md", page.encode("utf-8"))
         msg.good(f"Wrote {report / 'report.md'}")
+    # The last lines: a table above them would be taken for a measurement.
+    if not scores["entities"]["gold"]:
+        print_warning(Warnings.W030.format(path=data_path))
+    unreadable = [counts for counts in scores["views"].values() if UNREADABLE in counts]
+    if unreadable and not any(USED in counts for counts in unreadable):
+        print_warning(Warnings.W031.format(path=data_path))

@@ -15,8 +15,16 @@ def print_error(message: str) -> None:
         message (str): The message.
     """
     # Standard output may hold rows or JSON. A line that is cut would also cut paths.
-    mark = Printer(no_print=True).fail("")
-    typer.echo(f"{str(mark).strip()} {message}", err=True)
+    typer.echo(f"{str(Printer(no_print=True).fail('')).strip()} {message}", err=True)
+
+
+def print_warning(message: str) -> None:
+    """Print a warning to standard error, as one line.
+
+    Args:
+        message (str): The message.
+    """
+    typer.echo(f"{str(Printer(no_print=True).warn('')).strip()} {message}", err=True)
 
 
 def print_bad_rows(bad_rows: Iterable[BadRow]) -> None:

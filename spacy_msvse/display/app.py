@@ -121,7 +121,7 @@ def choose_example(path: Path, image_root: Path | None) -> tuple[int, ChosenPost
         tuple: The number of the post that was just chosen, and the post; None without one.
     """
     chosen = None
-    read = st.cache_resource(read_gallery, show_spinner="Loading the examples")
+    read = st.cache_resource(show_spinner="Loading the examples")(read_gallery)
     for index, (shown, tile) in enumerate(read(path, image_root)):
         # Row by row: this is the order on a phone and for screen readers.
         if index % GALLERY_COLUMNS == 0:

@@ -1,6 +1,7 @@
 """Exit codes and last lines of every command: a failure is one coded line and status 1, and no
 command reports success when nothing was done."""
 
+import errno
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette import formparsers
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import spacy_msvse.cli.init_config
 import spacy_msvse.cli.serve
 from spacy_msvse.cli import app
 from spacy_msvse.cli.messages import count
@@ -104,6 +106,13 @@ def made(trained, tmp_path_factory) -> Path:
     run(folder, "extract posts.spacy store --config config.cfg")
     run(folder, "evaluate model posts.spacy --output scores.json")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _outputs_are_removed(made):
+    yield
+    for name in ("out", "out.spacy", "out.spacy.json"):
+        remove(made / name)
 
 
 @pytest.fixture(autouse=True)
@@ -267,7 +276,6 @@ def test_a_failure_is_one_coded_line_and_status_1(made, line, code):
     assert "Traceback" not in result.output
     assert "✔" not in result.output
     assert {path: path.read_bytes() for path in before} == before
-    remove(made / "out")
 
 
 #: Arguments that name a folder for a file, a file for a folder, or a number out of range.
@@ -338,8 +346,6 @@ SUCCESSES = [
 def test_a_success_says_what_was_done(made, line, last):
     said = re.sub(r"\x1b\[[0-9;]*m", "", run(made, line).output)
     assert re.search(last, " ".join(said.split())), said
-    for name in ("out", "out.spacy", "out.spacy.json"):
-        remove(made / name)
 
 
 def test_every_command_is_in_the_tables():
@@ -355,7 +361,23 @@ def test_a_calibration_without_a_result_says_so(made, output):
         said = run(made, " ".join(("calibrate model posts.spacy", *output))).output
     assert "the temperature is as before" in " ".join(said.split())
     assert "✔" not in said
-    remove(made / "out")
+
+
+def test_scores_that_measure_nothing_are_named_in_the_last_line(made):
+    nlp = spacy.blank("en")
+    DocBin(docs=[nlp("saw jordan today")]).to_disk(made / "without.spacy")
+    result = run(made, "evaluate model without.spacy --output out")
+    assert "MSVSE-W030" in result.stderr.splitlines()[-1]
+
+
+def test_scores_without_a_readable_picture_are_named_in_the_last_line(made):
+    shutil.copytree(made / "model", made / "lenient_model")
+    config = load_config(made / "model" / "config.cfg")
+    config["components"]["msvse_ner"]["on_missing_image"] = "ignore"
+    config.to_disk(made / "lenient_model" / "config.cfg")
+    result = run(made, "evaluate lenient_model unreadable.spacy --image-root folder")
+    assert "MSVSE-W031" in result.stderr.splitlines()[-1]
+    assert "MSVSE-W03" not in run(made, "evaluate model posts.spacy").stderr
 
 
 def test_a_part_of_the_rows_or_pictures_may_fail(made):
@@ -370,9 +392,39 @@ def test_a_part_of_the_rows_or_pictures_may_fail(made):
     (made / "folder" / "0.png").write_bytes(picture("PER"))
     said = run(made, "extract unreadable.spacy out --config config.cfg --image-root folder").output
     (made / "folder" / "0.png").unlink()
-    remove(made / "out")
     assert "1 extracted, 0 stored already, 11 failed" in " ".join(said.split())
     assert "✔" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "E151] A file cannot be read or written",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "config.cfg"), "'config.cfg': Perm"),
+    ],
+)
+def test_an_error_of_the_disk_is_one_coded_line(made, monkeypatch, error, said):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(spacy_msvse.cli.init_config, "write_whole", fail)
+    result = run(made, "init-config out", status=1)
+    assert isinstance(result.exception, SystemExit)
+    assert said in result.stderr
+    assert "✔" not in result.output
+
+
+def test_a_pipe_that_is_closed_is_no_error_of_the_disk(made, monkeypatch):
+    """Such as that of `annotate MODEL POSTS - | head`."""
+
+    def fail(*arguments):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(spacy_msvse.cli.init_config, "make_config", fail)
+    assert "MSVSE" not in run(made, "init-config :-", status=1).output
 
 
 def test_a_number_and_its_noun_agree():
