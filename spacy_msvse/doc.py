@@ -49,15 +49,6 @@ Picture = Union[str, Path, bytes, "Image", numpy.ndarray, None]
 #: The modes of a PIL image that a PNG file can hold; any other is turned into RGB.
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
-#: Colours for displaCy, registered as an entry point.
-DISPLACY_COLORS = {
-    "PER": "#a5d8ff",
-    "LOC": "#b2f2bb",
-    "ORG": "#ffd8a8",
-    "MISC": "#eebefa",
-    "OTHER": "#eebefa",
-}
-
 
 def register_extensions() -> None:
     """Register the attributes once; attributes that exist already are left alone."""

@@ -137,8 +137,8 @@ class Errors:
         "it over. Rename it."
     )
     E037 = (
-        "[MSVSE-E037] No path to a corpus was given. Set it in [corpora], for instance with "
-        "`--paths.train train.spacy`."
+        "[MSVSE-E037] The training posts or the dev posts have no path. Give both, such as "
+        "`--paths.train train.spacy --paths.dev dev.spacy`. The paths are in [corpora]."
     )
 
     E040 = (
@@ -318,11 +318,73 @@ class Errors:
         "[MSVSE-E138] The suffix of '{path}' does not tell its format. Pass --format with one of: "
         "{formats}."
     )
-    E139 = "[MSVSE-E139] '{path}' cannot be written: {reason}. Check the folder and its space."
     E140 = (
         "[MSVSE-E140] '{path}': column {column} does not hold entity labels: no token has the label"
         " O, and no label has a prefix such as B- (first labels: {labels}). Give the right column "
         "with --label-column."
+    )
+    E150 = (
+        "[MSVSE-E150] {setting} of the learning rate schedule is {value!r}, but must be "
+        "{expected}. Correct it in [training.optimizer.learn_rate]."
+    )
+    E151 = (
+        "[MSVSE-E151] A file cannot be read or written: {problem}. Check the path, its permissions "
+        "and the space on its disk."
+    )
+    E152 = (
+        "[MSVSE-E152] '{path}' cannot be loaded: {reason}. If it names functions of your own, give "
+        "the file that registers them with --code."
+    )
+    E153 = (
+        "[MSVSE-E153] The file '{path}' cannot be imported: {reason}. Correct it: it must be a "
+        "Python file that registers your functions."
+    )
+    E154 = (
+        "[MSVSE-E154] '{path}' has no posts, so there is nothing to do. Check the path, and the "
+        "counts that `python -m spacy msvse convert` has printed."
+    )
+    E155 = (
+        "[MSVSE-E155] Of the {count} rows of '{path}', none can be used, so nothing was done. The "
+        "first problem: {first}."
+    )
+    E156 = (
+        "[MSVSE-E156] Each of the {count} rows of '{path}' has an error. The first: {first}. If "
+        "the pictures are in another folder, name it with --image-root."
+    )
+    E157 = (
+        "[MSVSE-E157] None of the {count} pictures and texts of '{path}' could be extracted. The "
+        "first problem: {first}. If the pictures are in another folder, name it with --image-root."
+    )
+    E158 = (
+        "[MSVSE-E158] '{path}' is not a JSONL file of posts: {reason}. Give the file that "
+        "`python -m spacy msvse convert` reads with `--format jsonl`."
+    )
+    E159 = "[MSVSE-E159] The licence '{entry}' is not of the form NAME=LICENCE."
+    E160 = (
+        "[MSVSE-E160] The language '{language}' cannot be used: {reason}. Give the code of a "
+        "language of spaCy, such as en, and install what its tokenizer needs."
+    )
+    E161 = (
+        "[MSVSE-E161] The output '{path}' cannot be written: {reason}. Name another one, or mend "
+        "the folder."
+    )
+    E163 = (
+        "[MSVSE-E163] The GPU {gpu_id} cannot be used: {reason}. Install the extra `cuda12x` or "
+        "`cuda13x`, or leave --gpu-id out to use the CPU."
+    )
+    E164 = (
+        "[MSVSE-E164] '{model}' is an installed package, which is not changed. Give --output: a "
+        "folder for the changed copy."
+    )
+    E165 = (
+        "[MSVSE-E165] Encoders that cannot be loaded: {encoders}. The first reason: {reason}. "
+        "Nothing was trained. Connect to the network so that they can be fetched, or choose rows "
+        "without them with --rows."
+    )
+    E166 = (
+        "[MSVSE-E166] The gallery would be empty: no post of '{path}' can be shown. Check it with "
+        "`python -m spacy msvse render - POSTS.jsonl PAGE.html`. If the pictures are in another "
+        "folder, name it with --image-root."
     )
 
 
@@ -374,4 +436,13 @@ class Warnings:
     W023 = (
         "[MSVSE-W023] '{path}': {count} pictures are Git LFS pointers and count as not found. "
         "Fetch them with `git lfs pull`."
+    )
+
+    W030 = (
+        "[MSVSE-W030] No post of '{path}' has an entity, so the scores say nothing about the "
+        "pipeline. Check how the posts were converted."
+    )
+    W031 = (
+        "[MSVSE-W031] None of the pictures of '{path}' could be read, so the scores are those of "
+        "posts without pictures. If the pictures are in another folder, name it with --image-root."
     )

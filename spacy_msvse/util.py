@@ -16,6 +16,9 @@ from .errors import Errors, MsvseError
 #: The file of a saved component that has the SHA-256 hash of each of its other files.
 MANIFEST = "manifest.json"
 
+#: The beginning of a pointer of Git LFS.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 
 @contextmanager
 def replaced_when_done(path: Path) -> Iterator[Path]:
@@ -100,6 +103,23 @@ def read_files(folder: Path) -> dict[str, bytes]:
         if hashlib.sha256(content).hexdigest() != manifest[name]:
             raise MsvseError(Errors.E006.format(reason=f"'{name}' is damaged"))
     return files
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is a pointer of Git LFS: a short text in place of the file, which was not
+    fetched.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        bool: True if so; False for a folder and for a file that does not exist.
+    """
+    try:
+        with path.open("rb") as file_:
+            return file_.read(len(LFS_POINTER)) == LFS_POINTER
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return False
 
 
 def save_files(*saves: Callable[[str], Any]) -> dict[str, bytes]:

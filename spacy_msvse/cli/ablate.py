@@ -2,15 +2,18 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import srsly
 import typer
-from spacy.cli._util import import_code, parse_config_overrides, show_validation_error
-from spacy.util import load_config, load_model_from_config
-from wasabi import msg
+from spacy.cli._util import parse_config_overrides
+from spacy.util import dot_to_object, load_config, load_model_from_config
+from tqdm import tqdm
+from wasabi import Printer, msg
 
+from ..corpus.files import check_corpus
 from ..errors import Errors, MsvseError
 from ..evaluation.experiments.collate import (
     difference_cells,
@@ -18,12 +21,17 @@ from ..evaluation.experiments.collate import (
     mean_cell,
     to_markdown,
 )
-from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, train_all
-from ..evaluation.experiments.plan import TrainRun, make_plan
+from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, train_all
+from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths, make_plan
 from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC
 from ..evaluation.report.markdown import percent
+from .loading import coded_loading_errors, load_code, use_gpu
 from .options import Code, GpuId
+from .outputs import check_output
 from .root import app
+
+#: The readers of `.spacy` files. Another reader may read any file.
+READERS = ("spacy-msvse.Corpus.v1", "spacy.Corpus.v1")
 
 
 @app.command("ablate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -87,39 +95,59 @@ def ablate_cli(
     Data and all other settings are given as to `spacy train`: --paths.train train.spacy, for
     instance. If the command is killed and run again, it continues at the first run that has not
     ended. ablation.md and ablation.json in the output are about the chosen rows.
+
+    A line says when a run starts, and another one when it has ended. If a run fails, the others
+    continue, and the exit status is 1.
     """
     overrides = parse_config_overrides(ctx.args)
-    import_code(code)
-    with show_validation_error(config_path):
+    load_code(code)
+    check_output(output)
+    if test is not None:
+        check_corpus(test)
+    use_gpu(gpu_id)
+    with coded_loading_errors(config_path):
         config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = load_model_from_config(config, auto_fill=True)
-    try:
-        plan = make_plan(
-            nlp,
-            config_path,
-            output,
-            seeds=seeds,
-            matrices=_split(matrix),
-            only=_split(rows),
-            test=test,
-            methods=_split(methods),
-            bilstm=bilstm,
-        )
-    except MsvseError as error:
-        msg.fail(str(error), exits=1)
+    for name, path in corpus_paths(nlp.config).values():
+        if dot_to_object(nlp.config, name).get("@readers") in READERS:
+            check_corpus(path)
+    plan = make_plan(
+        nlp,
+        config_path,
+        output,
+        seeds=seeds,
+        matrices=_split(matrix),
+        only=_split(rows),
+        test=test,
+        methods=_split(methods),
+        bilstm=bilstm,
+    )
+    check_encoders(plan.runs)
+    began: dict[int, float] = {}
+    show = Printer(no_print=True)
+    runs = tqdm(total=len(plan.runs), unit=" runs", disable=not sys.stderr.isatty())
 
     def print_outcome(number: int, run: TrainRun, outcome: str) -> None:
         title = f"[{number}/{len(plan.runs)}] {run}"
+        if outcome == STARTED:
+            began[number] = time.perf_counter()
+            runs.write(show.info(f"{title}: training; its log is {run.folder / LOG}"))
+            return
+        runs.update()
         result = run.result()
         if outcome == FAILED or result is None:
-            msg.fail(f"{title}: see {run.folder / LOG}")
+            runs.write(show.fail(f"{title}: failed, see {run.folder / LOG}"))
             return
-        scores = (
+        scores = ", ".join(
             f"{split} F1 {percent(result[split]['ents_f'])}"
             for split in ("dev", "test")
             if split in result
         )
-        (msg.info if outcome == DONE_BEFORE else msg.good)(f"{title}: {', '.join(scores)}")
+        if outcome == DONE_BEFORE:
+            runs.write(show.info(f"{title}: {scores}, done before"))
+        else:
+            seconds = time.perf_counter() - began[number]
+            runs.write(show.good(f"{title}: {scores}, in {seconds:.0f} s"))
 
     settings = {
         "component": plan.component,
@@ -127,7 +155,8 @@ def ablate_cli(
         "code": None if code is None else str(code),
         "keep_model": keep_models,
     }
-    failed = train_all(plan.runs, settings, jobs, print_outcome)
+    with runs:
+        failed = train_all(plan.runs, settings, jobs, print_outcome)
     report = make_report(plan, "python -m spacy " + shlex.join(sys.argv[1:]), failed)
     srsly.write_json(output / "ablation.json", report)
     (output / "ablation.md").write_text(to_markdown(report), encoding="utf8")
@@ -135,12 +164,15 @@ def ablate_cli(
         (row["row"], mean_cell(row["f1"]), *difference_cells(row["difference"]))
         for row in report["rows"]
     ]
-    msg.table(cells, header=("", "F1", "to full (95%)", "p"), aligns=("l", *"rrr"), divider=True)
-    msg.good(f"Wrote {output / 'ablation.md'}")
+    if cells:
+        msg.table(
+            cells, header=("", "F1", "to full (95%)", "p"), aligns=("l", *"rrr"), divider=True
+        )
+    (msg.warn if failed else msg.good)(f"Wrote {output / 'ablation.md'}")
     if failed:
         names = "; ".join(map(str, failed))
         total = len(plan.runs)
-        msg.fail(Errors.E123.format(count=len(failed), total=total, runs=names, log=LOG), exits=1)
+        raise MsvseError(Errors.E123.format(count=len(failed), total=total, runs=names, log=LOG))
 
 
 def _split(names: str) -> list[str]:

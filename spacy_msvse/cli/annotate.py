@@ -4,20 +4,21 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import typer
-from spacy.cli._util import import_code, setup_gpu
 from tqdm import tqdm
-from wasabi import msg
 
 from ..component import components
 from ..corpus.annotate import annotate
+from ..corpus.files import check_jsonl
 from ..corpus.folder import read_folder
 from ..corpus.jsonl import read_rows
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
-from ..errors import Errors
+from ..errors import Errors, MsvseError
+from .loading import load_pipeline
+from .messages import count
 from .options import Code, Force, GpuId, ImageRoot
+from .outputs import check_output
 from .root import app
 
 
@@ -45,7 +46,7 @@ def annotate_cli(
         ),
     ] = None,
     n_process: Annotated[
-        int, typer.Option("--n-process", "-n", help="Number of processes; -1 for all cores")
+        int, typer.Option("--n-process", "-n", help="Number of processes; -1 for all cores", min=-1)
     ] = 1,
     force: Force = False,
     code: Code = None,
@@ -54,8 +55,9 @@ def annotate_cli(
     """Find the entities of many posts. The output has the same rows, with "spans".
 
     Each span has a "score", its confidence. The other keys and the order of the rows do not change.
-    A row that cannot be used, or whose picture cannot be read, has the reason under "error". By
-    default, pictures are read from the folder of the posts.
+    A row that cannot be used, or whose picture cannot be read, has the reason under "error". If
+    every row has one, the exit status is 1. By default, pictures are read from the folder of the
+    posts.
 
     Rows are written to a file beside the output, with .partial at the end of its name, which is
     renamed when all are written. If the command is killed and run again with the same arguments,
@@ -64,23 +66,18 @@ def annotate_cli(
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
-    if input_path != PIPE and not input_path.exists():
-        msg.fail(Errors.E033.format(path=input_path), exits=1)
-    if output_path != PIPE and output_path.exists():
-        if input_path.exists() and output_path.samefile(input_path):
-            msg.fail(Errors.E091.format(path=input_path), exits=1)
-        if not force:
-            msg.fail(Errors.E041.format(path=output_path), exits=1)
+    if n_process == 0:
+        raise typer.BadParameter("0 processes do nothing", param_hint="--n-process")
+    if input_path != PIPE:
+        check_jsonl(input_path)
+    check_output(output_path, input_path, code)
+    if output_path != PIPE and output_path.exists() and not force:
+        raise MsvseError(Errors.E041.format(path=output_path))
+    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
     if force:
         partial_path(output_path).unlink(missing_ok=True)
     read = read_folder if input_path.is_dir() else read_rows
-    try:
-        done, rows = skip_written(output_path, read(input_path))
-    except ValueError as error:
-        msg.fail(str(error), exits=1)
-    import_code(code)
-    setup_gpu(gpu_id, silent=True)
-    nlp = spacy.load(model)
+    done, rows = skip_written(output_path, read(input_path))
     if min_confidence is not None:
         for _, component in components(nlp):
             component.min_confidence = min_confidence
@@ -88,7 +85,8 @@ def annotate_cli(
     annotated = annotate(nlp, rows, image_root=image_root, n_process=n_process)
     shown = sys.stderr.isatty()
     total = sum(1 for _ in read(input_path)) if shown and input_path.exists() else None
-    written = problems = 0
+    written = 0
+    problems: list[str] = []
     for row in tqdm(
         write_rows(annotated, output_path),
         desc=input_path.name,
@@ -99,7 +97,27 @@ def annotate_cli(
     ):
         written += 1
         if row.problem is not None:
-            problems += 1
+            problems.append(f"line {row.line}, {row.problem}")
             tqdm.write(str(BadRow(row.path, row.line, row.problem)), file=sys.stderr)
-    summary = f"{written} rows annotated, {problems} of them with an error"
-    typer.echo(f"{summary}; {done} were done already" if done else summary, err=True)
+    if not written and not done:
+        raise MsvseError(Errors.E154.format(path=input_path))
+    # Of a run that was continued, the earlier rows are in the output.
+    if len(problems) == written > 0 and not (done and any_without_error(output_path)):
+        first = problems[0].rstrip(".")
+        raise MsvseError(Errors.E156.format(count=done + written, path=input_path, first=first))
+    summary = f"{count(written, 'row')} annotated"
+    if problems:
+        summary += f", {len(problems)} of them with an error"
+    typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
+
+
+def any_without_error(path: Path) -> bool:
+    """Whether a file of annotated rows has a row without an error.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        bool: True if so.
+    """
+    return any("error" not in row.values for row in read_rows(path))

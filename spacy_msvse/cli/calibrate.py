@@ -4,26 +4,25 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import typer
-from spacy.cli._util import import_code, setup_gpu
 from tqdm import tqdm
 from wasabi import msg
 
 from ..component import components
-from ..corpus.reader import Corpus
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..evaluation.calibration import calibrate
+from ..evaluation.report.write_card import check_copy
 from ..vision.store import FeatureStore
+from .loading import find_writable_folder, load_examples, load_pipeline
+from .messages import count
 from .options import Code, Features, GpuId, ImageRoot
+from .outputs import check_output
 from .root import app
 
 
 @app.command("calibrate")
 def calibrate_cli(
-    model: Annotated[
-        Path, typer.Argument(help="Folder of a trained pipeline", exists=True, file_okay=False)
-    ],
+    model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
     data_path: Annotated[
         Path, typer.Argument(help="The .spacy file of gold dev posts", exists=True)
     ],
@@ -31,7 +30,12 @@ def calibrate_cli(
     features: Features = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write there, not in place", file_okay=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write there, not in place; an installed pipeline needs it",
+            file_okay=False,
+        ),
     ] = None,
     gpu_id: GpuId = -1,
     code: Code = None,
@@ -42,25 +46,40 @@ def calibrate_cli(
     temperature. Give the dev data, and measure on test data: `evaluate` prints the calibration
     error.
     """
-    import_code(code)
-    setup_gpu(gpu_id, silent=True)
-    nlp = spacy.load(model)
+    folder = find_writable_folder(model, output)
+    if output is None:
+        check_output(folder)
+    else:
+        check_output(output, data_path)
+        check_copy(output, folder)
+    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
     found = list(components(nlp))
     if not found:
-        msg.fail(Errors.E082.format(model=model), exits=1)
-    examples = list(Corpus(data_path, image_root=image_root)(nlp))
+        raise MsvseError(Errors.E082.format(model=model))
+    examples = load_examples(data_path, nlp, image_root)
+    changed = False
     for name, component in found:
         if features is not None:
             component.feature_store = FeatureStore(features)
         progress = tqdm(examples, unit="post", disable=not sys.stderr.isatty())
+        before = dict(component.cfg)
         result = calibrate(component, progress, source=data_path.name)
-        line = f"{name}: temperature {result.temperature:.3f}, {result.entities} entities"
+        fitted = component.cfg != before
+        changed |= fitted
+        entities = count(result.entities, "entity", "entities")
+        line = f"{name}: temperature {result.temperature:.3f}, {entities}"
         if result.entities:
             line += f"; log loss {result.log_loss_before:.4f} before, "
             line += f"{result.log_loss_after:.4f} after"
-        msg.good(line)
-        if output is None:
-            component.to_disk(model / name, exclude=["vocab"])
+        (msg.good if fitted else msg.warn)(line)
+        if output is None and fitted:
+            component.to_disk(folder / name, exclude=["vocab"])
     if output is not None:
         nlp.to_disk(output)
-    msg.good(f"Wrote {output or model}")
+    unchanged = "the temperature is as before"
+    if not changed and output is None:
+        msg.warn(f"Wrote nothing: {unchanged}")
+    elif not changed:
+        msg.warn(f"Wrote {output}, but {unchanged}")
+    else:
+        msg.good(f"Wrote {output or folder}")

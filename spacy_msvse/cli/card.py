@@ -6,33 +6,41 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ..errors import MsvseError
+from ..errors import Errors, MsvseError
 from ..evaluation.report.card import NOT_STATED
 from ..evaluation.report.write_card import write_card
+from .loading import find_writable_folder
+from .outputs import check_output
 from .root import app
 
 
 @app.command("card")
 def card_cli(
-    model: Annotated[
-        Path, typer.Argument(help="Folder of a trained pipeline", exists=True, file_okay=False)
-    ],
+    model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
     metrics_path: Annotated[
         Path,
-        typer.Argument(help="Its scores, as `evaluate --output` wrote them", exists=True),
+        typer.Argument(
+            help="Its scores, as `evaluate --output` wrote them", exists=True, dir_okay=False
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="Folder to write the pipeline with its card to, instead of changing MODEL",
+            help="Folder to write the pipeline with its card to, instead of changing MODEL; an "
+            "installed pipeline needs it",
             file_okay=False,
         ),
     ] = None,
     control: Annotated[
         list[Path] | None,
-        typer.Option("--control", help="Its scores under a control; may be repeated", exists=True),
+        typer.Option(
+            "--control",
+            help="Its scores under a control; may be repeated",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -40,6 +48,7 @@ def card_cli(
             "--data",
             help="Counts that `convert` wrote beside a .spacy file; may be repeated",
             exists=True,
+            dir_okay=False,
         ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the pipeline")] = None,
@@ -68,19 +77,39 @@ def card_cli(
 
     `spacy package` puts both into the wheel. What is not given is called "not stated".
     """
-    try:
-        folder = write_card(
-            model,
-            metrics_path,
-            output=output,
-            controls=control or (),
-            reports=data or (),
-            facts={"name": name, "version": version, "author": author, "license": license},
-            licenses=dict(entry.partition("=")[::2] for entry in weights_license or ()),
-            data_license=data_license,
-            intended_use=intended_use,
-            limits=limits,
-        )
-    except MsvseError as error:
-        msg.fail(str(error), exits=1)
+    folder = find_writable_folder(model, output)
+    check_output(output or folder)
+    folder = write_card(
+        folder,
+        metrics_path,
+        output=output,
+        controls=control or (),
+        reports=data or (),
+        facts={"name": name, "version": version, "author": author, "license": license},
+        licenses=parse_licenses(weights_license or []),
+        data_license=data_license,
+        intended_use=intended_use,
+        limits=limits,
+    )
     msg.good(f"Wrote the card to {folder / 'README.md'} and {folder / 'meta.json'}")
+
+
+def parse_licenses(entries: list[str]) -> dict[str, str]:
+    """Parse the licences of weights.
+
+    Args:
+        entries (list[str]): Entries of the form NAME=LICENCE.
+
+    Returns:
+        dict[str, str]: Names to licences.
+
+    Raises:
+        MsvseError: If an entry has another form (MSVSE-E159).
+    """
+    licenses = {}
+    for entry in entries:
+        name, _, license = (part.strip() for part in entry.partition("="))
+        if not (name and license):
+            raise MsvseError(Errors.E159.format(entry=entry))
+        licenses[name] = license
+    return licenses

@@ -12,8 +12,10 @@ from ..corpus.convert import ConversionReport, Format, convert
 from ..corpus.jsonl import Offsets
 from ..corpus.rows import BadRowsError
 from ..errors import Errors, MsvseError
+from .loading import make_blank
 from .messages import print_bad_rows
 from .options import ImageRoot, Language
+from .outputs import check_output
 from .root import app
 
 
@@ -118,6 +120,8 @@ def convert_cli(
     an entity, if no post has a picture, or if a file of captions, tags or boxes fits no post. With
     --image-root, the pictures that exist are counted, and the pictures of WID lines are found.
     """
+    check_output(output_path, input_path, captions, tags)
+    make_blank(language)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -142,12 +146,7 @@ def convert_cli(
             )
     except BadRowsError as error:
         print_bad_rows(error.bad_rows)
-        msg.fail(str(error), exits=1)
-    except (ValueError, ImportError) as error:  # spaCy's, for an unknown language
-        msg.fail(str(error), exits=1)
-    except OSError as error:
-        reason = error.strerror or error
-        msg.fail(Errors.E139.format(path=output_path, reason=reason), exits=1)
+        raise
     print_bad_rows(report.bad_rows)
     print_report(report)
     for warning in caught:

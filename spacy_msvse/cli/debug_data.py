@@ -8,14 +8,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-import spacy
 import srsly
 import typer
 from pydantic import TypeAdapter
 from wasabi import msg
 
 from ..corpus.audit import Audit, SplitAudit, audit
+from ..corpus.files import check_corpus
 from ..corpus.verdicts import FAIL, GOOD, WARN, Verdict, judge
+from .loading import make_blank
 from .options import AsJson, ImageRoot, Language
 from .root import app
 
@@ -45,15 +46,14 @@ def debug_data_cli(
     can be read. With --json, all pictures with a problem are listed.
     """
     paths = [path for path in (train_path, dev_path, test_path) if path is not None]
-    try:
-        found = audit(
-            dict(zip(SPLITS, paths, strict=False)),
-            spacy.blank(language),
-            image_root=image_root,
-            progress=sys.stderr.isatty(),
-        )
-    except (ValueError, ImportError) as error:  # spaCy's, for an unknown language
-        msg.fail(str(error), exits=1)
+    for path in paths:
+        check_corpus(path)
+    found = audit(
+        dict(zip(SPLITS, paths, strict=False)),
+        make_blank(language),
+        image_root=image_root,
+        progress=sys.stderr.isatty(),
+    )
     verdicts = judge(found)
     if as_json:
         typer.echo(srsly.json_dumps(to_json(found, verdicts), indent=2))

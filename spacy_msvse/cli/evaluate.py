@@ -6,17 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import srsly
 import typer
-from spacy.cli._util import import_code, setup_gpu
 from spacy.util import fix_random_seed
 from tqdm import tqdm
 from wasabi import msg
 
 from ..component import components
-from ..corpus.reader import Corpus, read_docs
-from ..errors import Errors, MsvseError
+from ..corpus.files import check_corpus
+from ..corpus.reader import read_docs
+from ..doc import UNREADABLE, USED
+from ..errors import Errors, MsvseError, Warnings
 from ..evaluation.controls import Control
 from ..evaluation.exact import known_entities
 from ..evaluation.report.plots import draw_plots
@@ -24,7 +24,10 @@ from ..evaluation.report.sections import make_report
 from ..evaluation.scores import describe_posts, evaluate
 from ..util import write_whole
 from ..vision.store import FeatureStore
+from .loading import load_examples, load_pipeline
+from .messages import print_warning
 from .options import Code, Features, GpuId, ImageRoot
+from .outputs import check_output
 from .root import app
 
 
@@ -33,7 +36,8 @@ def evaluate_cli(
     model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
     data_path: Annotated[Path, typer.Argument(help="The .spacy file of gold posts", exists=True)],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="JSON file to write the scores to")
+        Path | None,
+        typer.Option("--output", "-o", help="JSON file to write the scores to", dir_okay=False),
     ] = None,
     report: Annotated[
         Path | None,
@@ -66,23 +70,21 @@ def evaluate_cli(
     Unlike `spacy evaluate`, this keeps the pictures. The controls measure their effect.
     """
     if report is not None and find_spec("matplotlib") is None:
-        msg.fail(Errors.E110, exits=1)
-    import_code(code)
-    setup_gpu(gpu_id, silent=True)
+        raise MsvseError(Errors.E110)
+    check_output(output, data_path, train, code)
+    check_output(report, data_path, train)
+    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
     fix_random_seed(seed)
-    nlp = spacy.load(model)
     known = None
     if train is not None:
-        try:
-            known = known_entities(read_docs(train, nlp))
-        except MsvseError as error:
-            msg.fail(str(error), exits=1)
+        check_corpus(train)
+        known = known_entities(read_docs(train, nlp))
         if not known:
-            msg.fail(Errors.E111.format(path=train), exits=1)
+            raise MsvseError(Errors.E111.format(path=train))
     if features is not None:
         for _, component in components(nlp):
             component.feature_store = FeatureStore(features)
-    examples = list(Corpus(data_path, image_root=image_root)(nlp))
+    examples = load_examples(data_path, nlp, image_root)
     progress = partial(tqdm, total=len(examples), unit="post", disable=not sys.stderr.isatty())
     scores = evaluate(nlp, examples, control=control, seed=seed, known=known, progress=progress)
     # The model card checks that its scores are of the same posts.
@@ -90,7 +92,7 @@ def evaluate_cli(
     typer.echo(make_report(scores, model=model, data=str(data_path)))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, scores)
+        write_whole(output, srsly.json_dumps(scores, indent=2).encode("utf-8"))
         msg.good(f"Wrote {output}")
     if report is not None:
         report.mkdir(parents=True, exist_ok=True)
@@ -100,3 +102,9 @@ def evaluate_cli(
         page = make_report(scores, model=model, data=str(data_path), plots=plots)
         write_whole(report / "report.md", page.encode("utf-8"))
         msg.good(f"Wrote {report / 'report.md'}")
+    # The last lines: a table above them would be taken for a measurement.
+    if not scores["entities"]["gold"]:
+        print_warning(Warnings.W030.format(path=data_path))
+    unreadable = [counts for counts in scores["views"].values() if UNREADABLE in counts]
+    if unreadable and not any(USED in counts for counts in unreadable):
+        print_warning(Warnings.W031.format(path=data_path))

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import import_code, setup_gpu
 from thinc.api import get_torch_default_device
 from wasabi import msg
 
+from ..corpus.files import check_corpus
 from ..corpus.sources import load_extractor, read_sources
-from ..errors import MsvseError
+from ..errors import Errors, MsvseError
 from ..vision.extraction import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore
+from .loading import coded_loading_errors, load_code, use_gpu
+from .messages import count
 from .options import Code, GpuId, ImageRoot
+from .outputs import check_output
 from .root import app
 
 
@@ -28,7 +31,9 @@ def extract_cli(
     ],
     config_path: Annotated[
         Path,
-        typer.Option("--config", "-c", help="Config whose extractors to use", exists=True),
+        typer.Option(
+            "--config", "-c", help="Config whose extractors to use", exists=True, dir_okay=False
+        ),
     ],
     image_root: ImageRoot = None,
     workers: Annotated[
@@ -40,26 +45,32 @@ def extract_cli(
     """Extract the features of a corpus, from pictures and texts, and keep them in a store.
 
     A run that was killed continues where it was when it is started again. Pictures that cannot be
-    read are listed at the end and do not stop the run.
+    read are listed at the end and do not stop the run. If none can be read, the exit status is 1.
     """
-    import_code(code)
-    try:
+    load_code(code)
+    check_corpus(data_path)
+    check_output(store_path, data_path)
+    with coded_loading_errors(config_path):
         extractor = load_extractor(config_path)
-        extractor.initialize()
-        setup_gpu(gpu_id, silent=True)
-        extractor.to(str(get_torch_default_device()))
-        start = time.perf_counter()
-        with FeatureStore(store_path) as store:
-            report = fill_store(
-                extractor,
-                read_sources(data_path, progress=sys.stderr.isatty()),
-                store,
-                image_root=image_root,
-                workers=workers,
-            )
-    except MsvseError as error:
-        msg.fail(str(error), exits=1)
+    use_gpu(gpu_id)
+    extractor.initialize()
+    extractor.to(str(get_torch_default_device()))
+    start = time.perf_counter()
+    with FeatureStore(store_path) as store:
+        report = fill_store(
+            extractor,
+            read_sources(data_path, progress=sys.stderr.isatty()),
+            store,
+            image_root=image_root,
+            workers=workers,
+        )
     print_report(report, time.perf_counter() - start)
+    if not report.posts:
+        raise MsvseError(Errors.E154.format(path=data_path))
+    if report.failed and len(report.failed) >= report.items:
+        first = ": ".join(report.failed[0]).rstrip(".")
+        counted = len(report.failed)
+        raise MsvseError(Errors.E157.format(count=counted, path=data_path, first=first))
 
 
 def print_report(report: ExtractionReport, seconds: float) -> None:
@@ -71,8 +82,9 @@ def print_report(report: ExtractionReport, seconds: float) -> None:
     """
     for name, reason in report.failed:
         typer.echo(f"{name}: {reason}", err=True)
-    msg.good(
-        f"{report.posts} posts with {report.items} pictures and texts: {report.extracted} "
+    show = msg.warn if report.failed or not report.items else msg.good
+    show(
+        f"{count(report.posts, 'post')} with {report.items} pictures and texts: {report.extracted} "
         f"extracted, {report.stored} stored already, {len(report.failed)} failed; "
         f"{report.posts / seconds:.1f} posts/s"
     )

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import import_code
 from wasabi import msg
 
 from ..corpus.vectors import is_pipeline, read_vectors
 from ..network.pretrained import PACKAGED_ENCODERS
 from ..network.static_vectors import save_bilstm, save_bilstm_of_encoder
+from .loading import coded_loading_errors, load_code
 from .options import Code
+from .outputs import check_output
 from .root import app
 
 
@@ -34,12 +35,11 @@ def init_bilstm_cli(
     the learning rate of the other layers:
     `--components.msvse_ner.model.learning_rate_factors.encoder 1.0`.
     """
-    import_code(code)
-    try:
+    load_code(code)
+    check_output(output, Path(source))
+    with coded_loading_errors(Path(source), name=source):
         if source not in PACKAGED_ENCODERS and is_pipeline(source):
             save_bilstm(*read_vectors(source), output, layers)
         else:
             save_bilstm_of_encoder(source, output, layers)
-    except (ValueError, OSError) as error:
-        msg.fail(str(error), exits=1)
     msg.good(f"Wrote {output}")

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import import_code
 from wasabi import msg
 
-from ..errors import Errors
+from ..errors import Errors, MsvseError
 from ..util import write_whole
+from .loading import load_code, make_blank
 from .options import Code, Force, Language
+from .outputs import check_output
 from .root import app
 from .training_config import METHODS, Optimize, make_config
 
@@ -19,7 +20,9 @@ from .training_config import METHODS, Optimize, make_config
 def init_config_cli(
     output_path: Annotated[
         Path,
-        typer.Argument(help="The config to write; - for standard output", allow_dash=True),
+        typer.Argument(
+            help="The config to write; - for standard output", allow_dash=True, dir_okay=False
+        ),
     ],
     optimize: Annotated[
         Optimize, typer.Option("--optimize", "-o", help="What to optimize for")
@@ -62,19 +65,18 @@ def init_config_cli(
     learning rate; it needs a GPU.
     """
     to_stdout = str(output_path) == "-"
+    check_output(output_path, code)
     if not to_stdout and output_path.exists() and not force:
-        msg.fail(Errors.E041.format(path=output_path), exits=1)
-    import_code(code)
-    try:
-        text = make_config(
-            encoder=encoder,
-            views=None if views is None else [view.strip() for view in views.split(",")],
-            optimize=optimize,
-            language=language,
-            method=method,
-        )
-    except (ValueError, ImportError) as error:  # spaCy's, for an unknown language
-        msg.fail(str(error), exits=1)
+        raise MsvseError(Errors.E041.format(path=output_path))
+    load_code(code)
+    make_blank(language)
+    text = make_config(
+        encoder=encoder,
+        views=None if views is None else [view.strip() for view in views.split(",")],
+        optimize=optimize,
+        language=language,
+        method=method,
+    )
     if to_stdout:
         typer.echo(text, nl=False)
         return

@@ -7,13 +7,18 @@ from typing import Annotated
 
 import spacy
 import typer
-from spacy.cli._util import import_code, setup_gpu
 from tqdm import tqdm
 from wasabi import msg
 
 from ..component import components
+from ..corpus.files import check_jsonl
+from ..corpus.rows import BadRow
 from ..display.page import write_page
+from ..errors import Errors, MsvseError
+from .loading import load_code, load_pipeline
+from .messages import count, print_bad_rows
 from .options import Code, GpuId
+from .outputs import check_output
 from .root import app
 
 #: In place of a pipeline: show the entities of the file.
@@ -54,21 +59,26 @@ def render_cli(
     page.
 
     The page is written post by post. It contains its pictures and loads nothing. The entities of a
-    pipeline replace those of the file. For an unreadable picture the page shows the reason.
+    pipeline replace those of the file. For an unreadable picture the page shows the reason. Rows
+    that cannot be used are left out. If no row can be used, nothing is written.
     """
-    import_code(code)
+    check_jsonl(input_path)
+    check_output(output_path, input_path, code)
     image_root = image_root or input_path.parent
     nlp = spacy.blank("xx")
-    if model != NO_MODEL:
-        setup_gpu(gpu_id, silent=True)
-        nlp = spacy.load(model)
+    if model == NO_MODEL:
+        load_code(code)
+    else:
+        nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
         for _, component in components(nlp):
             component.image_root = image_root
             component.on_missing_image = "ignore"  # the page shows the reason
-    bad_rows = write_page(
+    bad_rows: list[BadRow] = []
+    posts = write_page(
         nlp,
         input_path,
         output_path,
+        bad_rows,
         image_root=image_root,
         keep_entities=model == NO_MODEL,
         effects=effects,
@@ -76,8 +86,14 @@ def render_cli(
             tqdm, desc=input_path.name, unit=" posts", disable=not sys.stderr.isatty()
         ),
     )
-    for row in bad_rows:
-        typer.echo(str(row), err=True)
+    print_bad_rows(bad_rows)
+    if not posts and not bad_rows:
+        raise MsvseError(Errors.E154.format(path=input_path))
+    if not posts:
+        first = f"line {bad_rows[0].line}, {bad_rows[0].reason}".rstrip(".")
+        counted = len(bad_rows)
+        raise MsvseError(Errors.E155.format(count=counted, path=input_path, first=first))
     if bad_rows:
-        msg.warn(f"{len(bad_rows)} rows cannot be used and were left out")
-    msg.good(f"Wrote {output_path}")
+        were = "was" if len(bad_rows) == 1 else "were"
+        msg.warn(f"{count(len(bad_rows), 'row')} cannot be used and {were} left out")
+    msg.good(f"Wrote {count(posts, 'post')} to {output_path}")

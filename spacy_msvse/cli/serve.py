@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.util import is_package
-from wasabi import msg
 
 from .. import display
-from ..errors import Errors
+from ..corpus.files import check_jsonl
+from ..display.gallery import GALLERY_SIZE, read_gallery
+from ..display.served import PIPELINES
+from ..errors import Errors, MsvseError
 from ..vision.picture import MAX_BYTES
+from .loading import load_pipeline
 from .options import Code
 from .root import app
 
@@ -27,7 +29,7 @@ def serve_cli(
         typer.Option(
             "--examples",
             "-e",
-            help="JSONL file of posts for a gallery, which shows the first 12",
+            help=f"JSONL file of posts for a gallery, which shows the first {GALLERY_SIZE}",
             exists=True,
             dir_okay=False,
         ),
@@ -46,7 +48,9 @@ def serve_cli(
         str,
         typer.Option("--host", help="Address to listen on; by default, only for this machine"),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", "-p", help="Port to listen on")] = 8501,
+    port: Annotated[
+        int, typer.Option("--port", "-p", help="Port to listen on", min=1, max=65535)
+    ] = 8501,
     headless: Annotated[
         bool, typer.Option("--headless", help="Open no browser, as on a server")
     ] = False,
@@ -59,14 +63,18 @@ def serve_cli(
     sent elsewhere. There is no login: everyone who can reach the address can use the page.
     """
     if find_spec("streamlit") is None:
-        msg.fail(Errors.E075, exits=1)
+        raise MsvseError(Errors.E075)
     from starlette.formparsers import MultiPartParser
     from streamlit.web.cli import main as streamlit
 
     # Starlette writes larger uploads to a temporary file. Its default is 1 MiB.
     MultiPartParser.spool_max_size = MAX_BYTES + SPARE_BYTES
-    if not is_package(model) and not Path(model).exists():
-        msg.fail(Errors.E076.format(model=model), exits=1)
+    if examples is not None:
+        check_jsonl(examples)
+        if not read_gallery(examples, image_root or examples.parent):
+            raise MsvseError(Errors.E166.format(path=examples))
+    # It is loaded once: an error is shown before the page opens, and the page takes it over.
+    PIPELINES[model] = load_pipeline(model, code=code)
     settings = {
         "server.address": host,
         "server.port": port,

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import srsly
 import typer
-from spacy.cli._util import import_code
 from wasabi import msg
 
+from ..corpus.files import check_corpus
 from ..corpus.sources import find_corpus_keys, find_fingerprints
-from ..errors import MsvseError
 from ..vision.store import FeatureStore
 from ..vision.upkeep import StoreSummary, find_damage, prune, summarize
+from .loading import coded_loading_errors, load_code
+from .messages import count, print_error
 from .options import Code, ImageRoot
 from .root import app
 
@@ -34,11 +35,8 @@ AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print JSON")]
 @store_app.command("info")
 def info_cli(store_path: StorePath, as_json: AsJson = False) -> None:
     """Count the records of each extractor, and their space on disk."""
-    try:
-        with FeatureStore(store_path, readonly=True) as store:
-            summary = summarize(store)
-    except MsvseError as error:
-        msg.fail(str(error), exits=1)
+    with FeatureStore(store_path, readonly=True) as store:
+        summary = summarize(store)
     if as_json:
         print_json(asdict(summary))
     else:
@@ -51,22 +49,21 @@ def verify_cli(store_path: StorePath, as_json: AsJson = False) -> None:
 
     `extract` extracts their items again, and `store prune` drops them.
     """
-    try:
-        with FeatureStore(store_path, readonly=True) as store:
-            records = len(store)
-        damaged = find_damage(store_path)
-    except MsvseError as error:
-        msg.fail(str(error), exits=1)
+    with FeatureStore(store_path, readonly=True) as store:
+        records = len(store)
+    damaged = find_damage(store_path)
     if as_json:
         rows = [asdict(record) for record in damaged]
         print_json({"path": str(store_path), "records": records, "damaged": rows})
     else:
         for record in damaged:
             typer.echo(f"Extractor {record.fingerprint}, item {record.key}: {record.reason}")
-        if not damaged:
-            msg.good(f"{records} records, all sound")
+        if damaged:
+            print_error(f"{len(damaged)} of {records} records are damaged: run `extract` again")
+        elif not records:
+            msg.warn("The store has no records")
         else:
-            msg.fail(f"{len(damaged)} of {records} records are damaged: run `extract` again")
+            msg.good(f"{count(records, 'record')}, all sound")
     if damaged:
         raise typer.Exit(1)
 
@@ -80,7 +77,9 @@ def prune_cli(
     ] = None,
     config_path: Annotated[
         Path | None,
-        typer.Option("--config", "-c", help="Config whose extractors to keep", exists=True),
+        typer.Option(
+            "--config", "-c", help="Config whose extractors to keep", exists=True, dir_okay=False
+        ),
     ] = None,
     data_paths: Annotated[
         list[Path] | None,
@@ -102,29 +101,30 @@ def prune_cli(
     extractors; with --data, those of all other pictures and texts. If others use the store without
     a break, its file keeps its size.
     """
-    import_code(code)
-    try:
+    load_code(code)
+    for path in data_paths or ():
+        check_corpus(path)
+    with coded_loading_errors(config_path or store_path):
         kept = find_fingerprints(store_path, fingerprints or [], config_path)
-        keys = None
-        if data_paths:
-            progress = sys.stderr.isatty()
-            keys, problems = find_corpus_keys(data_paths, image_root, progress=progress)
-            for problem in problems:
-                typer.echo(problem, err=True)
-        report = prune(
-            store_path,
-            lambda key, fingerprint: (
-                (keys is None or key in keys) and (kept is None or fingerprint in kept)
-            ),
-            dry_run=dry_run,
-        )
-    except MsvseError as error:
-        msg.fail(str(error), exits=1)
+    keys = None
+    if data_paths:
+        progress = sys.stderr.isatty()
+        keys, problems = find_corpus_keys(data_paths, image_root, progress=progress)
+        for problem in problems:
+            typer.echo(problem, err=True)
+    report = prune(
+        store_path,
+        lambda key, fingerprint: (
+            (keys is None or key in keys) and (kept is None or fingerprint in kept)
+        ),
+        dry_run=dry_run,
+    )
     if as_json:
         print_json(asdict(report))
         return
     done = "would be kept" if dry_run else "kept"
-    msg.good(f"{report.kept} records {done}; dropped: {report.dropped}, damaged: {report.damaged}")
+    records = f"{count(report.kept, 'record')} {done}"
+    msg.good(f"{records}; dropped: {report.dropped}, damaged: {report.damaged}")
     if report.size_after is not None:
         before, after = format_size(report.size_before), format_size(report.size_after)
         msg.text(f"{before} before, {after} now")
@@ -140,7 +140,7 @@ def print_summary(summary: StoreSummary) -> None:
     """
     msg.divider(summary.path)
     msg.text(
-        f"{summary.records} records, {format_size(summary.size)}, "
+        f"{count(summary.records, 'record')}, {format_size(summary.size)}, "
         f"of which {format_size(summary.free)} are free for further records"
     )
     rows = [

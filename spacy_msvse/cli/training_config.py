@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from spacy.util import load_config_from_str, load_model_from_config, registry
+from spacy.util import get_lang_class, load_config_from_str, load_model_from_config, registry
 
 from ..component.architectures import ENCODER, default_views, network_config
 from ..component.defaults import DEFAULT_CONFIG
@@ -93,6 +93,7 @@ def make_config(
         architecture=architecture,
         optimize=optimize,
         language=language,
+        tokenizer=get_lang_class(language).default_config["nlp"]["tokenizer"],
         views=read,
         joint_views=joint_views,
         extractors=_choose_extractors(read),

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
+from spacy.tokens import Doc
 from spacy.util import registry
 from thinc.api import Model
 
@@ -14,6 +15,7 @@ from ..network.methods.text_crf import TextCrf, TextCrfConfig
 from ..network.pretrained import load_pretrained
 from .defaults import DEFAULT_CONFIG
 from .encode import EncodedPost, PieceEncoder
+from .reader import Reader
 from .shim import NetworkShim
 from .span_getters import SpanGetter, create_strided_spans
 
@@ -285,11 +287,18 @@ def init(model: NetworkModel, X: Any = None, Y: Any = None) -> None:
 
 
 def forward(
-    model: NetworkModel, posts: Sequence[EncodedPost], is_train: bool
+    model: NetworkModel, posts: Sequence[EncodedPost] | Sequence[Doc], is_train: bool
 ) -> tuple[Outputs, Callable[..., Any]]:
-    """Make tensors of posts and run the network."""
+    """Make tensors of posts and run the network.
+
+    Every model of spaCy takes Docs, and `spacy debug model` gives them. Of these, only the views
+    that the user gave are read.
+    """
     if is_train:
         get_network(model).set_dropout(model.attrs["dropout_rate"])
-    inputs = get_piece_encoder(model).collate(posts)
+    encoder = get_piece_encoder(model)
+    docs = [post for post in posts if isinstance(post, Doc)]
+    encoded = encoder.encode(Reader(encoder.reads).read(docs)) if docs else posts
+    inputs = encoder.collate(cast(Sequence[EncodedPost], encoded))
     result: tuple[Outputs, Callable[..., Any]] = get_shim(model)(inputs, is_train)
     return result

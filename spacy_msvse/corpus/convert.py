@@ -14,13 +14,13 @@ from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
 from ..errors import Errors, MsvseError, Warnings
-from ..util import hash_files, replaced_when_done
+from ..util import hash_files, is_lfs_pointer, replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
 from .jsonl import Offsets, read_jsonl
 from .post import PostRow
-from .rows import BadRow, BadRowsError, check_text_file, is_lfs_pointer, shorten
+from .rows import BadRow, BadRowsError, check_text_file, shorten
 
 Format = Literal["conll", "jsonl"]
 

@@ -10,13 +10,12 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Corpus as DocBinCorpus
 from spacy.training import Example
-from spacy.training.corpus import FILE_TYPE, walk_corpus
 from tqdm import tqdm
 
 from ..doc import get_picture_attributes, set_picture_attributes
 from ..errors import Errors, MsvseError, Warnings
+from .files import check_corpus
 from .post import WORDS_GIVEN
-from .rows import is_lfs_pointer
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
@@ -47,10 +46,12 @@ def create_corpus(
         Corpus: The reader. Call it with a pipeline.
 
     Raises:
-        MsvseError: If there is no path (MSVSE-E037).
+        MsvseError: If there is no path (MSVSE-E037), nothing at the path (MSVSE-E033), no `.spacy`
+            file (MSVSE-E042), or a pointer of Git LFS (MSVSE-E130).
     """
     if path is None:
         raise MsvseError(Errors.E037)
+    check_corpus(path)
     return Corpus(
         path,
         image_root=image_root,
@@ -106,7 +107,8 @@ class Corpus(DocBinCorpus):
 
         Raises:
             MsvseError: If a picture lies outside `image_root` or is a URL (MSVSE-E021, E022), or
-                there is no file that can be read (MSVSE-E042, E130).
+                there is nothing at the path (MSVSE-E033), no file that can be read (MSVSE-E042), or
+                a pointer of Git LFS (MSVSE-E130).
         """
         references = self._read_references(nlp)
         if self.shuffle:
@@ -177,17 +179,13 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
         Doc: The Docs.
 
     Raises:
-        MsvseError: If there is no such file, or a file cannot be read (MSVSE-E042, E130).
+        MsvseError: If there is nothing at the path (MSVSE-E033), no file that can be read
+            (MSVSE-E042), or a pointer of Git LFS (MSVSE-E130).
     """
-    files = walk_corpus(path, FILE_TYPE) if Path(path).exists() else []
-    if not files:
-        raise MsvseError(Errors.E042.format(path=path, reason=f"it is not a {FILE_TYPE} file"))
-    for file in files:
+    for file in check_corpus(path):
         try:
             doc_bin = DocBin().from_disk(file)
         except Exception as error:  # of zlib or msgpack, or a missing key
-            if is_lfs_pointer(Path(file)):
-                raise MsvseError(Errors.E130.format(path=file)) from error
             raise MsvseError(Errors.E042.format(path=file, reason=error)) from error
         docs = doc_bin.get_docs(nlp.vocab)
         yield from tqdm(

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Errors, MsvseError
+from ..util import LFS_POINTER
 
 #: Instead of a path: standard input or output.
 PIPE = Path("-")
 
-#: How a Git LFS pointer begins.
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 #: How files begin that are given in place of text, and what they are. UTF-32 comes before UTF-16,
 #: whose mark is the beginning of its own.
@@ -83,22 +82,6 @@ def shorten(text: str, length: int = 60) -> str:
         str: The text, or its beginning with an ellipsis.
     """
     return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file is a pointer of Git LFS in place of the file itself.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        bool: True for a pointer. False also if there is no such file.
-    """
-    try:
-        with path.open("rb") as file_:
-            return file_.read(len(LFS_POINTER)) == LFS_POINTER
-    except (OSError, ValueError):  # ValueError: a NUL in the name
-        return False
 
 
 def check_text_file(path: Path, *, any_encoding: bool = False) -> None:

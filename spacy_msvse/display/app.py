@@ -5,10 +5,8 @@ files or models are shown by this package's templates, which escape them, or by 
 """
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import spacy
 import streamlit as st
@@ -16,10 +14,11 @@ from spacy.cli._util import import_code
 from spacy.language import Language
 
 from spacy_msvse.component import components
-from spacy_msvse.corpus.jsonl import dump_row, parse_row, read_rows, with_spans
+from spacy_msvse.corpus.jsonl import dump_row, with_spans
 from spacy_msvse.corpus.post import PostRow
+from spacy_msvse.display.gallery import ChosenPost, read_gallery
 from spacy_msvse.display.render import explain, load_template, render
-from spacy_msvse.display.shown import show_picture
+from spacy_msvse.display.served import PIPELINES
 
 TITLE = "Entities in posts with pictures"
 
@@ -28,30 +27,11 @@ PICTURE_PROBLEM = "The picture cannot be read. Choose another one, or none."
 #: The highest number of characters of a text.
 MAX_CHARACTERS = 5000
 
-#: The number of posts in the gallery.
-GALLERY_SIZE = 12
-
-#: The number of its columns.
+#: The number of columns of the gallery.
 GALLERY_COLUMNS = 3
-
-#: The longer side of a picture in the gallery, in pixels.
-TILE_SIDE = 320
 
 #: Endings of the files to choose from. The format itself is read from the content.
 ENDINGS = ["jpg", "jpeg", "png", "gif", "webp", "avif", "bmp", "tif", "tiff"]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A post to annotate.
-
-    Attributes:
-        post (PostRow): The post.
-        values (dict): The values of its row, which the download contains too.
-    """
-
-    post: PostRow
-    values: dict[str, Any]
 
 
 def main() -> None:
@@ -67,7 +47,12 @@ def main() -> None:
         with own:
             shown = ask_for_post()
         with gallery:
-            shown = choose_example(arguments.examples, arguments.image_root) or shown
+            chosen = choose_example(arguments.examples, arguments.image_root)
+        if chosen is not None:
+            number, example = chosen
+            # Over the page: below the gallery it would be out of view.
+            over_the_page = st.dialog(f"Post {number}", width="large")(show_answer)
+            over_the_page(nlp, lock, example, arguments.image_root)
     if shown is not None:
         show_answer(nlp, lock, shown, arguments.image_root)
 
@@ -94,15 +79,17 @@ def load_pipeline(model: str, image_root: Path | None, code: Path | None) -> tup
     Returns:
         tuple: The pipeline, and the lock to hold while using it.
     """
-    import_code(code)
-    nlp = spacy.load(model)
+    nlp = PIPELINES.get(model)
+    if nlp is None:
+        import_code(code)
+        nlp = spacy.load(model)
     for _, component in components(nlp):
         component.image_root = image_root
         component.on_missing_image = "ignore"  # the page shows the reason
     return nlp, Lock()
 
 
-def ask_for_post() -> Shown | None:
+def ask_for_post() -> ChosenPost | None:
     """The post that was just submitted, or None."""
     with st.form("post"):
         upload = st.file_uploader("Picture", type=ENDINGS)
@@ -114,16 +101,16 @@ def ask_for_post() -> Shown | None:
         st.warning("There is no text yet. Type one: the entities are in the text.")
         return None
     if upload is None:
-        return Shown(PostRow(Path("post"), 1, text), {"text": text})
+        return ChosenPost(PostRow(Path("post"), 1, text), {"text": text})
     content = upload.getvalue()
     if not content:
         show_problem(PICTURE_PROBLEM, "The file is empty.")
         return None
     post = PostRow(Path("post"), 1, text, image=content)
-    return Shown(post, {"text": text, "image": upload.name})
+    return ChosenPost(post, {"text": text, "image": upload.name})
 
 
-def choose_example(path: Path, image_root: Path | None) -> Shown | None:
+def choose_example(path: Path, image_root: Path | None) -> tuple[int, ChosenPost] | None:
     """Show the gallery.
 
     Args:
@@ -131,59 +118,28 @@ def choose_example(path: Path, image_root: Path | None) -> Shown | None:
         image_root (Path): The only folder to read their pictures from.
 
     Returns:
-        Shown: The post that was just chosen, or None.
+        tuple: The number of the post that was just chosen, and the post; None without one.
     """
     chosen = None
-    for index, (shown, tile) in enumerate(read_gallery(path, image_root)):
+    read = st.cache_resource(show_spinner="Loading the examples")(read_gallery)
+    for index, (shown, tile) in enumerate(read(path, image_root)):
         # Row by row: this is the order on a phone and for screen readers.
         if index % GALLERY_COLUMNS == 0:
             columns = st.columns(GALLERY_COLUMNS)
         with columns[index % GALLERY_COLUMNS]:
             st.html(tile)
             if st.button(f"Find entities in post {index + 1}"):
-                chosen = shown
+                chosen = index + 1, shown
     return chosen
 
 
-@st.cache_resource(show_spinner="Loading the examples")
-def read_gallery(path: Path, image_root: Path | None) -> list[tuple[Shown, str]]:
-    """Read the first posts of a file that can be shown.
-
-    Args:
-        path (Path): The JSONL file.
-        image_root (Path): The only folder to read pictures from.
-
-    Returns:
-        list: The posts, each with its tile as HTML.
-    """
-    gallery: list[tuple[Shown, str]] = []
-    template = load_template("tile.html")
-    # Any tokenizer will do to leave out posts without tokens.
-    tokenizer = spacy.blank("xx")
-    for row in read_rows(path):
-        if len(gallery) == GALLERY_SIZE:
-            break
-        try:
-            post = parse_row(row)
-            post.entities = None
-            text = post.to_doc(tokenizer).text
-        except ValueError:
-            continue
-        picture = show_picture(post.image, image_root, TILE_SIDE)
-        if picture is None or not picture.problem:
-            number = len(gallery) + 1
-            tile = template.render(post=post, text=text, picture=picture, number=number)
-            gallery.append((Shown(post, row.values), tile))
-    return gallery
-
-
-def show_answer(nlp: Language, lock: Lock, shown: Shown, image_root: Path | None) -> None:
+def show_answer(nlp: Language, lock: Lock, shown: ChosenPost, image_root: Path | None) -> None:
     """Annotate a post and show its entities, with and without its picture, tags and caption.
 
     Args:
         nlp (Language): The pipeline.
         lock (Lock): Held while the pipeline is used, which is not thread-safe.
-        shown (Shown): The post.
+        shown (ChosenPost): The post.
         image_root (Path): The only folder to read pictures from.
     """
     try:

@@ -1,6 +1,7 @@
 """A file of posts as one HTML page."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,18 +25,21 @@ def write_page(
     nlp: Language,
     input_path: Path,
     output_path: Path,
+    bad_rows: list[BadRow],
     *,
     image_root: Path,
     keep_entities: bool = False,
     effects: bool = True,
     progress: Callable[[Iterable], Iterable] = iter,
-) -> list[BadRow]:
+) -> int:
     """Annotate posts and write them as a page, post by post.
 
     Args:
         nlp (Language): The pipeline. It reads pictures from its own `image_root`.
         input_path (Path): The JSONL file of the posts.
-        output_path (Path): The HTML file, which is replaced as a whole.
+        output_path (Path): The HTML file, which is replaced as a whole. It stays as it is if no
+            post can be used.
+        bad_rows (list[BadRow]): Rows that cannot be used are added to it. They are left out.
         image_root (Path): The only folder to read the pictures of the page from.
         keep_entities (bool): Whether to show the entities of the file, for a pipeline without
             components.
@@ -43,19 +47,29 @@ def write_page(
         progress (Callable): Wraps the stream of posts, such as tqdm.
 
     Returns:
-        list: The rows that cannot be used, which are left out.
+        int: The number of posts on the page.
     """
-    bad_rows: list[BadRow] = []
     docs = nlp.pipe(_read(nlp, input_path, bad_rows, keep_entities), batch_size=BATCH_SIZE)
-    posts = progress(_explained(nlp, docs) if effects else pair(docs, None))
+    posts = iter(progress(_explained(nlp, docs) if effects else pair(docs, None)))
+    first = next(posts, None)
+    if first is None:
+        return 0
+    shown = 0
+
+    def counted() -> "Iterator[ExplainedDoc]":
+        nonlocal shown
+        for post in chain([first], posts):
+            shown += 1
+            yield post
+
     output_path.parent.mkdir(parents=True, exist_ok=True)
     with (
         replaced_when_done(output_path) as beside,
         # A lone surrogate, which JSON can hold, is written as a character reference.
         beside.open("w", encoding="utf-8", errors="xmlcharrefreplace") as file_,
     ):
-        file_.writelines(stream(posts, page=True, image_root=image_root))
-    return bad_rows
+        file_.writelines(stream(counted(), page=True, image_root=image_root))
+    return shown
 
 
 def _explained(nlp: Language, docs: Iterable[Doc]) -> "Iterator[ExplainedDoc]":

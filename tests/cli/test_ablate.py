@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
 from spacy_msvse.evaluation.experiments import launch
+from spacy_msvse.evaluation.experiments import rows as rows_module
 
 from .. import tiny
 
@@ -26,7 +27,7 @@ MEASURED = ("seconds_per_step", "peak_mb")
 @pytest.fixture(autouse=True)
 def _tiny_is_registered_once(monkeypatch):
     # Imported again from its path, it would register classes that cannot be pickled.
-    monkeypatch.setattr("spacy_msvse.cli.ablate.import_code", lambda code: None)
+    monkeypatch.setattr("spacy_msvse.cli.ablate.load_code", lambda code: None)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,27 @@ def test_all_test_posts_are_read_even_if_the_dev_posts_are_limited(data):
         2,
         None,
     ]
+    said = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", report["output"]).split())
+    assert re.search(r"\[1/1\] full, seed 0: training; its log is \S+log.txt", said)
+    assert re.search(r"\[1/1\] full, seed 0: dev F1 \S+, test F1 \S+, in \d+ s", said)
     assert "limit 7" in (data / "limited" / "ablation.md").read_text("utf8")
+
+
+def test_encoders_that_cannot_be_loaded_are_named_once_before_any_run(data, tmp_path, monkeypatch):
+    """Such as names on the hub without a network."""
+    empty = [tmp_path / name for name in ("first", "second")]
+    for folder in empty:
+        folder.mkdir()
+    encoders = dict(zip(("one", "two"), map(str, empty), strict=True))
+    monkeypatch.setattr(rows_module, "ENCODERS", encoders)
+    arguments = ["msvse", "ablate", data / "config.cfg", tmp_path / "out", "--matrix", "encoders"]
+    arguments += ["--paths.dev", data / "dev.spacy", "--paths.train", data / "train.spacy"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 1
+    assert result.output.count("MSVSE-E165") == 1
+    for name, folder in encoders.items():
+        assert f"'{folder}' (rows: {name}_text_only, {name})" in result.output
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_an_interrupted_run_continues_where_it_was(trained, posts, annotated, tm
     assert 0 < done < len(LINES)
     result = run(trained, posts, output)
     assert read(output.read_bytes()) == roughly(rows)
-    assert f"{done} were done already" in result.stderr
+    assert f"{done} done already" in result.stderr
 
 
 def test_an_unfinished_output_of_another_input_is_replaced_by_force_only(
@@ -222,7 +222,7 @@ def test_a_killed_run_leaves_no_worker_process_and_continues(trained, tmp_path):
     assert not output.exists()
     done = partial.read_bytes().count(b"\n")
     assert 0 < done < len(rows)
-    assert f"{done} were done already" in run(*arguments).stderr
+    assert f"{done} done already" in run(*arguments).stderr
     assert not partial.exists()
     assert [row["id"] for row in read(output.read_bytes())] == list(range(len(rows)))
     assert all("spans" in row for row in read(output.read_bytes()))

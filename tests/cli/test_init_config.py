@@ -9,7 +9,13 @@ import srsly
 from spacy.cli.train import train
 from spacy.schemas import ConfigSchemaInit, ConfigSchemaTraining
 from spacy.tokens import DocBin
-from spacy.util import load_config, load_config_from_str, load_model_from_config, registry
+from spacy.util import (
+    get_lang_class,
+    load_config,
+    load_config_from_str,
+    load_model_from_config,
+    registry,
+)
 
 from spacy_msvse.cli.training_config import METHODS, make_config
 from spacy_msvse.component.architectures import ENCODER, LEARNING_RATE_FACTORS
@@ -230,6 +236,12 @@ def test_the_encoder_and_its_source_are_named(settings, encoder, comment):
     assert parse(text)["components"]["msvse_ner"]["model"]["encoder"] == encoder
     above, _, _ = text.partition('\nencoder = "')
     assert comment in above.rpartition("@architectures")[2]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_tokenizer_is_that_of_the_language(language):
+    expected = get_lang_class(language).default_config["nlp"]["tokenizer"]
+    assert parse(make_config(language=language))["nlp"]["tokenizer"] == expected
 
 
 def test_standard_output_is_the_config_alone():

@@ -47,7 +47,7 @@ def test_without_a_pipeline_the_entities_of_the_file_are_shown(tmp_path):
 def test_unusable_rows_are_named_and_the_others_are_shown(tmp_path):
     _, printed = render(tmp_path, "-")
     assert "posts.jsonl:3: entity 0-3 'a c' cuts through a token" in printed
-    assert "1 rows cannot be used and were left out" in printed
+    assert "1 row cannot be used and was left out" in printed
 
 
 def test_pictures_are_read_only_from_the_folder_of_the_posts(tmp_path):

@@ -206,7 +206,7 @@ def test_an_extractor_of_ones_own_reads_the_texts(data):
 
 def test_dry_run_only_counts(store):
     output = " ".join(run("store", "prune", store, "--keep", OTHER, "--dry-run").output.split())
-    assert "1 records would be kept; dropped: 3, damaged: 0" in output
+    assert "1 record would be kept; dropped: 3, damaged: 0" in output
     assert run_json("info", store)["records"] == 4
 
 

@@ -19,7 +19,7 @@ LOAD_ENTRY_POINTS = """
 import sys, time
 import spacy, thinc.api
 from importlib.metadata import entry_points
-groups = ("spacy_factories", "spacy_displacy_colors")
+groups = ("spacy_factories",)
 points = [point for group in groups for point in entry_points(group=group)]
 ours = [point for point in points if point.value.startswith("spacy_msvse")]
 for point in points:

@@ -236,9 +236,11 @@ def view(chromium, address):
     """Opens the page in a browser."""
     pages = []
 
-    def open_(scheme: str = "light", width: int = 1200):
+    def open_(scheme: str = "light", width: int = 1200, height: int = 1500):
         page = chromium.new_page(
-            viewport={"width": width, "height": 1500}, color_scheme=scheme, reduced_motion="reduce"
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            reduced_motion="reduce",
         )
         pages.append(page)
         page.set_default_timeout(60_000)
@@ -284,6 +286,26 @@ def test_axe_finds_no_barrier_in_gallery_answer_and_comparison(view, scheme, wid
     page.get_by_text("Region 1,").wait_for()
     assert barriers(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "height"), [(1200, 600), (390, 700)])
+def test_the_answer_for_an_example_is_in_view(view, width, height):
+    """On a phone the gallery is longer than the screen. The answer must not be below it."""
+    page = view(width=width, height=height)
+    page.get_by_role("tab", name="Examples").click()
+    for number in (4, 1):
+        page.get_by_role("button", name=f"Find entities in post {number}").click()
+        found = page.get_by_role("dialog").or_(page.locator("article.post")).first
+        found.wait_for()
+        text = page.locator("article.post p.text").last
+        text.wait_for()
+        page.wait_for_timeout(500)
+        box = text.bounding_box()
+        assert 0 <= box["y"] < box["y"] + box["height"] <= height
+        assert 0 <= box["x"] < box["x"] + box["width"] <= width
+        page.keyboard.press("Escape")
+        page.get_by_role("dialog").wait_for(state="detached")
 
 
 @pytest.mark.browser

@@ -11,10 +11,15 @@ import pytest
 import spacy
 import srsly
 from PIL import Image
+from spacy import displacy
+from spacy.displacy import EntityRenderer
+from spacy.displacy.render import DEFAULT_LABEL_COLORS
 from spacy.tokens import Doc, DocBin
+from spacy.util import registry
 
 import spacy_msvse
 from spacy_msvse import make_doc, render
+from spacy_msvse.display.colours import LABEL_COLOURS
 from spacy_msvse.display.render import pair, stream
 from spacy_msvse.errors import MsvseError
 
@@ -224,6 +229,25 @@ def test_displacys_options_choose_labels_and_colours(nlp):
     ]
     assert "Amman" in words(html)
     assert "LOC" not in words(html)
+
+
+def styles(doc, **settings):
+    return {mark["style"] for mark in Markup(render(doc, **settings)).all("mark")}
+
+
+def test_our_colours_are_in_our_pages_and_displacys_pages_keep_theirs(nlp, monkeypatch):
+    """Of two types that both colour."""
+    doc = nlp("Ada left Arup")
+    doc.ents = [doc.char_span(0, 3, label="LOC"), doc.char_span(9, 13, label="ORG")]
+    for label in ("ORG", "LOC"):
+        assert EntityRenderer().colors[label] == DEFAULT_LABEL_COLORS[label]
+        assert LABEL_COLOURS[label] in str(styles(doc))
+        assert LABEL_COLOURS[label] not in displacy.render(doc, style="ent", jupyter=False)
+    theirs = {"colors": {"org": DEFAULT_LABEL_COLORS["ORG"]}}
+    assert DEFAULT_LABEL_COLORS["ORG"] in str(styles(doc, options=theirs))
+    colours = {"tests": {"ORG": "#123456"}}
+    monkeypatch.setattr(registry.displacy_colors, "get_all", lambda: colours)
+    assert "#123456" in str(styles(doc))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from .plan import TrainRun
 
 LOG = "log.txt"
 
-#: The outcome of a run.
-DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
+#: That a run starts, and its outcome.
+STARTED, DONE, DONE_BEFORE, FAILED = "started", "done", "done before", "failed"
 
 
 def train_all(
@@ -32,8 +32,8 @@ def train_all(
         settings (Mapping): The settings of the process: "component", "gpu_id", "code",
             "keep_model".
         jobs (int): How many runs are trained at a time.
-        report (Callable): Takes the number of a run, from 1, the run and its outcome, as soon as it
-            has ended.
+        report (Callable): Takes the number of a run, from 1, the run, and `STARTED` when it starts
+            or its outcome when it has ended.
 
     Returns:
         list: The runs that failed.
@@ -45,6 +45,7 @@ def train_all(
         with locks[run.folder]:
             outcome = DONE_BEFORE
             if run.result() is None:
+                report(number, run, STARTED)
                 _train(run, settings)
                 outcome = FAILED if run.result() is None else DONE
         report(number, run, outcome)

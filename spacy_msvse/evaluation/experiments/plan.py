@@ -14,6 +14,8 @@ from thinc.api import Config
 
 from ...component import components
 from ...errors import Errors, MsvseError
+from ...network.encoders.families import auto_classes
+from ...network.pretrained import find_encoder
 from ...util import hash_files
 from ..controls import shuffle_corpus
 from ..scores import describe_posts
@@ -137,6 +139,38 @@ def make_plan(
     numbers = list(range(seeds))
     runs = plan_runs(config, rows, numbers, output / "runs")
     return Plan(component, runs, numbers, data, left_out)
+
+
+def check_encoders(runs: Sequence[TrainRun]) -> None:
+    """Check that the text encoders of all runs without a result can be loaded. Only their
+    configurations are read.
+
+    Args:
+        runs (Sequence[TrainRun]): The runs.
+
+    Raises:
+        MsvseError: If one cannot be loaded (MSVSE-E165). All of them are named, with their rows.
+    """
+    rows: dict[str, list[str]] = {}
+    for run in runs:
+        if run.result() is not None:
+            continue
+        for component in run.config.interpolate()["components"].values():
+            encoder = component.get("model", {}).get("encoder")
+            if isinstance(encoder, str) and run.row not in rows.setdefault(encoder, []):
+                rows[encoder].append(run.row)
+    configs, _ = auto_classes()
+    missing = []
+    reasons = []
+    for encoder, names in rows.items():
+        try:
+            configs.from_pretrained(find_encoder(encoder))
+        except Exception as error:  # transformers raises errors of many types
+            missing.append(f"'{encoder}' (rows: {', '.join(names)})")
+            reasons.append(str(error).partition("\n")[0].rstrip("."))
+    if missing:
+        encoders = "; ".join(missing)
+        raise MsvseError(Errors.E165.format(encoders=encoders, reason=reasons[0]))
 
 
 def component_name(config: Config, path: Path) -> str:

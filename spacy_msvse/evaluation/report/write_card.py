@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from configparser import Error as ConfigFileError
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def write_card(
     """
     if output is not None:
         output = output.resolve()
-        _check_output(output, model.resolve())
+        check_copy(output, model)
     meta, config = _read_pipeline(model)
     settings = _read_settings(model, config)
     paths = (metrics_path, *controls)
@@ -110,14 +111,29 @@ def _read_pipeline(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read meta and config of a saved pipeline, without loading it."""
     if not all((path / file).is_file() for file in ("meta.json", "config.cfg")):
         raise MsvseError(Errors.E092.format(path=path))
-    config = util.load_config(path / "config.cfg")
-    if not find_parts(config, {}):
+    try:
+        config = util.load_config(path / "config.cfg")
+        parts = find_parts(config, {})
+        meta = srsly.read_json(path / "meta.json")
+    except (ValueError, LookupError, AttributeError, ConfigFileError) as error:
+        raise MsvseError(Errors.E092.format(path=path)) from error
+    if not parts:
         raise MsvseError(Errors.E092.format(path=path))
-    return srsly.read_json(path / "meta.json"), config
+    return meta, config
 
 
-def _check_output(output: Path, model: Path) -> None:
-    """Check that only an older copy is replaced, and that no folder contains the other one."""
+def check_copy(output: Path, model: Path) -> None:
+    """Check that a copy of a pipeline replaces only an older copy, and that no folder contains the
+    other one.
+
+    Args:
+        output (Path): The folder of the copy.
+        model (Path): The folder of the pipeline.
+
+    Raises:
+        MsvseError: If the copy would destroy something (MSVSE-E095).
+    """
+    output, model = output.resolve(), model.resolve()
     reason = None
     if model in output.parents:
         reason = f"it lies inside the pipeline '{model}'"

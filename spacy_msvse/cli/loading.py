@@ -1,0 +1,207 @@
+"""What the commands load: code, pipelines, configs, posts. Each failure is a coded error."""
+
+from collections.abc import Iterator
+from configparser import Error as ConfigFileError
+from contextlib import contextmanager
+from pathlib import Path
+
+import spacy
+from confection import ConfigValidationError
+from spacy.cli._util import setup_gpu
+from spacy.language import Language
+from spacy.training import Example
+from spacy.util import get_model_meta, get_package_path, import_file, is_package
+from thinc.util import gpu_is_available
+
+from ..corpus.files import check_corpus
+from ..corpus.reader import Corpus
+from ..errors import Errors, MsvseError
+from ..util import is_lfs_pointer
+
+#: What spaCy, confection and the standard library raise for a config or a pipeline that they cannot
+#: use.
+_LOADING_ERRORS = (ValueError, LookupError, TypeError, AttributeError, OSError, ImportError)
+
+
+def load_code(path: Path | None) -> None:
+    """Import a file with registered functions.
+
+    Args:
+        path (Path): The file; None for none.
+
+    Raises:
+        MsvseError: If it cannot be imported (MSVSE-E153).
+    """
+    if path is None:
+        return
+    try:
+        import_file("python_code", path)
+    except Exception as error:  # whatever the code of a user raises
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        raise MsvseError(Errors.E153.format(path=path, reason=reason)) from error
+
+
+def use_gpu(gpu_id: int) -> None:
+    """Choose the GPU, or the CPU.
+
+    Args:
+        gpu_id (int): The number of the GPU, or -1 for the CPU.
+
+    Raises:
+        MsvseError: If the GPU cannot be used (MSVSE-E163).
+    """
+    if gpu_id >= 0 and not gpu_is_available():
+        reason = "CuPy or PyTorch finds no GPU"
+        raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=reason))
+    try:
+        setup_gpu(gpu_id, silent=True)
+    except Exception as error:  # of CuPy, for a number that does not exist
+        raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=_first_line(error))) from error
+
+
+def load_pipeline(model: str, *, code: Path | None = None, gpu_id: int = -1) -> Language:
+    """Load a trained pipeline.
+
+    Args:
+        model (str): Its name or folder.
+        code (Path): A file with registered functions, which is imported first.
+        gpu_id (int): The number of the GPU, or -1 for the CPU.
+
+    Returns:
+        Language: The pipeline.
+
+    Raises:
+        MsvseError: If there is no such pipeline (MSVSE-E076), if it cannot be loaded (MSVSE-E152,
+            MSVSE-E006, MSVSE-E130), and for the code and the GPU (MSVSE-E153, MSVSE-E163).
+    """
+    load_code(code)
+    folder = find_folder(model)
+    use_gpu(gpu_id)
+    with coded_loading_errors(folder, name=model):
+        return spacy.load(model)
+
+
+def find_folder(model: str) -> Path:
+    """The folder of a pipeline.
+
+    Args:
+        model (str): The folder, or the name of an installed package.
+
+    Returns:
+        Path: The folder with its config.
+
+    Raises:
+        MsvseError: If it is neither (MSVSE-E076).
+    """
+    if is_package(model):
+        package = get_package_path(model)
+        meta = get_model_meta(package)
+        return package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
+    if not model or not Path(model).is_dir():
+        raise MsvseError(Errors.E076.format(model=model))
+    return Path(model)
+
+
+def find_writable_folder(model: str, output: Path | None) -> Path:
+    """The folder of a pipeline that is changed, or copied to an output.
+
+    Args:
+        model (str): The folder, or the name of an installed package.
+        output (Path): The folder of the copy; None for none.
+
+    Returns:
+        Path: The folder of the pipeline.
+
+    Raises:
+        MsvseError: If there is no such pipeline (MSVSE-E076), or if it is an installed package and
+            there is no output (MSVSE-E164).
+    """
+    folder = find_folder(model)
+    if output is None and is_package(model):
+        raise MsvseError(Errors.E164.format(model=model))
+    return folder
+
+
+@contextmanager
+def coded_loading_errors(path: Path, *, name: str | None = None) -> Iterator[None]:
+    """Turn the errors of spaCy and of the config system into coded errors.
+
+    Args:
+        path (Path): The config, or the folder of the pipeline, that is being loaded.
+        name (str): Its name in messages. Defaults to None: the path.
+
+    Raises:
+        MsvseError: If it cannot be loaded (MSVSE-E152), or if it has a file that is a pointer of
+            Git LFS (MSVSE-E130).
+    """
+    try:
+        yield
+    except (*_LOADING_ERRORS, ConfigFileError) as error:
+        files = path.rglob("*") if path.is_dir() else [path]
+        pointer = next(filter(is_lfs_pointer, files), None)
+        if pointer is not None:
+            raise MsvseError(Errors.E130.format(path=pointer)) from error
+        if isinstance(error, MsvseError):
+            raise
+        reason = _describe(error)
+        raise MsvseError(Errors.E152.format(path=name or path, reason=reason)) from error
+
+
+def load_examples(path: Path, nlp: Language, image_root: Path | None = None) -> list[Example]:
+    """Read all posts of a corpus.
+
+    Args:
+        path (Path): A `.spacy` file, or a folder of such files.
+        nlp (Language): The pipeline that will read them.
+        image_root (Path): The only folder to read pictures from.
+
+    Returns:
+        list: At least one example.
+
+    Raises:
+        MsvseError: If there are no such files (MSVSE-E033, MSVSE-E042, MSVSE-E130), if one cannot
+            be read (MSVSE-E042), or if they have no posts (MSVSE-E154).
+    """
+    check_corpus(path)
+    try:
+        examples = list(Corpus(path, image_root=image_root)(nlp))
+    except MsvseError:
+        raise
+    except Exception as error:  # of zlib or msgpack, or a missing key
+        raise MsvseError(Errors.E042.format(path=path, reason=_first_line(error))) from error
+    if not examples:
+        raise MsvseError(Errors.E154.format(path=path))
+    return examples
+
+
+def make_blank(language: str) -> Language:
+    """Make a pipeline without components.
+
+    Args:
+        language (str): The code of its language.
+
+    Returns:
+        Language: The pipeline.
+
+    Raises:
+        MsvseError: If spaCy does not know the language, or if a package is missing that its
+            tokenizer needs (MSVSE-E160).
+    """
+    try:
+        return spacy.blank(language)
+    except (ImportError, ValueError, OSError) as error:
+        reason = _first_line(error)
+        raise MsvseError(Errors.E160.format(language=language, reason=reason)) from error
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, ConfigValidationError) and error.errors:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors)
+        return "; ".join(problems).rstrip(".")
+    line = _first_line(error)
+    return f"{type(error).__name__}: {line}" if isinstance(error, LookupError) else line
+
+
+def _first_line(error: Exception) -> str:
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__).rstrip(".")
