@@ -83,7 +83,7 @@ def measure(work: Callable[[], object]) -> dict[str, float]:
     Returns:
         dict: "seconds" and "peak_mb".
     """
-    # Freed memory goes back to the system first. Otherwise the work could use it without a trace.
+    # Return freed memory to the system first. Otherwise the work could use it unnoticed.
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before, began = memory_mb("VmHWM"), time.perf_counter()
@@ -108,8 +108,8 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def summarise(rounds: Rounds) -> dict[str, dict[str, dict[str, float]]]:
-    """Compute median, lowest and highest value of every measure, and of its ratio to the first row
-    in the same round.
+    """Compute the median, the lowest and the highest value of every measure, and of its
+    ratio to the first row in the same round.
 
     Args:
         rounds (dict): Row to measure to values.
@@ -160,7 +160,7 @@ class Target:
         table (str): Title of the comparison.
         row (str): The row. Its ratio to the first row is compared with the limit.
         measure (str): The measure.
-        most (float): The limit.
+        most (float): The upper limit.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""Measure `extract` on synthetic photos: speed beside the bare backbone, memory, second run, kills.
+"""Measure `extract` on synthetic photos: speed against a bare backbone, memory, second run, kills.
 
 python benchmarks/extract.py metrics/extract.json   (a quarter of an hour on two cores)
 
-The bare backbone is a plain loop in one thread: read, decode and resize a batch with Pillow, pass
-it through the network. It and `extract` process the same pictures by turns, in one process and with
-as many torch threads (OMP_NUM_THREADS), so that other work on the machine slows both.
+The bare backbone is a plain loop in one thread: read, decode and resize a batch with Pillow, then
+run the network. The loop and `extract` process the same pictures in turns, in one process and with
+the same number of torch threads (OMP_NUM_THREADS), so that other programs slow both.
 """
 
 import os
@@ -56,7 +56,7 @@ KILLS = 3
 #: Short sides as shares of the long one.
 SHAPES = (1, 3 / 4, 2 / 3, 9 / 16)
 
-#: How the networks are fed: mean and standard deviation of 8-bit channels, and resampling.
+#: The input of the networks: mean and standard deviation of 8-bit channels, and resampling.
 LITE = (127.0, 128.0, Image.Resampling.BICUBIC)
 IMAGENET = (
     255 * np.array([0.485, 0.456, 0.406]),
@@ -69,7 +69,7 @@ def main(
     output: Annotated[Path, typer.Argument(help="JSON file to write; Markdown lies beside it")],
     pictures: Annotated[int, typer.Option(help="Photos to make")] = 200,
     many: Annotated[int, typer.Option(help="Pictures of the larger set")] = 2000,
-    rounds: Annotated[int, typer.Option(help="Times that each rate is measured")] = 5,
+    rounds: Annotated[int, typer.Option(help="Number of measurements of each rate")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of photos and kills")] = 0,
 ) -> None:
     """Measure, write and print."""
@@ -99,9 +99,14 @@ def make_pictures(folder: Path, photos: int, files: int, seed: int) -> list[Path
     """Make JPEGs of mixed sizes.
 
     Args:
-        photos (int): Different photos.
-        files (int): Files; beyond the photos they are copies with comments, which changes their
-            key.
+        folder (Path): The folder to write to, which is created.
+        photos (int): Number of different photos.
+        files (int): Number of files. Further files are copies of the photos with a comment, which
+            changes their key.
+        seed (int): Seed of the photos.
+
+    Returns:
+        list: The paths of the files.
     """
     folder.mkdir()
     paths = [folder / f"{number}.jpg" for number in range(files)]
@@ -117,7 +122,7 @@ def make_pictures(folder: Path, photos: int, files: int, seed: int) -> list[Path
 
 
 def make_photo(generator: np.random.Generator) -> Image.Image:
-    """A sum of smooth noises, each finer and fainter than the one before, as photos are."""
+    """A sum of smooth noise at several scales, similar to a photo."""
     long = int(generator.integers(500, 1601))
     size = (long, round(long * generator.choice(SHAPES)))
     if generator.random() < 0.5:
@@ -136,7 +141,7 @@ def make_efficientnet() -> tuple[Extractor, Callable[[list[str]], None]]:
     extractor.initialize()
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(load(extractor.to_files()["weights.safetensors"]))
-    # As fast as ours: the loop must differ in the parts around the network alone.
+    # The same memory format as in the extractor: only the code around the network may differ.
     network = network.eval().to(memory_format=torch.channels_last)
     return extractor, partial(run_bare, network, *LITE)
 
@@ -171,7 +176,7 @@ def run_bare(network: Any, mean: Any, std: Any, resampling: Any, paths: list[str
 def measure_speed(
     paths: list[str], extractor: Any, bare: Callable[[list[str]], None], rounds: int
 ) -> dict[str, Any]:
-    """Pictures a second of the bare loop, of a first and of a second pass into a store."""
+    """Pictures per second of the bare loop, of a first and of a second pass into a store."""
     visual = VisualExtractor(regions=extractor, tags=extractor, caption=TagCaption())
     posts = [PostSource(pictures=(path,)) for path in paths]
     bare(paths[: 2 * BATCH])  # some memory is allocated once
@@ -196,7 +201,7 @@ def measure_speed(
 
 
 def rate(paths: list[str], run: Callable[[], object]) -> float:
-    """Pictures a second."""
+    """Pictures per second."""
     start = time.perf_counter()
     run()
     return len(paths) / (time.perf_counter() - start)
@@ -245,21 +250,21 @@ def read_content(store: FeatureStore) -> dict[tuple[str, str], bytes]:
 
 
 def write_posts(path: Path, pictures: list[Path]) -> None:
-    """A corpus of one post a picture."""
+    """Write a corpus with one post for each picture."""
     nlp = spacy.blank("en")
     docs = [make_doc(nlp, "seen today", image=picture.name) for picture in pictures]
     DocBin(store_user_data=True, docs=docs).to_disk(path)
 
 
 def extract_command(folder: Path, posts: str, store: str) -> list[str]:
-    """The command as a user gives it."""
+    """The command `extract` with its arguments."""
     paths = [str(folder / f"{posts}.spacy"), str(folder / store)]
     options = ["--config", str(folder / "extract.cfg"), "--image-root", str(folder / "pictures")]
     return [sys.executable, "-m", "spacy", "msvse", "extract", *paths, *options]
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the rates depend on."""
+    """The machine and the libraries, on which the rates depend."""
     return {
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
@@ -271,7 +276,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def to_rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Measure, figure and aim."""
+    """The rows of the table: measure, figure and aim."""
     rows = []
     for name, speed in report["backbones"].items():
         rates = f"{speed['extract_per_second']:.1f} of {speed['bare_per_second']:.1f} pictures/s"
@@ -304,12 +309,12 @@ def show(values: dict[str, float], digits: int = 2) -> str:
 
 
 def to_markdown(report: dict[str, Any], rows: list[tuple[str, str, str]]) -> str:
-    """The table, under what it was measured on."""
+    """The conditions of the measurement, and the table."""
     machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
     table = ["| Measure | Figure | Aim |", "|---|---|---|"]
     table += [f"| {' | '.join(row)} |" for row in rows]
     rounds = report["pictures"]["rounds"]
-    note = f"Medians of {rounds} interleaved rounds, with the least and the most; {machine}."
+    note = f"Medians of {rounds} interleaved rounds, with minimum and maximum; {machine}."
     return "\n".join(["# Extraction", "", note, "", *table, ""])
 
 

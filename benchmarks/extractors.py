@@ -1,8 +1,8 @@
-"""Pictures a second of each extractor, and its size.
+"""Pictures per second of each extractor, and its size.
 
 python benchmarks/extractors.py OUTPUT.json   (ten minutes on one core, 6 GB)
 
-The networks have the sizes of the published ones and random weights, which take as long.
+The networks have the sizes of the published ones and random weights, which take the same time.
 """
 
 import json
@@ -61,7 +61,7 @@ def cases() -> Iterator[tuple[str, int, Callable[[Path], Any]]]:
 
 
 def measure(extractor: Any, count: int) -> dict[str, float]:
-    """Pictures a second of processor time, the median of some rounds, and the size in MB."""
+    """Pictures per second of processor time, the median of some rounds, and the size in MB."""
     generator = np.random.default_rng(0)
     pictures = []
     for _ in range(count):
@@ -134,7 +134,7 @@ def make_encoder(folder: Path, name: str) -> Any:
 
 
 def make_captioner(folder: Path) -> Any:
-    """BLIP with a random vocabulary and no end of text: the longest captions."""
+    """BLIP with a random vocabulary and no end token, so that all captions have maximum length."""
     import transformers
 
     from spacy_msvse.vision.extractors.transformers_caption import TransformersCaption

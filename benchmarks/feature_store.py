@@ -39,7 +39,7 @@ Pairs = Iterable[tuple[str, bytes]]
 
 
 class Lmdb:
-    """One LMDB environment; the file has no limit that a store would reach."""
+    """One LMDB environment, with a file size limit above the size of any store."""
 
     readahead = False
 
@@ -159,7 +159,7 @@ ENGINES: dict[str, type] = {
 #: The engine of `FeatureStore`.
 CHOSEN = "SQLite, 16 kB pages"
 
-#: The engines whose faults are tried: those that the choice is between.
+#: The engines that are tested with faults: the candidates.
 FAULTY = ("LMDB", CHOSEN, "SQLite, 16 kB pages, mmap")
 
 
@@ -207,7 +207,7 @@ def measure_speed(folder: Path, records: int, rounds: int) -> dict[str, dict[str
             figures["cold"].append(seconds(partial(read_epoch, engine, keys)))
             figures["disk"].append((read_bytes() - before) / 1e6)
             figures["size"].append(engine.file.stat().st_size / 1e6)
-        # Small parts by turns, and processor time: other work on the machine then slows all alike.
+        # The engines take turns in small parts, so that other programs slow all of them equally.
         clock, totals = time.process_time, {name: [0.0, 0.0] for name in ENGINES}
         for start in range(0, len(keys), CHUNK):
             part = keys[start : start + CHUNK]
@@ -267,7 +267,7 @@ def forget_pages(folder: Path) -> None:
 
 
 def read_bytes() -> int:
-    """What this process has read from the disk itself: the proof that an epoch was cold."""
+    """Bytes that this process has read from the disk. They show that an epoch was cold."""
     for line in Path("/proc/self/io").read_text().splitlines():
         if line.startswith("read_bytes: "):
             return int(line.split()[1])
@@ -287,7 +287,7 @@ def make_records(count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def measure_together(folder: Path, name: str, records: int) -> dict[str, float]:
-    """Records a second that two readers read while a third process writes, and what it writes."""
+    """Records per second that two readers read and that a third process writes at the same time."""
     shutil.rmtree(folder, ignore_errors=True)
     content = dict(make_records(records))
     engine = ENGINES[name](folder)
@@ -326,7 +326,7 @@ def _read_until(folder: Path, name: str, keys: list[str], counts: Any, stop: Any
 
 
 def try_faults(folder: Path, name: str) -> dict[str, str]:
-    """What is left of a store, and what its user sees, after each fault."""
+    """The remaining records of a store, or the error that its user gets, after each fault."""
     found = {}
     for title, fault in FAULTS.items():
         shutil.rmtree(folder, ignore_errors=True)
@@ -335,7 +335,7 @@ def try_faults(folder: Path, name: str) -> dict[str, str]:
 
 
 def kill_writer(folder: Path, name: str) -> str:
-    """Kill a writer ten times; every batch must then be whole or absent."""
+    """Kill a writer ten times; every batch must then be complete or absent."""
     for round_ in range(10):
         run = PROCESSES.Process(target=_write_forever, args=(folder, name))
         run.start()
@@ -503,7 +503,7 @@ def to_markdown(speed: Any, together: Any, faults: Any, records: int, rounds: in
             "# SQLite or LMDB for the feature store",
             "",
             f"{records} records of 45 kB, batches of {BATCH}, {rounds} interleaved rounds; medians,"
-            " ratios to LMDB of the same round with the least and the most. An epoch reads, checks "
+            " ratios to LMDB of the same round with minimum and maximum. An epoch reads, checks "
             "and decodes every record in shuffled order. Before a cold epoch the files leave the "
             f"page cache (`posix_fadvise`); at least {least:.0f} MB were then read from the disk. "
             "Warm epochs are measured by processor time.",
@@ -514,7 +514,7 @@ def to_markdown(speed: Any, together: Any, faults: Any, records: int, rounds: in
             table(header, rows),
             "",
             f"A record of a warm epoch takes {extra:.0f} us more in {CHOSEN} than in LMDB. A "
-            "training step takes about 30,000 us a post with MiniLM on two cores (speed.md): the "
+            "training step takes about 30,000 us per post with MiniLM on two cores (speed.md): the "
             f"difference is {extra / 30_000:.1%} of it. An epoch of training was not timed.",
             "",
             "Two readers beside a writer, one process each:",

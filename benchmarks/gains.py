@@ -1,5 +1,5 @@
-"""Measure the gain of each optimisation: the default beside the default without one of them, or
-with one more.
+"""Measure the gain of each optimisation: compare the default with the default without one
+optimisation, or with one more.
 
 python benchmarks/gains.py POSTS.spacy OUTPUT.json   (Linux with a C++ compiler; minutes, 6 GB)
 """

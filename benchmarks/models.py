@@ -139,7 +139,7 @@ def make_pipeline(
     """Create and initialise a pipeline.
 
     Args:
-        encoder (Path): Folder of the encoder, see `save_encoder`.
+        encoder (Path): Folder of the encoder, such as `save_encoder` returns.
         examples (Sequence[Example]): Examples for the initialisation.
         pictures (bool): Extract features from pictures.
         labels (Sequence[str]): Entity types in addition to those of the examples.

@@ -161,7 +161,7 @@ def measure_optimizers(encoder: Path, rounds: int) -> tuple[Rounds, float]:
         "thinc, tensor by tensor": (thinc_step, thinc),
     }
 
-    # The gradients of a round are the same for all optimisers.
+    # All optimisers get the same gradients in a round.
     seeds = {name: itertools.count() for name in steps}
 
     def prepare(name: str) -> Callable[[], object]:

@@ -1,4 +1,4 @@
-"""Measure the library beside the bare encoder, and the growth of time and memory.
+"""Compare the library with the bare encoder, and measure the growth of time and memory.
 
 python benchmarks/speed.py run POSTS.spacy OUTPUT.json   (Linux; 15 minutes on two cores, 8 GB)
 

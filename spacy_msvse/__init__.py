@@ -2,8 +2,8 @@
 
 nlp.add_pipe("msvse_ner") adds the component, an `MsvseNer`; `components` finds it in a pipeline.
 `make_doc` makes a Doc that has a picture; `render` shows Docs with their pictures; `calibrate` fits
-confidences to annotated posts; `build_network` builds the network alone, in plain PyTorch. Every
-error of a user is an `MsvseError`.
+confidences to annotated posts; `build_network` builds the network without spaCy, in plain PyTorch.
+Invalid input raises an `MsvseError`.
 """
 
 from typing import TYPE_CHECKING

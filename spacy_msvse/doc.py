@@ -18,7 +18,7 @@ from .errors import Errors, MsvseError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Attributes of a Doc that describe its picture: these travel with a post through a corpus.
+#: Attributes of a Doc that describe its picture. Corpus files and copies of a Doc keep them.
 PICTURE_ATTRIBUTES = (
     "image",
     "image_tags",
@@ -28,7 +28,7 @@ PICTURE_ATTRIBUTES = (
     "image_features",
 )
 
-#: Those of them that describe the picture in place of an extractor.
+#: Those of them that replace the result of an extractor.
 DESCRIBING_ATTRIBUTES = ("image_tags", "image_caption", "image_texts", "image_features")
 
 #: Views that have an attribute of their own; all others are in `image_texts`.
@@ -51,7 +51,7 @@ PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
 
 def register_extensions() -> None:
-    """Register the attributes once; attributes that exist already are left alone."""
+    """Register the attributes once. Attributes that exist already are not changed."""
     for name in PICTURE_ATTRIBUTES + PREDICTED_ATTRIBUTES:
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=None)
@@ -121,8 +121,8 @@ def given_view(doc: Doc, view: str) -> Any:
 
 
 def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
-    """Write extracted views onto a Doc, in place of those that were extracted before. Views that
-    the user gave stay.
+    """Write extracted views to a Doc. They replace views that were extracted earlier. Views that
+    the user gave are kept.
 
     Args:
         doc (Doc): The Doc.
@@ -209,18 +209,18 @@ def make_doc(
     regions: list[tuple[str, float, float, float, float, float]] | None = None,
     features: Any = None,
 ) -> Doc:
-    """Make a Doc that carries a picture. No component is run and no file is read.
+    """Make a Doc with a picture. No component is run and no file is read.
 
     Args:
         nlp (Language): The pipeline whose tokenizer and vocabulary to use.
-        text_or_words (str / Sequence[str]): A text to tokenize, or words to take as they are.
+        text_or_words (str / Sequence[str]): A text to tokenize, or words to use without changes.
         image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, the
             bytes of a picture file, or pixels, which are encoded as PNG. Defaults to None, no
             picture.
         spaces (Sequence[bool]): Whether a blank follows each of the words. Defaults to None, which
             joins them by blanks.
-        tags (list[str]): What the picture shows, word by word. Like all that follow, it is used in
-            place of an extractor's.
+        tags (list[str]): Words for the content of the picture. This argument and the following ones
+            replace the result of an extractor.
         caption (str): What the picture shows, as a sentence.
         texts (dict[str, str]): Further texts about the picture by name, e.g. {"ocr": ...}.
         regions (list): Regions as (label, score, x1, y1, x2, y2), in relative coordinates.
@@ -246,7 +246,7 @@ def make_doc(
 
 
 def encode_picture(image: Picture) -> str | bytes | None:
-    """Bring a picture into the form in which a Doc holds it and a file can store it.
+    """Convert a picture to a value that a Doc and a file can store.
 
     Args:
         image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The picture.
@@ -293,7 +293,7 @@ def _tokenize(
             words=list(text_or_words),
             spaces=None if spaces is None else list(spaces),
         )
-        # Training tokenizes anew where blanks are known; words that are given stay whole.
+        # Training tokenizes a text again if its blanks are known. Given words must stay whole.
         doc.has_unknown_spaces = True
         return doc
     raise MsvseError(
@@ -325,7 +325,7 @@ def _read_pixels(array: numpy.ndarray) -> "Image":
 def _encode_png(image: "Image") -> bytes:
     from PIL import ImageOps
 
-    # A camera's note on which side is up does not survive the change of format.
+    # The EXIF orientation is lost in the conversion, so the pixels are turned first.
     upright = ImageOps.exif_transpose(image)
     if upright.mode not in PNG_MODES:
         upright = upright.convert("RGB")

@@ -28,8 +28,8 @@ class Errors:
         "`pip install 'spacy-msvse[offline]'`."
     )
     E002 = (
-        "[MSVSE-E002] Encoder family '{model_type}' is not supported: prefixes enter the "
-        "self-attention of these: {supported}. Choose an encoder of one of them."
+        "[MSVSE-E002] Encoder family '{model_type}' is not supported. Choose an encoder of one of "
+        "these families: {supported}."
     )
     E003 = (
         "[MSVSE-E003] The network of '{name}' has no weights yet. Call `nlp.initialize()` or "
@@ -76,7 +76,7 @@ class Errors:
         "or load a saved pipeline first."
     )
     E013 = (
-        "[MSVSE-E013] Region vectors are {given} wide, but the network was built for {expected}. "
+        "[MSVSE-E013] Region vectors have width {given}, but the network expects {expected}. "
         "Use the extractor or the features that the pipeline was trained with."
     )
     E014 = (
@@ -84,8 +84,8 @@ class Errors:
         "least one row, not {given}."
     )
     E015 = (
-        "[MSVSE-E015] '{setting}' is no setting of {config}. Its settings: {choices}. A method's "
-        "own settings are fields of the class that it names as its `Config`."
+        "[MSVSE-E015] '{setting}' is not a setting of {config}. Its settings: {choices}. The "
+        "settings of a method are the fields of its class `Config`."
     )
     E016 = (
         "[MSVSE-E016] Low-rank adapters need the package `peft`, which is not installed. "
@@ -96,8 +96,8 @@ class Errors:
         "before `nlp.initialize()`, or map it to one of them when converting."
     )
     E018 = (
-        "[MSVSE-E018] Static vectors of width {width} cannot feed a BiLSTM: its two directions "
-        "share the width, so it must be even and above 0."
+        "[MSVSE-E018] A BiLSTM cannot use static vectors of width {width}: each of its two "
+        "directions has half of the width. Give vectors of an even width above 0."
     )
 
     E020 = "[MSVSE-E020] Picture '{name}' cannot be read: {reason}."
@@ -106,8 +106,8 @@ class Errors:
         "set `image_root` to a folder that holds it."
     )
     E022 = (
-        "[MSVSE-E022] Picture '{name}' is a URL. None is fetched unless you pass `fetch`, and then "
-        "only http and https. Download it first and give the path or its bytes."
+        "[MSVSE-E022] Picture '{name}' is a URL. A URL is fetched only if you pass `fetch`, and "
+        "only over http or https. Download the picture and give its path or its bytes."
     )
     E023 = (
         "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but "
@@ -133,8 +133,8 @@ class Errors:
     )
     E035 = "[MSVSE-E035] `make_doc` cannot use {type} as its {argument}: {reason}. Give {expected}."
     E036 = (
-        "[MSVSE-E036] The output '{path}' does not end in '.spacy', so spaCy's readers would pass "
-        "it over. Rename it."
+        "[MSVSE-E036] The output '{path}' does not end in '.spacy', so spaCy's readers would "
+        "ignore it. Rename it."
     )
     E037 = (
         "[MSVSE-E037] The training posts or the dev posts have no path. Give both, such as "
@@ -151,12 +151,12 @@ class Errors:
         "-m spacy msvse convert` writes it, or a folder of such files."
     )
     E043 = (
-        "[MSVSE-E043] '{source}' has no vectors of words. Give a pipeline that has, such as "
-        "`python -m spacy init vectors en VECTORS.txt FOLDER` makes, without floret."
+        "[MSVSE-E043] '{source}' has no word vectors. Give a pipeline with word vectors, but not "
+        "floret vectors: `python -m spacy init vectors en VECTORS.txt FOLDER` creates one."
     )
 
     E050 = (
-        "[MSVSE-E050] The weights '{weights}' know {count} classes, but there are {names} names. "
+        "[MSVSE-E050] The weights '{weights}' have {count} classes, but there are {names} names. "
         "Set `classes` in the component's section [vision] to a list of one name for each class, "
         "for a detector without the background."
     )
@@ -187,7 +187,7 @@ class Errors:
     )
     E065 = (
         "[MSVSE-E065] The feature store '{path}' cannot be opened or written: {reason}. Its "
-        "records are whole. Check its permissions and the space on its disk, and run again."
+        "records are not damaged. Check its permissions and the free disk space, and run again."
     )
 
     E066 = (
@@ -221,9 +221,8 @@ class Errors:
     )
 
     E083 = (
-        "[MSVSE-E083] The method {method} answers with scored spans, so it has no k best "
-        "labellings and no marginals of labels. Use the confidence of its entities, or a method "
-        "with a CRF."
+        "[MSVSE-E083] The method {method} returns scored spans, so it has no k best labellings and "
+        "no label marginals. Use the confidence of its entities, or a method with a CRF."
     )
 
     E084 = (
@@ -392,13 +391,13 @@ class Warnings:
     """Messages of the warnings this package gives."""
 
     W001 = (
-        "[MSVSE-W001] No post of this stream carries a picture, tags or a caption, so '{name}' "
-        "reads text alone. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: "
+        "[MSVSE-W001] No post of this stream has a picture, tags or a caption, so '{name}' reads "
+        "only the text. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: "
         "use `python -m spacy msvse evaluate`."
     )
     W002 = "[MSVSE-W002] {problem} The post is read without it."
     W003 = (
-        "[MSVSE-W003] Only {share:.2%} of the training posts carried the view '{view}' (less than "
+        "[MSVSE-W003] Only {share:.2%} of the training posts had the view '{view}' (less than "
         "{minimum:.2%}), so it is untrained and masked."
     )
     W004 = (
@@ -416,8 +415,8 @@ class Warnings:
         "Raise `max_length`, or set it to 0: the component splits long posts itself."
     )
     W007 = (
-        "[MSVSE-W007] '{name}' is trained on, so its temperature of {temperature:.3f} no longer "
-        "fits and is 1 again. Run `python -m spacy msvse calibrate` when training is done."
+        "[MSVSE-W007] '{name}' is trained further, so its temperature of {temperature:.3f} no "
+        "longer fits and is reset to 1. Run `python -m spacy msvse calibrate` after training."
     )
     W008 = (
         "[MSVSE-W008] The temperature of '{name}' stays at {temperature:.3f}: {reason}. Calibrate "

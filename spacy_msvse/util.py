@@ -1,4 +1,4 @@
-"""Files and folders: written whole or not at all, read with checks, hashed."""
+"""Files and folders: written completely or not at all, read with checks, hashed."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
         path (Path): The file or folder.
 
     Yields:
-        Path: The path beside it to write to. It is gone afterwards in any case.
+        Path: A temporary path beside it, to write to. It is removed afterwards in any case.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
@@ -56,7 +56,7 @@ def remove(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half written.
+    """Write a file completely or not at all.
 
     Args:
         path (Path): The file.

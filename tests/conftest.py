@@ -13,8 +13,8 @@ def nlp() -> Language:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """The folder of a tiny pipeline that tells "jordan" by its picture, and that stops at a broken
-    one unless told otherwise: load it, and leave the folder as it is."""
+    """The folder of a tiny pipeline that finds the type of "jordan" by the picture. Its policy for
+    unreadable pictures is "error". Load it, and do not change the folder."""
     from .tiny import ambiguous_examples, save_encoder, tiny_pipeline, train
 
     folder = tmp_path_factory.mktemp("trained")

@@ -26,7 +26,7 @@ def test_the_code_of_the_page_is_short():
 
 
 @pytest.mark.timeout(600)
-def test_a_method_of_ones_own_is_one_file(tmp_path):
+def test_a_method_of_a_user_is_one_file(tmp_path):
     method, use, _ = blocks("python")
     (posts,) = blocks("json")
     (tmp_path / "tag_gate.py").write_text(method)

@@ -1,4 +1,4 @@
-"""What only a GPU can show. `pytest -m gpu` runs these alone; without a GPU they are skipped."""
+"""Tests that need a GPU. `pytest -m gpu` runs only these; without a GPU they are skipped."""
 
 import pytest
 import spacy
@@ -17,7 +17,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def gpu():
-    """Let spaCy work on the GPU for the tests of this file alone."""
+    """Use the GPU in spaCy for the tests of this file only."""
     from thinc.api import get_current_ops, set_current_ops
 
     pytest.importorskip("cupy")

@@ -151,7 +151,7 @@ def tiny_pipeline(encoder: str, name: str = "msvse_ner", **settings: Any) -> Lan
 
 
 def picture(label: str, seed: int = 0) -> bytes:
-    """A noisy picture in the colour that stands for a type."""
+    """A noisy picture in the colour of a type."""
     noise = np.random.default_rng(seed).integers(-30, 31, (12, 16, 3))
     pixels = np.clip(np.asarray(COLOURS[label]) + noise, 0, 255).astype("uint8")
     stream = io.BytesIO()
@@ -160,7 +160,7 @@ def picture(label: str, seed: int = 0) -> bytes:
 
 
 def ambiguous_examples(nlp: Language, copies: int = 1) -> list[Example]:
-    """Posts of one text for every type: only the picture tells them apart."""
+    """Posts of one text for every type: only the picture decides the type."""
     examples = []
     for copy in range(copies):
         for name in NAMES:

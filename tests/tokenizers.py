@@ -48,7 +48,7 @@ def roberta(folder: Path) -> Any:
 
 
 def modernbert(folder: Path) -> Any:
-    """BPE over bytes behind a chain of processors, with the special tokens of BERT."""
+    """BPE over bytes after a chain of processors, with the special tokens of BERT."""
     special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = [*special, *letters, *map("".join, MERGES)]
@@ -141,8 +141,11 @@ def _load(folder: Path, name: str, **settings: Any) -> Any:
 def slow_version(folder: Path) -> Any:
     """The slow tokenizer of a folder. Newer versions of transformers have few of them.
 
-    folder (Path): A folder with the files of a tokenizer.
-    RETURNS (PreTrainedTokenizer): The tokenizer, or None if there is only a fast one.
+    Args:
+        folder (Path): A folder with the files of a tokenizer.
+
+    Returns:
+        PreTrainedTokenizer: The tokenizer, or None if there is only a fast one.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True, use_fast=False)
     return None if tokenizer.is_fast else tokenizer

@@ -38,7 +38,7 @@ def make_rows(split: str, seed: int) -> list[Row]:
 
 
 def marked_rows(split: str, rng: Random) -> list[Row]:
-    """Rows that differ in the picture alone: one text, one background, a subject for each type."""
+    """Rows that differ only in the picture: one text, one background, a subject for each type."""
     groups = marked_posts(split, rng)
     backgrounds = cycle(BACKGROUNDS[split], len(groups), rng)
     rows = []

@@ -47,8 +47,8 @@ def ablate_cli(
         Path | None,
         typer.Option(
             "--test",
-            help="The .spacy file of test posts to score; by default [corpora.test], if there is "
-            "one, and else the dev posts",
+            help="The .spacy file of test posts to score; by default those of [corpora.test], or "
+            "without it the dev posts",
             exists=True,
         ),
     ] = None,
@@ -90,10 +90,11 @@ def ablate_cli(
     ] = False,
 ) -> None:
     """Train variants of a config with several seeds, and compare their scores with those of the
-    config as it is.
+    unchanged config.
 
-    Data and all other settings are given as to `spacy train`: --paths.train train.spacy, for
-    instance. If the command is killed and run again, it continues at the first run that has not
+    Settings are given as for `spacy train`, for instance --paths.train train.spacy.
+
+    If the command is killed and run again, it continues at the first run that has not
     ended. ablation.md and ablation.json in the output are about the chosen rows.
 
     A line says when a run starts, and another one when it has ended. If a run fails, the others

@@ -42,9 +42,9 @@ def calibrate_cli(
 ) -> None:
     """Fit confidences to posts that the pipeline was not trained on.
 
-    Entities stay as they are. Confidences stay as they are too if the posts do not determine a
-    temperature. Give the dev data, and measure on test data: `evaluate` prints the calibration
-    error.
+    The predicted entities do not change. The confidences do not change either if the posts do not
+    determine a temperature. Give the dev data, and measure on test data: `evaluate` prints the
+    calibration error.
     """
     folder = find_writable_folder(model, output)
     if output is None:

@@ -44,8 +44,9 @@ def extract_cli(
 ) -> None:
     """Extract the features of a corpus, from pictures and texts, and keep them in a store.
 
-    A run that was killed continues where it was when it is started again. Pictures that cannot be
-    read are listed at the end and do not stop the run. If none can be read, the exit status is 1.
+    A run that was killed can be started again. It continues after the last stored batch. Pictures
+    that cannot be read are listed at the end and do not stop the run. If none can be read, the exit
+    status is 1.
     """
     load_code(code)
     check_corpus(data_path)

@@ -31,8 +31,8 @@ def init_bilstm_cli(
     """Make a text encoder of static vectors and a BiLSTM, a baseline without a transformer.
 
     The folder contains the vectors. The weights of the LSTM are random, from the seed of each
-    training. Give the folder as the `encoder` of a config. Prefixes do not enter it. Train it at
-    the learning rate of the other layers:
+    training. Give the folder as the `encoder` of a config. The encoder accepts no prefixes.
+    Train it at the learning rate of the other layers:
     `--components.msvse_ner.model.learning_rate_factors.encoder 1.0`.
     """
     load_code(code)

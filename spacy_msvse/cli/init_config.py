@@ -42,7 +42,7 @@ def init_config_cli(
             "--views",
             "-v",
             help="What to read besides the text, such as regions,tags,caption; 'ocr' is the text "
-            "in pictures, and 'text' alone reads no picture",
+            "in pictures; the single view 'text' reads no picture",
         ),
     ] = None,
     method: Annotated[

@@ -51,9 +51,7 @@ def serve_cli(
     port: Annotated[
         int, typer.Option("--port", "-p", help="Port to listen on", min=1, max=65535)
     ] = 8501,
-    headless: Annotated[
-        bool, typer.Option("--headless", help="Open no browser, as on a server")
-    ] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser")] = False,
     code: Code = None,
 ) -> None:
     """Serve a web page to try a pipeline: upload a picture, type a text, see the entities.

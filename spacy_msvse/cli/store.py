@@ -73,7 +73,7 @@ def prune_cli(
     store_path: StorePath,
     fingerprints: Annotated[
         list[str] | None,
-        typer.Option("--keep", "-k", help="Begin of an extractor's fingerprint; may be repeated"),
+        typer.Option("--keep", "-k", help="First characters of a fingerprint; may be repeated"),
     ] = None,
     config_path: Annotated[
         Path | None,
@@ -98,8 +98,8 @@ def prune_cli(
     """Drop records and return their space to the disk.
 
     Damaged records are always dropped. With --keep or --config, so are those of all other
-    extractors; with --data, those of all other pictures and texts. If others use the store without
-    a break, its file keeps its size.
+    extractors; with --data, those of all other pictures and texts. If other processes use the
+    store without a pause, its file keeps its size.
     """
     load_code(code)
     for path in data_paths or ():
@@ -129,7 +129,7 @@ def prune_cli(
         before, after = format_size(report.size_before), format_size(report.size_after)
         msg.text(f"{before} before, {after} now")
     elif not dry_run:
-        msg.warn("Others use the store, so its file keeps its size")
+        msg.warn("Other processes use the store, so its file keeps its size")
 
 
 def print_summary(summary: StoreSummary) -> None:

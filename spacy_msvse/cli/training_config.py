@@ -76,7 +76,7 @@ def make_config(
     read = [view for view in readable if view in views]
     joint_views = read
     if "prefix_views" in model:
-        # A joint view makes the text longer, and the prefixes read it as well.
+        # A joint view makes the text longer, and it may be a prefix view as well.
         joint_views = [] if optimize == "speed" else [v for v in model["joint_views"] if v in read]
     environment = Environment(
         loader=PackageLoader("spacy_msvse", "cli"),
@@ -122,7 +122,7 @@ def default_encoder(optimize: Optimize, language: str) -> str:
 
 def _choose_extractors(views: Collection[str]) -> dict[str, dict[str, Any] | None]:
     """The extractor of each view; None for one that is not needed. Empty if none is needed."""
-    # The default caption is made of the tags.
+    # The default caption is built from the tags.
     needed = {*views, *(("tags",) if "caption" in views else ())}
     extractors: dict[str, dict[str, Any] | None] = {
         view: extractor if view in needed else None

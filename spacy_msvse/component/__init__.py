@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def components(nlp: Language) -> Iterator[tuple[str, "MsvseNer"]]:
-    """All components of a pipeline that are an `MsvseNer`, whatever their names.
+    """All components of a pipeline that are an `MsvseNer`, under any name.
 
     Args:
         nlp (Language): The pipeline.

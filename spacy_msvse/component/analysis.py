@@ -1,6 +1,6 @@
 """Analyses of predictions: other labellings, marginals, and the effect of the pictures.
 
-All are functions of a predictor and Docs. They return plain values and change no Doc.
+They are functions of a predictor and Docs. They return plain values and do not change the Docs.
 """
 
 import math
@@ -65,9 +65,9 @@ class PictureEffect:
         with_picture (Reading): The reading with all views. If this pass predicts no entity: its
             probability of the other pass's entity.
         without_picture (Reading): The reading without any view, given tags and captions included.
-        attention (dict): View to the share of attention that its prefixes get from the span's
-            words: a mean over words, heads and encoder layers with prefixes. The rest goes to the
-            text and to the joint views behind it. Absent views are left out.
+        attention (dict): View to the share of the attention of the span's words that its prefixes
+            get: a mean over words, heads and encoder layers with prefixes. The rest goes to the
+            text and to the joint views after it. Absent views are left out.
         regions (list): The share of each region, in the order of `doc._.image_regions`. Their sum
             is the share of the view "regions".
     """
@@ -81,19 +81,19 @@ class PictureEffect:
 
 
 def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[list[Labelling]]:
-    """The k most probable ways to label each Doc.
+    """The k most probable labellings of each Doc.
 
     Args:
         predictor (Predictor): Predicts.
         docs (Iterable[Doc]): The Docs.
-        k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
+        k (int): Number of labellings. A Doc with fewer possible labellings gets all of them.
 
     Returns:
         list: For each Doc its labellings, the most probable one first.
 
     Raises:
-        MsvseError: For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or as
-            `Predictor.read`.
+        MsvseError: For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or an
+            unreadable picture if the policy is "error" (MSVSE-E020).
     """
     if k < 1:
         raise MsvseError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
@@ -127,7 +127,8 @@ def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarra
             `bio_labels`.
 
     Raises:
-        MsvseError: For a method without a lattice (MSVSE-E083), or as `Predictor.read`.
+        MsvseError: For a method without a lattice (MSVSE-E083), or an unreadable picture if the
+            policy is "error" (MSVSE-E020).
     """
     docs = list(docs)
     width = len(bio_labels(predictor.labels))
@@ -152,7 +153,7 @@ def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[Pic
         list: For each Doc, an effect for every span that is an entity in either pass.
 
     Raises:
-        MsvseError: As `Predictor.read`.
+        MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
     """
     docs = list(docs)
     network = get_network(predictor.model)
@@ -162,18 +163,18 @@ def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[Pic
             outputs = predictor.run(batch.posts)
         without = predictor.encode([post.post.without(network.views) for post in batch.posts])
         outputs_without = predictor.run(without)
-        seeing = readings(predictor.decode(batch.posts, outputs))
-        blind = readings(predictor.decode(without, outputs_without))
-        add_missing(seeing, blind, predictor.answer(outputs), predictor.labels)
-        add_missing(blind, seeing, predictor.answer(outputs_without), predictor.labels)
-        attention = {view: paid.cpu().numpy() for view, paid in outputs.attention.items()}
+        with_views = readings(predictor.decode(batch.posts, outputs))
+        without_views = readings(predictor.decode(without, outputs_without))
+        add_missing(with_views, without_views, predictor.answer(outputs), predictor.labels)
+        add_missing(without_views, with_views, predictor.answer(outputs_without), predictor.labels)
+        attention = {view: shares.cpu().numpy() for view, shares in outputs.attention.items()}
         for index, (row, post) in enumerate(zip(batch.rows, batch.posts, strict=True)):
             status = post.post.status
-            paid = {view: w[index] for view, w in attention.items() if status[view] == USED}
+            shares = {view: w[index] for view, w in attention.items() if status[view] == USED}
             for view, regions in post.post.vectors.items():
-                if view in paid:
-                    paid[view] = paid[view][:, : len(regions.boxes)]
-            answers[row] = compare(seeing[index], blind[index], paid)
+                if view in shares:
+                    shares[view] = shares[view][:, : len(regions.boxes)]
+            answers[row] = compare(with_views[index], without_views[index], shares)
     return answers
 
 
@@ -198,8 +199,8 @@ def add_missing(
     answer: SpanDistribution,
     types: Sequence[str],
 ) -> None:
-    """Add the probabilities of the entities that only another pass predicts. A near miss differs
-    from an impossible entity.
+    """Add the probabilities of the entities that only another pass predicts, since a near miss
+    differs from an impossible entity.
 
     Args:
         found (Sequence): The readings of a pass for each post, to be added to.
@@ -223,29 +224,29 @@ def add_missing(
 
 
 def compare(
-    seeing: Readings, blind: Readings, attention: Mapping[str, np.ndarray]
+    with_views: Readings, without_views: Readings, attention: Mapping[str, np.ndarray]
 ) -> list[PictureEffect]:
     """Compare the readings of the same spans by two passes over a post.
 
     Args:
-        seeing (dict): The readings with all views.
-        blind (dict): The readings without any.
+        with_views (dict): The readings with all views.
+        without_views (dict): The readings without any view.
         attention (Mapping): View to float of shape (T, R): attention of each token to its vectors.
 
     Returns:
         list: The effects, in the order of the text.
     """
     effects = []
-    for start, end in sorted(seeing):
-        paid = {view: weights[start:end].mean(axis=0) for view, weights in attention.items()}
+    for start, end in sorted(with_views):
+        shares = {view: weights[start:end].mean(axis=0) for view, weights in attention.items()}
         effects.append(
             PictureEffect(
                 start,
                 end,
-                seeing[start, end],
-                blind[start, end],
-                attention={view: float(weights.sum()) for view, weights in paid.items()},
-                regions=paid["regions"].tolist() if "regions" in paid else [],
+                with_views[start, end],
+                without_views[start, end],
+                attention={view: float(weights.sum()) for view, weights in shares.items()},
+                regions=shares["regions"].tolist() if "regions" in shares else [],
             )
         )
     return effects

@@ -29,10 +29,10 @@ LEARNING_RATE_FACTORS = {"encoder": 0.1, "backbone": 0.1, "crf": 5.0}
 #: Length and distance, in tokens, of the windows of a long text.
 WINDOW, STRIDE = 128, 96
 
-#: The most words of a textual view that are read.
+#: Maximum number of words of a textual view that are read.
 MAX_VIEW_WORDS = 64
 
-#: Threads share the piece encoder of a network.
+#: Guards the piece encoder of a network, which threads share.
 _lock = Lock()
 
 NetworkModel = Model[Sequence[EncodedPost], Outputs]
@@ -76,7 +76,7 @@ def create_msvse_model(
             factor on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5
             unless they are given.
         prefix_views (list): Views that are classified and enter the encoder as prefixes.
-        joint_views (list): Textual views that are encoded behind the text.
+        joint_views (list): Textual views that are encoded after the text.
         attention (bool): Compute the interaction of the views with the text by attention.
         gate (bool): Gate that interaction.
         prefixes (bool): The views enter the encoder as prefixes.
@@ -92,7 +92,7 @@ def create_msvse_model(
         visual_loss_weight (float): Weight of the visual entity classifier's loss.
         loss_divisor (float): The loss of a post is divided by this constant.
         joint_decoding_weight (float): Share of the text CRF in the lattice that is decoded.
-        max_view_words (int): The most words of a textual view that are read.
+        max_view_words (int): Maximum number of words of a textual view that are read.
         normalize_urls (bool): Read every URL of a text as one known word. Not part of the paper.
         tokenizer_config (dict): Settings of the encoder's tokenizer.
         transformer_config (dict): Settings of the encoder's configuration.
@@ -138,15 +138,15 @@ def create_text_crf_model(
         learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the
             factor on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5
             unless they are given.
-        joint_views (list): Textual views that are encoded behind the text; none reads only the
-            text.
+        joint_views (list): Textual views that are encoded after the text. Without any, only the
+            text is read.
         text_view (bool): Decode the text alone too, and tie both label distributions.
         shared_decoder (bool): One CRF for both encodings instead of two.
         text_loss_weight (float): Weight of the loss of the text alone.
         tie_loss_weight (float): Weight of the divergence between both label distributions.
         tie_temperature (float): Temperature of these distributions.
         loss_divisor (float): The loss of a post is divided by this constant.
-        max_view_words (int): The most words of a textual view that are read.
+        max_view_words (int): Maximum number of words of a textual view that are read.
         normalize_urls (bool): Read every URL of a text as one known word.
         tokenizer_config (dict): Settings of the encoder's tokenizer.
         transformer_config (dict): Settings of the encoder's configuration.
@@ -185,7 +185,7 @@ def make_model(
         get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By
             default, windows of 128 tokens that start every 96 tokens.
         learning_rate_factors (dict): Part of a parameter's name to the factor on its learning rate.
-        max_view_words (int): The most words of a textual view that are read.
+        max_view_words (int): Maximum number of words of a textual view that are read.
         normalize_urls (bool): Read every URL of a text as one known word.
         tokenizer_config (dict): Settings of the encoder's tokenizer.
         transformer_config (dict): Settings of the encoder's configuration.
@@ -250,7 +250,7 @@ def get_network(model: NetworkModel) -> Network:
 
 
 def network_config(model: NetworkModel) -> NetworkConfig:
-    """The settings of the model's network: those it was built with, or will be."""
+    """The settings of the model's network, which may not be built yet."""
     shim, attrs = get_shim(model), model.attrs
     if shim.network is not None:
         return shim.network.config
@@ -260,7 +260,7 @@ def network_config(model: NetworkModel) -> NetworkConfig:
 
 
 def get_piece_encoder(model: NetworkModel) -> PieceEncoder:
-    """What tokenises posts for the model's network. It is made once for a network."""
+    """The piece encoder of the model's network. It is created once for each network."""
     shim, network, attrs = get_shim(model), get_network(model), model.attrs
     with _lock:
         if shim.piece_encoder is None:

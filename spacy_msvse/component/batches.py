@@ -1,4 +1,4 @@
-"""How posts are cut into batches."""
+"""Batches of posts of similar length."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,12 +8,12 @@ from .encode import EncodedPost
 def cut_batches(
     posts: Sequence[EncodedPost], max_tokens: int, *, in_order: bool = False
 ) -> Iterator[list[int]]:
-    """Cut posts into batches of about equal lengths, so that little is padded.
+    """Divide posts into batches of similar length, so that there is little padding.
 
     Args:
         posts (Sequence[EncodedPost]): The posts.
-        max_tokens (int): The most word pieces of a batch, joint views and padding included. A post
-            that has more is a batch alone.
+        max_tokens (int): Maximum number of word pieces of a batch, joint views and padding
+            included. A post that has more is a batch of its own.
         in_order (bool): Keep the posts in their order, for a method that mixes posts.
 
     Yields:

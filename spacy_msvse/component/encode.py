@@ -18,7 +18,7 @@ from .reader import ReadPost
 from .span_getters import SpanGetter
 from .wordpieces import Layout, Pieces, encode_words, view_words, words_to_encode
 
-#: Room that a window of text must leave for the joint views behind it, in word pieces.
+#: Number of word pieces that a window of text must leave free for the joint views after it.
 MIN_JOINT_ROOM = 8
 
 
@@ -43,7 +43,7 @@ class Window:
         start (int): Its first token.
         words (np.ndarray): int64, the token of each of its pieces, counted from `start`.
         text (PieceRow): Its word pieces.
-        joint (PieceRow): The same with the joint views behind; the same object if there are none.
+        joint (PieceRow): The same and the joint views after it; the same object if there are none.
         joint_spans (dict): Joint view to its first column in `joint` and the column after its last.
     """
 
@@ -88,14 +88,14 @@ class PieceEncoder:
         region_dim: int,
         normalize_urls: bool = False,
     ) -> None:
-        """Prepare for a tokenizer and a network.
+        """Create an encoder of word pieces for a tokenizer and a network.
 
         Args:
             tokenizer (PreTrainedTokenizerBase): The encoder's tokenizer.
             get_spans (Callable): A span getter: Docs to the windows of each, for long texts.
             reads (Reads): The views to prepare.
-            max_length (int): The most word pieces that the encoder takes.
-            max_view_words (int): The most words of a textual view that are read.
+            max_length (int): Maximum number of word pieces of the encoder.
+            max_view_words (int): Maximum number of words of a textual view that are read.
             region_dim (int): Width of a region vector.
             normalize_urls (bool): Read each URL of a text as one known word.
         """
@@ -221,7 +221,7 @@ class PieceEncoder:
             return Window(start, words, text, text, {})
         joined: list[int] = []
         spans = {}
-        # The first column behind the text.
+        # The first column after the text.
         offset = self.layout.behind_start(len(ids))
         for view, view_ids in behind.items():
             if view_ids:
@@ -269,8 +269,8 @@ class PieceEncoder:
 def align(
     windows: Sequence[Window], owners: Sequence[int], lengths: Sequence[int], text_start: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Find the window and the first word piece of every token. A token of several windows is read
-    from the one that has most of its context.
+    """Find the window and the first word piece of every token. A token in several windows is read
+    from the window with most of its context.
 
     Args:
         windows (Sequence[Window]): The windows of all posts.

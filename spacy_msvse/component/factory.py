@@ -1,6 +1,6 @@
 """The "msvse_ner" factory.
 
-Nothing heavy is imported here: spaCy loads the entry point of every factory for every pipeline.
+This module imports no large library, because spaCy loads every factory for every pipeline.
 """
 
 from collections.abc import Callable
@@ -37,15 +37,17 @@ def make_msvse_ner(
     """Create the component.
 
     Args:
+        nlp (Language): The pipeline.
+        name (str): Name of the component in the pipeline.
         model (Model): The network in a Thinc model, made by an architecture such as
             `spacy-msvse.MSVSE.v1`.
         vision (VisualExtractor): Extracts views from pictures and texts; None reads only given
             views.
-        overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
+        overwrite (bool): Replace entities that are on a Doc already; otherwise they are kept.
         on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
-        min_view_share (float): A view that a smaller share of the training posts had is masked.
-        max_batch_tokens (int): The most word pieces of texts and joint views, padding included,
-            that are predicted together.
+        min_view_share (float): A view is masked if a smaller share of the training posts had it.
+        max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
+            padding included.
         min_confidence (float): Entities that are less probable are left out.
         scorer (Callable): Scores the component in `nlp.evaluate`.
 

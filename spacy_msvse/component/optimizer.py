@@ -32,7 +32,7 @@ def parameter_factors(network: Network, factors: Mapping[str, float]) -> dict[st
         dict: Parameter name to factor; 0 for parameters that never train: those of a BatchNorm, and
             the encoder's own below low-rank adapters.
     """
-    # Weights of a BatchNorm belong to its statistics, and those of a backbone are constant.
+    # The statistics of a backbone's BatchNorm are constant, so its weights are not trained either.
     normalised = {
         f"{owner}.{name}"
         for owner, module in network.named_modules()
@@ -57,8 +57,9 @@ class NetworkOptimizer:
     """Updates a network by the settings of a Thinc optimiser: Adam, RAdam or SGD, the learning rate
     and its schedule, L2, clipping, averages.
 
-    The norm of all gradients together is clipped. L2 leaves biases, normalisation and other vectors
-    alone. As in Thinc, `L2_is_weight_decay` takes it off the weights, scaled by the learning rate.
+    The norm of all gradients together is clipped. L2 does not apply to biases, normalisation
+    layers and other vectors. As in Thinc, `L2_is_weight_decay` subtracts it from the weights,
+    scaled by the learning rate.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class NetworkOptimizer:
         self._optimizer = self._make_optimizer(factors)
 
     def step(self) -> None:
-        """Update the parameters by their gradients, and clear these."""
+        """Update the parameters by their gradients, and clear the gradients."""
         if all(parameter.grad is None for parameter in self.parameters.values()):
             return
         self._updates += 1

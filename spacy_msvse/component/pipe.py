@@ -37,7 +37,7 @@ from .workers import prepare_worker
 #: The settings of a component whose confidences are not calibrated.
 UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
 
-#: Views whose extraction is cheap. Any other view that is extracted should be read by the network.
+#: Views whose extraction is cheap. Any other view that is extracted but not read gives a warning.
 _CHEAP_VIEWS = {"regions", "tags", "caption"}
 
 _SETTINGS_FILE, _VISION = "cfg", "vision"
@@ -67,12 +67,13 @@ class MsvseNer(TrainablePipe):
             model (Model): The network in a Thinc model.
             name (str): Name of the component in the pipeline.
             vision (VisualExtractor): Extracts views; None reads only given views.
-            overwrite (bool): Replace entities that are on a Doc already; otherwise they stay.
+            overwrite (bool): Replace entities that are on a Doc already; otherwise they are kept.
             on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable
                 picture.
-            min_view_share (float): A view that a smaller share of the training posts had is masked.
-            max_batch_tokens (int): The most word pieces that are predicted together, padding
-                included.
+            min_view_share (float): A view is masked if a smaller share of the training posts had
+                it.
+            max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views
+                and padding included.
             min_confidence (float): Entities that are less probable are left out.
             scorer (Callable): Scores the component in `nlp.evaluate`.
 
@@ -95,11 +96,11 @@ class MsvseNer(TrainablePipe):
         self.max_batch_tokens = max_batch_tokens
         #: The only folder to read pictures from; None allows any path. Never saved.
         self.image_root: str | Path | None = None
-        #: Fetches pictures whose path is a URL; None fetches none. Never saved, but sent to worker
+        #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
         #: processes, so with `n_process` it must be picklable.
         self.fetch: Fetcher | None = None
         self.scorer = scorer
-        #: Where features of pictures and texts are looked up and kept. Never saved.
+        #: The store of extracted features. Never saved.
         self.feature_store: FeatureStore | None = None
         self._warned: set[str] = set()
 
@@ -122,7 +123,7 @@ class MsvseNer(TrainablePipe):
             label (str): The type.
 
         Returns:
-            int: 1 if it was added, 0 if it was there.
+            int: 1 if it was added, 0 if it existed already.
 
         Raises:
             MsvseError: If the network is built already (MSVSE-E005).
@@ -211,7 +212,7 @@ class MsvseNer(TrainablePipe):
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.cfg.update(UNCALIBRATED)
         self.model.attrs["types"] = list(self.labels)
-        # At least 1, since a pipeline without regions has no width of its own.
+        # At least 1, since a pipeline without regions has no region width.
         self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
         self.model.initialize()
 
@@ -278,7 +279,7 @@ class MsvseNer(TrainablePipe):
 
     @property
     def reader(self) -> Reader:
-        """Reads the views of Docs, by the present settings of the component."""
+        """A reader of the views of Docs, with the current settings of the component."""
         return Reader(
             network_config(self.model).reads,
             vision=self.vision,
@@ -290,7 +291,7 @@ class MsvseNer(TrainablePipe):
 
     @property
     def predictor(self) -> Predictor:
-        """Predicts without changing Docs, by the present settings of the component.
+        """A predictor with the current settings of the component. It does not change Docs.
 
         Raises:
             MsvseError: Before the network is built (MSVSE-E003).
@@ -309,8 +310,8 @@ class MsvseNer(TrainablePipe):
 
         Args:
             stream (Iterable[Doc]): The Docs.
-            batch_size (int): How many are buffered. `max_batch_tokens` limits what is computed at
-                once.
+            batch_size (int): Number of Docs in the buffer. `max_batch_tokens` limits the batches of
+                the network.
 
         Yields:
             Doc: The Docs, in order.
@@ -340,7 +341,7 @@ class MsvseNer(TrainablePipe):
         return predictions
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
-        """Write predictions onto Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
+        """Write predictions to Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
         the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
 
         Args:
@@ -385,11 +386,11 @@ class MsvseNer(TrainablePipe):
     # Analyses
 
     def best_labellings(self, docs: Iterable[Doc], k: int) -> list[list[analysis.Labelling]]:
-        """The k most probable ways to label each Doc, the most probable one first.
+        """The k most probable labellings of each Doc, the most probable one first.
 
         Args:
             docs (Iterable[Doc]): The Docs. They are not changed.
-            k (int): How many. A Doc that cannot be labelled in so many ways has fewer.
+            k (int): Number of labellings. A Doc with fewer possible labellings gets all of them.
 
         Returns:
             list: For each Doc its labellings.
@@ -466,7 +467,7 @@ class MsvseNer(TrainablePipe):
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save the component to a folder, which is written beside and replaced as a whole.
+        """Save the component to a folder. It is replaced after all files are written.
 
         Args:
             path (Path): The folder.
@@ -535,7 +536,7 @@ class MsvseNer(TrainablePipe):
         return vision.make_backbone()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Worker processes get the feature store too: each opens its file for itself.
+        # Worker processes get the feature store too. Each of them opens its file.
         settings = {
             "vision": self.vision,
             "overwrite": self.overwrite,

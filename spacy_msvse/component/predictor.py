@@ -15,7 +15,7 @@ from .batches import cut_batches
 from .encode import EncodedPost
 from .reader import Reader, ReadPost
 
-#: The most Docs whose views are in memory at once.
+#: Maximum number of Docs whose views are in memory at once.
 READ_SIZE = 512
 
 
@@ -56,7 +56,8 @@ class Predictor:
         reader (Reader): Reads the views of Docs.
         labels (tuple): The entity types.
         temperature (float): All scores are divided by it.
-        max_batch_tokens (int): The most word pieces of a batch, joint views and padding included.
+        max_batch_tokens (int): Maximum number of word pieces of a batch, joint views and padding
+            included.
         masked (Collection): Views that are not used.
     """
 
@@ -93,7 +94,7 @@ class Predictor:
         return get_piece_encoder(self.model).encode(posts)
 
     def batches(self, docs: Sequence[Doc]) -> Iterator[Batch]:
-        """Cut Docs into batches by what will be encoded. Empty Docs are left out.
+        """Divide Docs into batches by their number of word pieces. Empty Docs are left out.
 
         Args:
             docs (Sequence[Doc]): The Docs.
@@ -102,7 +103,7 @@ class Predictor:
             Batch: The batches.
 
         Raises:
-            MsvseError: As `read`.
+            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
         """
         in_order = get_network(self.model).mixes_posts
         filled = [row for row, doc in enumerate(docs) if len(doc)]
@@ -124,7 +125,7 @@ class Predictor:
         return self.model.predict(posts)
 
     def answer(self, outputs: Outputs) -> SpanDistribution:
-        """The distribution that entities and all probabilities are read from.
+        """The distribution that gives the entities and all probabilities.
 
         Args:
             outputs (Outputs): The network's outputs.
@@ -136,16 +137,16 @@ class Predictor:
         return get_network(self.model).answer(outputs).double().tempered(self.temperature)
 
     def lattice(self, outputs: Outputs) -> Lattice:
-        """The lattice of labels, for a method that answers with one.
+        """The lattice of labels, for a method with a CRF.
 
         Args:
             outputs (Outputs): The network's outputs.
 
         Returns:
-            Lattice: What `answer` returns.
+            Lattice: The scores in double precision, divided by the temperature.
 
         Raises:
-            MsvseError: If the method answers with spans (MSVSE-E083).
+            MsvseError: If the method returns scored spans (MSVSE-E083).
         """
         answer = self.answer(outputs)
         if not isinstance(answer, Lattice):
@@ -190,7 +191,7 @@ class Predictor:
             list: A prediction for each Doc.
 
         Raises:
-            MsvseError: As `read`.
+            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
         """
         predictions = [Prediction() for _ in docs]
         for batch in self.batches(docs):
@@ -201,7 +202,7 @@ class Predictor:
 
 
 def probabilities_of(answer: SpanDistribution, entities: torch.Tensor) -> list[float]:
-    """Probabilities of entities, at most 1: rounding may lift a certain entity above it.
+    """Probabilities of entities, limited to 1, because a rounded value may be slightly larger.
 
     Args:
         answer (SpanDistribution): The distribution.

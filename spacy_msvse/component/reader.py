@@ -1,4 +1,4 @@
-"""From Docs to the content of their views. Given, extracted, absent or unreadable: decided here."""
+"""Reads the views of Docs, and decides which are used, absent, unreadable or masked."""
 
 import warnings
 from collections.abc import Collection, Iterable, Sequence
@@ -32,7 +32,7 @@ class ReadPost:
         texts (dict): View to text, for the views that are present.
         status (dict): View to "used", "absent", "unreadable" or "masked".
         problems (dict): View to the reason why it is unreadable.
-        extracted (dict): View to its value for the Doc's attributes, for what an extractor found.
+        extracted (dict): View to extracted value, in the form of the Doc's attributes.
     """
 
     doc: Doc
@@ -69,7 +69,7 @@ class Reader:
     Attributes:
         reads (Reads): The views that the network reads.
         vision (VisualExtractor): The extractors; None reads only what the user gave.
-        store (FeatureStore): Where features are looked up and kept.
+        store (FeatureStore): The store of extracted features; None for no store.
         image_root (Path): The only folder to read pictures from; None allows any path.
         fetch (Callable): Fetches http and https URLs; None refuses them.
         policy (str): One of `POLICIES`.
@@ -157,7 +157,7 @@ class Reader:
         if isinstance(content, list):
             content = ", ".join(content)
         nothing = content is None or (isinstance(content, str) and not content)
-        # A masked view is not extracted, so a picture is enough to call it masked.
+        # A masked view is not extracted. It is masked if the post has a picture, else absent.
         if masked and (post.doc._.image or not nothing):
             post.status[view] = MASKED
         elif content is None or nothing:

@@ -24,7 +24,7 @@ from .optimizer import NetworkOptimizer, parameter_factors
 if TYPE_CHECKING:
     from .encode import PieceEncoder
 
-#: The precision of the network's products. The CRFs and the weights stay in full precision.
+#: The precision of the matrix products. The CRFs and the weights stay in full precision.
 PRECISIONS = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -65,7 +65,7 @@ class NetworkShim(PyTorchShim):
         self.learning_rate_factors = dict(learning_rate_factors or {})
         self.precision = PRECISIONS[precision]
         self.tokenizer: Any = None
-        #: Computes regions and trains with the network; its extractor owns and saves it.
+        #: Computes regions and trains with the network. Its extractor saves it.
         self.backbone: nn.Module | None = None
         #: Made when it is first needed.
         self.piece_encoder: PieceEncoder | None = None
@@ -78,7 +78,7 @@ class NetworkShim(PyTorchShim):
         return network
 
     def set_network(self, network: Network, tokenizer: Any) -> None:
-        """Adopt a network.
+        """Set the network and its tokenizer.
 
         Args:
             network (Network): The network.
@@ -129,7 +129,7 @@ class NetworkShim(PyTorchShim):
             parameters = dict(self._model.named_parameters())
             self._optimizer = NetworkOptimizer(optimizer, parameters, self.factors())
             if optimizer.averages is not None:
-                # Views of the same memory, so later averages are seen here too.
+                # These arrays share the memory of the averages, so they follow later updates.
                 for name, average in self._optimizer.averages.items():
                     optimizer.averages[(self.id, name)] = cast(FloatsXd, torch2xp(average))
         self._optimizer.step()
@@ -155,7 +155,7 @@ class NetworkShim(PyTorchShim):
                 parameter.data = weights
 
     def factors(self) -> dict[str, float]:
-        """The factor on the learning rate of every parameter, by name; 0 for what never trains."""
+        """The factor on the learning rate of every parameter; 0 for parameters that never train."""
         assert self.network is not None
         return parameter_factors(self.network, self.learning_rate_factors)
 
@@ -164,7 +164,7 @@ class NetworkShim(PyTorchShim):
         return torch.autocast(self.device.type, dtype=self.precision, enabled=reduced)
 
     def __getstate__(self) -> dict[str, Any]:
-        # An optimiser holds generators of its schedules, and no copy of the network needs it.
+        # An optimiser contains generators, which cannot be copied. A copy does not need it.
         return {**self.__dict__, "_optimizer": None, "piece_encoder": None}
 
     def to_files(self) -> dict[str, bytes]:
@@ -188,7 +188,7 @@ class NetworkShim(PyTorchShim):
         }
 
     def from_files(self, files: Mapping[str, bytes], backbone: nn.Module | None = None) -> None:
-        """Restore the result of `to_files`, onto the device that Thinc works on.
+        """Restore the result of `to_files`, on the device of Thinc.
 
         Args:
             files (Mapping): File name to content.
@@ -207,7 +207,7 @@ class NetworkShim(PyTorchShim):
             reason = f"they are of the method {settings['method']}, not {self.method.__name__}"
             raise MsvseError(Errors.E006.format(reason=reason))
         try:
-            # The weights are adopted, not copied, so random ones would cost time for nothing.
+            # The loaded weights replace all weights, so random values are not needed.
             with no_random_weights():
                 network = self.method.build(settings["config"])
             network.load_state_dict(load_tensors(files[WEIGHTS_FILE]), assign=True)

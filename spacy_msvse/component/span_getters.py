@@ -1,8 +1,8 @@
 """Span getters cut long texts into windows that fit the encoder.
 
-Config files name them by `@span_getters`. The registry of that name belongs to spacy-transformers.
-This module makes it if spacy-transformers is not there. Both packages use it in any order of
-imports, because ours is registered by an entry point alone.
+Config files name them by `@span_getters`. spacy-transformers defines the registry of this name.
+This module creates it if spacy-transformers is not installed. The order of imports does not matter,
+because this package registers its function only by an entry point.
 """
 
 from collections.abc import Callable, Iterable

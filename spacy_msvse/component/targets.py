@@ -51,7 +51,7 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> Targets:
 
 
 def _legal(labels: Sequence[str | None]) -> list[str | None]:
-    """Open an entity at an I that continues none, as evaluation does."""
+    """Replace an I that continues no entity by B, as evaluation does."""
     return [
         "B-" + label[2:]
         if label and label.startswith("I-") and before and before[2:] != label[2:]

@@ -6,7 +6,7 @@ from typing import Any
 
 from spacy.tokens import Doc, Span
 
-#: The word that replaces a URL if URLs are normalized. All tokenizers know it.
+#: The word that replaces a URL if URLs are normalized. Every tokenizer has pieces for it.
 URL_WORD = "http"
 
 
@@ -77,7 +77,7 @@ class Layout:
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Layout":
-        """Find the layout of a tokenizer by encoding a probe of one piece a text.
+        """Find the layout of a tokenizer by encoding test texts of one piece each.
 
         Args:
             tokenizer (PreTrainedTokenizerBase): A fast or slow tokenizer.
@@ -209,7 +209,7 @@ def encode_words(
 
 def _encode_fast(tokenizer: Any, texts: Sequence[Sequence[str]]) -> list[Pieces]:
     # A call of `tokenizer` would set truncation and padding every time, which fails while another
-    # thread encodes. Here both are set only if somebody else has switched them on.
+    # thread encodes. Here both are switched off only if they are on.
     backend = tokenizer.backend_tokenizer
     if backend.truncation is not None:
         backend.no_truncation()
@@ -245,7 +245,7 @@ def _add_unknown(pieces: Pieces, missing: set[int], unknown_id: int) -> None:
 
 
 def _probe(tokenizer: Any, pair: bool) -> Template:
-    """The special tokens around one probe text, or around two of them."""
+    """The special tokens around one test text, or around two of them."""
     if tokenizer.is_fast:
         # The unknown token always has a piece.
         probe = [[tokenizer.unk_token or "a"]]
@@ -253,7 +253,7 @@ def _probe(tokenizer: Any, pair: bool) -> Template:
         (encoding,) = batch.encodings
         ids, types, texts = encoding.ids, encoding.type_ids, encoding.sequence_ids
     else:
-        # The probe texts are ids that no token has.
+        # The test texts are ids that no token has.
         encoded = tokenizer.prepare_for_model(
             [-1], [-2] if pair else None, return_token_type_ids=True, verbose=False
         )

@@ -1,4 +1,4 @@
-"""What a worker process of `nlp.pipe` needs."""
+"""The preparation of the worker processes of `nlp.pipe`."""
 
 import os
 from functools import cache
@@ -12,16 +12,16 @@ def prepare_worker() -> None:
     """Prepare this process, if it is a worker, for computing; otherwise do nothing."""
     if parent_process() is None:
         return
-    # The thread pool of the parent does not survive a fork: waiting for it would hang. Workers of
-    # another kind would fight for the cores, unless they are told how many threads to use.
+    # A forked process does not have the thread pool of its parent, and waiting for it would hang.
+    # Other workers would compete for the cores, unless OMP_NUM_THREADS is set.
     if is_forked() or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     _end_with_parent(os.getpid())
 
 
 def is_forked() -> bool:
-    """Whether this process is a fork of one that may have used its threads. A fork server has not,
-    and a spawned process begins anew."""
+    """Whether this process is a fork of a process that may have used its threads. A fork server has
+    not used them, and a spawned process starts without them."""
     if parent_process() is None:
         return False
     return (getattr(current_process(), "_start_method", None) or get_start_method()) == "fork"
@@ -29,8 +29,8 @@ def is_forked() -> bool:
 
 @cache
 def _end_with_parent(process: int) -> None:
-    """A parent that is killed cannot end its workers, and they would wait for posts for ever. Once
-    for each process: a fork inherits what was cached, and no thread."""
+    """End this process when its parent ends: a killed parent cannot end its workers, which would
+    wait for posts without end. Cached by process: a fork copies the cache but not the thread."""
     Thread(target=_watch_parent, daemon=True).start()
 
 

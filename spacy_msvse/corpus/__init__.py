@@ -1,1 +1,1 @@
-"""Files of posts to Docs with pictures, and such Docs to training examples."""
+"""Reads files of posts as Docs with pictures, and such Docs as training examples."""

@@ -14,7 +14,7 @@ from ..component import components
 from .jsonl import kept_values, parse_row, with_spans
 from .rows import Row
 
-#: How many posts a process holds at once.
+#: Number of posts that a process has in memory at once.
 BATCH_SIZE = 64
 
 #: After this many posts, the vocabulary drops the new words, so that memory stays bounded.
@@ -35,8 +35,8 @@ def annotate(
 
     No row ends the run. If a component fails on a batch, the rows of the batch are annotated one by
     one. A row that cannot be annotated gets the reason under "error". A post whose picture cannot
-    be read is annotated without it, and gets the reason as well. At most `ZONE_SIZE` rows are held
-    in memory.
+    be read is annotated without it, and gets the reason as well. At most `ZONE_SIZE` rows are in
+    memory.
 
     Args:
         nlp (Language): The pipeline. Its image root, its policy for unreadable pictures and its

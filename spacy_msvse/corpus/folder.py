@@ -12,8 +12,8 @@ from .rows import Row, check_text_file
 
 def read_folder(path: Path) -> Iterator[Row]:
     """Read a folder of posts, sorted by name. `NAME.txt` is the text of a post, and `NAME.jpg`,
-    `NAME.png` or a picture in another format is its picture. A text alone is a post without a
-    picture. Other files and inner folders are ignored.
+    `NAME.png` or a picture in another format is its picture. A text without a picture file is a
+    post without a picture. Other files and subfolders are ignored.
 
     Args:
         path (Path): The folder.

@@ -67,11 +67,15 @@ class Corpus(DocBinCorpus):
     """Read `.spacy` files like `spacy.training.Corpus`, and keep the pictures.
 
     spaCy's own class loses them on the predicted side, and on both sides if it splits or augments.
-    The arguments that are not listed are those of `spacy.training.Corpus`.
 
     Args:
         path (str / Path): The file or the folder to read.
         image_root (str / Path): The folder of the pictures, or None.
+        limit (int): Number of posts to read; 0 for no limit.
+        gold_preproc (bool): Whether to use gold-standard sentences and tokens.
+        max_length (int): Length in tokens from which posts are split into sentences; 0: no limit.
+        augmenter (Callable): Makes further examples from each example.
+        shuffle (bool): Whether to shuffle the posts.
     """
 
     def __init__(

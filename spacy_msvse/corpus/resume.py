@@ -16,7 +16,7 @@ from .rows import PIPE, Row
 
 
 def partial_path(path: Path) -> Path:
-    """The file beside the output that holds the rows of an unfinished run.
+    """The file beside the output that contains the rows of an unfinished run.
 
     Args:
         path (Path): The output.
@@ -31,8 +31,8 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """Append annotated rows to the unfinished output, and rename it when there are no more rows.
 
     Args:
-        path (Path): The output, or `PIPE`.
         rows (Iterable[Row]): The rows. Each is on disk before the next one is requested.
+        path (Path): The output, or `PIPE`.
 
     Yields:
         Row: The same rows.

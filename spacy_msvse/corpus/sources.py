@@ -31,7 +31,7 @@ def load_extractor(config_path: Path) -> VisualExtractor:
         MsvseError: If no component uses extractors (MSVSE-E066).
     """
     config = load_config(config_path)
-    # Paths and other variables do not matter here, so the block is resolved alone.
+    # Paths and other variables do not matter here, so only this block is resolved.
     for component in config.get("components", {}).values():
         if component.get("factory") == "msvse_ner":
             vision = component.get("vision", DEFAULT_CONFIG["vision"])
@@ -42,7 +42,7 @@ def load_extractor(config_path: Path) -> VisualExtractor:
 
 
 def post_source(doc: Doc) -> PostSource:
-    """Describe a Doc to an extraction pass.
+    """Collect the parts of a Doc that an extraction needs.
 
     Args:
         doc (Doc): The Doc.
@@ -69,7 +69,7 @@ def post_source(doc: Doc) -> PostSource:
 
 
 def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSource]:
-    """Read the posts of a corpus for an extraction pass.
+    """Read the posts of a corpus for an extraction.
 
     Args:
         data_path (Path): A .spacy file, or a folder of such files.

@@ -143,7 +143,7 @@ def show_answer(nlp: Language, lock: Lock, shown: ChosenPost, image_root: Path |
         image_root (Path): The only folder to read pictures from.
     """
     try:
-        # At the end of the zone its words leave the vocabulary, so that no text of a user is kept.
+        # The zone removes its words from the vocabulary at its end, so no text of a user is kept.
         with st.spinner("Finding entities"), lock, nlp.memory_zone():
             doc = nlp(shown.post.to_doc(nlp))
             if problems := doc._.image_problems:

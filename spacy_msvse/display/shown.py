@@ -48,6 +48,12 @@ class ShownRegion:
 
     Attributes:
         number (int): Its place in `doc._.image_regions`, from 1.
+        label (str): Its label.
+        score (float): Confidence in the label.
+        left (float): Left edge of the box, in per cent.
+        top (float): Upper edge of the box, in per cent.
+        width (float): Width of the box, in per cent.
+        height (float): Height of the box, in per cent.
     """
 
     number: int
@@ -65,14 +71,14 @@ class ShownEffect:
 
     Attributes:
         words (str): The entity's words.
-        findings (tuple): The finding with the views, and the one without them.
+        readings (tuple): The reading with the views, and the reading without them.
         attention (dict): View to its share of the words' attention.
         regions (list): Number, region and share, the largest share first. The region is None if the
             Doc does not have it.
     """
 
     words: str
-    findings: tuple["Reading", "Reading"]
+    readings: tuple["Reading", "Reading"]
     attention: dict[str, float]
     regions: list[tuple[int, ShownRegion | None, float]]
 

@@ -1,5 +1,5 @@
-"""Calibration: the temperature that fits confidences to the share of right entities, and the error
-that is left. Of the entities of confidence p, a share of p should be right."""
+"""Calibration: the fit of a temperature, and the calibration error. Of the entities with confidence
+p, a share of p should be right."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ LIMIT = 10.0
 #: A temperature is at a limit if it is less than this factor away from it.
 _MARGIN = 1.1
 
-#: The number of posts that are read at once by `calibrate`. The scores of all posts are kept.
+#: Number of posts in a batch of `calibrate`. The scores of all posts are kept.
 BATCH_SIZE = 128
 
 #: Fewer entities than this do not determine a temperature.
@@ -59,11 +59,11 @@ class Calibration:
     """The result of a calibration.
 
     Attributes:
-        temperature (float): The temperature from now on.
+        temperature (float): The new temperature.
         entities (int): The number of predicted entities that could be judged.
         log_loss_before (float): Their mean negative log-likelihood of being right or wrong, with
             the earlier temperature; None without any entity.
-        log_loss_after (float): The same with the temperature from now on.
+        log_loss_after (float): The same with the new temperature.
     """
 
     temperature: float
@@ -78,14 +78,14 @@ class Calibration:
 def calibrate(
     component: "MsvseNer", examples: Iterable[Example], *, source: str | None = None
 ) -> Calibration:
-    """Fit the temperature of a component, so that of the entities of confidence p a share of p is
-    right. The entities stay as they are; all later probabilities change. If the posts do not
-    determine a temperature, it stays as it is, with a warning (MSVSE-W008).
+    """Fit the temperature of a component, so that a share of p of the entities with confidence p is
+    right. The predicted entities do not change; all later probabilities change. If the posts do not
+    determine a temperature, it does not change, and there is a warning (MSVSE-W008).
 
     Args:
         component (MsvseNer): The component.
         examples (Iterable[Example]): Posts that the component was not trained on.
-        source (str): A name for them, for the saved pipeline and its model card.
+        source (str): A name for these posts, for the saved pipeline and its model card.
 
     Returns:
         Calibration: The result.
@@ -104,7 +104,7 @@ def calibrate(
     if count < MIN_ENTITIES:
         reason = f"only {count} predicted entities can be judged"
     elif is_limit(after):
-        reason = f"the best one is at the limit, {after:.3g}"
+        reason = f"the best temperature is at the limit, {after:.3g}"
     if reason is not None:
         message = Warnings.W008.format(name=component.name, temperature=before, reason=reason)
         warnings.warn(message, stacklevel=2)
@@ -122,7 +122,7 @@ def log_loss(
     temperature: float | Tensor,
     targets: tuple[float, float] = (0.0, 1.0),
 ) -> Tensor:
-    """The cross-entropy between which entities are right and their tempered probabilities.
+    """The cross-entropy of the tempered probabilities that entities are right.
 
     Args:
         batches (Sequence[Judged]): The entities, at least one.
@@ -144,8 +144,8 @@ def log_loss(
 
 
 def fit_temperature(batches: Sequence[Judged]) -> float:
-    """Find the temperature of the lowest log loss to the targets of Platt (1999). By these, a
-    sample of entities that are all right does not make the next one certain.
+    """Find the temperature with the lowest log loss, for the targets of Platt (1999). With these
+    targets, a sample of only right entities does not give probabilities of 1.
 
     Args:
         batches (Sequence[Judged]): Entities of posts that the network was not trained on.
@@ -186,7 +186,7 @@ def is_limit(temperature: float) -> bool:
 
 
 def _judge(component: "MsvseNer", examples: Iterable[Example]) -> Iterator[Judged]:
-    """The entities that are found and that the gold annotation can judge."""
+    """The predicted entities that the gold annotation can judge."""
     for part in minibatch(examples, BATCH_SIZE):
         for rows, answer in _answers(component, [example.predicted for example in part]):
             entities = answer.best_entities()
@@ -230,8 +230,8 @@ def calibration_scores(examples: Iterable[Example], seed: int = 0) -> dict[str, 
 
     Returns:
         dict: "entities"; "ece", the expected calibration error, and "ece_interval" as [low, high];
-            "bins", each with its "entities", mean "confidence" and "precision", equally many
-            entities to a bin. Without entities "ece" is None, and there is no bin.
+            "bins", each with its "entities", mean "confidence" and "precision", and with the same
+            number of entities. Without entities "ece" is None, and there is no bin.
     """
     post, confidence, right = judged_confidences(examples)
     if not len(post):
@@ -286,7 +286,7 @@ def judged_confidences(
 def reliability(
     confidence: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sort entities by their confidence into bins of equally many.
+    """Divide entities by their confidence into bins of equal size.
 
     Args:
         confidence (np.ndarray): float of shape (N,).
@@ -306,8 +306,8 @@ def reliability(
 
 
 def expected_error(sizes: np.ndarray, confidences: np.ndarray, precisions: np.ndarray) -> float:
-    """The expected calibration error: the distance between confidence and precision of a bin, as a
-    mean over the entities.
+    """The expected calibration error: the mean over all entities of the distance between the
+    confidence and the precision of their bin.
 
     Args:
         sizes (np.ndarray): The number of entities of each bin.

@@ -1,4 +1,4 @@
-"""Controls: scores with no pictures and with the pictures of other posts. Their distance to the
+"""Controls: scores without pictures and with the pictures of other posts. The difference to the
 scores with the right pictures is the effect of the pictures."""
 
 import random
@@ -26,8 +26,8 @@ def no_picture(examples: Sequence[Example], seed: int = 0) -> None:
 
 
 def shuffled(examples: Sequence[Example], seed: int = 0) -> None:
-    """Give every post the picture of another post, in place. As far as the data allow, the two
-    posts have no entity type in common.
+    """Give every post the picture of another post, in place. If the data allow it, the two posts
+    have no entity type in common.
 
     Args:
         examples (Sequence[Example]): The examples.

@@ -36,7 +36,7 @@ class Matches:
     Attributes:
         gold (list): The gold entities.
         predicted (list): The predicted entities that the gold annotation can judge.
-        right (list): The predicted entities that are right, as they are in `gold`.
+        right (list): The gold entities that were predicted.
     """
 
     gold: list[Entity] = field(default_factory=list)
@@ -151,8 +151,8 @@ def entity_scores(matches: Matches) -> dict[str, Any]:
 
 
 def seen_scores(matches: Matches, known: Container[tuple[str, str]]) -> dict[str, dict[str, Any]]:
-    """Score the entities of the training data apart from all others. Recall is over the gold
-    entities of either kind, precision over the predicted ones.
+    """Score seen entities, which occur in the training data, and unseen entities separately. Recall
+    is over the gold entities of each group, precision over its predicted entities.
 
     Args:
         matches (Matches): The entities.

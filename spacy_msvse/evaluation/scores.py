@@ -54,7 +54,7 @@ def evaluate(
     docs = nlp.pipe([example.predicted for example in examples])
     with warnings.catch_warnings():
         if control == "no_picture":
-            # The control removed the pictures: nobody needs to be warned.
+            # The control removed the pictures, so the warning is not needed.
             warnings.filterwarnings("ignore", r"\[MSVSE-W001\]")
         scored = [
             Example(doc, example.reference)

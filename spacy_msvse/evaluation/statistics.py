@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NUM_RESAMPLES = 10_000
-#: The most numbers that one block of resamples holds; it bounds the memory of a bootstrap.
+#: Maximum number of values in one block of resamples. It limits the memory of a bootstrap.
 BLOCK_SIZE = 4_000_000
 
 
@@ -28,7 +28,7 @@ class Difference:
 
 
 def resample(num_posts: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Draw posts with replacement, as many as there are, again and again.
+    """Draw resamples of posts: as many posts as there are, with replacement.
 
     Args:
         num_posts (int): The number of posts.

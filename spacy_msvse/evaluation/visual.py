@@ -16,7 +16,7 @@ THRESHOLD = 0.5
 def visual_scores(examples: Iterable[Example]) -> dict[str, dict[str, Any]]:
     """Score the visual entity classifier on the posts that have gold annotation.
 
-    What is counted are the types of a post, each once, and not its entities.
+    The types of a post are counted, not its entities: each type counts once.
 
     Args:
         examples (Iterable[Example]): Annotated examples.

@@ -17,10 +17,10 @@ from .encoders.lora import add_lora
 from .inputs import Inputs, Loss, Outputs, Targets, WordPieces
 from .spans import SpanDistribution
 
-#: Matrix to row to setting of the component, by its dotted name, to value.
+#: Nested: name of a matrix, name of a row, dotted name of a setting of the component, its value.
 Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-#: Whether attention is recorded. Every thread has a value of its own.
+#: Whether attention is recorded. Every thread has its own value.
 _records_attention = ContextVar("records_attention", default=False)
 
 ConfigT = TypeVar("ConfigT", bound="NetworkConfig")
@@ -34,7 +34,7 @@ class Reads:
     Attributes:
         vectors (tuple): Views that are region vectors.
         texts (tuple): Textual views that are word pieces of their own.
-        joint (tuple): Textual views that are encoded behind the text.
+        joint (tuple): Textual views that are encoded together with the text, after it.
     """
 
     vectors: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class NetworkConfig:
     loss_divisor: float = 16.0
 
     def __post_init__(self) -> None:
-        # Settings arrive as JSON lists too; the dataclass is frozen, hence object.__setattr__.
+        # JSON has lists instead of tuples. The class is frozen, so object.__setattr__ is used.
         for setting in fields(self):
             if isinstance(getattr(self, setting.name), list):
                 object.__setattr__(self, setting.name, tuple(getattr(self, setting.name)))
@@ -101,13 +101,13 @@ class NetworkConfig:
             raise wrong_setting(setting, getattr(self, setting), expected)
 
     def require_views(self, setting: str) -> None:
-        """Refuse a tuple of views that has one of them twice.
+        """Refuse a setting that lists a view twice.
 
         Args:
             setting (str): Name of the setting.
 
         Raises:
-            MsvseError: If it has (MSVSE-E007).
+            MsvseError: If a view occurs twice (MSVSE-E007).
         """
         views = getattr(self, setting)
         self.require(len(set(views)) == len(views), setting, "distinct views")
@@ -153,8 +153,8 @@ class Network(nn.Module):
     #: Rows of the method's ablation tables.
     rows: ClassVar[Rows] = {}
 
-    #: Whether the outputs of a post depend on the other posts of its batch. Batches are then the
-    #: posts as they are given, and a post alone has other scores.
+    #: Whether the outputs of a post depend on the other posts of its batch. If so, batches keep the
+    #: order of the posts, and the scores of a post depend on its batch.
     mixes_posts: ClassVar[bool] = False
 
     posts_seen: Tensor
@@ -163,12 +163,12 @@ class Network(nn.Module):
     def __init__(
         self, config: NetworkConfig, encoder: Encoder, backbone: nn.Module | None = None
     ) -> None:
-        """Adopt the encoder and the backbone.
+        """Set the encoder and the backbone.
 
         Args:
             config (NetworkConfig): The settings.
             encoder (Encoder): The text encoder.
-            backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and
+            backbone (nn.Module): Computes region vectors (Q, R, D) from pixels (Q, H, W, 3), and
                 trains with the network. None if all region vectors are given.
 
         Raises:
@@ -181,7 +181,7 @@ class Network(nn.Module):
         encoder.gradient_checkpointing = config.gradient_checkpointing
         if config.lora is not None:
             add_lora(encoder, config.lora)
-        # Counted in training, so that views that hardly any post had are known in a loaded network.
+        # Counted in training, so that a loaded network has the list of untrained views.
         self.register_buffer("posts_seen", torch.zeros((), dtype=torch.long))
         self.register_buffer("view_posts_seen", torch.zeros(len(config.views), dtype=torch.long))
 
@@ -198,8 +198,8 @@ class Network(nn.Module):
             config (NetworkConfig or Mapping): The settings; a mapping is read by
                 `Config.from_dict`.
             encoder (Encoder): The text encoder. Without one, an encoder with random weights is
-                built of the settings' `encoder`.
-            backbone (nn.Module): Computes region vectors of pixels and trains with the network.
+                built from the setting `encoder`.
+            backbone (nn.Module): Computes region vectors from pixels and trains with the network.
 
         Returns:
             Network: The network.
@@ -233,7 +233,7 @@ class Network(nn.Module):
             Outputs: The scores.
 
         Raises:
-            MsvseError: If the method computes something else (MSVSE-E084).
+            MsvseError: If `compute` returns something else (MSVSE-E084).
         """
         if self.training:
             self._count_views(inputs)
@@ -269,7 +269,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def answer(self, outputs: Outputs) -> SpanDistribution:
-        """The distribution that entities and all probabilities are read from.
+        """The distribution that gives the entities and all probabilities.
 
         Args:
             outputs (Outputs): The outputs for a batch.
@@ -341,7 +341,7 @@ class Network(nn.Module):
         return losses.sum() / self.config.loss_divisor
 
     def encode_view(self, pieces: WordPieces, num_layers: int = 0) -> tuple[Tensor, Tensor]:
-        """Encode a textual view by the lower layers of the encoder; absent rows cost nothing.
+        """Encode a textual view with the lower layers of the encoder. Absent rows are skipped.
 
         Args:
             pieces (WordPieces): The view's word pieces, of shape (P, N).
@@ -358,7 +358,7 @@ class Network(nn.Module):
         return vectors, pieces.mask[:, : hidden.shape[1]]
 
     def absent_view(self, num_posts: int) -> tuple[Tensor, Tensor]:
-        """One masked vector a post, for a view that no post of a batch has.
+        """One masked vector for each post, for a view that no post of a batch has.
 
         Args:
             num_posts (int): Number of posts.
@@ -373,7 +373,7 @@ class Network(nn.Module):
     def encode_lower_layers(self, inputs: Inputs, num_layers: int) -> Tensor:
         """Encode what the text and the joint encoding share: the embeddings and the lower layers.
 
-        In these layers the text does not see the views behind it.
+        In these layers the text does not attend to the views after it.
 
         Args:
             inputs (Inputs): The posts.
@@ -387,11 +387,11 @@ class Network(nn.Module):
             return hidden
         text = inputs.text.mask
         before = functional.pad(text, (0, hidden.shape[1] - text.shape[1]))
-        sees = torch.where(before.unsqueeze(2), before.unsqueeze(1), inputs.joint.mask.unsqueeze(1))
-        return self.encoder.run(hidden, sees, stop=num_layers)
+        mask = torch.where(before.unsqueeze(2), before.unsqueeze(1), inputs.joint.mask.unsqueeze(1))
+        return self.encoder.run(hidden, mask, stop=num_layers)
 
     def encode_text(self, inputs: Inputs, lower: Tensor, start: int = 0) -> Tensor:
-        """Encode the text alone by the upper layers.
+        """Encode the text alone with the upper layers.
 
         Args:
             inputs (Inputs): The posts.
@@ -412,9 +412,9 @@ class Network(nn.Module):
         prefixes: Prefixes | None = None,
         start: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
-        """Encode the text with the joint views and prefixes by the upper layers.
+        """Encode the text, its joint views and the prefixes with the upper layers.
 
-        A window without joint view and prefix is not encoded again: its text features are taken.
+        A window without a joint view and a prefix is not encoded again. Its text features are used.
 
         Args:
             inputs (Inputs): The posts.
@@ -434,22 +434,22 @@ class Network(nn.Module):
             enriched = enriched | prefixes.mask.any(dim=1)
         rows = enriched.nonzero().squeeze(1)
         slots = 0 if prefixes is None else prefixes.mask.shape[1]
-        paid = text.new_zeros(*text.shape[:2], slots) if self.records_attention else None
+        shares = text.new_zeros(*text.shape[:2], slots) if self.records_attention else None
         if not len(rows):
-            return text, paid
+            return text, shares
         some = len(rows) < len(text)
         if some:
             mask = inputs.joint.rows(rows).mask
             lower = lower[rows, : mask.shape[1]]
             prefixes = None if prefixes is None else prefixes.rows(rows)
-        weights: list[Tensor] | None = None if paid is None else []
+        weights: list[Tensor] | None = None if shares is None else []
         joint = self.encoder.run(lower, mask, prefixes, start=start, slot_weights=weights)
         joint = self.encoder.finish(joint)[:, : text.shape[1]]
-        if paid is not None and weights:
-            mean = torch.stack(weights).mean(dim=0)[:, : text.shape[1]].to(paid)
-            paid[rows, : mean.shape[1]] = mean
+        if shares is not None and weights:
+            mean = torch.stack(weights).mean(dim=0)[:, : text.shape[1]].to(shares)
+            shares[rows, : mean.shape[1]] = mean
         joint = functional.pad(joint, (0, 0, 0, text.shape[1] - joint.shape[1]))
-        return (text.index_copy(0, rows, joint) if some else joint), paid
+        return (text.index_copy(0, rows, joint) if some else joint), shares
 
     def _count_views(self, inputs: Inputs) -> None:
         self.posts_seen += len(inputs.token_mask)
@@ -457,14 +457,14 @@ class Network(nn.Module):
             self.view_posts_seen[index] += inputs.present(view).sum()
 
     def _fill_vectors(self, inputs: Inputs) -> Inputs:
-        """Replace region vectors by those that the backbone computes of the pictures."""
+        """Replace region vectors by those that the backbone computes from the pictures."""
         assert self.backbone is not None
         vectors = dict(inputs.vectors)
         for view, pictures in inputs.pictures.items():
             regions = vectors[view]
-            seen = self.backbone(pictures.pixels).to(regions.vectors.dtype)
-            seen = functional.pad(seen, (0, 0, 0, regions.vectors.shape[1] - seen.shape[1]))
-            filled = regions.vectors.index_copy(0, pictures.post, seen)
+            made = self.backbone(pictures.pixels).to(regions.vectors.dtype)
+            made = functional.pad(made, (0, 0, 0, regions.vectors.shape[1] - made.shape[1]))
+            filled = regions.vectors.index_copy(0, pictures.post, made)
             vectors[view] = replace(regions, vectors=filled)
         return replace(inputs, vectors=vectors, pictures={})
 

@@ -21,9 +21,9 @@ def build_network(
     Args:
         config (NetworkConfig or Mapping): The method's settings; a mapping is read by its `Config`.
         method (type): The method's class, MSVSE by default.
-        encoder (Encoder): The text encoder. Without one, an encoder with random weights is built of
-            the settings' `encoder`.
-        backbone (nn.Module): Computes region vectors of pixels and trains with the network.
+        encoder (Encoder): The text encoder. Without one, an encoder with random weights is built
+            from the setting `encoder`.
+        backbone (nn.Module): Computes region vectors from pixels and trains with the network.
 
     Returns:
         Network: The network, a `torch.nn.Module`.

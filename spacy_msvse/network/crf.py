@@ -1,7 +1,7 @@
 """Linear-chain CRFs over BIO labels: the parameters of pytorch-crf, and algorithms on lattices.
 
-pytorch-crf holds the parameters. The algorithms are here because it has no marginals, no missing
-labels and no empty sequences, and decodes sample by sample.
+The parameters are those of pytorch-crf. The algorithms are here, because pytorch-crf computes no
+marginals, accepts no missing labels and no empty sequences, and decodes sample by sample.
 """
 
 from collections.abc import Callable
@@ -78,7 +78,7 @@ class Lattice:
         )
 
     def tempered(self, temperature: float | Tensor) -> "Lattice":
-        """Divide all scores by a temperature. The order of the labellings stays as it is.
+        """Divide all scores by a temperature. The order of the labellings does not change.
 
         Args:
             temperature (float or Tensor): A positive scalar; above 1, probabilities become more
@@ -169,7 +169,7 @@ class Lattice:
         return labels, scores - self.log_partition().unsqueeze(1)
 
     def _search(self, k: int) -> tuple[Tensor, Tensor]:
-        """The k best labellings (B, k, T) and their scores (B, k): Viterbi with k ranks a label."""
+        """The k best labellings (B, k, T) and their scores (B, k). Viterbi keeps k per label."""
         batch, length, labels = self.emissions.shape
         # An empty sequence has one labelling.
         only = self.emissions.new_full((k,), -torch.inf)
@@ -180,7 +180,7 @@ class Lattice:
             scores.masked_fill(scores < FORBIDDEN / 2, -torch.inf)
             for scores in (self.emissions, self.transitions, self.start)
         )
-        # The state is a label and a rank among the beginnings that end in it.
+        # A state is a label and a rank among the partial labellings that end in this label.
         score = emissions.new_full((batch, labels, k), -torch.inf)
         score[:, :, 0] = start + emissions[:, 0]
         stay = torch.arange(labels * k, device=score.device).view(1, labels, k)
@@ -243,7 +243,7 @@ class Lattice:
         return score + rest - log_partition
 
     def _forward(self) -> Tensor:
-        """Log of the summed weight of all beginnings that end in a label at a token, (B, T, K)."""
+        """Log of the summed weight of all partial labellings up to a token and label, (B, T, K)."""
         score = self.start + self.emissions[:, 0]
         scores = [score]
         for t in range(1, self.emissions.shape[1]):
@@ -254,7 +254,7 @@ class Lattice:
         return torch.stack(scores, dim=1)
 
     def _backward(self) -> Tensor:
-        """Log of the summed weight of all endings that follow a label at a token, (B, T, K)."""
+        """Log of the summed weight of all partial labellings after a token and label, (B, T, K)."""
         score = self.end.expand(len(self.emissions), -1)
         scores = [score]
         for t in range(self.emissions.shape[1] - 1, 0, -1):
@@ -266,7 +266,7 @@ class Lattice:
 
 
 def label_entities(labels: Tensor) -> Tensor:
-    """Read the entities off legal labellings.
+    """Read the entities from legal labellings.
 
     Args:
         labels (Tensor): int64 of shape (B, T), indices into `bio_labels`; 0 on padding.
@@ -327,7 +327,7 @@ class BioCRF(nn.Module):
         forbidden[inside, inside] = 0.0
         start = torch.zeros(self.num_labels)
         start[inside] = FORBIDDEN
-        # Derived from num_types, hence not saved.
+        # Derived from num_types, so it is not saved.
         self.register_buffer("forbidden_transitions", forbidden, persistent=False)
         self.register_buffer("forbidden_start", start, persistent=False)
 
@@ -360,7 +360,7 @@ def negative_log_likelihood(lattice: Lattice, allowed: Tensor) -> Tensor:
     Returns:
         Tensor: float of shape (B,).
     """
-    # One pass over both lattices: the recursion loops over tokens, whatever the batch's size.
+    # Both lattices in one batch: the time of the recursion depends on the tokens, not on the batch.
     restricted = lattice.restrict(allowed).emissions
     both = replace(
         lattice,

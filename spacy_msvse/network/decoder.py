@@ -41,8 +41,8 @@ def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Te
     are softmax(log q / t), and the loss is multiplied by t * t (ITA).
 
     Args:
-        teacher (Lattice): Scores of the CRF that sees more views.
-        student (Lattice): Scores of the CRF that sees fewer.
+        teacher (Lattice): Scores of the CRF with more views.
+        student (Lattice): Scores of the CRF with fewer views.
         temperature (float): Above 1, the marginals become more even.
 
     Returns:

@@ -79,7 +79,7 @@ class Inputs:
 
     Attributes:
         text (WordPieces): Windows of text, of shape (W, N).
-        joint (WordPieces): The same windows with the joint views behind the text, of shape (W, N').
+        joint (WordPieces): The same windows with the joint views after the text, of shape (W, N').
             The text is at the same positions as in `text`. The row of a post without a joint view
             equals its row in `text`.
         window_post (Tensor): int64 of shape (W,): the post of each window.
@@ -137,8 +137,8 @@ class Targets:
             known label, all for a missing one, which is then marginalised.
         entity_types (Tensor): float of shape (P, Y): 1 for each entity type that occurs in the
             post.
-        types_known (Tensor): bool of shape (P, Y): False where missing labels leave open whether
-            the type occurs.
+        types_known (Tensor): bool of shape (P, Y): False if it is not known whether the type
+            occurs, because of missing labels.
     """
 
     allowed: Tensor
@@ -157,7 +157,7 @@ class Outputs:
             Y).
         present (dict): View to bool of shape (P,): the posts that have the view.
         attention (dict): View to float of shape (P, T, R): the attention of each token to each
-            vector of the view. Empty unless it was asked for, see `Network.recording_attention`.
+            vector of the view. Empty outside of `Network.recording_attention`.
         extra (dict): Further tensors by name, which the loss of the method needs.
     """
 
@@ -187,7 +187,7 @@ def to_device(batch: T, device: torch.device | str) -> T:
     """Move every tensor of a (nested) dataclass, without waiting for the copies to a GPU.
 
     Args:
-        batch (Any): One of the dataclasses above.
+        batch (Any): An instance of a dataclass of this module.
         device (torch.device): The device.
 
     Returns:

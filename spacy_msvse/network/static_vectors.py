@@ -1,4 +1,4 @@
-"""Writes folders of a BiLSTM over static vectors, which `load_pretrained` reads."""
+"""Folders of a BiLSTM over static vectors, which `load_pretrained` reads."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Pictures to regions, tags, captions and texts. Knows nothing of spaCy."""
+"""Extraction of regions, tags, captions and texts from pictures. Does not import spaCy."""

@@ -36,14 +36,14 @@ from .picture import (
 )
 from .store import FeatureStore
 
-#: Threads for a large run: more do not help one model.
+#: Number of threads for a large run. More threads do not make one model faster.
 WORKERS = min(8, os.cpu_count() or 1)
 
-#: A batch is extracted, full or not, once so many posts for each of its items have been read. This
-#: bounds the posts that are held while most items are stored.
+#: A batch that is not full is extracted after this number of posts, times the batch size. This
+#: limits the posts in memory when most items are stored already.
 POSTS_PER_ITEM = 16
 
-#: Characters of a text that name it in messages.
+#: Number of characters of a text that messages show as its name.
 _SHOWN = 40
 
 Given = TypeVar("Given")
@@ -89,8 +89,8 @@ class ExtractionReport:
     Attributes:
         posts (int): Posts of the stream.
         items (int): Pictures, texts and whole posts that an extractor was asked for.
-        stored (int): Those of them that the store held already, also from earlier in the stream.
-        extracted (int): Those of them that were extracted and stored.
+        stored (int): Items that were stored already, or that an earlier post of the stream has.
+        extracted (int): Items that were extracted and stored.
         failed (list): Name and reason of each that could not be read or extracted.
     """
 
@@ -114,18 +114,18 @@ def extract_posts(
 ) -> Iterator[Extraction]:
     """Extract the features of posts, every item once.
 
-    Items that the store holds are neither decoded nor extracted. New features are added to it,
-    unless it is read-only. Without a store to write to, they are remembered until the end of the
-    call. Batches consist of the missing items, in the order of the stream. Each is stored in one
-    transaction, with threads while the next is computed. Memory is bounded: at most about twice
-    `batch_size` prepared items are held.
+    Items that the store has are neither decoded nor extracted. New features are added to the store,
+    unless it is read-only. Without a store to write to, they are kept in memory until the end of
+    the call. Batches consist of the missing items, in the order of the stream. Each batch is stored
+    in one transaction. With threads, the next batch is computed at the same time. Memory is
+    bounded: at most about twice `batch_size` prepared items are in memory.
 
     Args:
         extractor (VisualExtractor): The extractors, with their weights.
         posts (Iterable): The posts. The stream is read in the calling thread, a little ahead.
         image_root (Path): The only folder to read from; None allows any path.
-        store (FeatureStore): Where features are looked up and kept.
-        fetch (Fetcher): It fetches http and https URLs, with `workers` in several threads; None
+        store (FeatureStore): The store of the features; None for no store.
+        fetch (Fetcher): Fetches http and https URLs, with `workers` in several threads; None
             refuses URLs.
         workers (int): Threads that read, decode and prepare items; 0 for none.
         batch_size (int): Items that are extracted and stored together; None for as many as each
@@ -159,17 +159,17 @@ def fill_store(
     batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> ExtractionReport:
-    """Run `extract_posts` for the store alone.
+    """Extract the features of posts into a store.
 
-    A run that was killed continues after the last batch that was stored, and makes the same batches
-    as an undisturbed run.
+    A run that was killed can be started again. It continues after the last stored batch, and makes
+    the same batches as an uninterrupted run.
 
     Args:
         extractor (VisualExtractor): The extractors, with their weights.
         posts (Iterable): The posts.
         store (FeatureStore): A store to write to.
         image_root (Path): The only folder to read from; None allows any path.
-        fetch (Fetcher): It fetches http and https URLs in several threads; None refuses URLs.
+        fetch (Fetcher): Fetches http and https URLs in several threads; None refuses URLs.
         workers (int): Threads that read, decode and prepare items; 0 for none.
         batch_size (int): Items that are extracted and stored together; None for as many as each
             extractor takes at once.
@@ -217,7 +217,7 @@ def find_keys(
 
 
 def text_key(text: str) -> str:
-    """Name a text in a store.
+    """Compute the key of a text in a store.
 
     Args:
         text (str): The text.
@@ -229,7 +229,7 @@ def text_key(text: str) -> str:
 
 
 def post_key(text: str, pictures: Sequence[str], given: Mapping[str, View]) -> str:
-    """Name everything that an extractor reads of a post.
+    """Compute the key of everything that an extractor reads of a post.
 
     Args:
         text (str): The text.
@@ -254,7 +254,7 @@ class _Content:
 
 @dataclass(eq=False)
 class _Item:
-    """One item of an extractor. All posts that hold an equal one share it while it is extracted."""
+    """One item of an extractor. Posts with equal items share it while it is extracted."""
 
     key: str
     name: str
@@ -268,7 +268,7 @@ class _Item:
 
 @dataclass(eq=False)
 class _Post:
-    """A post on its way: its contents, and the items of the stage that it is in."""
+    """A post in progress: its pictures, and the items of its current stage."""
 
     source: PostSource
     wanted: frozenset[str]
@@ -314,7 +314,7 @@ class _Run:
 
         self.picture_views, self.post_views = views("picture"), views("post")
         self.all_views = frozenset(extractor.extractors)
-        # A later stage, or the caller, reads the features of the pictures.
+        # Whether a later stage or the caller needs the features of the pictures.
         self.reads_found = bool(self.post_views) or not dropped
         self.stages: list[_Stage] = []
         if self.picture_views:
@@ -364,7 +364,7 @@ class _Run:
 
 
 class _Stage(ABC):
-    """Extractors that share their items and records. Threads run `load` and `keep` alone.
+    """Extractors that share their items and records. Other threads run only `load` and `keep`.
 
     Args:
         run (_Run): The pass.
@@ -454,7 +454,7 @@ class _Stage(ABC):
                 posts += 1
             elif token.problem is None:
                 items += 1
-            # The posts since the first item decide, so that a run that goes on cuts alike.
+            # Posts count from the first item, so that a resumed run makes the same batches.
             if items in (0, self.size) or posts >= self.size * POSTS_PER_ITEM:
                 yield batch
                 batch, items, posts = [], 0, 0
@@ -481,7 +481,7 @@ class _Stage(ABC):
                     reason = str(cause) or type(cause).__name__
                     message = Errors.E061.format(name=item.name, reason=reason)
                     item.problem = PictureError(message, reason)
-            # Then the cause is hardly in the items.
+            # All items of the first batch failed, so the extractor is the likely cause.
             if not self.works and all(item.problem for item in items):
                 raise error
         self.works = True
@@ -500,7 +500,7 @@ class _Stage(ABC):
         return batch
 
     def settle(self, item: _Item) -> None:
-        """Release an item that is done. From now on the store, or the memory, knows it."""
+        """Release an item that is done. Its features are now in the store or in memory."""
         del self.waiting[item.key]
         item.is_new = item.problem is None
         if item.is_new and (self.run.store is None or self.run.store.readonly):
@@ -520,7 +520,7 @@ class _Stage(ABC):
 
 
 class _PictureStage(_Stage):
-    """All extractors that read pictures: they share one record a picture."""
+    """All extractors that read pictures. They share one record for each picture."""
 
     def __init__(self, run: _Run) -> None:
         super().__init__(run, run.picture_views, run.extractor.batch_size, run.reads_found)
@@ -645,10 +645,10 @@ def in_order(
     """Apply a function to a stream in a pool of workers, a bounded number of items ahead.
 
     Args:
-        pool (Executor): The workers; None to work in the calling thread, and nothing ahead.
-        function (Callable): Their work.
+        pool (Executor): The workers; None to run in the calling thread, item by item.
+        function (Callable): The function.
         items (Iterable): A stream of any length, read in the calling thread.
-        ahead (float): The largest weight of items that are in work, or done and not yet yielded.
+        ahead (float): Maximum weight of the items that are started and not yet yielded.
         weigh (Callable): The weight of an item.
 
     Yields:

@@ -1,4 +1,4 @@
-"""The extractors of a pipeline: one a view."""
+"""The extractors of a pipeline: one for each view."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,22 +21,22 @@ class VisualExtractor:
     caption can be built from the tags.
 
     Args:
-        regions (Extractor): It fills the regions, their boxes, labels and scores.
-        tags (Extractor): It fills the tags.
-        caption (Extractor): It fills the caption.
-        ocr (Extractor): It fills the text in the pictures.
-        knowledge (Extractor): It fills a text about the post.
+        regions (Extractor): Fills the regions, their boxes, labels and scores.
+        tags (Extractor): Fills the tags.
+        caption (Extractor): Fills the caption.
+        ocr (Extractor): Fills the text in the pictures.
+        knowledge (Extractor): Fills a text about the post.
         shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels
             when it is decoded. None for full size.
         views (dict): Extractors of further views, by the name of the view.
 
     Raises:
         MsvseError: If an extractor does not fill the view that it is named for (MSVSE-E010), or
-            reads something unknown (MSVSE-E023).
+            has an unknown value of `reads` (MSVSE-E023).
     """
 
-    # The extractors are `Any` since the registry checks arguments with isinstance, which would
-    # read the `fingerprint` of an extractor that has no weights yet.
+    # The extractors are `Any`: the registry would check a type with isinstance, which reads the
+    # `fingerprint`, an error for an extractor without weights.
     def __init__(
         self,
         regions: Any = None,
@@ -130,7 +130,7 @@ class VisualExtractor:
 
         Returns:
             str: Its own fingerprint; if it reads posts, joined with that of the picture readers,
-                whose features it knows.
+                because it gets their features.
 
         Raises:
             MsvseError: If an extractor has no weights yet (MSVSE-E012).
@@ -212,8 +212,8 @@ class VisualExtractor:
             pictures (Sequence[Image]): RGB pictures of any size.
 
         Returns:
-            list: The views of the picture readers, for each picture. Region vectors have the
-                precision of the store, 16 bits, stored or not.
+            list: The views of the picture readers, for each picture. Region vectors are always
+                rounded to 16 bits, the precision of a store.
         """
         return self.extract_prepared([self.prepare(picture) for picture in pictures])
 
@@ -254,7 +254,7 @@ def prepare_item(extractor: Any, item: Any) -> Any:
 
 
 def get_batch_size(extractor: Any) -> int:
-    """Items that an extractor takes at once.
+    """The number of items in a batch of an extractor.
 
     Args:
         extractor (Extractor): The extractor.

@@ -19,7 +19,7 @@ class RegionFeatures:
 
     Attributes:
         vectors (np.ndarray): float32 of shape (R, D) with R >= 1; row 0 is a whole picture. None
-            where a trainable backbone makes them from `pixels`.
+            if a trainable backbone computes them from `pixels`.
         boxes (np.ndarray): float32 of shape (R, 4): x1, y1, x2, y2 of each region, relative to the
             width and height of its picture; row 0 is (0, 0, 1, 1).
         labels (list): One word for each region, "" where the extractor names none.
@@ -62,15 +62,15 @@ class PostContent:
 class Extractor(Protocol):
     """A model that fills one or more views.
 
-    Two extractors of equal settings compare equal, so that one pass serves all views that name
-    them. An extractor is cheap to construct: weights come with `initialize` or `from_files`.
+    Two extractors with equal settings compare equal, so that an extractor that is named for several
+    views runs once. Construction loads no weights: `initialize` or `from_files` loads them.
 
     An extractor may also have:
 
     - `reads`, one of `READS`: what one item of `extract` is. "picture", the default, is an RGB
       picture; "text" is the text of a post, also of a post without picture; "post" is a
       `PostContent`.
-    - `batch_size`: the number of items that `extract` takes at once.
+    - `batch_size`: the number of items in a batch of `extract`.
     - `to(device)`, which moves it to a torch device.
     - `prepare(item)`, which does the work that needs no model, such as resizing. It runs in several
       threads while the model computes. `extract` accepts its results and unprepared items.
@@ -148,7 +148,7 @@ def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:
 
 
 def make_fingerprint(parts: Any) -> str:
-    """Name everything that shapes the features of an extractor.
+    """Compute the fingerprint of an extractor from everything that its features depend on.
 
     Args:
         parts (Any): A value that JSON can hold: a model and its settings.
@@ -181,7 +181,7 @@ def merge_features(found: Mapping[int, Features]) -> Features:
     """Merge the features of the pictures of a post.
 
     Regions are concatenated and get the number of their picture. Words and texts are joined without
-    repeats. Pixels for a trainable backbone are those of the first picture alone.
+    repeats. Pixels for a trainable backbone are only those of the first picture.
 
     Args:
         found (Mapping): Number of a picture within the post to its features.

@@ -19,12 +19,14 @@ MAX_LARGE_SCANS = 24
 
 
 class MeteredStream:
-    """A stream that stops a decoder which reads a large header, or endlessly in small pieces.
+    """A stream that stops a decoder that reads a large header or too many small pieces.
 
     Args:
         stream (BinaryIO): The encoded content.
+
+    Attributes:
         in_header (bool): Whether the header is being read.
-        problem (str): Why reading was stopped, since Pillow turns some errors into others.
+        problem (str): The reason why reading was stopped. Pillow may replace the error.
     """
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -28,8 +28,8 @@ MAX_PIXELS = 64 * 2**20
 #: long as the slowest of these.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 
-#: A function from a URL to the encoded bytes of a picture. It may raise any error. It gets http and
-#: https URLs alone, and needs a time limit of its own.
+#: A function from a URL to the encoded bytes of a picture. It may raise any error. It gets only
+#: http and https URLs, and needs its own time limit.
 Fetcher = Callable[[str], bytes]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -49,7 +49,7 @@ class PictureError(MsvseError):
 
     Args:
         message (str): The message.
-        reason (str): The reason alone, without the name of any folder; by default, the message.
+        reason (str): Only the reason, without the name of a folder; by default, the message.
     """
 
     def __init__(self, message: str, reason: str | None = None) -> None:
@@ -119,7 +119,7 @@ def read_picture(
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
         image_root (Path): The only folder to read from; None allows any path.
         max_bytes (int): Limit on the encoded size, in bytes.
-        fetch (Fetcher): What fetches http and https URLs; None refuses them.
+        fetch (Fetcher): Fetches http and https URLs; None refuses them.
 
     Returns:
         bytes: The encoded content, not yet known to be a picture.
@@ -139,11 +139,11 @@ def decode_picture(
     max_pixels: int = MAX_PIXELS,
     shrink_to: int | None = None,
 ) -> Image.Image:
-    """Decode a picture's first frame, upright, on white, with 8 bits a channel.
+    """Decode a picture's first frame, upright, on white, with 8 bits per channel.
 
     Args:
         data (bytes): The encoded content.
-        name (str): How messages call the picture.
+        name (str): The name of the picture in messages.
         max_pixels (int): Limit on width times height, checked before any pixel is decoded.
         shrink_to (int): Side of a square; None for full size. A JPEG is decoded at the smallest
             size of 1/1, 1/2, 1/4 or 1/8 whose sides are both at least so long, which is several
@@ -163,7 +163,7 @@ def decode_picture(
             image.draft(None, (shrink_to, shrink_to))
         picture = _to_rgb(image)
         factor = 1 if shrink_to is None else math.isqrt(math.prod(picture.size)) // shrink_to
-        # A copy at least, free of the file and of what its decoder keeps.
+        # `reduce` always copies, so the file and its decoder can be freed.
         return _upright(picture.reduce(max(1, factor)), image)
 
 
@@ -176,7 +176,7 @@ def open_picture(
     shrink_to: int | None = None,
     fetch: Fetcher | None = None,
 ) -> Image.Image:
-    """Read and decode a picture: first frame, upright, on white, with 8 bits a channel.
+    """Read and decode a picture: first frame, upright, on white, with 8 bits per channel.
 
     Args:
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
@@ -185,7 +185,7 @@ def open_picture(
         max_pixels (int): Limit on width times height.
         shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels.
             None for full size.
-        fetch (Fetcher): What fetches http and https URLs; None refuses them.
+        fetch (Fetcher): Fetches http and https URLs; None refuses them.
 
     Returns:
         Image: The picture, of mode RGB.
@@ -207,14 +207,14 @@ def probe_picture(
 ) -> None:
     """Check that a picture exists, has the header of a picture and is within the limits.
 
-    Only the header is read, so that a picture damaged after it passes.
+    Only the header is read. Damage after the header is not found.
 
     Args:
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
         image_root (Path): The only folder to read from; None allows any path.
         max_bytes (int): Limit on the encoded size, in bytes.
         max_pixels (int): Limit on width times height.
-        fetch (Fetcher): What fetches http and https URLs; None refuses them.
+        fetch (Fetcher): Fetches http and https URLs; None refuses them.
 
     Raises:
         PictureError: If the picture cannot or must not be read.
@@ -311,7 +311,7 @@ def _known_formats() -> list[str]:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it with 8 bits a channel")
+        raise ValueError("its pixels are floating-point numbers; save it with 8 bits per channel")
     if image.mode.startswith("I"):
         return _to_eight_bits(image).convert("RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
@@ -327,10 +327,10 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     bits, zero = tags.get(BITSPERSAMPLE, (16,)), tags.get(PHOTOMETRIC_INTERPRETATION)
     if bits not in [(16,), (32,)] or zero == _ZERO_IS_WHITE:
-        raise ValueError("its grey is stored in a rare way; save it with 8 bits a channel")
+        raise ValueError("its grey format is not supported; save it with 8 bits per channel")
     values = np.asarray(image)
     if values.min() < 0 or values.max() > _SIXTEEN_BIT_WHITE:
-        raise ValueError("its pixels have more than 16 bits; save it with 8 bits a channel")
+        raise ValueError("its pixels have more than 16 bits; save it with 8 bits per channel")
     grey = (values // (_SIXTEEN_BIT_WHITE // 255)).astype(np.uint8)
     if "transparency" in image.info:
         grey[values == image.info["transparency"]] = 255
@@ -338,7 +338,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
-    """Turn a picture as the EXIF of its source says, if that can be read."""
+    """Rotate a picture by the EXIF orientation of its source, if that can be read."""
     picture.info.clear()  # what Pillow copied may be damaged, or large
     if len(source.info.get("exif", b"")) <= _EXIF_BYTES:
         with suppress(Exception):  # a picture with damaged EXIF is still used
@@ -348,7 +348,7 @@ def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    """An exception in words that make sense after "cannot be read"."""
+    """The reason of an exception, as a text that follows "cannot be read: "."""
     if isinstance(error, UnidentifiedImageError):  # its own text shows the memory address
         return f"it is not a picture of a known format ({', '.join(FORMATS)})"
     if isinstance(error, OSError) and error.strerror:

@@ -1,4 +1,4 @@
-"""Features on disk, so that every item is extracted once."""
+"""The feature store: extracted features on disk, so that every item is extracted once."""
 
 import json
 import math
@@ -19,13 +19,13 @@ import numpy as np
 from ..errors import Errors, MsvseError
 from .features import Features, RegionFeatures
 
-#: The file in the store's folder that holds all records.
+#: The file in the store's folder with all records.
 DATA_FILE = "features.sqlite"
 
 #: Seconds that a writer waits for another one.
 BUSY_SECONDS = 60.0
 
-#: Marks a SQLite file as a feature store, in place of another program's database.
+#: Marks a SQLite file as a feature store, to distinguish it from databases of other programs.
 _APPLICATION_ID = 0x4D535645
 
 #: Measured in benchmarks/results/feature_store.md.
@@ -41,8 +41,8 @@ _inherited: list[sqlite3.Connection] = []
 class FeatureStore:
     """Features by the key of an item and the fingerprint of an extractor.
 
-    The key of a picture is the hash of its content. Every write is one transaction: whole or not at
-    all, also when the process is killed. Many processes may read while one writes; several writers
+    The key of a picture is the hash of its content. Every write is one transaction: complete or
+    absent, also if the process is killed. Many processes may read while one writes; several writers
     take turns. A store may be used in several threads and after a fork, and may be pickled. A
     record that the disk has damaged counts as absent.
 
@@ -92,7 +92,7 @@ class FeatureStore:
             return None
 
     def holds(self, key: str, fingerprint: str) -> bool:
-        """Whether there is a sound record of an item. The record is not decoded.
+        """Whether there is an undamaged record of an item. The record is not decoded.
 
         Args:
             key (str): The item.
@@ -130,7 +130,7 @@ class FeatureStore:
             )
 
     def drop(self, names: Iterable[tuple[str, str]]) -> None:
-        """Delete records in one transaction. The file keeps their space for others.
+        """Delete records in one transaction. The file keeps their space for later records.
 
         Args:
             names (Iterable): Key and fingerprint of each.
@@ -337,7 +337,7 @@ def _open(path: Path, readonly: bool) -> sqlite3.Connection:
     if not _is_writable(path):
         mode = "mode=ro"
         if not os.access(path, os.W_OK) and not file.with_name(f"{DATA_FILE}-wal").exists():
-            mode += "&immutable=1"  # SQLite would write files beside it even to read
+            mode += "&immutable=1"  # otherwise SQLite writes further files even for reading
     connection = sqlite3.connect(
         f"{file.resolve().as_uri()}?{mode}",
         uri=True,

@@ -74,8 +74,8 @@ class PruneReport:
 
     Attributes:
         kept (int): Records that remain.
-        dropped (int): Sound or damaged records that were not to be kept.
-        damaged (int): Records that were to be kept, but are damaged and dropped too.
+        dropped (int): Records that were dropped because they were not selected.
+        damaged (int): Records that were selected, but were dropped because they are damaged.
         size_before (int): Bytes of the file before.
         size_after (int): Bytes of the file after; None if no space was returned to the disk.
     """
@@ -144,8 +144,8 @@ def find_damage(path: str | Path) -> list[DamagedRecord]:
 def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = False) -> PruneReport:
     """Drop unwanted and damaged records, and return their space to the disk.
 
-    Others may use the store meanwhile. If they do so without a break, the file keeps its size and
-    the space is free for further records.
+    Other processes may use the store at the same time. If they never pause, the file keeps its
+    size, and its free space is used for later records.
 
     Args:
         path (Path): Folder of the store.

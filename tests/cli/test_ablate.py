@@ -1,4 +1,4 @@
-"""A small experiment: killed and continued, with failing runs, with limits."""
+"""A small experiment: killed and continued, with runs that fail, and with limits."""
 
 import multiprocessing
 import re

@@ -159,7 +159,7 @@ def test_a_finished_output_is_replaced_by_force_only(trained, posts, annotated, 
     assert read(output.read_bytes()) == roughly(rows)
 
 
-def test_functions_of_ones_own_are_imported_from_a_file(trained, tmp_path):
+def test_functions_of_the_user_are_imported_from_a_file(trained, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from spacy.language import Language\n\n\n"
         "@Language.component('tests_first_word')\n"

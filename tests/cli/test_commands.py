@@ -314,7 +314,7 @@ def test_the_meta_of_a_post_reaches_the_doc(data):
 
 @pytest.fixture
 def own(model, tmp_path):
-    """A pipeline with a component of one's own, and the file that registers it."""
+    """A pipeline with a component of the user, and the file that registers it."""
     folder = shutil.copytree(model, tmp_path / "pipeline")
     name = f"own_{tmp_path.name}"
     config = spacy.util.load_config(folder / "config.cfg")
@@ -331,7 +331,7 @@ def own(model, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "calibrate", "render"])
-def test_a_pipeline_with_code_of_ones_own_needs_that_code(command, own, data, guessed, tmp_path):
+def test_a_pipeline_with_code_of_the_user_needs_that_code(command, own, data, guessed, tmp_path):
     folder, code = own
     arguments = {
         "evaluate": (guessed / "dev.spacy", "-i", data / "pictures"),

@@ -110,7 +110,7 @@ def test_a_port_that_does_not_exist_is_refused(started, pipeline, port):
     assert not started
 
 
-def test_code_of_ones_own_reaches_the_page(started, pipeline, tmp_path):
+def test_code_of_the_user_reaches_the_page(started, pipeline, tmp_path):
     code = tmp_path / "own.py"
     code.write_text("")
     run(pipeline, "--code", code)

@@ -91,8 +91,8 @@ def test_info_counts_what_is_in_a_store(store):
     assert (tiny["records"], tiny["views"], tiny["region_dim"]) == (3, ["regions"], 3)
 
 
-def test_verify_of_a_sound_store(store):
-    assert "4 records, all sound" in run("store", "verify", store).output
+def test_verify_of_an_undamaged_store(store):
+    assert "4 records, none damaged" in run("store", "verify", store).output
     assert run_json("verify", store) == {"path": str(store), "records": 4, "damaged": []}
 
 
@@ -121,7 +121,7 @@ def test_prune_keeps_the_extractor_of_a_config(data, store):
     assert OTHER not in {row["fingerprint"] for row in run_json("info", store)["extractors"]}
 
 
-def test_prune_keeps_extractors_by_the_begin_of_their_fingerprints(data, store):
+def test_prune_keeps_extractors_by_the_beginning_of_their_fingerprints(data, store):
     run("store", "prune", store, "--keep", OTHER[:8])
     assert [row["fingerprint"] for row in run_json("info", store)["extractors"]] == [OTHER]
 
@@ -157,7 +157,8 @@ def test_prune_says_that_others_read_the_store(store, monkeypatch):
     with FeatureStore(store) as opened:
         records = opened.scan()
         next(records)
-        assert "Others use the store" in run("store", "prune", store, "--keep", OTHER).output
+        output = run("store", "prune", store, "--keep", OTHER).output
+        assert "Other processes use the store" in output
         records.close()
 
 
@@ -188,7 +189,7 @@ spacy.registry.misc("tests.TextLength.v1", func=TextLength)
 """
 
 
-def test_an_extractor_of_ones_own_reads_the_texts(data):
+def test_an_extractor_of_the_user_reads_the_texts(data):
     (data / "code.py").write_text(CODE)
     config = CONFIG + '\n[components.msvse_ner.vision.knowledge]\n@misc = "tests.TextLength.v1"\n'
     (data / "tiny.cfg").write_text(config)

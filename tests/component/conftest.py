@@ -19,7 +19,7 @@ def nlp(encoder) -> Language:
 
 @pytest.fixture(scope="session")
 def trained(encoder) -> Language:
-    """A pipeline that has learned to read the type off the picture. Do not change it."""
+    """A pipeline that has learned to find the type in the picture. Do not change it."""
     nlp = tiny_pipeline(encoder)
     train(nlp, ambiguous_examples(nlp, copies=2))
     return nlp

@@ -1,4 +1,4 @@
-"""Analyses of predictions: all of them read the lattice that entities are read from."""
+"""Analyses of predictions: all of them use the lattice that gives the entities."""
 
 import json
 import pickle
@@ -59,7 +59,7 @@ def test_the_best_labelling_holds_the_entities_that_are_predicted(trained):
     assert all(not doc.ents for doc in docs)
 
 
-def test_all_labellings_together_give_every_probability_that_is_told(copy):
+def test_every_reported_probability_is_a_sum_over_labellings(copy):
     """Confidence and marginals are sums over labellings, by any temperature."""
     ner(copy).cfg["temperature"] = 3.0
     docs = posts(copy, "jordan saw")[:4]
@@ -147,7 +147,7 @@ def test_probabilities_equal_enumeration(trained):
 
 
 def test_probabilities_in_a_long_post_are_as_exact(trained):
-    """That of an entity is the weight that is left when all labellings without it are forbidden."""
+    """The probability of an entity is the weight of the labellings that contain it."""
     lattice = single_precision(trained, 5_000)
     prediction = decoded(trained, lattice)
     whole = lattice.double()
@@ -190,8 +190,8 @@ def test_the_minimum_is_a_setting(encoder):
 
 
 def test_precision_does_not_fall_as_the_minimum_rises(encoder):
-    """Half of the posts lack the picture that tells. Training had such posts too, so that the
-    network knows when it is guessing; those here are others."""
+    """Half of the posts have no picture, and only the picture decides the type. Training had other
+    posts of both kinds, so the network gives guessed types a low confidence."""
     nlp = tiny_pipeline(encoder)
     train(nlp, mixed_examples(nlp))
     examples = []
@@ -249,7 +249,7 @@ def test_given_views_are_left_out_as_well(trained):
 
 
 def test_attention_is_a_share_that_the_regions_divide(trained):
-    """The tiny extractor sees three regions."""
+    """The tiny extractor fills three regions."""
     docs = posts(trained)
     for (effect,), doc in zip(ner(trained).explain_pictures(docs)[:3], docs, strict=False):
         assert set(effect.attention) == {"regions", "tags", "caption"}
@@ -267,9 +267,9 @@ def test_explaining_changes_no_doc_and_can_be_written_as_json(trained):
     assert json.loads(json.dumps(written)) == written
 
 
-def test_a_span_that_only_one_pass_finds_is_told_with_its_probability_in_the_other(encoder):
-    """Here a name is an entity only beside a picture. Of the other pass the finding is what all its
-    labellings together say, just as of the best one."""
+def test_a_span_that_only_one_pass_finds_is_reported_with_its_probability_in_the_other(encoder):
+    """Here a name is an entity only if the post has a picture. The probability of the other pass is
+    a sum over all its labellings."""
     nlp = tiny_pipeline(encoder)
     blind = [Example.from_dict(make_doc(nlp, f"saw {name} today"), {}) for name in NAMES]
     for example in blind:
@@ -304,7 +304,7 @@ def test_effects_do_not_depend_on_how_posts_are_batched(copy, size):
         assert one.attention == pytest.approx(other.attention, abs=1e-5)
 
 
-def test_a_pipeline_without_views_has_no_effects_to_tell(encoder):
+def test_a_pipeline_without_views_has_no_effects(encoder):
     model = {"prefix_views": [], "joint_views": [], "visual_classifier": False}
     nlp = tiny_pipeline(encoder, model=model)
     train(nlp, ambiguous_examples(nlp), steps=20)

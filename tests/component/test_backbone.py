@@ -25,7 +25,7 @@ def weights(tmp_path_factory) -> str:
 
 
 def make(encoder: str, backbone: dict, **settings) -> Language:
-    """A pipeline that sees by a backbone alone."""
+    """A pipeline whose only view is filled by a backbone."""
     model = {
         "prefix_views": ["regions"],
         "joint_views": [],
@@ -56,7 +56,7 @@ def state(nlp: Language) -> dict[str, torch.Tensor]:
 
 
 def normalisation(nlp: Language) -> set[str]:
-    """Names of all that belongs to a BatchNorm."""
+    """Names of all parameters and statistics of BatchNorm layers."""
     backbone = get_shim(nlp.get_pipe("msvse_ner").model).network.backbone
     return {
         f"{owner}.{name}"
@@ -85,7 +85,7 @@ def test_a_trained_backbone_decides_the_label(trained):
         assert len(doc._.image_regions) == 2
 
 
-def test_the_first_layer_trains_and_batch_norm_stands_still(encoder, weights):
+def test_the_first_layer_trains_and_batch_norm_does_not_change(encoder, weights):
     nlp = make(encoder, torchvision(weights))
     examples = ambiguous_examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
@@ -97,13 +97,13 @@ def test_the_first_layer_trains_and_batch_norm_stands_still(encoder, weights):
     assert len(still) > 50
     assert "network.network.features.0.0.weight" in before
     for name, tensor in before.items():
-        head = ".classifier." in name  # makes no regions
+        head = ".classifier." in name  # the classifier computes no regions
         changed = not torch.equal(tensor, after[name])
         assert changed == (name not in still and not head), name
 
 
 def test_a_backbone_has_a_learning_rate_of_its_own(encoder, weights):
-    """And what it calls `encoder` inside is not taken for the text encoder."""
+    """Its part with the name `encoder` does not get the learning rate of the text encoder."""
     nlp = make(encoder, torchvision(weights), model={"learning_rate_factors": {"backbone": 0.0}})
     train(nlp, ambiguous_examples(nlp), steps=2)
     fresh = make(encoder, torchvision(weights))
@@ -182,13 +182,13 @@ def test_the_store_keeps_resized_pictures(encoder, weights, tmp_path):
     component = nlp.get_pipe("msvse_ner")
     with FeatureStore(tmp_path / "store", readonly=True) as store:
         assert len(store) == len(COLOURS)
-    # Training changes the weights, and what is stored stays valid.
+    # Training changes the weights, and the stored pictures stay valid.
     fingerprint = component.vision.fingerprint
     nlp.update(ambiguous_examples(nlp), sgd=nlp.resume_training())
     assert component.vision.fingerprint == fingerprint
 
 
-def test_given_vectors_override_the_backbone_beside_posts_it_looks_at(trained):
+def test_given_vectors_override_the_backbone_in_a_batch_with_pictures(trained):
     vectors = np.zeros((3, 576), dtype="float32")
     text = "saw jordan today"
     docs = [

@@ -235,7 +235,7 @@ def allowed_labels(targets, row) -> list[set[str]]:
     return [{LABELS[i] for i in np.flatnonzero(token)} for token in targets.allowed[row].numpy()]
 
 
-def test_gold_labels_are_read_off_examples(nlp):
+def test_gold_labels_are_read_from_examples(nlp):
     targets = make_targets(
         [example(nlp, ["in", "new", "york"], ents=[(1, 3, "LOC")]), example(nlp, ["a"], ents=[])],
         TYPES,

@@ -1,4 +1,4 @@
-"""The factory costs nothing that was not asked for."""
+"""The factory loads nothing that is not needed."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ print(*[name for name in sys.modules if name.startswith({heavy})])
 
 
 def test_entry_points_add_nothing_heavy_to_a_bare_pipeline():
-    """Every `Language()` loads all factories: ours brings no network, no vision, no torchvision."""
+    """Every `Language()` loads all factories. Ours imports no network, vision or torchvision."""
     code = LOAD_ENTRY_POINTS.replace("{heavy}", repr(HEAVY))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seconds, loaded = run.stdout.splitlines()

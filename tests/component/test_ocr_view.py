@@ -17,7 +17,7 @@ SIGNS = {"PER": "visit", "LOC": "today", "ORG": "nice"}
 
 
 def test_text_in_the_picture_reaches_the_network(tmp_path):
-    """Posts of one text, whose type is written in the picture alone. A given text replaces it."""
+    """Posts of one text, whose type is written only in the picture. A given text replaces it."""
     nlp = tiny_pipeline(
         save_encoder(tmp_path / "encoder"),
         model={"prefix_views": ["ocr"], "joint_views": []},

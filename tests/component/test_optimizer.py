@@ -1,4 +1,4 @@
-"""The optimiser: Thinc's settings, torch's arithmetic, and what one expects of both."""
+"""The optimiser: the settings of Thinc, computed by torch."""
 
 import pytest
 import torch
@@ -36,8 +36,8 @@ def values(parameters) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("decoupled", [True, False])
 @pytest.mark.parametrize("make", [Adam, SGD])
 def test_equals_thincs_own_arithmetic(make, decoupled):
-    """Over ten steps with a schedule, for the parameters that both treat alike. That weights decay
-    before the step here and behind it there is of second order in the learning rate."""
+    """Ten steps with a schedule, for the parameters that both update in the same way. Weights decay
+    before the step in torch and after it in Thinc: a difference of second order."""
     names = ("weight", "matrix")
 
     def make_settings():
@@ -66,7 +66,7 @@ def test_equals_thincs_own_arithmetic(make, decoupled):
 
 
 def test_the_small_values_of_early_steps_equal_thincs_too():
-    """Where epsilon matters, it must stand where Thinc puts it."""
+    """Epsilon matters here, so it must be at the same place of the formula as in Thinc."""
     parameters = {"weight": nn.Parameter(torch.zeros(4, 4))}
     theirs = parameters["weight"].detach().numpy().copy()
     settings = Adam(0.01, eps=1e-3, grad_clip=0.0, use_averages=False)

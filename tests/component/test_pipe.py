@@ -104,7 +104,7 @@ def test_the_default_encoder_is_found_without_importing_its_package():
     assert "sentence_transformers" not in sys.modules
 
 
-def test_empty_examples_are_passed_over(nlp):
+def test_empty_examples_are_ignored(nlp):
     examples = ambiguous_examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
     empty = Example.from_dict(nlp.make_doc(""), {"entities": []})
@@ -112,7 +112,7 @@ def test_empty_examples_are_passed_over(nlp):
     assert nlp.update([empty, examples[0]], sgd=optimizer)["msvse_ner"] > 0
 
 
-def test_update_keeps_what_the_example_carries(nlp):
+def test_update_keeps_the_picture_of_the_example(nlp):
     """`nlp.update` copies user data; the picture must still be there for the next epoch."""
     examples = ambiguous_examples(nlp)
     nlp.update(examples, sgd=nlp.initialize(lambda: examples))
@@ -217,7 +217,7 @@ def test_a_whole_stream_without_any_view_is_warned_about_once(encoder):
 
 
 @pytest.mark.parametrize("policy", ["warn", "error", "ignore"])
-def test_one_bad_picture_never_ends_a_run_unless_it_should(encoder, policy):
+def test_one_bad_picture_ends_a_run_only_if_the_policy_is_error(encoder, policy):
     nlp = tiny_pipeline(encoder, on_missing_image=policy)
     nlp.initialize(lambda: ambiguous_examples(nlp))
     sources = [picture("PER"), "nowhere.jpg", b"not a picture"]
@@ -253,7 +253,7 @@ def test_nothing_outside_the_image_root_is_read(encoder, tmp_path):
         assert ask(nlp, name)._.image_status["regions"] == status
 
 
-def test_a_url_is_fetched_by_the_users_fetcher_alone(trained):
+def test_a_url_is_fetched_only_by_the_users_fetcher(trained):
     component = trained.get_pipe("msvse_ner")
     url = "https://example.org/1.png"
     with pytest.warns(UserWarning, match="MSVSE-E022"):
@@ -267,7 +267,7 @@ def test_a_url_is_fetched_by_the_users_fetcher_alone(trained):
         component.fetch = None
 
 
-def test_initialisation_looks_for_urls_with_the_fetcher_alone(encoder):
+def test_initialisation_reads_urls_only_with_the_fetcher(encoder):
     nlp = tiny_pipeline(encoder)
     doc = make_doc(nlp, "saw jordan today", image="https://example.org/a.png")
     examples = [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})]
@@ -280,7 +280,7 @@ def test_initialisation_looks_for_urls_with_the_fetcher_alone(encoder):
 
 
 def test_untrained_views_are_masked_with_one_warning(encoder):
-    """A view that too few training posts carried contributes nothing at prediction."""
+    """A view that too few training posts had contributes nothing to a prediction."""
     nlp = tiny_pipeline(encoder, min_view_share=0.5)
     examples = ambiguous_examples(nlp, copies=2)
     for example in examples[1:]:
@@ -332,7 +332,7 @@ def test_features_may_be_named_by_their_key_in_a_store(encoder, tmp_path):
 # Annotation
 
 
-def test_entities_carry_the_probability_of_the_whole_span(trained):
+def test_entities_have_the_probability_of_the_whole_span(trained):
     doc = ask(trained, picture("LOC"))
     (entity,) = doc.ents
     assert 0 < entity._.confidence <= 1
@@ -342,7 +342,7 @@ def test_entities_carry_the_probability_of_the_whole_span(trained):
     assert doc[0:1]._.confidence is None
 
 
-def test_what_was_seen_is_on_the_doc(trained):
+def test_status_and_extracted_views_are_on_the_doc(trained):
     doc = ask(trained, picture("ORG"))
     assert doc._.image_tags == ["blue"]
     assert doc._.image_caption
@@ -353,7 +353,7 @@ def test_what_was_seen_is_on_the_doc(trained):
     assert max(chances, key=chances.get) == "ORG"
 
 
-def test_annotating_again_with_another_picture_leaves_nothing_behind(trained):
+def test_annotating_again_with_another_picture_replaces_all_results(trained):
     doc = ask(trained, picture("ORG"))
     doc._.image = picture("PER")
     doc = trained(doc)
@@ -403,7 +403,7 @@ def test_n_process_works_after_the_parent_has_used_its_threads(trained):
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
-def test_a_forked_child_alone_gives_its_threads_up(method):
+def test_only_a_forked_process_is_limited_to_one_thread(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip("not on this system")
     with multiprocessing.get_context(method).Pool(1) as pool:

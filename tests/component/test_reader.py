@@ -1,4 +1,4 @@
-"""What each view of a post holds: what the user gave comes first."""
+"""The content of each view of a post. Views of the user have priority."""
 
 import numpy as np
 import pytest

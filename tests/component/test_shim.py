@@ -1,4 +1,4 @@
-"""The shim: what Thinc's own leaves undone in training, each by its name."""
+"""The shim: each correction of Thinc's own shim."""
 
 import pickle
 import sys

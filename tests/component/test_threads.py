@@ -1,4 +1,4 @@
-"""One pipeline serves several threads, as a web server uses it."""
+"""One pipeline in several threads, as in a web server."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,7 +35,7 @@ def answer(doc) -> list:
 
 def test_threads_get_the_answers_of_one_thread(trained):
     expected = [answer(trained(doc)) for doc in posts(trained)]
-    # Whatever is made at the first use is made again, by several threads at once.
+    # The piece encoder is created at the first use. Here several threads create it again.
     trained.get_pipe("msvse_ner").model.shims[0].piece_encoder = None
 
     def work(_):

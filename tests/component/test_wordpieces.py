@@ -149,7 +149,7 @@ def test_a_word_without_pieces_becomes_the_unknown_token(tokenizer, word):
 
 
 def test_some_words_have_no_pieces(tmp_path):
-    """The test above is about something."""
+    """The words of the test above really have no pieces."""
     tokenizer = bert(tmp_path)
     assert encode_words(tokenizer, [["\u200b", ""]], unknown=False) == [Pieces([], [])]
     assert encode_words(tokenizer, [["\u200b", ""]]) == [

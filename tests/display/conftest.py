@@ -6,7 +6,7 @@ import pytest
 
 
 def leave_out(reason: str) -> None:
-    """Skip a test in a browser; where these are asked for, let it fail."""
+    """Skip a browser test without a browser, or fail it if browser tests are required."""
     if os.environ.get("SPACY_MSVSE_REQUIRE_BROWSER") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

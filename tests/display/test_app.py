@@ -256,14 +256,14 @@ def view(chromium, address):
 
 
 def upload(page, name: str, size: int) -> None:
-    """Choose a picture of a size in bytes. Decoders pass over what follows its end."""
+    """Choose a picture of a size in bytes. Decoders ignore bytes after the end."""
     content = picture("PER", seed=3).ljust(size, b"\0")
     chosen = {"name": name, "mimeType": "image/png", "buffer": content}
     page.locator("input[type=file]").set_input_files(chosen)
 
 
 def barriers(page) -> list[tuple[str, str]]:
-    """What axe finds in all that we wrote."""
+    """The problems that axe finds in the HTML of this package."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
     found = axe.Axe().run(page, context='[data-testid="stHtml"]').response["violations"]
     return [(one["id"], node["html"]) for one in found for node in one["nodes"]]

@@ -38,8 +38,7 @@ def test_a_clear_difference_is_significant_in_both_directions(generator, gold):
 
 
 def test_systems_are_compared_on_the_same_posts(generator):
-    """Posts differ far more in difficulty than the systems do. The difference is significant
-    nevertheless."""
+    """Posts differ more in difficulty than the systems, but the difference is significant."""
     counts = np.asarray([[0, 4, 4], [4, 4, 4]]).repeat(100, axis=0)
     better = counts.copy()
     better[:20, 0] += 1

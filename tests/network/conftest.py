@@ -41,7 +41,7 @@ def word_pieces(lengths: list[int], generator: torch.Generator) -> WordPieces:
 
 
 def join(text: WordPieces, view: WordPieces) -> WordPieces:
-    """The pieces of a view behind those of the text, row by row."""
+    """The pieces of a view after those of the text, row by row."""
     rows, types = [], []
     for i in range(len(text.ids)):
         behind = view.ids[i, view.mask[i]]
@@ -54,7 +54,7 @@ def join(text: WordPieces, view: WordPieces) -> WordPieces:
 
 
 def spans(text: WordPieces, view: WordPieces) -> torch.Tensor:
-    """First column of a view behind the text, and the column after its last."""
+    """First column of a view after the text, and the column after its last."""
     start = text.mask.sum(dim=1)
     return torch.stack([start, start + view.mask.sum(dim=1)], dim=1)
 

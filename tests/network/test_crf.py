@@ -209,7 +209,7 @@ def test_best_entities_are_those_of_the_best_labelling(seed):
         (["O", "B-LOC", "B-PER", "I-PER"], [(1, 2, 1), (2, 4, 0)]),
     ],
 )
-def test_entities_are_read_off_a_labelling(labels, expected):
+def test_entities_are_read_from_a_labelling(labels, expected):
     path = torch.tensor([[LABELS.index(label) for label in labels]])
     assert [tuple(row[1:]) for row in label_entities(path).tolist()] == expected
 

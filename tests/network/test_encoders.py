@@ -20,7 +20,7 @@ SIZES = {
     "max_position_embeddings": 40,
     "pad_token_id": 1,
 }
-#: Variants of the families: model type, and settings beside the sizes.
+#: Variants of the families: model type, and settings besides the sizes.
 VARIANTS = {
     "bert": ("bert", {}),
     "camembert": ("camembert", {"type_vocab_size": 2}),

@@ -140,7 +140,7 @@ def test_every_form_of_the_tagger_trains_without_dead_parameters(inputs, setting
     assert not [name for name, p in network.named_parameters() if p.grad is None]
 
 
-def test_views_behind_the_text_change_the_answer_and_an_absent_one_does_not(inputs):
+def test_views_after_the_text_change_the_answer_and_an_absent_one_does_not(inputs):
     network = text_crf(joint_views=["caption"])
     without = replace(inputs, joint=inputs.text)
     mask = inputs.token_mask
@@ -150,7 +150,7 @@ def test_views_behind_the_text_change_the_answer_and_an_absent_one_does_not(inpu
 
 
 def test_the_tie_reaches_the_encoder_only_through_the_text_alone(inputs):
-    """ITA: the joint encoding teaches; the text alone learns."""
+    """ITA: the joint encoding is the teacher, and the text alone is the student."""
     network = text_crf(joint_views=["caption"], text_view=True, shared_decoder=True).train()
     outputs = network(inputs)
     tie = network.loss(outputs, make_targets(inputs)).terms["tie"]
@@ -179,7 +179,7 @@ def test_bad_settings_of_the_tagger_are_a_coded_error(settings):
 
 
 def test_an_unknown_setting_is_named_with_the_known_ones():
-    with pytest.raises(MsvseError, match=r"MSVSE-E015.*'gates' is no setting of Text.*lora"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E015.*'gates' is not a setting of Text.*lora"):
         text_crf(gates=True)
 
 

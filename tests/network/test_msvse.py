@@ -51,7 +51,7 @@ def test_all_views_absent_equals_the_plain_encoder(shared_depth):
 
 @pytest.mark.parametrize("settings", [{}, {"view_layers": 2}, {"shared_depth": 0.67}])
 def test_a_post_in_a_mixed_batch_equals_that_post_alone(settings):
-    """Whatever is absent for one post contributes nothing, though its neighbours have it."""
+    """A view that a post does not have contributes nothing, even if other posts have it."""
     network = tiny_network(**settings)
     lengths, regions, tags, caption = [5, 3, 7, 4], [4, 0, 2, 3], [3, 0, 0, 2], [6, 0, 0, 0]
     inputs = make_inputs(lengths, regions, tags, caption)
@@ -73,7 +73,7 @@ def test_a_post_in_a_mixed_batch_equals_that_post_alone(settings):
 
 
 def select(inputs, row: int, regions: int):
-    """One post of a batch, padding cut off; a view it does not carry is left out altogether."""
+    """One post of a batch, padding cut off; a view that it does not have is left out."""
     index = torch.tensor([row])
     length = int(inputs.token_mask[row].sum())
     kept = {}
@@ -171,8 +171,8 @@ def test_shared_layers_run_once_for_text_and_joint_encoding(inputs, depth, runs)
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.67])
-def test_the_text_features_do_not_know_the_picture(inputs, depth):
-    """Text and caption share layers, but the text is blind to what stands behind it."""
+def test_the_text_features_do_not_depend_on_the_picture(inputs, depth):
+    """Text and caption share layers, but the text does not attend to the caption."""
     network = tiny_network(shared_depth=depth)
     plain = network.text_decoder(
         token_vectors(network.encoder(inputs.text), inputs), inputs.token_mask
@@ -221,7 +221,7 @@ def test_accumulated_sub_batches_equal_one_batch():
         torch.testing.assert_close(parameter.grad, whole[name], atol=1e-6, rtol=1e-6, msg=name)
 
 
-def test_tie_teaches_the_text_decoder_alone(inputs):
+def test_tie_trains_only_the_text_decoder(inputs):
     network = tiny_network().train()
     outputs = network(inputs)
     tie_loss(outputs.answer, outputs.others["text"]).sum().backward()

@@ -37,7 +37,7 @@ def test_attention_is_a_share_and_absent_views_get_none(inputs, shared_depth):
     assert (total < 1).all()
     for view, present in (("regions", [1, 0, 1]), ("tags", [1, 0, 0]), ("caption", [1, 0, 0])):
         assert attention[view].flatten(1).any(dim=1).tolist() == [bool(p) for p in present]
-    # No attention behind the end of a post, or to a region behind the last.
+    # No attention after the end of a post, or to a region after the last.
     assert not attention["regions"][2, :, 2:].any()
     assert not attention["regions"][0, 5:].any()
     assert attention["regions"][0, :5].all()

@@ -1,6 +1,6 @@
-"""Files that somebody might throw at us, made from a seed, and a run over all of them.
+"""Hostile files, generated from a seed, and a run over all of them.
 
-`python -m tests.vision.hostile FOLDER < names.json` reads them and prints what became of each.
+`python -m tests.vision.hostile FOLDER < names.json` reads them and prints the result for each.
 """
 
 import faulthandler
@@ -29,7 +29,7 @@ from .conftest import CountingExtractor, encode, photo
 
 REFUSED, DECODED, EITHER = "refused", "decoded", "refused or decoded"
 
-#: Seconds after which the run gives up on a file.
+#: Seconds after which the run stops reading a file.
 PATIENCE = 60
 
 #: Side of a square that is legal, but takes a while and much memory: 16 million pixels.
@@ -40,10 +40,11 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class Hostile:
-    """A file, or something that looks like the path of one.
+    """A file, or a path that is not a file.
 
-    name (str): What a post gives as its picture.
-    expected (str): What should become of it: `REFUSED`, `DECODED` or `EITHER`.
+    Attributes:
+        name (str): The picture of a post.
+        expected (str): The expected result: `REFUSED`, `DECODED` or `EITHER`.
     """
 
     name: str
@@ -53,9 +54,12 @@ class Hostile:
 def make_hostile_files(folder: Path, seed: int = 0) -> list[Hostile]:
     """Make the files, in a picture folder and beside it.
 
-    folder (Path): An empty folder; the picture folder is `folder / "root"`.
-    seed (int): The same seed gives the same files.
-    RETURNS (list): What to read from the picture folder.
+    Args:
+        folder (Path): An empty folder; the picture folder is `folder / "root"`.
+        seed (int): The same seed gives the same files.
+
+    Returns:
+        list: The files and paths to read from the picture folder.
     """
     root = folder / "root"
     root.mkdir()
@@ -112,7 +116,7 @@ def damaged(chance: random.Random) -> Iterator[tuple[str, bytes, str]]:
         yield f"twice-{name}", data + data, DECODED
 
 
-# What is something else
+# Other files
 
 
 def disguised() -> Iterator[tuple[str, bytes, str]]:
@@ -177,7 +181,7 @@ def tiff(*tags: tuple[int, int, int, int], data: bytes = b"", size=(8, 8)) -> by
 
 
 def bitmap(size: tuple[int, int], compression: int, body: bytes) -> bytes:
-    """A BMP of 8 bits a pixel; compression 0 is none, 1 runs."""
+    """A BMP of 8 bits per pixel; compression 0 is none, 1 is run-length encoding."""
     start = 14 + 40 + 1024
     file = b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start)
     head = struct.pack("<IiiHHIIiiII", 40, *size, 1, 8, compression, len(body), 0, 0, 256, 0)
@@ -254,7 +258,7 @@ def bombs() -> Iterator[tuple[str, bytes, str]]:
     yield "comments.ppm", b"P3 1000 1000 255\n" + b"#\n" * MEGABYTE, REFUSED
     yield "maximum.ppm", b"P6 1000 1000 254\n" + bytes(3_000_000), REFUSED
 
-    # Metadata that unpacks to much
+    # Metadata that is large when it is decompressed
     full = zlib.compress(bytes(100 * MEGABYTE))
     yield "text.png", png(chunk(b"zTXt", b"a\0\0" + full), pixels()), EITHER
     yield "profile.png", png(chunk(b"iCCP", b"a\0\0" + full), pixels()), EITHER
@@ -263,7 +267,7 @@ def bombs() -> Iterator[tuple[str, bytes, str]]:
     yield "exif.png", png(chunk(b"eXIf", exif), pixels()), DECODED
 
 
-# What is legal, but odd
+# Legal but unusual files
 
 
 def odd(chance: random.Random) -> Iterator[tuple[str, bytes, str]]:
@@ -290,7 +294,7 @@ def odd(chance: random.Random) -> Iterator[tuple[str, bytes, str]]:
     yield "two\nlines\x1b[2J.png", b"", REFUSED
 
 
-# What only looks like a file
+# Paths that are not files
 
 
 def paths(root: Path) -> list[Hostile]:
@@ -333,7 +337,7 @@ def paths(root: Path) -> list[Hostile]:
 
 
 def peak() -> int:
-    """The most memory that this process has used at once, in bytes."""
+    """The peak memory of this process, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -341,11 +345,14 @@ def peak() -> int:
 def run(folder: Path, names: list[str]) -> dict:
     """Read all files in every way that users have, and report the results.
 
-    folder (Path): Where the files were made.
-    names (list): Their names.
-    RETURNS (dict): For each file how messages call it, the seconds it took and why it was refused,
-        if it was; the report of a second run, with files in batches; the extraction of each; and
-        the bytes that memory has grown by.
+    Args:
+        folder (Path): The folder of the files.
+        names (list): Their names.
+
+    Returns:
+        dict: For each file its name in messages, the seconds it took, and the reason if it was
+            refused; the report of a second run, with files in batches; the extraction of each file;
+            and the growth of memory in bytes.
     """
     root = folder / "root"
     visual = VisualExtractor(regions=CountingExtractor(), tags=CountingExtractor())

@@ -73,7 +73,7 @@ def save_vision_model(folder: Path, kind: str, seed: int = 0) -> str:
         processor = BlipImageProcessor(size=square)
     randomize(model)
     if kind == "blip":
-        # Words alone, chosen by the picture and by no bias.
+        # Only words, chosen by the picture and not by a bias.
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
                 parameter.data.zero_()

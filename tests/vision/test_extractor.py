@@ -133,7 +133,7 @@ def test_fingerprint_covers_all_picture_readers():
     assert name(regions=first) == name(regions=first, knowledge=TextReader())
 
 
-def test_a_store_knows_each_reader_of_texts_by_its_own_fingerprint(counting):
+def test_a_store_has_each_reader_of_texts_under_its_own_fingerprint(counting):
     visual = VisualExtractor(regions=counting, knowledge=TextReader())
     assert visual.fingerprints == {visual.fingerprint, "tags again"}
 
@@ -178,7 +178,7 @@ def test_caption_of_tags_keeps_no_picture_in_memory():
 
 
 def test_registry_can_build_it():
-    """A config resolves to extractors that have no weights yet, also of a view of one's own."""
+    """A config resolves to extractors that have no weights yet, also for a view of the user."""
     from spacy import registry
 
     network = {"@misc": "spacy-msvse.EfficientNetLite0.v1", "grid": 2}

@@ -23,7 +23,7 @@ BATCH = 4
 
 
 class SlowExtractor(CountingExtractor):
-    """Takes its time. Its features show which pictures were in one batch."""
+    """Waits before it returns. Its features show which pictures were in one batch."""
 
     def extract(self, pictures, known):
         time.sleep(0.02 * len(pictures))
@@ -86,7 +86,7 @@ def test_report_counts_posts_and_pictures(counting, root, store, workers):
     assert len(store) == 3
 
 
-def test_posts_without_pictures_cost_nothing(counting, root, store):
+def test_posts_without_pictures_are_not_extracted(counting, root, store):
     report = fill([None, None], VisualExtractor(tags=counting), store, root)
     assert report == ExtractionReport(posts=2)
 
@@ -120,7 +120,7 @@ def test_changed_extractor_extracts_again(counting, root, store):
     assert (counting.extracted, other.extracted, len(store)) == (2, 2, 4)
 
 
-def test_renamed_pictures_and_other_data_sets_cost_nothing(counting, root, store):
+def test_renamed_pictures_and_other_data_sets_are_not_extracted_again(counting, root, store):
     visual = VisualExtractor(tags=counting)
     fill(names(0, 1, 2), visual, store, root)
     (root / "0.png").rename(root / "renamed.png")
@@ -261,7 +261,7 @@ def _fill_and_never_end(store: Path, root: Path) -> None:
     _fill(posts(), store, root)
 
 
-def test_killed_three_times_and_run_again_the_store_is_that_of_an_undisturbed_run(root, tmp_path):
+def test_killed_three_times_and_run_again_the_store_is_that_of_an_uninterrupted_run(root, tmp_path):
     process = multiprocessing.get_context("spawn")
     with FeatureStore(tmp_path / "killed") as store:
         for _ in range(3):
@@ -297,7 +297,7 @@ def test_store_that_cannot_be_written_ends_the_run_and_stays_whole(root, tmp_pat
 
 
 class WideExtractor(CountingExtractor):
-    """Fills more of the disk."""
+    """Fills features that need more disk space."""
 
     def extract(self, pictures, known):
         regions = RegionFeatures(np.ones((10, 1000), "float32"), np.zeros((10, 4), "float32"))

@@ -1,4 +1,4 @@
-"""Whatever file is thrown at us: no crash, no hang, no flood, and each one refused by name."""
+"""Hostile files: no crash, no hang, bounded memory, and an error that names each refused file."""
 
 import json
 import random
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.skipif(
 PATIENCE = 5
 
 #: Bytes that memory may grow by: one picture at a time is at full size, and WebP, the worst, then
-#: has 4 bytes a pixel in each of 5 places (a canvas, the one before, the frame, Pillow's copy, the
+#: uses 4 bytes per pixel at 5 places (a canvas, the one before, the frame, Pillow's copy, the
 #: picture on white). All others of a batch are shrunk: 32 of 16 MiB at most. With the largest legal
 #: picture, of 2**26 pixels, this is less than 1.8 GiB.
 MEMORY = 5 * 4 * LARGE**2 + 32 * 16 * 2**20
 
 
-#: What would keep a decoder busy for minutes, and why it does not come to that.
+#: Files that would take a decoder minutes, and the reason why they are refused.
 BOMBS = {
     "chunks.png": "too many pieces",
     "texts.png": "too many pieces",
@@ -45,7 +45,7 @@ BOMBS = {
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> dict:
-    """What a fresh process, whose memory is its own, says of all files."""
+    """The results for all files, from a new process, so that its memory can be measured."""
     folder = tmp_path_factory.mktemp("hostile")
     files = make_hostile_files(folder)
     names = json.dumps([file.name for file in files])

@@ -30,11 +30,11 @@ def near(colour, expected, tolerance=6):
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has next to no pixels."""
+    """A PNG whose header states a size, with almost no pixels."""
     return png(chunk(b"IDAT", zlib.compress(b"")), size=(width, height))
 
 
-# What people post
+# Usual pictures
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
@@ -209,7 +209,7 @@ def test_no_picture_keeps_more_than_four_times_the_pixels_asked_for(format, size
     assert near(picture.getpixel((0, picture.height - 1)), RED)
 
 
-def test_a_picture_carries_nothing_of_its_file():
+def test_a_picture_has_no_metadata_of_its_file():
     exif = Image.Exif()
     exif[0x010F] = "camera"
     picture = open_picture(encode(photo(), "PNG", exif=exif, icc_profile=b"profile"))
@@ -241,7 +241,7 @@ def test_unreadable_content_is_refused_by_name(data, reason, tmp_path):
         open_picture(data)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on tags it passes over
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on tags that it ignores
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
 def test_damage_anywhere_is_decoded_or_refused(format):
     data = encode(photo(size=(64, 64)), format)
@@ -257,7 +257,7 @@ def test_damage_anywhere_is_decoded_or_refused(format):
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
-def test_damaged_exif_does_not_cost_the_picture(exif):
+def test_a_picture_with_damaged_exif_is_used(exif):
     assert open_picture(encode(photo(), "JPEG", exif=exif)).size == photo().size
 
 
@@ -480,12 +480,12 @@ def test_urls_go_to_the_fetcher_that_was_passed(url, root):
 @pytest.mark.parametrize(
     "name", ["file:///etc/passwd", "local_file:///etc/passwd", "ftp://b/a.png", "s3://b/a.png"]
 )
-def test_fetcher_is_asked_for_nothing_but_the_web(name, root):
+def test_fetcher_gets_only_web_urls(name, root):
     with pytest.raises(PictureError, match=r"E02[02]"):
         open_picture(name, root, fetch=lambda url: pytest.fail("fetched"))
 
 
-def test_fetcher_does_not_see_paths_and_bytes(root):
+def test_fetcher_does_not_get_paths_and_bytes(root):
     def fetch(url):
         raise AssertionError(url)
 
@@ -502,7 +502,7 @@ def test_what_is_fetched_keeps_the_limits():
         open_picture(URL, fetch=lambda url: b"")
 
 
-def test_failing_fetcher_costs_no_more_than_the_picture():
+def test_failing_fetcher_affects_only_its_picture():
     def fetch(url):
         raise TimeoutError("no answer")
 
@@ -520,6 +520,6 @@ def test_key_is_the_hash_of_the_content(root):
     assert picture_key("in.png", root) == picture_key(data) == hashlib.sha256(data).hexdigest()
 
 
-def test_decode_picture_names_what_it_is_told():
+def test_decode_picture_uses_the_given_name_in_errors():
     with pytest.raises(PictureError, match="'holiday'"):
         decode_picture(b"nothing", "holiday")

@@ -108,7 +108,7 @@ def test_sound_store_has_no_damage(path):
     [
         (pack(features())[:-1], "its checksum is wrong"),
         (b"", "its checksum is wrong"),
-        # Whole, but not what a record is.
+        # The checksum is right, but the content is not that of a record.
         (CHECKSUM_OF_NOTHING, "it cannot be decoded"),
     ],
 )

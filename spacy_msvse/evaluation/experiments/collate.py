@@ -1,4 +1,4 @@
-"""The results of an experiment, compared: as figures and as a page."""
+"""The results of an experiment and their comparison, as figures and as a page."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ of a step are the median; MB are the highest memory use of a run."""
 
 
 def make_report(plan: Plan, command: str, failed: Sequence[TrainRun]) -> dict[str, Any]:
-    """Gather the results of an experiment.
+    """Collect the results of an experiment.
 
     Args:
         plan (Plan): The experiment.

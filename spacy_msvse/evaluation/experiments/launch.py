@@ -38,7 +38,7 @@ def train_all(
     Returns:
         list: The runs that failed.
     """
-    # Equal rows share a folder: the first of them is trained, and the others find its result.
+    # Equal rows share a folder. The first of them is trained, and the others use its result.
     locks = {run.folder: Lock() for run in runs}
 
     def train(number: int, run: TrainRun) -> bool:

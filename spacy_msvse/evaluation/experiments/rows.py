@@ -22,7 +22,7 @@ from ...network.base import Rows
 #: Settings of the component by their dotted names, such as "model.encoder".
 Settings = dict[str, Any]
 
-#: The row that all others are compared with: the config as it is.
+#: The row that all others are compared with: the config without changes.
 FULL = "full"
 
 #: The row of the text-only baseline.
@@ -31,7 +31,7 @@ TEXT_ONLY = "text_only"
 #: The row of the text-only baseline with a BiLSTM as its encoder, which needs a folder.
 BILSTM_CRF = "bilstm_crf"
 
-#: The row of the config as it is, trained and scored on posts with the pictures of other posts.
+#: The row of the unchanged config, trained and scored on posts with the pictures of other posts.
 TRAINED_SHUFFLED = "trained_shuffled"
 
 LEARNING_RATES = "learning_rates"
@@ -230,7 +230,7 @@ def _with_encoder(model: Mapping[str, Any], encoder: str) -> Settings:
     settings: Settings = {"model.encoder": encoder}
     settings |= {"model.tokenizer_config": {}, "model.transformer_config": {}}
     if "embeddings" in model.get("learning_rate_factors", {}):
-        # The embeddings may have been frozen because the config's own encoder is small.
+        # The config may freeze the embeddings because its own encoder is small.
         settings[EMBEDDINGS_RATE] = 1.0
     return settings
 

@@ -1,7 +1,7 @@
 """The process of one run: train a pipeline, score it, and write the result.
 
 `python -m spacy_msvse.evaluation.experiments.train_run FOLDER` is started by `ablate` for every
-run. A process of its own returns all its memory, and its failure ends no other run.
+run. A separate process returns all its memory, and its failure does not end other runs.
 """
 
 import os
@@ -52,7 +52,7 @@ def train_and_score(folder: Path) -> None:
     nlp = init_nlp(config, use_gpu=plan["gpu_id"])
     train_nlp(nlp, folder, use_gpu=plan["gpu_id"])
     memory = peak_memory_mb(plan["gpu_id"])
-    # The same pipeline is loaded again, since it has its feature store.
+    # The pipeline object is reused, since it has its feature store.
     nlp.from_disk(folder / DIR_MODEL_BEST)
     network = dict(components(nlp))[plan["component"]].require_network()
     parameters = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
@@ -135,9 +135,8 @@ def peak_memory_mb(gpu_id: int) -> float | None:
 
 
 def end_with_parent() -> None:
-    """Wait until the parent process ends, however it does, and end this one, so that no two
-    processes write to one folder. The parent holds the other end of standard input and writes
-    nothing to it."""
+    """End this process when its parent process ends for any reason, so that no two processes write
+    to one folder. Standard input is a pipe from the parent, which writes nothing to it."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 

@@ -43,7 +43,7 @@ def make_model_card(
         controls (Sequence): The same files under controls, on the same posts.
         reports (Sequence): Conversion reports of the data.
         data_license (str): The licence of the data.
-        intended_use (str): The purpose of the pipeline, in place of the general words; Markdown.
+        intended_use (str): The purpose of the pipeline, in place of the general text; Markdown.
         limits (str): A limit to add to the general ones; Markdown.
 
     Returns:
@@ -156,6 +156,6 @@ def find_parts(config: Mapping[str, Any], licenses: Mapping[str, str]) -> list[d
 
 
 def _plain(name: Any) -> str:
-    """A name as it is; of an absolute path only the last part."""
+    """A name without change, or the last part of an absolute path."""
     path = Path(str(name))
     return path.name if path.is_absolute() else str(name)

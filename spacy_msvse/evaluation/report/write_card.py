@@ -63,9 +63,9 @@ def write_card(
         Path: The folder with the card.
 
     Raises:
-        MsvseError: If the pipeline cannot be used (MSVSE-E092, MSVSE-E006), a file is not what it
-            should be (MSVSE-E093), the scores were measured with another temperature (MSVSE-E094),
-            or the output would destroy something (MSVSE-E095).
+        MsvseError: If the pipeline cannot be used (MSVSE-E092, MSVSE-E006), a file has another
+            format (MSVSE-E093), the scores were measured with another temperature (MSVSE-E094),
+            or the output must not be replaced (MSVSE-E095).
     """
     if output is not None:
         output = output.resolve()
@@ -161,7 +161,7 @@ def _check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, 
     """Check that the pipeline was not calibrated after its scores were measured."""
     measured = scores["temperatures"]
     own = {name: values["temperature"] for name, values in settings.items()}
-    # A file may hold fewer digits.
+    # The file may have fewer digits.
     if measured.keys() != own.keys() or not all(
         math.isclose(own[name], measured[name], rel_tol=1e-6) for name in own
     ):

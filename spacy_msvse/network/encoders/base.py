@@ -45,7 +45,7 @@ class PrefixAttention:
     Attributes:
         num_heads (int): Number of heads.
         mask (Tensor): bool of shape (B, 1, 1 or N, M + N), False on padding, on slots of absent
-            views and on word pieces that are hidden from others.
+            views and on word pieces that a word piece must not attend to.
         prefix_key (Tensor): float of shape (B, M, d), projected keys of the prefix, or None.
         prefix_value (Tensor): float of shape (B, M, d), projected values of the prefix, or None.
         dropout (float): Dropout probability of an attention weight.
@@ -83,15 +83,15 @@ class PrefixAttention:
         bias: Tensor | None = None,
         scale: float | None = None,
     ) -> Tensor:
-        """Attend over the prefix and the text. The prefix has no position: its keys are not
-        rotated and have no bias, and every word piece sees them.
+        """Attend to the prefix and the text. The prefix has no position: its keys are not
+        rotated and have no bias, and every word piece attends to them.
 
         Args:
             query (Tensor): float of shape (B, H, N, d_h).
             key (Tensor): float of the same shape.
             value (Tensor): float of the same shape.
             bias (Tensor): Values added to the scores of the text, float broadcastable to (B, H, N,
-                N); or a mask, bool, True where a word piece sees another.
+                N); or a mask, bool, True where a word piece attends to another.
             scale (float): Factor on the products of queries and keys, 1 / sqrt(d_h) by default.
 
         Returns:
@@ -132,7 +132,7 @@ class Encoder(nn.Module):
     #: Names of the linear layers that get low-rank adapters by default.
     adapted: ClassVar[tuple[str, ...]]
 
-    # Each family has a class of its own, so the type checker knows no attributes.
+    # Each family has its own class, so the type checker does not know the attributes.
     model: Any
 
     def __init__(self, model: nn.Module) -> None:
@@ -278,7 +278,7 @@ class Encoder(nn.Module):
             hidden (Tensor): float of shape (B, N, d): the embeddings, or the output of the layer
                 before `start`.
             mask (Tensor): bool of shape (B, N), False on padding; or of shape (B, N, N), True where
-                a word piece (second dimension) sees another (third dimension).
+                a word piece (second dimension) attends to another (third dimension).
             prefixes (Prefixes): Prefixes of these layers, or None.
             start (int): Index of the first layer.
             stop (int): Index of the last layer plus one. None for all remaining layers.
@@ -290,8 +290,8 @@ class Encoder(nn.Module):
         """
         mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]
         if prefixes is not None:
-            seen = prefixes.mask[:, None, None, :].expand(-1, -1, mask.shape[2], -1)
-            mask = torch.cat([seen, mask], dim=3)
+            slots = prefixes.mask[:, None, None, :].expand(-1, -1, mask.shape[2], -1)
+            mask = torch.cat([slots, mask], dim=3)
         shared = self.share(hidden)
         for index, layer in enumerate(self.layers[start:stop]):
             attend = PrefixAttention(

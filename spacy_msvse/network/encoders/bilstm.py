@@ -11,7 +11,7 @@ from .base import Encoder, PrefixAttention
 
 class BiLstmEncoder(Encoder):
     """The encoder of the baseline "GloVe-BiLSTM-CRF" (Table 8). It has no self-attention, so it
-    accepts no prefixes. It reads views only as text behind the post."""
+    accepts no prefixes. It reads views only as text after the post."""
 
     adapted = ()
 

@@ -19,6 +19,7 @@ class BiLstmConfig(PretrainedConfig):
             The dropout of `[training]` overrides it, as for every encoder.
         num_attention_heads (int): Number of heads in the interaction with visual features. The LSTM
             itself has none.
+        settings (Any): Further settings of `PretrainedConfig`.
     """
 
     model_type = "bilstm"

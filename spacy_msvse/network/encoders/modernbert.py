@@ -10,7 +10,7 @@ from .base import Encoder, PrefixAttention
 
 
 class ModernBertEncoder(Encoder):
-    """ModernBERT. Every word piece sees the prefixes, also in layers with a local window."""
+    """ModernBERT. Every word piece attends to the prefixes, also in layers with a local window."""
 
     adapted = ("Wqkv",)
 
@@ -23,7 +23,7 @@ class ModernBertEncoder(Encoder):
         super().__init__(model)
         layer: Any
         for layer in self.layers:
-            # The model has no module for a dropout of 0. [training] needs one to set its own.
+            # The model has no module for a dropout of 0. The dropout of [training] needs a module.
             if not isinstance(layer.attn.out_drop, nn.Dropout):
                 layer.attn.out_drop = nn.Dropout(0.0)
 
@@ -75,7 +75,7 @@ class ModernBertEncoder(Encoder):
         return normalised
 
     def _is_local(self, layer: Any) -> bool:
-        """Whether a word piece sees only its neighbours in a layer."""
+        """Whether a word piece attends only to its neighbours in a layer."""
         if hasattr(layer, "attention_type"):
             return bool(layer.attention_type == "sliding_attention")
         # Version 4 of transformers.

@@ -30,7 +30,7 @@ class MsvseConfig(NetworkConfig):
     Attributes:
         prefix_views (tuple): Views that become visual semantic features: classified and, with
             `prefixes`, turned into prefixes (Table 4).
-        joint_views (tuple): Textual views that are encoded behind the text (Table 3).
+        joint_views (tuple): Textual views that are encoded after the text (Table 3).
         attention (bool): Compute the interaction of the visual features with the text by attention
             (Table 2).
         gate (bool): Gate that interaction (Table 2).
@@ -40,7 +40,7 @@ class MsvseConfig(NetworkConfig):
         view_layers (int): Layers of the shared encoder that textual views pass before the
             interaction; 0 takes its embeddings. Reconstructed.
         shared_depth (float): The share of the encoder's layers, from the lowest, that text and
-            joint encoding have in common. There the text sees neither prefixes nor joint views, so
+            joint encoding share. In them the text attends to neither prefixes nor joint views, so
             the layers run once for both. 0, the method of the paper, encodes twice.
         prefix_length (int): Prefix slots for each view. Reconstructed.
         prefix_width (int): Bottleneck width between visual semantic features and prefixes.
@@ -88,7 +88,7 @@ class MsvseConfig(NetworkConfig):
 
     @property
     def reads(self) -> Reads:
-        """The regions as vectors, the other prefix views as texts, the joint views as such."""
+        """Regions as vectors, other prefix views as texts, joint views after the text."""
         return Reads(
             vectors=tuple(view for view in self.prefix_views if view == REGIONS),
             texts=tuple(view for view in self.prefix_views if view != REGIONS),
@@ -155,18 +155,18 @@ class Msvse(Network):
         Args:
             config (MsvseConfig): The settings.
             encoder (Encoder): The encoder that text, tags and caption share.
-            backbone (nn.Module): Computes region vectors (Q, R, D) of pixels (Q, H, W, 3), and
+            backbone (nn.Module): Computes region vectors (Q, R, D) from pixels (Q, H, W, 3), and
                 trains with the network. None if all region vectors are given.
 
         Raises:
-            MsvseError: For shared layers in an encoder that mixes neighbours, or prefixes in one
-                that takes none (MSVSE-E007).
+            MsvseError: For shared layers in an encoder that mixes neighbours, or prefixes in an
+                encoder that does not accept them (MSVSE-E007).
         """
         super().__init__(config, encoder, backbone)
         if config.shared_depth and encoder.mixes_neighbours:
             expected = (
-                "0 for an encoder with a convolution or an LSTM, where the text would see the "
-                "caption"
+                "0 for an encoder with a convolution or an LSTM, which would mix the text with "
+                "the caption"
             )
             raise wrong_setting("shared_depth", config.shared_depth, expected)
         if config.prefixes and config.prefix_views and not encoder.takes_prefixes:
@@ -232,9 +232,9 @@ class Msvse(Network):
             targets (Targets): The gold labels of the same posts.
 
         Returns:
-            Loss: Terms "multimodal" and "text" (negative log-likelihood a token), "tie"
-                (Kullback-Leibler divergence a token), "visual" (binary cross-entropy a present
-                view).
+            Loss: Terms "multimodal" and "text" (negative log-likelihood per token), "tie"
+                (Kullback-Leibler divergence per token), "visual" (binary cross-entropy per
+                present view).
         """
         config = self.config
         multimodal = _lattice(outputs.answer)
@@ -260,7 +260,7 @@ class Msvse(Network):
         return Loss(total, terms)
 
     def answer(self, outputs: Outputs) -> Lattice:
-        """The lattice that decoding, confidence and calibration read (reconstructed).
+        """The lattice for decoding, confidence and calibration (reconstructed).
 
         Args:
             outputs (Outputs): The outputs for a batch.
@@ -315,8 +315,8 @@ class Msvse(Network):
     def _view_attention(
         self, inputs: Inputs, semantics: ViewFeatures, slots: Tensor
     ) -> dict[str, Tensor]:
-        """Attention to each vector of each view. The attention to a slot counts for the vectors
-        that the slot is pooled of, by their weights."""
+        """Attention to each vector of each view. The attention to a slot is divided among the
+        vectors that the slot is pooled from, by their weights."""
         if self.prefixes is None:
             return {}
         pools = [self.prefixes.pool_weights(vectors, mask) for vectors, mask in semantics.split()]

@@ -1,7 +1,7 @@
-"""A CRF tagger over a text encoder, with or without textual views behind the text.
+"""A CRF tagger over a text encoder, with or without textual views after the text.
 
-By configuration it is the text baselines BERT-CRF and XLMR-CRF, and the methods that write all
-they know behind the text: tags (MSB), captions (ITA), knowledge (PGIM).
+Its settings give the text baselines BERT-CRF and XLMR-CRF, and the methods that append further
+texts to the post: tags (MSB), captions (ITA), knowledge (PGIM).
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class TextCrfConfig(NetworkConfig):
     """Settings of a CRF tagger.
 
     Attributes:
-        joint_views (tuple): Textual views that are encoded behind the text; none reads only the
-            text.
+        joint_views (tuple): Textual views that are encoded after the text. Without any, only the
+            text is read.
         text_view (bool): Decode the text alone too, and tie both label distributions. Entities are
             read from the joint encoding.
         shared_decoder (bool): One CRF for both encodings, as in ITA, instead of two.
@@ -106,7 +106,7 @@ class TextCrf(Network):
         """Negative log-likelihood of both encodings, and the divergence of their marginals.
 
         ITA: L = NLL(joint) + a NLL(text) + b t^2 KL(joint || text); the joint encoding is the
-        teacher and gets no gradient of the divergence.
+        teacher and gets no gradient from the divergence.
 
         Args:
             outputs (Outputs): The outputs for the posts.

@@ -15,7 +15,7 @@ from ..features import Features, RegionFeatures, make_fingerprint
 #: Precisions of a network. Half precision is for GPUs: it makes most processors no faster.
 PRECISIONS = ("float32", "float16", "bfloat16")
 
-#: Settings that do not shape the features. Weights count by their content, not by their name.
+#: Settings that do not change the features. Weights are identified by their content.
 _SHAPELESS = ("weights", "batch_size")
 
 #: The files of a saved extractor.
@@ -29,7 +29,7 @@ class Loaded:
     Attributes:
         network (Frozen): The network.
         categories (list): The names of its classes; empty if it has none.
-        digest (str): A hash of everything loaded that shapes the features.
+        digest (str): A hash of all loaded values that the features depend on.
         device (str): The torch device of the network.
     """
 
@@ -40,7 +40,7 @@ class Loaded:
 
 
 class CheckedSettings:
-    """Settings that refuse a value out of range, by name (MSVSE-E023)."""
+    """Settings that are checked: a value out of range is an error (MSVSE-E023)."""
 
     def _require_at_least(self, least: float, *settings: str) -> None:
         for setting in settings:
@@ -66,11 +66,11 @@ class CheckedSettings:
 
 @dataclass(frozen=True)
 class NetworkExtractor(CheckedSettings, ABC):
-    """An extractor around a frozen network.
+    """Base of the extractors with a frozen network.
 
     Attributes:
         weights (str): The source of the weights for `initialize`.
-        batch_size (int): Pictures that pass through the network at once.
+        batch_size (int): Number of pictures in a batch of the network.
     """
 
     weights: str = ""
@@ -79,7 +79,7 @@ class NetworkExtractor(CheckedSettings, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of the weights and of the settings that shape the features.
+        """SHA-256, in hex, of the weights and of the settings that change the features.
 
         Raises:
             MsvseError: If there are no weights yet (MSVSE-E012).
@@ -118,7 +118,7 @@ class NetworkExtractor(CheckedSettings, ABC):
             self._loaded.network.to(device)
 
     def prepare(self, picture: Image) -> Image:
-        """Bring a picture to the size that the network takes.
+        """Resize a picture to the size that the network takes.
 
         Args:
             picture (Image): An RGB picture of any size.
@@ -237,7 +237,7 @@ class NetworkExtractor(CheckedSettings, ABC):
 
 
 class GridClassifier(NetworkExtractor):
-    """An extractor around an image classifier.
+    """Base of the extractors with an image classifier.
 
     Its regions are a grid over the last feature map; its tags are the likeliest classes.
     """
@@ -264,9 +264,9 @@ def likeliest(
 
     Args:
         probabilities (np.ndarray): One for each class.
-        names (Sequence[str]): The classes. Two may share a name: ImageNet has two cranes.
-        most (int): The largest number of names.
-        least (float): The least probability.
+        names (Sequence[str]): The classes. Two may have the same name: ImageNet has "crane" twice.
+        most (int): Maximum number of names.
+        least (float): Minimum probability.
 
     Returns:
         list: Names, the likeliest first.

@@ -17,8 +17,8 @@ from ..features import Features, RegionFeatures, make_fingerprint
 class DetectedCrops:
     """An extractor of regions: a detector finds the boxes, and an encoder makes their vectors.
 
-    Boxes, labels, scores and, where the detector fills them, tags are the detector's. Each vector
-    is the encoder's of a crop, as if the crop were a whole picture.
+    The detector gives boxes, labels and scores, and tags if it fills them. The encoder gives the
+    vector of each box: the box is cut out and encoded as a whole picture.
 
     Attributes:
         detector (Extractor): An extractor of regions, such as `TorchvisionDetector`.
@@ -29,7 +29,7 @@ class DetectedCrops:
         MsvseError: If one of them does not fill the regions (MSVSE-E010).
     """
 
-    # `Any` for the same reason as in `VisualExtractor`.
+    # `Any`: a check of the type would read the `fingerprint`, which needs loaded weights.
     detector: Any
     encoder: Any
 
@@ -41,7 +41,7 @@ class DetectedCrops:
 
     @property
     def fills(self) -> tuple[str, ...]:
-        """The scales that this extractor can fill."""
+        """Names of the views that this extractor can fill."""
         return ("regions", "tags") if "tags" in self.detector.fills else ("regions",)
 
     @property

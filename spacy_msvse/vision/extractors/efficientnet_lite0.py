@@ -1,4 +1,4 @@
-"""The offline extractor: a grid of regions and tags by a small network of ImageNet."""
+"""The offline extractor: a grid of regions, and tags, from a small network."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,14 +18,14 @@ class EfficientNetLite0(GridClassifier):
     over it; the tags are the likeliest ImageNet classes.
 
     Attributes:
-        weights (str): The installed package that holds the weights, or a .pth or .safetensors file.
-            `initialize` alone reads it.
+        weights (str): The installed package with the weights, or a .pth or .safetensors file. Only
+            `initialize` reads it.
         grid (int): Cells along each side of the grid, so that R = 1 + grid * grid.
-        tags (int): The most tags that a picture gets.
-        min_tag_score (float): The least probability of a tag. If a photo shows none of ImageNet's
-            classes, its likeliest class is wrong and mostly below 0.2; otherwise it is mostly
-            above.
-        batch_size (int): Pictures that pass through the network at once.
+        tags (int): Maximum number of tags of a picture.
+        min_tag_score (float): Minimum probability of a tag. For a photo of something that is not an
+            ImageNet class, the probability of the likeliest class is mostly below 0.2; for other
+            photos it is mostly above 0.2.
+        batch_size (int): Number of pictures in a batch of the network.
 
     Raises:
         MsvseError: If a setting is out of range (MSVSE-E023).

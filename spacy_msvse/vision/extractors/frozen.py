@@ -35,11 +35,11 @@ class Frozen(nn.Module):
         return next(self.parameters()).device
 
     def train(self, mode: bool = True) -> "Frozen":
-        """Stay in evaluation mode, whatever mode a surrounding module is put into."""
+        """Stay in evaluation mode, also if a module that contains this one changes its mode."""
         return super().train(False)
 
     def fit(self, picture: Image) -> Image:
-        """Bring a picture to the size that the network takes.
+        """Resize a picture to the size that the network takes.
 
         Args:
             picture (Image): An RGB picture of any size.
@@ -115,7 +115,7 @@ class FrozenSquare(Frozen):
         return self.normalise(torch.from_numpy(squares).to(self.device))
 
     def normalise(self, squares: Tensor) -> Tensor:
-        """Bring pixels to the range that the network was trained on.
+        """Scale pixels to the range that the network was trained on.
 
         Args:
             squares (Tensor): uint8 of shape (B, side, side, 3).
@@ -143,10 +143,12 @@ class FrozenSquare(Frozen):
 
 
 def without_weights(build: Callable[..., nn.Module], *arguments: Any, **settings: Any) -> Any:
-    """Build a network without weights. It takes no time for random ones and leaves the seed alone.
+    """Build a network without weights. The state of the random numbers does not change.
 
     Args:
         build (Callable): Returns the network when called with the further arguments.
+        arguments (Any): Positional arguments of `build`.
+        settings (Any): Keyword arguments of `build`.
 
     Returns:
         nn.Module: A network on torch's meta device.
@@ -158,8 +160,8 @@ def without_weights(build: Callable[..., nn.Module], *arguments: Any, **settings
 def pool_grid(features: Tensor, grid: int) -> Tensor:
     """Mean vectors of the cells of a grid over a feature map.
 
-    Unlike in adaptive pooling, whose windows overlap where the grid does not divide the map, the
-    cells tile the picture as their boxes say.
+    The cells cover the picture without overlap, exactly as their boxes do. In adaptive pooling, the
+    windows overlap if the size of the map is not a multiple of the grid.
 
     Args:
         features (Tensor): float32 of shape (B, D, S, S).

@@ -29,7 +29,7 @@ class PretrainedNetwork(FrozenSquare):
 
     Args:
         model (PreTrainedModel): The model.
-        parts (Any): The parts saved with it: its image processor first, perhaps its tokenizer.
+        parts (Any): The parts saved with it: its image processor, then its tokenizer if it has one.
         precision (str): One of `PRECISIONS`.
     """
 
@@ -40,7 +40,7 @@ class PretrainedNetwork(FrozenSquare):
 
 @dataclass(frozen=True)
 class PretrainedExtractor(NetworkExtractor):
-    """An extractor around a model of transformers. It is saved as the files of a local folder."""
+    """Base of the extractors with a model of transformers. It is saved as files of a folder."""
 
     @abstractmethod
     def _open(self, source: str, saved: Mapping[str, Any]) -> Any:
@@ -69,7 +69,7 @@ class PretrainedExtractor(NetworkExtractor):
 
 
 def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
-    """Load a model. A name on the hub may download, so it belongs to `initialize` alone.
+    """Load a model. A name on the hub may be downloaded, so only `initialize` may give one.
 
     Args:
         auto_class (type): One of transformers' auto classes for models.
@@ -82,7 +82,7 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
     Raises:
         MsvseError: If the source lacks weights that the model has.
     """
-    # transformers draws missing weights at random and warns. Here they are an error.
+    # transformers draws random values for missing weights. Here missing weights are an error.
     with torch.random.fork_rng(devices=[]), _quiet():
         model, report = auto_class.from_pretrained(
             source,
@@ -208,5 +208,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _caution(source: str) -> dict[str, Any]:
-    """Arguments that run no code of a model, and read nothing but a local folder if it is one."""
+    """Arguments that run no code of a model, and download nothing if the source is a folder."""
     return {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}

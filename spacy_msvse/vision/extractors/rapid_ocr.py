@@ -28,14 +28,14 @@ _GREATEST_RATIO = 4
 class RapidOcr(CheckedSettings):
     """An extractor of the text in a picture: the view `ocr`.
 
-    The models lie in RapidOCR's wheel: nothing is downloaded, and nothing is saved with the
+    The models are part of RapidOCR's wheel: nothing is downloaded, and nothing is saved with the
     pipeline. They read Latin script, Chinese and Japanese. Lines are joined by a blank, from top to
     bottom, and from left to right where they are side by side. Columns are not recognised.
 
     Attributes:
-        min_score (float): The least confidence of a line, in [0, 1]; other lines are left out.
-            Lines of print mostly have above 0.95; false letters in a photo mostly have below 0.85.
-        max_characters (int): Length at which the text is cut off.
+        min_score (float): Minimum confidence of a line, in [0, 1]; others are left out. Printed
+            lines mostly have more than 0.95; false letters in a photo mostly less than 0.85.
+        max_characters (int): Maximum length of the text. A longer text is cut off.
 
     Raises:
         MsvseError: If a setting is out of range (MSVSE-E023).
@@ -86,7 +86,7 @@ class RapidOcr(CheckedSettings):
         return [{"ocr": self._read(picture)} for picture in pictures]
 
     def prepare(self, picture: Image) -> Image:
-        """Bring a picture to a size that can be read in bounded time.
+        """Resize a picture, so that the time to read it is limited.
 
         Args:
             picture (Image): An RGB picture of any size.
@@ -132,18 +132,18 @@ class RapidOcr(CheckedSettings):
 
 @cache
 def _reader() -> Callable[[np.ndarray], Any]:
-    """The engine, one a process: it has no setting of ours."""
+    """The engine. One is enough for a process, because no setting of the extractor changes it."""
     paths = _find_models()
     from rapidocr import RapidOCR
 
     engine = "EngineConfig.onnxruntime"
     return RapidOCR(
         params={
-            # With a path of its own, a model that is missing is an error, not a download.
+            # With an explicit path, a missing model is an error, and nothing is downloaded.
             **{f"{model}.model_path": path for model, path in paths.items()},
             "Global.log_level": "error",  # it warns of every picture without text
             "Global.text_score": 0.0,
-            # With one thread sums have one order, and a fork is safe.
+            # With one thread, the order of summation is fixed, and a fork is safe.
             f"{engine}.intra_op_num_threads": 1,
             f"{engine}.inter_op_num_threads": 1,
         }
@@ -157,7 +157,7 @@ def _require_packages() -> None:
 
 
 def _find_models() -> dict[str, str]:
-    """The path of each model in RapidOCR's wheel, whatever else was downloaded beside it."""
+    """The path of each model in RapidOCR's wheel. Downloaded models are ignored."""
     _require_packages()
     wheel = [Path(str(file.locate())) for file in files("rapidocr") or ()]
     paths = {}
@@ -170,10 +170,10 @@ def _find_models() -> dict[str, str]:
 
 
 def _pixels(picture: Image) -> np.ndarray:
-    """The pixels of a picture, repeated at its edge until it is not too long and narrow.
+    """The pixels of a picture. If it is too long and narrow, the pixels of its edge are repeated.
 
     Returns:
-        np.ndarray: uint8 of shape (height, width, 3): blue, green, red, as OpenCV has it.
+        np.ndarray: uint8 of shape (height, width, 3): blue, green, red, as in OpenCV.
     """
     least = -(-max(picture.size) // _GREATEST_RATIO)
     height, width = max(0, least - picture.height), max(0, least - picture.width)

@@ -10,7 +10,7 @@ from ..features import Features
 
 
 def caption_from_tags(tags: Sequence[str]) -> str:
-    """Build a sentence of tags.
+    """Build a sentence from tags.
 
     Args:
         tags (Sequence[str]): Words, best first.
@@ -28,7 +28,7 @@ def caption_from_tags(tags: Sequence[str]) -> str:
 class TagCaption:
     """An extractor that builds the caption from the tags.
 
-    It reads `known` alone, so it can run again, without a picture, when a user sets other tags.
+    It reads only `known`, so it can run again, without a picture, when a user sets other tags.
     """
 
     fills = ("caption",)
@@ -39,7 +39,7 @@ class TagCaption:
         """Do nothing: there is nothing to load."""
 
     def prepare(self, picture: Image) -> None:
-        """Keep nothing of a picture, so that its memory is free.
+        """Return nothing, so that the memory of the picture is freed.
 
         Args:
             picture (Image): Not used.

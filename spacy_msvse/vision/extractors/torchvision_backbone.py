@@ -46,16 +46,16 @@ class TorchvisionBackbone(GridClassifier):
     Attributes:
         weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
             .safetensors file with the state of such a network, with any number of classes.
-        batch_size (int): Pictures that pass through the network at once.
+        batch_size (int): Number of pictures in a batch of the network.
         architecture (str): The name of the network in torchvision, such as "resnet152". It must be
             of one of the `FAMILIES`.
-        classes (Sequence[str]): The names of the classes; None stands for those of torchvision's
-            weights, ImageNet's.
+        classes (Sequence[str]): The names of the classes. None uses the names of ImageNet's
+            classes, on which torchvision's weights were trained.
         side (int): Width and height of the square, in pixels. 224 gives a ResNet 7 x 7 cells.
-        grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
-            picture alone.
-        tags (int): The most tags that a picture gets.
-        min_tag_score (float): The least probability of a tag.
+        grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for only the
+            whole picture.
+        tags (int): Maximum number of tags of a picture.
+        min_tag_score (float): Minimum probability of a tag.
         precision (str): One of `PRECISIONS`.
 
     Raises:
@@ -105,7 +105,7 @@ class TorchvisionBackbone(GridClassifier):
 
 
 class GridNetwork(FrozenSquare):
-    """A frozen classifier that also gives its last feature map.
+    """A frozen classifier that also returns its last feature map.
 
     Args:
         architecture (str): A classifier of torchvision, of one of the `FAMILIES`.
@@ -128,7 +128,7 @@ class GridNetwork(FrozenSquare):
         precision: str,
     ) -> None:
         network = _build(architecture, _count_classes(architecture, weights))
-        # On the meta device this costs nothing.
+        # On the meta device nothing is computed.
         feature_map, _ = _run_pooled(network.eval(), torch.empty(1, 3, side, side, device="meta"))
         self.width = feature_map.shape[1]
         network.load_state_dict(weights, assign=True)
@@ -157,7 +157,7 @@ class GridNetwork(FrozenSquare):
 
 
 def _run_pooled(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """One pass: the feature map (B, D, S, S) that is pooled, and the logits (B, C)."""
+    """The feature map before pooling (B, D, S, S) and the logits (B, C), from one pass."""
     pooled: list[Tensor] = []
     hook = network.avgpool.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
     try:

@@ -18,7 +18,7 @@ from .weights import (
     torchvision_categories,
 )
 
-#: Detectors of torchvision whose box head gives one vector a box.
+#: Detectors of torchvision whose box head gives one vector for each box.
 ARCHITECTURES = (
     "fasterrcnn_resnet50_fpn_v2",
     "maskrcnn_resnet50_fpn_v2",
@@ -34,22 +34,23 @@ _DIVISOR = 32
 class TorchvisionDetector(NetworkExtractor):
     """An extractor of regions and tags: a detector of torchvision, frozen.
 
-    The regions are the whole picture and the best detections, each by the vector of the detector's
-    box head; the tags are the names of what was detected. Pictures keep their shape, so those of
-    one shape pass through the network together. Masks are not computed.
+    The regions are the whole picture and the best detections. Their vectors are those of the
+    detector's box head. The tags are the names of the detected classes. Pictures keep their aspect
+    ratio, so only pictures of the same padded size are in one batch. Masks are not computed.
 
     Attributes:
         weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
             .safetensors file with the state of such a detector, with any number of classes.
-        batch_size (int): Pictures that pass through the network at once.
+        batch_size (int): Number of pictures in a batch of the network.
         architecture (str): One of `ARCHITECTURES`.
-        classes (Sequence[str]): The names of the classes, without the background; None stands for
-            those of torchvision's weights, COCO's.
-        max_regions (int): The most detections that a picture gets, beside the whole picture.
-        min_score (float): Detections score more than this.
-        tags (int): The most tags that a picture gets.
-        min_size (int): The shorter side of a picture in pixels, inside the network; None for the
-            architecture's own, 800 or (`320`) 320. The longer side is limited in proportion.
+        classes (Sequence[str]): The names of the classes, without the background. None uses the
+            names of COCO's classes, on which torchvision's weights were trained.
+        max_regions (int): Maximum number of detections in a picture, besides the whole picture.
+        min_score (float): Detections with this score or less are left out.
+        tags (int): Maximum number of tags of a picture.
+        min_size (int): The shorter side of a picture in pixels, inside the network. None uses the
+            value of the architecture: 320 for the one with `320` in its name, else 800. The longer
+            side is limited in proportion.
         precision (str): One of `PRECISIONS`.
 
     Raises:
@@ -135,14 +136,14 @@ class Detections:
 
 
 class DetectorNetwork(Frozen):
-    """A frozen detector that also gives the vectors of its detections.
+    """A frozen detector that also returns the vectors of its detections.
 
     Args:
         architecture (str): One of `ARCHITECTURES`.
         weights (dict): Its state, without the mask head.
-        max_regions (int): The most detections in a picture.
-        min_score (float): Detections score more than this.
-        min_size (int): The shorter side of a picture; None for the architecture's own.
+        max_regions (int): Maximum number of detections in a picture.
+        min_score (float): Detections with this score or less are left out.
+        min_size (int): The shorter side of a picture; None for the value of the architecture.
         precision (str): One of `PRECISIONS`.
 
     Raises:
@@ -176,7 +177,7 @@ class DetectorNetwork(Frozen):
             size (tuple): Width and height of a picture, in pixels.
 
         Returns:
-            tuple: The same shape, as large as `min_size` and its limit allow.
+            tuple: The same aspect ratio, as large as `min_size` and its limit allow.
         """
         scale = min(self.min_size / min(size), self.max_size / max(size))
         width, height = (max(1, round(side * scale)) for side in size)
@@ -195,7 +196,7 @@ class DetectorNetwork(Frozen):
         return width, height
 
     def fit(self, picture: Image) -> Image:
-        """Bring a picture to its fitted size.
+        """Resize a picture to its fitted size.
 
         Args:
             picture (Image): An RGB picture of any size.
@@ -254,10 +255,10 @@ class DetectorNetwork(Frozen):
         ]
 
     def _settle_scales(self) -> None:
-        """Let the pooling measure its feature maps on a square.
+        """Run the pooling on a square first.
 
-        It measures once, on its first input. The scales of a thin picture would be wrong for all
-        others.
+        The pooling computes the scales of its feature maps once, from its first input. From a thin
+        picture, it would compute wrong scales for all later pictures.
         """
         side = 2 * _DIVISOR
         with torch.inference_mode():

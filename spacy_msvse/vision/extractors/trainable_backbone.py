@@ -24,20 +24,19 @@ TRAINABLE = (EfficientNetLite0, TorchvisionBackbone, TransformersEncoder)
 class TrainableBackbone(CheckedSettings):
     """An extractor of regions whose network is trained end to end with the pipeline.
 
-    It extracts the picture at the size of its network; the pipeline computes the regions from it in
-    every step. A feature store then keeps the resized pictures. Training starts from the weights
-    that the extractor is initialised with. Dropout stays off, and the statistics and weights of
-    BatchNorm do not change.
+    It extracts the resized picture, and a feature store keeps it. The pipeline computes the regions
+    from it in every step. Training starts from the weights that the extractor is initialised with.
+    Dropout stays off, and the statistics and weights of BatchNorm do not change.
 
     Attributes:
-        backbone (Extractor): One of `TRAINABLE`. It fills the regions alone: use a further
-            extractor for the tags.
+        backbone (Extractor): One of `TRAINABLE`. Only its regions are used: use another extractor
+            for the tags.
 
     Raises:
         MsvseError: If the extractor cannot be trained (MSVSE-E023).
     """
 
-    # `Any` for the same reason as in `VisualExtractor`.
+    # `Any`: a check of the type would read the `fingerprint`, which needs loaded weights.
     backbone: Any
 
     fills = ("regions",)
@@ -53,7 +52,7 @@ class TrainableBackbone(CheckedSettings):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of the settings that shape the resized picture and its boxes.
+        """SHA-256, in hex, of the settings that change the resized picture and its boxes.
 
         Raises:
             MsvseError: If there are no weights yet (MSVSE-E012).
@@ -63,10 +62,10 @@ class TrainableBackbone(CheckedSettings):
         return make_fingerprint(parts)
 
     def make_module(self) -> nn.Module:
-        """Make a module to train: uint8 pixels (B, H, W, 3) to region vectors (B, R, D).
+        """Make a trainable module from uint8 pixels (B, H, W, 3) to region vectors (B, R, D).
 
         Returns:
-            nn.Module: It shares its weights with this extractor, which saves them.
+            nn.Module: A module that shares its weights with this extractor, which saves them.
 
         Raises:
             MsvseError: If there are no weights yet (MSVSE-E012).
@@ -90,7 +89,7 @@ class TrainableBackbone(CheckedSettings):
         self.backbone.to(device)
 
     def prepare(self, picture: Image) -> Image:
-        """Bring a picture to the size that the network takes.
+        """Resize a picture to the size that the network takes.
 
         Args:
             picture (Image): An RGB picture of any size.
@@ -127,7 +126,7 @@ class TrainableBackbone(CheckedSettings):
         """Save the trained weights.
 
         Returns:
-            dict: File name to content, as the extractor inside saves it.
+            dict: File name to content, for the files of `backbone`.
 
         Raises:
             MsvseError: If there are no weights yet (MSVSE-E012).
@@ -151,7 +150,7 @@ class RegionBackbone(nn.Module):
 
     Args:
         network (FrozenSquare): The network.
-        batch_size (int): Pictures that pass through it at once.
+        batch_size (int): Number of pictures in a batch of the network.
     """
 
     def __init__(self, network: FrozenSquare, batch_size: int) -> None:

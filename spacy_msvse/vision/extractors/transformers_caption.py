@@ -26,8 +26,8 @@ class TransformersCaption(PretrainedExtractor):
 
     Attributes:
         weights (str): A name on the hub, fetched by `initialize`, or a local folder.
-        batch_size (int): Pictures that are described at once.
-        max_length (int): The most word pieces of a caption.
+        batch_size (int): Number of pictures in a batch of the network.
+        max_length (int): Maximum number of word pieces of a caption.
         beams (int): Beams of the search; 1 takes the likeliest word at each step.
         precision (str): One of `PRECISIONS`.
 
@@ -79,7 +79,7 @@ class CaptionNetwork(PretrainedNetwork):
 
         Args:
             pixels (Tensor): float32 of shape (B, 3, side, side).
-            max_length (int): The most word pieces of a caption.
+            max_length (int): Maximum number of word pieces of a caption.
             beams (int): Beams of the search.
 
         Returns:

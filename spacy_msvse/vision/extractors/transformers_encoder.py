@@ -21,14 +21,15 @@ class TransformersEncoder(PretrainedExtractor):
 
     The picture is squeezed to the square that the encoder was trained on, so that every box of the
     grid is a box of the picture. The regions are the encoder's vector of the whole picture and the
-    mean patch of each cell of a grid over its patches. Objects instead of cells: `DetectedCrops`.
+    mean patch of each cell of a grid over its patches. `DetectedCrops` has objects as
+    regions.
 
     Attributes:
         weights (str): A name on the hub, fetched by `initialize`, or a local folder: a vision
-            encoder, or a model that has one, of which the rest is left out.
-        batch_size (int): Pictures that pass through the network at once.
-        grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for the whole
-            picture alone. CLIP's ViT-B/32 has 7 x 7 patches, DINOv2 16 x 16.
+            encoder, or a model that has one; the other parts of the model are left out.
+        batch_size (int): Number of pictures in a batch of the network.
+        grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for only the
+            whole picture. CLIP's ViT-B/32 has 7 x 7 patches, DINOv2 16 x 16.
         precision (str): One of `PRECISIONS`.
 
     Raises:

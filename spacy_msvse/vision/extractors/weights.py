@@ -81,7 +81,7 @@ def name_classes(
     Args:
         weights (str): The weights, for the message.
         count (int): The number of classes of the weights.
-        given (Sequence[str]): The user's names; None stands for the usual ones.
+        given (Sequence[str]): The user's names; None for the usual ones.
         usual (Sequence[str]): The names that torchvision's own weights have.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Tags out of the user's own labels, by models that compare pictures with texts."""
+"""Tags from the user's own labels, by models that compare pictures with texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ class ZeroShotTags(PretrainedExtractor):
     Attributes:
         weights (str): A name on the hub, fetched by `initialize`, or a local folder: a model with a
             text encoder, a vision encoder and a tokenizer.
-        batch_size (int): Pictures that pass through the network at once.
+        batch_size (int): Number of pictures in a batch of the network.
         labels (Sequence[str]): The possible tags.
-        prompt (str): The text that is encoded for a label; {label} stands for it.
-        top_k (int): The most tags that a picture gets.
-        min_score (float): The least probability of a tag. With CLIP, which chooses between the
-            labels, the probabilities of all labels sum to 1; with SigLIP each is independent.
+        prompt (str): The text that is encoded for a label; {label} is replaced by the label.
+        top_k (int): Maximum number of tags of a picture.
+        min_score (float): Minimum probability of a tag. With CLIP, the probabilities of all labels
+            sum to 1; with SigLIP, each label has an independent probability.
         precision (str): One of `PRECISIONS`.
 
     Raises:
@@ -132,11 +132,11 @@ class ZeroShotNetwork(PretrainedNetwork):
             Tensor: Probabilities (B, L).
         """
         texts = self.texts
-        seen = pool_whole(self.network(pixel_values=pixels))
+        vectors = pool_whole(self.network(pixel_values=pixels))
         if "projection" in texts:
-            seen = (seen @ texts["projection"].T).float()
-        logits = (normalize(seen, dim=-1) @ texts["labels"].T).float() * texts["scale"]
-        if "bias" in texts:  # trained on each pair by itself
+            vectors = (vectors @ texts["projection"].T).float()
+        logits = (normalize(vectors, dim=-1) @ texts["labels"].T).float() * texts["scale"]
+        if "bias" in texts:  # the model was trained on single pairs
             return (logits + texts["bias"]).sigmoid()
         return logits.softmax(dim=-1)
 

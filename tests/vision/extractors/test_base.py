@@ -1,4 +1,4 @@
-"""The promises of every extractor with a network, from small random weights."""
+"""Properties of every extractor with a network, with small random weights."""
 
 import socket
 from collections.abc import Callable
@@ -22,13 +22,13 @@ from spacy_msvse.vision.extractors.zero_shot_tags import ZeroShotTags
 from ..conftest import photo
 from ..models import CLASSES, save_torchvision_model, save_vision_model
 
-#: As people post them, and as they do not.
+#: Usual and unusual sizes of pictures.
 SIZES = [(64, 64), (100, 60), (100, 60), (1, 1), (900, 1), (30, 200)]
 
 
 @dataclass
 class Case:
-    """An extractor's class, the settings that make it small, and what else it may be set to."""
+    """An extractor's class, the settings that make it small, and other valid settings."""
 
     kind: Callable[..., NetworkExtractor]
     save: Callable[[Path, int], str]
@@ -286,7 +286,7 @@ def test_incomplete_or_damaged_files_are_refused(made):
 # Fingerprints
 
 
-def test_fingerprint_follows_what_shapes_the_features(made):
+def test_fingerprint_changes_with_settings_that_change_the_features(made):
     names = {made.extractor.fingerprint}
     for settings in made.case.other:
         names.add(made.restored(**settings).fingerprint)
@@ -294,7 +294,7 @@ def test_fingerprint_follows_what_shapes_the_features(made):
     assert made.restored(batch_size=3).fingerprint == made.extractor.fingerprint
 
 
-def test_fingerprint_follows_the_weights_not_their_place(made, tmp_path):
+def test_fingerprint_depends_on_the_weights_and_not_on_their_path(made, tmp_path):
     moved = made.initialised(made.case.save(tmp_path, 0))
     other = made.initialised(made.case.save(tmp_path, 1))
     assert moved.fingerprint == made.extractor.fingerprint

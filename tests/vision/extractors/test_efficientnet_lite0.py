@@ -208,7 +208,7 @@ def test_network_stays_frozen_when_put_into_train_mode(efficientnet):
     assert np.array_equal(features["regions"].vectors, expected["regions"].vectors)
 
 
-def test_fingerprint_follows_what_shapes_the_features(efficientnet):
+def test_fingerprint_changes_with_settings_that_change_the_features(efficientnet):
     same = [{"batch_size": 3}, {"weights": "elsewhere.pth"}]
     other = [{"grid": 2}, {"tags": 1}, {"min_tag_score": 0.5}]
     for settings in same:

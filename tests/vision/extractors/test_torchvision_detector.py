@@ -41,7 +41,7 @@ def extract(extractor, *pictures):
 
 
 def test_detections_are_those_of_torchvision(detector, saved):
-    """A picture that needs no resizing is seen as torchvision's own network sees it."""
+    """A picture that needs no resizing has the detections of torchvision's own network."""
     from torchvision.models import get_model
 
     picture = photo(1, (96, 64))
@@ -107,7 +107,7 @@ def test_number_and_score_of_regions_are_limited(detector, restored):
 
 
 def test_features_do_not_depend_on_the_first_picture(detector, restored):
-    """torchvision's pooling measures its first picture; a thin one would give wrong scales."""
+    """torchvision's pooling computes its scales from its first picture."""
     fresh = restored()
     extract(fresh, Image.new("RGB", (900, 1)))
     (expected,), (features,) = extract(detector, photo(1)), extract(fresh, photo(1))
