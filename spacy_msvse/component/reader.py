@@ -18,9 +18,6 @@ from ..vision.features import Features, RegionFeatures, View
 from ..vision.picture import Fetcher, PictureError
 from ..vision.store import FeatureStore
 
-#: What to do about a picture that cannot be read.
-POLICIES = ("warn", "error", "ignore")
-
 
 @dataclass
 class ReadPost:
@@ -140,15 +137,16 @@ class Reader:
         extractions = extract_posts(
             self.vision, sources, image_root=self.image_root, store=self.store, fetch=self.fetch
         )
-        return list(map(self._report, extractions))
+        return self._report(list(extractions))
 
-    def _report(self, extraction: Extraction) -> Extraction:
-        for problem in dict.fromkeys(extraction.problems.values()):
-            if self.policy == "error":
-                raise PictureError(problem)
-            if self.policy == "warn":
-                warnings.warn(Warnings.W002.format(problem=problem), stacklevel=5)
-        return extraction
+    def _report(self, extractions: list[Extraction]) -> list[Extraction]:
+        problems = [next(iter(one.problems.values())) for one in extractions if one.problems]
+        if problems and self.policy == "error":
+            raise PictureError(problems[0])
+        if problems and self.policy == "warn":
+            message = Warnings.W002.format(count=len(problems), problem=problems[0])
+            warnings.warn(message, stacklevel=5)
+        return extractions
 
     def _add(
         self, post: ReadPost, view: str, content: View | None, problem: str | None, masked: bool

@@ -187,15 +187,22 @@ class NetworkShim(PyTorchShim):
             **join_files({TOKENIZER: save_files(self.tokenizer.save_pretrained)}),
         }
 
-    def from_files(self, files: Mapping[str, bytes], backbone: nn.Module | None = None) -> None:
+    def from_files(
+        self,
+        files: Mapping[str, bytes],
+        backbone: nn.Module | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
         """Restore the result of `to_files`, on the device of Thinc.
 
         Args:
             files (Mapping): File name to content.
             backbone (nn.Module): Computes regions and trains with the network.
+            given (Mapping): Settings of the method in the config. They replace the saved ones.
 
         Raises:
-            MsvseError: If files are missing or damaged, or of another method (MSVSE-E006).
+            MsvseError: If files are missing or damaged, or of another method (MSVSE-E006), or if
+                the weights do not fit settings that were changed (MSVSE-E027).
         """
         from transformers import AutoTokenizer
 
@@ -206,12 +213,18 @@ class NetworkShim(PyTorchShim):
         if settings["method"] != self.method.__name__:
             reason = f"they are of the method {settings['method']}, not {self.method.__name__}"
             raise MsvseError(Errors.E006.format(reason=reason))
+        saved = self.method.Config.from_dict(settings["config"]).to_dict()
+        config = self.method.Config.from_dict({**saved, **(given or {})}).to_dict()
+        changed = [name for name in config if config[name] != saved[name]]
         try:
             # The loaded weights replace all weights, so random values are not needed.
             with no_random_weights():
-                network = self.method.build(settings["config"])
+                network = self.method.build(config)
             network.load_state_dict(load_tensors(files[WEIGHTS_FILE]), assign=True)
         except (SafetensorError, RuntimeError, KeyError) as error:
+            if changed:
+                values = ", ".join(f"{name} (saved: {saved[name]!r})" for name in changed)
+                raise MsvseError(Errors.E027.format(settings=values)) from error
             raise MsvseError(Errors.E006.format(reason=error)) from error
         network.backbone = backbone
         with as_folder(select_files(files, TOKENIZER)) as folder:

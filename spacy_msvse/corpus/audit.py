@@ -8,14 +8,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..component.architectures import default_views
 from ..component.defaults import DEFAULT_CONFIG
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, given_view
-from ..errors import Errors
+from ..errors import MsvseError
+from ..values import check_features, check_picture
 from ..vision.picture import (
     PictureError,
     decode_picture,
@@ -312,8 +312,10 @@ class _PictureChecker:
 
     def check(self, source: Any) -> _CheckedPicture:
         """Check the value of `doc._.image`."""
-        if not isinstance(source, str | bytes):
-            return _CheckedPicture("refused", reason=Errors.E008.format(type=type(source).__name__))
+        try:
+            source = check_picture(source)
+        except MsvseError as error:
+            return _CheckedPicture("refused", reason=str(error))
         # A picture that cannot be read is identified by its name.
         name = source if isinstance(source, str) else None
         try:
@@ -361,7 +363,10 @@ class _SplitAuditor:
         self._count_descriptions(values)
         checked = self._count_picture(values.get("image") or None)
         for view in self.views:
-            value = given_view(doc, view)
+            try:
+                value = given_view(doc, view)
+            except MsvseError:  # a file may hold anything
+                value = ()
             if value is None:
                 has_view = checked.status == "readable" and view in self.extracted
             else:
@@ -409,12 +414,8 @@ class _SplitAuditor:
         if vectors is None or isinstance(vectors, str):
             return
         try:
-            rows, width = np.asarray(vectors, dtype="float32").shape
-        except ValueError:  # another number of dimensions, ragged, or not numbers
-            rows, width = 0, 0
-        if rows:
-            counts.region_widths[width] += 1
-        else:
+            counts.region_widths[check_features(vectors).shape[1]] += 1
+        except MsvseError:
             counts.bad_regions.add(f"post {counts.posts}")
 
     def _count_picture(self, source: Any) -> _CheckedPicture:

@@ -133,8 +133,8 @@ def test_a_post_without_views_keeps_its_text_and_says_masked(nlp):
 
 def test_a_picture_that_is_no_path_and_no_bytes_is_a_coded_error(nlp):
     doc = make_doc(nlp, "look")
-    doc._.image = np.zeros((4, 4, 3))
-    with pytest.raises(MsvseError, match="MSVSE-E008"):
+    doc.user_data["._.", "image", None, None] = np.zeros((4, 4, 3))
+    with pytest.raises(MsvseError, match="MSVSE-E035"):
         picture_source(doc)
 
 
