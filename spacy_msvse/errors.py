@@ -141,7 +141,7 @@ class Errors:
     E033 = "[MSVSE-E033] '{path}' does not exist. Check the path."
     E034 = (
         "[MSVSE-E034] '{path}': malformed rows ({count}), so nothing was written; the first: "
-        "{first}. Mend them, or pass --skip-bad-rows to leave these posts out."
+        "{first}. Correct them, or pass --skip-bad-rows to leave these posts out."
     )
     E035 = "[MSVSE-E035] {type} cannot be used as `{argument}`: {reason}. Give {expected}."
     E036 = (
