@@ -57,7 +57,7 @@ def register_extensions() -> None:
             Span.set_extension(name, getter=getter)
 
 
-def _key(name: str) -> tuple[str, str, None, None]:
+def _key(name: str) -> Any:
     """Where spaCy keeps the value of an attribute in `doc.user_data`."""
     return ("._.", name, None, None)
 

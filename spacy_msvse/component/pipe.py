@@ -396,8 +396,12 @@ class MsvseNer(TrainablePipe):
         """
         prepare_worker()
         report = StreamReport()
-        for docs in minibatch(stream, size=batch_size):
-            yield from self._annotate(docs, report)
+        try:
+            for docs in minibatch(stream, size=batch_size):
+                yield from self._annotate(docs, report)
+        except GeneratorExit:  # `nlp.evaluate` asks for no more than it needs
+            self._warn_of(report)
+            raise
         self._warn_of(report)
 
     def _annotate(self, docs: Sequence[Doc], report: StreamReport) -> Iterator[Doc]:
