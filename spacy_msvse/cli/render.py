@@ -10,7 +10,7 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from ..component import components
+from ..component import reading_pictures
 from ..corpus.files import check_jsonl
 from ..corpus.rows import BadRow
 from ..display.page import write_page
@@ -70,22 +70,20 @@ def render_cli(
         load_code(code)
     else:
         nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
-        for _, component in components(nlp):
-            component.image_root = image_root
-            component.on_missing_image = "ignore"  # the page shows the reason
     bad_rows: list[BadRow] = []
-    posts = write_page(
-        nlp,
-        input_path,
-        output_path,
-        bad_rows,
-        image_root=image_root,
-        keep_entities=model == NO_MODEL,
-        effects=effects,
-        progress=partial(
-            tqdm, desc=input_path.name, unit=" posts", disable=not sys.stderr.isatty()
-        ),
-    )
+    with reading_pictures(nlp, image_root):  # the page shows the reason for an unreadable one
+        posts = write_page(
+            nlp,
+            input_path,
+            output_path,
+            bad_rows,
+            image_root=image_root,
+            keep_entities=model == NO_MODEL,
+            effects=effects,
+            progress=partial(
+                tqdm, desc=input_path.name, unit=" posts", disable=not sys.stderr.isatty()
+            ),
+        )
     print_bad_rows(bad_rows)
     if not posts and not bad_rows:
         raise MsvseError(Errors.E154.format(path=input_path))

@@ -1,6 +1,8 @@
 """The spaCy component `msvse_ner`."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacy.language import Language
@@ -23,3 +25,24 @@ def components(nlp: Language) -> Iterator[tuple[str, "MsvseNer"]]:
     for name, component in nlp.pipeline:
         if isinstance(component, MsvseNer):
             yield name, component
+
+
+@contextmanager
+def reading_pictures(nlp: Language, image_root: str | Path | None) -> Iterator[None]:
+    """Read pictures from a folder in this context, and write unreadable ones to the Docs in place
+    of warnings and errors.
+
+    Args:
+        nlp (Language): The pipeline.
+        image_root (Path): The only folder from which pictures are read; None allows any path.
+    """
+    found = [component for _, component in components(nlp)]
+    before = [(one, one.image_root, one.on_missing_image) for one in found]
+    for component in found:
+        component.image_root = None if image_root is None else Path(image_root)
+        component.on_missing_image = "ignore"
+    try:
+        yield
+    finally:
+        for component, root, policy in before:
+            component.image_root, component.on_missing_image = root, policy

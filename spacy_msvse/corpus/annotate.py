@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..component import components
+from ..component import reading_pictures
 from .jsonl import kept_values, parse_row, with_spans
 from .rows import Row
 
@@ -40,7 +41,7 @@ def annotate(
 
     Args:
         nlp (Language): The pipeline. Its image root, its policy for unreadable pictures and its
-            error handler are changed.
+            error handler are changed until the end of the rows.
         rows (Iterable[Row]): The rows.
         image_root (Path): The only folder from which pictures are read; None allows any path.
         n_process (int): Number of processes; -1 for all cores.
@@ -48,16 +49,24 @@ def annotate(
     Yields:
         Row: The rows with "spans", and with their problem if there is one.
     """
-    for _, component in components(nlp):
-        component.image_root = None if image_root is None else Path(image_root)
-        component.on_missing_image = "ignore"  # the reason is written into the row
+    with reading_pictures(nlp, image_root), _noting_errors(nlp):
+        rows = iter(rows)
+        for first in rows:
+            zone = chain([first], islice(rows, ZONE_SIZE - 1))
+            with nlp.memory_zone():
+                yield from _annotate_zone(nlp, zone, n_process)
+
+
+@contextmanager
+def _noting_errors(nlp: Language) -> Iterator[None]:
+    before: Any = nlp.default_error_handler
     # spaCy declares that a handler never returns, but it accepts one that does.
     handler: Any = note_error
     nlp.set_error_handler(handler)
-    rows = iter(rows)
-    for first in rows:
-        with nlp.memory_zone():
-            yield from _annotate_zone(nlp, chain([first], islice(rows, ZONE_SIZE - 1)), n_process)
+    try:
+        yield
+    finally:
+        nlp.set_error_handler(before)
 
 
 def note_error(name: str | None, component: Any, docs: list[Doc] | None, error: Exception) -> None:

@@ -1,0 +1,32 @@
+"""`annotate` in Python: the pipeline is as before when all rows are done."""
+
+from pathlib import Path
+
+import pytest
+
+from spacy_msvse.corpus.annotate import annotate
+from spacy_msvse.corpus.rows import Row
+
+from ..tiny import ambiguous_examples, save_encoder, tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def nlp(tmp_path_factory):
+    nlp = tiny_pipeline(save_encoder(tmp_path_factory.mktemp("annotate") / "encoder"))
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    return nlp
+
+
+def test_the_settings_of_the_pipeline_are_restored(nlp, tmp_path):
+    component = nlp.get_pipe("msvse_ner")
+    before = (component.image_root, component.on_missing_image, nlp.default_error_handler)
+    rows = [Row(Path("posts.jsonl"), 1, {"text": "saw jordan", "image": "gone.jpg"})]
+    annotated = annotate(nlp, rows, image_root=tmp_path)
+    row = next(annotated)
+    assert "gone.jpg" in row.values["error"]
+    assert component.on_missing_image == "ignore"
+    assert list(annotated) == []
+    after = (component.image_root, component.on_missing_image, nlp.default_error_handler)
+    assert after == before
+    config = nlp.config["components"]["msvse_ner"]
+    assert config["on_missing_image"] == "warn"
