@@ -80,8 +80,8 @@ class Errors:
         "Use the extractor or the features that the pipeline was trained with."
     )
     E014 = (
-        "[MSVSE-E014] `doc._.image_features` must be an array of shape (regions, width) with at "
-        "least one row, not {given}."
+        "[MSVSE-E014] `doc._.image_features` must be an array of finite numbers of shape (regions, "
+        "width) with at least one row and one column, not {given}. Correct it, or set it to None."
     )
     E015 = (
         "[MSVSE-E015] '{setting}' is not a setting of {config}. Its settings: {choices}. The "
@@ -384,6 +384,11 @@ class Errors:
         "[MSVSE-E166] The gallery would be empty: no post of '{path}' can be shown. Check it with "
         "`python -m spacy msvse render - POSTS.jsonl PAGE.html`. If the pictures are in another "
         "folder, name it with --image-root."
+    )
+
+    E170 = (
+        "[MSVSE-E170] The view '{view}' of a post is {given}, but the network reads it as "
+        "{expected}. Give the view another name, or choose another extractor for it."
     )
 
 

@@ -8,14 +8,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..component.architectures import default_views
 from ..component.defaults import DEFAULT_CONFIG
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, given_view
-from ..errors import Errors
+from ..errors import Errors, MsvseError
+from ..vision.features import check_vectors
 from ..vision.picture import (
     PictureError,
     decode_picture,
@@ -104,8 +104,8 @@ class SplitAudit:
         captions (int): Posts that give a caption.
         texts (Counter): Posts that give each further text, by its name.
         region_widths (Counter): Posts that give region vectors, by their width.
-        bad_regions (Occurrences): Posts whose region vectors are not a table of numbers, or are
-            empty.
+        bad_regions (Occurrences): Posts whose region vectors training would refuse: they are not a
+            table of finite numbers, or are empty.
         views (Counter): Posts that have each view: they give it, or they have a readable picture
             from which it can be extracted. The extractor may still find nothing.
         repeated_texts (Occurrences): Posts with the text of an earlier post.
@@ -358,14 +358,14 @@ class _SplitAuditor:
         counts.tokens += len(doc)
         values = get_picture_attributes(doc)
         self._count_entities(doc)
-        self._count_descriptions(values)
+        width = self._count_descriptions(values)
         checked = self._count_picture(values.get("image") or None)
         for view in self.views:
             value = given_view(doc, view)
             if value is None:
                 has_view = checked.status == "readable" and view in self.extracted
             else:
-                has_view = len(value) > 0
+                has_view = width > 0 if view == "regions" else len(value) > 0
             counts.views[view] += has_view
         text = _normalize(doc.text)
         if not text:
@@ -399,7 +399,8 @@ class _SplitAuditor:
             elif first.is_punct or last.is_punct:
                 counts.punctuation_edges.add(name)
 
-    def _count_descriptions(self, values: Mapping[str, Any]) -> None:
+    def _count_descriptions(self, values: Mapping[str, Any]) -> int:
+        """Count what the post gives; return the width of its region vectors, 0 for none."""
         counts = self.counts
         counts.described += any(name in values for name in DESCRIBING_ATTRIBUTES)
         counts.tags += bool(values.get("image_tags"))
@@ -407,15 +408,14 @@ class _SplitAuditor:
         counts.texts.update(name for name, text in values.get("image_texts", {}).items() if text)
         vectors = values.get("image_features")
         if vectors is None or isinstance(vectors, str):
-            return
+            return 0
         try:
-            rows, width = np.asarray(vectors, dtype="float32").shape
-        except ValueError:  # another number of dimensions, ragged, or not numbers
-            rows, width = 0, 0
-        if rows:
-            counts.region_widths[width] += 1
-        else:
+            width = check_vectors(vectors).shape[1]
+        except MsvseError:
             counts.bad_regions.add(f"post {counts.posts}")
+            return 0
+        counts.region_widths[width] += 1
+        return width
 
     def _count_picture(self, source: Any) -> _CheckedPicture:
         counts = self.counts

@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import spacy
-from spacy.tokens import Doc
 from spacy.util import load_config, registry
 
 from ..component.defaults import DEFAULT_CONFIG
-from ..doc import get_picture_attributes, picture_source
+from ..component.reader import post_source
 from ..errors import Errors, MsvseError
 from ..vision.extraction import PostSource, find_keys
 from ..vision.extractor import VisualExtractor
-from ..vision.features import RegionFeatures, View
 from ..vision.store import FeatureStore
 from .reader import read_docs
 
@@ -39,33 +36,6 @@ def load_extractor(config_path: Path) -> VisualExtractor:
                 extractor: VisualExtractor = registry.resolve({"vision": vision})["vision"]
                 return extractor
     raise MsvseError(Errors.E066.format(path=config_path))
-
-
-def post_source(doc: Doc) -> PostSource:
-    """Collect the parts of a Doc that an extraction needs.
-
-    Args:
-        doc (Doc): The Doc.
-
-    Returns:
-        PostSource: Its text and pictures, and the views that the user gave.
-
-    Raises:
-        MsvseError: If its picture is neither a path nor bytes (MSVSE-E008).
-    """
-    values = get_picture_attributes(doc)
-    given: dict[str, View] = dict(values.get("image_texts", {}))
-    if "image_tags" in values:
-        given["tags"] = list(values["image_tags"])
-    if "image_caption" in values:
-        given["caption"] = values["image_caption"]
-    vectors = values.get("image_features")
-    if vectors is not None and not isinstance(vectors, str):
-        vectors = np.asarray(vectors, dtype="float32")
-        whole = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
-        given["regions"] = RegionFeatures(vectors, whole)
-    picture = picture_source(doc)
-    return PostSource(doc.text, () if picture is None else (picture,), given=given)
 
 
 def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSource]:

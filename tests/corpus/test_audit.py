@@ -159,9 +159,11 @@ def test_views_that_posts_give_are_counted(nlp, audit_one):
 
 def test_region_vectors_that_are_not_a_table_are_found(nlp, audit_one):
     bad = [np.ones(8), np.ones((0, 8)), [[1.0], [1.0, 2.0]]]
+    bad += [np.ones((2, 0)), np.float32(1), [[None, {}]], [["a"]], np.full((1, 8), np.nan)]
     found = audit_one(*(post(nlp, "one", features=vectors) for vectors in bad))
-    assert found.bad_regions.count == 3
+    assert found.bad_regions.count == len(bad)
     assert not found.region_widths
+    assert found.views["regions"] == 0
 
 
 def test_a_post_has_a_view_if_it_is_given_or_can_be_extracted(nlp, audit_one):
