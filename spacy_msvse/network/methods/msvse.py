@@ -71,9 +71,8 @@ class MsvseConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(REGIONS not in self.joint_views, "joint_views", "textual views only")
         self.require_views("prefix_views")
-        self.require_views("joint_views")
+        self.require_views("joint_views", textual=True)
         for name in ("prefix_length", "prefix_width"):
             self.require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("text_loss_weight", "tie_loss_weight", "visual_loss_weight", "view_layers"):

@@ -39,7 +39,7 @@ class TextCrfConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_views("joint_views")
+        self.require_views("joint_views", textual=True)
         for name in ("text_loss_weight", "tie_loss_weight"):
             self.require(getattr(self, name) >= 0, name, "at least 0")
         self.require(self.tie_temperature > 0, "tie_temperature", "above 0")
