@@ -22,6 +22,21 @@ _SHAPELESS = ("weights", "batch_size")
 SETTINGS_FILE, WEIGHTS_FILE = "extractor.json", "weights.safetensors"
 
 
+class WeightsError(MsvseError):
+    """Weights that are missing, or that do not fit the model (MSVSE-E171).
+
+    `NetworkExtractor` replaces it by an error that names the extractor.
+
+    Args:
+        weights (str): The source of the weights.
+        reason (str): The reason.
+    """
+
+    def __init__(self, weights: str, reason: str) -> None:
+        super().__init__(Errors.E171.format(weights=weights, reason=reason))
+        self.reason = reason
+
+
 @dataclass
 class Loaded:
     """The loaded state of an extractor. It is no setting and does not count for equality.
@@ -102,10 +117,10 @@ class NetworkExtractor(CheckedSettings, ABC):
         try:
             self._find()
         except Exception as error:  # torch, safetensors, transformers and the hub each have many
-            if isinstance(error, MsvseError):
+            if isinstance(error, MsvseError) and not isinstance(error, WeightsError):
                 raise
-            reason = first_line(error)
-            raise MsvseError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
+            names = {"extractor": type(self).__name__, "weights": self.weights}
+            raise MsvseError(Errors.E011.format(**names, reason=_reason(error))) from error
 
     def to(self, device: str) -> None:
         """Compute on another device.
@@ -177,10 +192,10 @@ class NetworkExtractor(CheckedSettings, ABC):
         try:
             settings = srsly.json_loads(files[SETTINGS_FILE].decode())
             self._restore(settings, files)
-        except MsvseError:
-            raise
         except Exception as error:  # json, safetensors, torch and transformers have their own
-            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
+            if isinstance(error, MsvseError) and not isinstance(error, WeightsError):
+                raise
+            raise MsvseError(Errors.E006.format(reason=_reason(error))) from error
 
     @abstractmethod
     def _find(self) -> None:
@@ -232,7 +247,8 @@ class NetworkExtractor(CheckedSettings, ABC):
             MsvseError: If there are no weights yet (MSVSE-E012).
         """
         if self._loaded.network is None:
-            raise MsvseError(Errors.E012.format(extractor=self.weights))
+            names = {"extractor": type(self).__name__, "weights": self.weights}
+            raise MsvseError(Errors.E012.format(**names))
         return self._loaded.network
 
 
@@ -303,3 +319,7 @@ def first_line(error: Exception) -> str:
         str: One line.
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, WeightsError) else first_line(error)
