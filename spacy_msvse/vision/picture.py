@@ -144,7 +144,8 @@ def decode_picture(
     Args:
         data (bytes): The encoded content.
         name (str): The name of the picture in messages.
-        max_pixels (int): Limit on width times height, checked before any pixel is decoded.
+        max_pixels (int): Limit on width times height, checked before any pixel is decoded. The
+            number of scans of a JPEG is limited accordingly.
         shrink_to (int): Side of a square; None for full size. A JPEG is decoded at the smallest
             size of 1/1, 1/2, 1/4 or 1/8 whose sides are both at least so long, which is several
             times faster. Then any picture is reduced by the largest whole number that leaves at
@@ -158,7 +159,7 @@ def decode_picture(
             for minutes (MSVSE-E020).
     """
     with _open_image(BytesIO(data), name, max_pixels) as image:
-        check_effort(image, data, MAX_PIXELS)
+        check_effort(image, data, max_pixels)
         if shrink_to is not None:
             image.draft(None, (shrink_to, shrink_to))
         picture = _to_rgb(image)
