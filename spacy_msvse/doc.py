@@ -4,35 +4,35 @@ A user may set every attribute except those of `PREDICTED_ATTRIBUTES`. `None` me
 empty list or string means "given, and empty": no extractor fills it then.
 """
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, SpanGroup
 
-from .errors import Errors, MsvseError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from .values import (
+    CHECKS,
+    VIEW_ATTRIBUTES,
+    Picture,
+    check_caption,
+    check_features,
+    check_picture,
+    check_tags,
+    check_text,
+    check_texts,
+    check_words,
+    clean_text,
+    refuse,
+)
 
 #: Attributes of a Doc that describe its picture. Corpus files and copies of a Doc keep them.
-PICTURE_ATTRIBUTES = (
-    "image",
-    "image_tags",
-    "image_caption",
-    "image_texts",
-    "image_regions",
-    "image_features",
-)
+PICTURE_ATTRIBUTES = tuple(CHECKS)
 
 #: Those of them that replace the result of an extractor.
 DESCRIBING_ATTRIBUTES = ("image_tags", "image_caption", "image_texts", "image_features")
-
-#: Views that have an attribute of their own; all others are in `image_texts`.
-VIEW_ATTRIBUTES = {"regions": "image_regions", "tags": "image_tags", "caption": "image_caption"}
 
 #: Attributes of a Doc that the component writes.
 PREDICTED_ATTRIBUTES = ("image_status", "image_problems", "image_extracted", "visual_entities")
@@ -40,23 +40,78 @@ PREDICTED_ATTRIBUTES = ("image_status", "image_problems", "image_extracted", "vi
 #: The values of `image_status`, the status of each view of a post.
 USED, ABSENT, UNREADABLE, MASKED = "used", "absent", "unreadable", "masked"
 
-#: Where in `doc.spans` the predicted entities and their probabilities are.
-SPANS_KEY = "msvse_ner"
-
-#: What `make_doc` accepts as a picture.
-Picture = Union[str, Path, bytes, "Image", numpy.ndarray, None]
-
-#: The modes of a PIL image that a PNG file can hold; any other is turned into RGB.
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
-
 
 def register_extensions() -> None:
     """Register the attributes once. Attributes that exist already are not changed."""
-    for name in PICTURE_ATTRIBUTES + PREDICTED_ATTRIBUTES:
+    for name in PICTURE_ATTRIBUTES:
+        if not Doc.has_extension(name):
+            Doc.set_extension(name, getter=partial(_get, name), setter=partial(_set, name))
+    for name in PREDICTED_ATTRIBUTES:
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=None)
-    if not Span.has_extension("confidence"):
-        Span.set_extension("confidence", getter=get_confidence)
+    # Label, probability and key. spaCy keeps it by characters, and moves it along with them.
+    if not Span.has_extension("scored_label"):
+        Span.set_extension("scored_label", default=None)
+    for name, getter in (("prediction", get_prediction), ("confidence", get_confidence)):
+        if not Span.has_extension(name):
+            Span.set_extension(name, getter=getter)
+
+
+def _key(name: str) -> Any:
+    """Where spaCy keeps the value of an attribute in `doc.user_data`."""
+    return ("._.", name, None, None)
+
+
+def _get(name: str, doc: Doc) -> Any:
+    value = doc.user_data.get(_key(name))
+    # Lists are tuples in a DocBin.
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _set(name: str, doc: Doc, value: Any) -> None:
+    value = CHECKS[name](value)
+    if value is not None:
+        doc.user_data[_key(name)] = value
+    else:
+        doc.user_data.pop(_key(name), None)
+
+
+@dataclass(frozen=True)
+class SpanPrediction:
+    """The prediction of a component for a span.
+
+    Attributes:
+        probability (float): Probability that exactly these characters are an entity of this type.
+        key (str): The `spans_key` of the component.
+    """
+
+    probability: float
+    key: str
+
+
+def get_prediction(span: Span) -> SpanPrediction | None:
+    """Look up the prediction for an entity, `span._.prediction`.
+
+    It is found by the characters of the span and by its label, so tokens may be merged or split.
+
+    Args:
+        span (Span): An entity, such as one of `doc.ents`.
+
+    Returns:
+        SpanPrediction: The prediction of the component that set the entity; None if none did.
+    """
+    found = span._.scored_label
+    if found is None:
+        # A DocBin without user data keeps the attributes of span groups.
+        place = [span.start_char, span.end_char]
+        for group in span.doc.spans.values():
+            for start, end, *values in group.attrs.get("entities", ()):
+                if [start, end] == place and values[0] == span.label_:
+                    found = values
+    if found is None or found[0] != span.label_:
+        return None
+    _, probability, key = found
+    return SpanPrediction(float(probability), key)
 
 
 def get_confidence(span: Span) -> float | None:
@@ -66,16 +121,36 @@ def get_confidence(span: Span) -> float | None:
         span (Span): An entity, such as one of `doc.ents`.
 
     Returns:
-        float: Probability that exactly these tokens are an entity of exactly this type; None if the
-            component did not predict it.
+        float: Probability that exactly these characters are an entity of exactly this type; None if
+            no component predicted it.
     """
-    group = span.doc.spans.get(SPANS_KEY)
-    if group is None:
-        return None
-    for other, score in zip(group, group.attrs.get("scores", ()), strict=False):
-        if (other.start, other.end, other.label) == (span.start, span.end, span.label):
-            return float(score)
-    return None
+    prediction = get_prediction(span)
+    return None if prediction is None else prediction.probability
+
+
+def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[float]) -> None:
+    """Write the predictions of a component to a Doc, in place of its earlier ones: to
+    `doc.spans[key]` with the attribute "scores", as spaCy's span categorizer does, and to the
+    spans.
+
+    Args:
+        doc (Doc): The Doc.
+        key (str): The `spans_key` of the component.
+        spans (Sequence[Span]): The predicted entities.
+        scores (Sequence[float]): Their probabilities.
+    """
+    for name, value in list(doc.user_data.items()):
+        if isinstance(name, tuple) and name[:2] == ("._.", "scored_label") and value[2] == key:
+            del doc.user_data[name]
+    entities = []
+    for span, score in zip(spans, scores, strict=True):
+        span._.scored_label = [span.label_, float(score), key]
+        entities.append([span.start_char, span.end_char, span.label_, float(score), key])
+    group = SpanGroup(doc, name=key, spans=list(spans))
+    group.attrs["scores"] = numpy.asarray(scores, dtype="float32")
+    # spaCy does not adjust the tokens of a group when tokens are merged. Characters stay right.
+    group.attrs["entities"] = entities
+    doc.spans[key] = group
 
 
 def picture_source(doc: Doc) -> str | bytes | None:
@@ -88,12 +163,9 @@ def picture_source(doc: Doc) -> str | bytes | None:
         str or bytes: A path or encoded bytes, None without a picture.
 
     Raises:
-        MsvseError: If something else was assigned (MSVSE-E008).
+        MsvseError: If a file of Docs held something else (MSVSE-E035).
     """
-    image = doc._.image
-    if image is None or isinstance(image, str | bytes):
-        return image or None
-    raise MsvseError(Errors.E008.format(type=type(image).__name__))
+    return check_picture(doc._.image)
 
 
 def given_view(doc: Doc, view: str) -> Any:
@@ -107,17 +179,21 @@ def given_view(doc: Doc, view: str) -> Any:
         Any: The array of region vectors (`image_features`) for "regions"; for all other views a
             text, tags joined by commas. None for a view that the user did not give: it is missing,
             an extractor filled it, or it is a key in a feature store.
+
+    Raises:
+        MsvseError: If a file of Docs held a wrong value (MSVSE-E035, MSVSE-E014).
     """
     if view == "regions":
-        features = doc._.image_features
+        features = check_features(doc._.image_features)
         return None if isinstance(features, str) else features
     if view in (doc._.image_extracted or ()):
         return None
     if view == "tags":
-        return None if doc._.image_tags is None else ", ".join(doc._.image_tags)
+        tags = check_tags(doc._.image_tags)
+        return None if tags is None else ", ".join(tags)
     if view == "caption":
-        return doc._.image_caption
-    return (doc._.image_texts or {}).get(view)
+        return check_caption(doc._.image_caption)
+    return (check_texts(doc._.image_texts) or {}).get(view)
 
 
 def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
@@ -140,6 +216,10 @@ def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
     written = []
     for view, value in views.items():
         name = VIEW_ATTRIBUTES.get(view)
+        if isinstance(value, str):
+            value = clean_text(value)
+        elif view == "tags":
+            value = [clean_text(tag) for tag in value]
         if name is None and view not in (doc._.image_texts or {}):
             doc._.image_texts = {**(doc._.image_texts or {}), view: value}
         elif name is not None and doc._.get(name) is None:
@@ -214,9 +294,9 @@ def make_doc(
     Args:
         nlp (Language): The pipeline whose tokenizer and vocabulary to use.
         text_or_words (str / Sequence[str]): A text to tokenize, or words to use without changes.
-        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, the
-            bytes of a picture file, or pixels, which are encoded as PNG. Defaults to None, no
-            picture.
+        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, a data
+            URI in base64, the bytes of a picture file, an open file, or pixels, which are encoded
+            as PNG. Defaults to None, no picture.
         spaces (Sequence[bool]): Whether a blank follows each of the words. Defaults to None, which
             joins them by blanks.
         tags (list[str]): Words for the content of the picture. This argument and the following ones
@@ -230,11 +310,11 @@ def make_doc(
         Doc: The Doc.
 
     Raises:
-        MsvseError: If the text or the picture is of a type that cannot be used.
-        ValueError: If an array does not hold pixels.
+        MsvseError: If one of the arguments cannot be used (MSVSE-E035; MSVSE-E071 for regions,
+            MSVSE-E014 for features).
     """
     values = {
-        "image": encode_picture(image),
+        "image": image,
         "image_tags": tags,
         "image_caption": caption,
         "image_texts": texts,
@@ -245,93 +325,19 @@ def make_doc(
     return set_picture_attributes(_tokenize(nlp, text_or_words, spaces), given)
 
 
-def encode_picture(image: Picture) -> str | bytes | None:
-    """Convert a picture to a value that a Doc and a file can store.
-
-    Args:
-        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The picture.
-
-    Returns:
-        str / bytes: A path, or the bytes of a picture file; None if there is no picture.
-
-    Raises:
-        MsvseError: If the picture is of a type that cannot be used.
-        ValueError: If an array does not hold pixels.
-    """
-    if image is None or isinstance(image, str | bytes):
-        return image
-    if isinstance(image, Path):
-        return str(image)
-    if isinstance(image, bytearray | memoryview):
-        return bytes(image)
-
-    from PIL import Image
-
-    if isinstance(image, numpy.ndarray):
-        return _encode_png(_read_pixels(image))
-    if isinstance(image, Image.Image):
-        return _encode_png(image)
-    raise MsvseError(
-        Errors.E035.format(
-            type=type(image).__name__,
-            argument="image",
-            reason="it is not a picture",
-            expected="a path, the bytes of a picture file, a PIL image, an array of pixels or None",
-        )
-    )
-
-
 def _tokenize(
     nlp: Language, text_or_words: str | Sequence[str], spaces: Sequence[bool] | None
 ) -> Doc:
     if isinstance(text_or_words, str):
-        return nlp.make_doc(text_or_words)
-    is_list = isinstance(text_or_words, list | tuple)
-    if is_list and all(isinstance(word, str) for word in text_or_words):
-        doc = Doc(
-            nlp.vocab,
-            words=list(text_or_words),
-            spaces=None if spaces is None else list(spaces),
-        )
+        return nlp.make_doc(check_text(text_or_words, "text_or_words"))
+    if isinstance(text_or_words, list | tuple):
+        words = check_words(text_or_words)
+        doc = Doc(nlp.vocab, words=words, spaces=None if spaces is None else list(spaces))
         # Training tokenizes a text again if its blanks are known. Given words must stay whole.
         doc.has_unknown_spaces = True
         return doc
-    raise MsvseError(
-        Errors.E035.format(
-            type=type(text_or_words).__name__,
-            argument="text",
-            reason="it is neither text nor words",
-            expected="a string or a list of strings",
-        )
-    )
-
-
-def _read_pixels(array: numpy.ndarray) -> "Image":
-    from PIL import Image
-
-    has_pixels = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
-    if array.dtype != numpy.uint8 or array.size == 0 or not has_pixels:
-        raise MsvseError(
-            Errors.E035.format(
-                type=f"an array of shape {array.shape} and type {array.dtype}",
-                argument="image",
-                reason="it does not hold pixels",
-                expected="bytes (uint8) of shape (height, width) or (height, width, 1, 3 or 4)",
-            )
-        )
-    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)
-
-
-def _encode_png(image: "Image") -> bytes:
-    from PIL import ImageOps
-
-    # The EXIF orientation is lost in the conversion, so the pixels are turned first.
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode not in PNG_MODES:
-        upright = upright.convert("RGB")
-    buffer = io.BytesIO()
-    upright.save(buffer, format="PNG")
-    return buffer.getvalue()
+    expected = "a string or a list of strings"
+    raise refuse(text_or_words, "text_or_words", "it is neither text nor words", expected)
 
 
 register_extensions()

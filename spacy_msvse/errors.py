@@ -52,10 +52,6 @@ class Errors:
         "[MSVSE-E007] Setting {setting} is {value!r}, but must be {expected}. Correct it in "
         "the component's section of the config."
     )
-    E008 = (
-        "[MSVSE-E008] `doc._.image` is a {type}. Use `spacy_msvse.make_doc(nlp, text, image=...)`, "
-        "which encodes pictures and arrays, or assign a path or encoded bytes."
-    )
     E009 = (
         "[MSVSE-E009] None of the {count} referenced pictures can be read and no post carries tags "
         "or a caption, so nothing visual can be learned. First problem: {reason}. Check "
@@ -100,6 +96,12 @@ class Errors:
         "directions has half of the width. Give vectors of an even width above 0."
     )
 
+    E019 = (
+        "[MSVSE-E019] The training posts have labels that the labels of '{name}' do not contain: "
+        "{unknown}. Its labels are {labels}: from [initialize.components.{name}.labels], or from "
+        "the argument `labels`. Correct that file, or delete it to use the labels of the posts."
+    )
+
     E020 = "[MSVSE-E020] Picture '{name}' cannot be read: {reason}."
     E021 = (
         "[MSVSE-E021] Picture '{name}' lies outside the picture folder '{root}'. Move it there, or "
@@ -123,15 +125,25 @@ class Errors:
         "downloaded. Install its wheel again, with `pip install --force-reinstall rapidocr`."
     )
 
+    E026 = (
+        "[MSVSE-E026] {count} training posts have a picture or another view in their file, but the "
+        "reader of the corpus has lost it, so '{name}' would learn from text only. Set "
+        '`@readers = "spacy-msvse.Corpus.v1"` in [corpora.train] and [corpora.dev].'
+    )
+    E027 = (
+        "[MSVSE-E027] The weights do not fit these settings of the config: {settings}. Restore the "
+        "saved values, or train again."
+    )
+
     E030 = "[MSVSE-E030] {path}:{line}: {reason}."
     E031 = "[MSVSE-E031] Unknown format '{format}'. Choose one of: {formats}."
     E032 = "[MSVSE-E032] Label map entry '{entry}' is not of the form OLD=NEW."
     E033 = "[MSVSE-E033] '{path}' does not exist. Check the path."
     E034 = (
         "[MSVSE-E034] '{path}': malformed rows ({count}), so nothing was written; the first: "
-        "{first}. Mend them, or pass --skip-bad-rows to leave these posts out."
+        "{first}. Correct them, or pass --skip-bad-rows to leave these posts out."
     )
-    E035 = "[MSVSE-E035] `make_doc` cannot use {type} as its {argument}: {reason}. Give {expected}."
+    E035 = "[MSVSE-E035] {type} cannot be used as `{argument}`: {reason}. Give {expected}."
     E036 = (
         "[MSVSE-E036] The output '{path}' does not end in '.spacy', so spaCy's readers would "
         "ignore it. Rename it."
@@ -401,11 +413,13 @@ class Warnings:
     """Messages of the warnings this package gives."""
 
     W001 = (
-        "[MSVSE-W001] No post of this stream has a picture, tags or a caption, so '{name}' reads "
-        "only the text. spaCy's own `evaluate`, `benchmark` and `find-threshold` drop pictures: "
-        "use `python -m spacy msvse evaluate`."
+        "[MSVSE-W001] None of {count} posts has a picture or another view, so '{name}' reads only "
+        "text. {cause}"
     )
-    W002 = "[MSVSE-W002] {problem} The post is read without it."
+    W002 = (
+        "[MSVSE-W002] The pictures of {count} posts cannot be read. The posts are read without "
+        "them. The first: {problem}"
+    )
     W003 = (
         "[MSVSE-W003] Only {share:.2%} of the training posts had the view '{view}' (less than "
         "{minimum:.2%}), so it is untrained and masked."
@@ -432,6 +446,25 @@ class Warnings:
         "[MSVSE-W008] The temperature of '{name}' stays at {temperature:.3f}: {reason}. Calibrate "
         "it with more posts that it was not trained on."
     )
+    W009 = (
+        "[MSVSE-W009] None of {count} training posts has a picture or another view, so '{name}' "
+        "learns from text only. spaCy's reader of corpora loses pictures: use `@readers = "
+        '"spacy-msvse.Corpus.v1"`. A DocBin needs `store_user_data=True`.'
+    )
+    W010 = (
+        "[MSVSE-W010] The labels of '{name}' are {labels}: from "
+        "[initialize.components.{name}.labels], or from the argument `labels`. No training post "
+        "has {unused}."
+    )
+    W011 = (
+        "[MSVSE-W011] The posts to score have labels that '{name}' does not have: {unknown}. Each "
+        "of these entities counts as missed. Its labels: {labels}."
+    )
+    W012 = (
+        "[MSVSE-W012] The context {context} looks like a picture, but contexts of `as_tuples` are "
+        "not read. Make Docs: `spacy_msvse.make_doc(nlp, text, image=...)`."
+    )
+
     W020 = (
         "[MSVSE-W020] '{path}': keys that look like {kind} are not read: {keys}. Posts are read "
         "from 'text' or 'words', 'spans' and 'image'."

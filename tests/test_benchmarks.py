@@ -79,6 +79,7 @@ print(json.dumps({{"train": posts, "predict": 2 * posts}}))
     assert all(title in markdown for title in [*report["comparisons"], *report["curves"]])
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_gains_compares_every_optimisation_with_the_default(tmp_path, monkeypatch, posts):
     monkeypatch.syspath_prepend(BENCHMARKS)
     gains = importlib.import_module("gains")

@@ -63,7 +63,7 @@ def verify_cli(store_path: StorePath, as_json: AsJson = False) -> None:
         elif not records:
             msg.warn("The store has no records")
         else:
-            msg.good(f"{count(records, 'record')}, all sound")
+            msg.good(f"{count(records, 'record')}, none damaged")
     if damaged:
         raise typer.Exit(1)
 

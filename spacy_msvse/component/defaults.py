@@ -10,6 +10,7 @@ on_missing_image = "warn"
 min_view_share = 0.01
 max_batch_tokens = 2048
 min_confidence = 0.0
+spans_key = null
 
 [msvse_ner.model]
 @architectures = "spacy-msvse.MSVSE.v1"

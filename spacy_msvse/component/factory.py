@@ -32,6 +32,7 @@ def make_msvse_ner(
     min_view_share: float,
     max_batch_tokens: int,
     min_confidence: float,
+    spans_key: str | None,
     scorer: Callable | None,
 ) -> "MsvseNer":
     """Create the component.
@@ -49,6 +50,8 @@ def make_msvse_ner(
         max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
             padding included.
         min_confidence (float): Entities that are less probable are left out.
+        spans_key (str): Where in `doc.spans` the predicted entities and their scores are; None for
+            the name of the component.
         scorer (Callable): Scores the component in `nlp.evaluate`.
 
     Returns:
@@ -56,7 +59,7 @@ def make_msvse_ner(
     """
     from .pipe import MsvseNer
 
-    return MsvseNer(
+    component = MsvseNer(
         nlp.vocab,
         model,
         name,
@@ -66,5 +69,8 @@ def make_msvse_ner(
         min_view_share=min_view_share,
         max_batch_tokens=max_batch_tokens,
         min_confidence=min_confidence,
+        spans_key=spans_key,
         scorer=scorer,
     )
+    component.attach(nlp)
+    return component

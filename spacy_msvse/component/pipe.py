@@ -1,24 +1,27 @@
 """The component: the methods that spaCy calls to train, predict, annotate, score and save."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import srsly
 import torch
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import minibatch, raise_error
 from spacy.vocab import Vocab
-from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
+from thinc.api import Config, Optimizer, get_torch_default_device, set_dropout_rate
 
-from ..doc import ABSENT, SPANS_KEY, set_extracted_views
+from ..doc import set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
-from ..network.base import Network, wrong_setting
+from ..network.base import Network
 from ..network.crf import bio_labels
 from ..network.inputs import Outputs, to_device
 from ..util import join_files, read_files, replaced_when_done, select_files, write_files
@@ -28,7 +31,9 @@ from ..vision.store import FeatureStore
 from . import analysis
 from .architectures import NetworkModel, get_piece_encoder, get_shim, network_config
 from .predictor import Prediction, Predictor
-from .reader import POLICIES, Reader
+from .reader import Reader
+from .reports import StreamReport
+from .settings import POLICIES, Setting, is_count, is_share
 from .shim import WEIGHTS_FILE
 from .survey import survey_examples
 from .targets import make_targets
@@ -37,6 +42,9 @@ from .workers import prepare_worker
 #: The settings of a component whose confidences are not calibrated.
 UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
 
+#: After so many single posts without any view, a warning says that only text is read.
+MANY_POSTS = 32
+
 #: Views whose extraction is cheap. Any other view that is extracted but not read gives a warning.
 _CHEAP_VIEWS = {"regions", "tags", "caption"}
 
@@ -44,7 +52,27 @@ _SETTINGS_FILE, _VISION = "cfg", "vision"
 
 
 class MsvseNer(TrainablePipe):
-    """Named entity recognition for texts with pictures."""
+    """Named entity recognition for texts with pictures.
+
+    The settings are attributes that can be set at any time. They are checked, shown in
+    `nlp.config`, and saved.
+
+    Attributes:
+        overwrite (bool): Replace entities that are on a Doc already; otherwise they are kept.
+        on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
+        min_view_share (float): A view is masked if a smaller share of the training posts had it.
+        max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
+            padding included.
+        min_confidence (float): Entities that are less probable are left out.
+        spans_key (str): Where in `doc.spans` the predicted entities and their scores are.
+    """
+
+    overwrite = Setting[bool](lambda value: isinstance(value, bool), "true or false")
+    on_missing_image = Setting[str](POLICIES.__contains__, "one of " + ", ".join(POLICIES))
+    min_view_share = Setting[float](is_share, "in [0, 1]")
+    max_batch_tokens = Setting[int](is_count, "a whole number of at least 1")
+    min_confidence = Setting[float](is_share, "in [0, 1]")
+    spans_key = Setting[str](lambda value: isinstance(value, str) and value != "", "a name")
 
     def __init__(
         self,
@@ -58,6 +86,7 @@ class MsvseNer(TrainablePipe):
         min_view_share: float = 0.01,
         max_batch_tokens: int = 2048,
         min_confidence: float = 0.0,
+        spans_key: str | None = None,
         scorer: Callable[..., Any] | None = None,
     ) -> None:
         """Create the component.
@@ -75,25 +104,28 @@ class MsvseNer(TrainablePipe):
             max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views
                 and padding included.
             min_confidence (float): Entities that are less probable are left out.
+            spans_key (str): Where in `doc.spans` the predicted entities and their scores are; None
+                for the name of the component.
             scorer (Callable): Scores the component in `nlp.evaluate`.
 
         Raises:
-            MsvseError: For an unknown `on_missing_image` (MSVSE-E007), or a `min_confidence` out of
-                range (MSVSE-E081).
+            MsvseError: For a setting that cannot be used (MSVSE-E007).
         """
-        if on_missing_image not in POLICIES:
-            expected = "one of " + ", ".join(POLICIES)
-            raise wrong_setting("on_missing_image", on_missing_image, expected)
         self.vocab = vocab
         self.model = model
         self.name = name
         self.cfg: dict[str, Any] = {"labels": [], **UNCALIBRATED}
-        self.min_confidence = min_confidence
         self.vision = vision
+        self.settings: dict[str, Any] = {}
+        self._nlp: Callable[[], Language | None] = _no_language
         self.overwrite = overwrite
         self.on_missing_image = on_missing_image
         self.min_view_share = min_view_share
         self.max_batch_tokens = max_batch_tokens
+        self.min_confidence = min_confidence
+        self.spans_key = name if spans_key is None else spans_key
+        #: The settings as the config has them.
+        self._configured = {**self.settings, "spans_key": spans_key}
         #: The only folder to read pictures from; None allows any path. Never saved.
         self.image_root: str | Path | None = None
         #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
@@ -103,6 +135,30 @@ class MsvseNer(TrainablePipe):
         #: The store of extracted features. Never saved.
         self.feature_store: FeatureStore | None = None
         self._warned: set[str] = set()
+        #: Posts that were annotated, and how many of them had a view.
+        self._posts = self._posts_with_views = 0
+
+    # Settings
+
+    def attach(self, nlp: Language) -> None:
+        """Show changed settings in the config of a pipeline from now on.
+
+        Args:
+            nlp (Language): The pipeline. No reference to it is kept alive.
+        """
+        self._nlp = ref(nlp)
+
+    def show_setting(self, setting: str, value: Any) -> None:
+        """Write the value of a setting to the config of the pipeline.
+
+        Args:
+            setting (str): Its name.
+            value (Any): Its value.
+        """
+        nlp = self._nlp()
+        for name, component in nlp.components if nlp is not None else ():
+            if component is self:
+                nlp.get_pipe_config(name)[setting] = self._configured[setting] = value  # type: ignore[union-attr]
 
     # Labels
 
@@ -145,20 +201,6 @@ class MsvseNer(TrainablePipe):
     # Confidence
 
     @property
-    def min_confidence(self) -> float:
-        """Entities that are less probable are left out. Can be set; saved with the pipeline."""
-        value: float = self.cfg["min_confidence"]
-        return value
-
-    @min_confidence.setter
-    def min_confidence(self, value: float) -> None:
-        if not 0 <= value <= 1:
-            raise MsvseError(
-                Errors.E081.format(setting="min_confidence", value=value, expected="in [0, 1]")
-            )
-        self.cfg["min_confidence"] = value
-
-    @property
     def temperature(self) -> float:
         """All scores are divided by it, so that confidences are calibrated: 1 before
         `spacy_msvse.calibrate`."""
@@ -185,10 +227,13 @@ class MsvseNer(TrainablePipe):
             feature_store (str): Path of a feature store that training reads and fills.
 
         Raises:
-            MsvseError: Without any label (MSVSE-E004), if weights cannot be loaded (MSVSE-E001,
-                MSVSE-E011), or if pictures are referenced but nothing visual can be read
-                (MSVSE-E009).
+            MsvseError: Without any label (MSVSE-E004), with a label in the examples that `labels`
+                does not have (MSVSE-E019), if weights cannot be loaded (MSVSE-E001, MSVSE-E011), if
+                pictures are referenced but nothing visual can be read (MSVSE-E009), or if the
+                reader of the corpus has lost the pictures (MSVSE-E026).
         """
+        if nlp is not None:
+            self.attach(nlp)
         validate_get_examples(get_examples, "MsvseNer.initialize")
         views = network_config(self.model).views
         found = survey_examples(
@@ -197,6 +242,12 @@ class MsvseNer(TrainablePipe):
             image_root=self.image_root,
             fetch=self.fetch,
         )
+        if views and found.posts and not found.posts_with_views:
+            if found.lost:
+                raise MsvseError(Errors.E026.format(name=self.name, count=found.lost))
+            message = Warnings.W009.format(name=self.name, count=found.posts)
+            warnings.warn(message, stacklevel=2)
+        self._check_labels(labels, found.labels)
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
@@ -215,6 +266,17 @@ class MsvseNer(TrainablePipe):
         # At least 1, since a pipeline without regions has no region width.
         self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
         self.model.initialize()
+
+    def _check_labels(self, given: Sequence[str] | None, found: set[str]) -> None:
+        """Compare the labels of [initialize] with those of the training posts."""
+        if given is None or not found:
+            return
+        names = {"name": self.name, "labels": ", ".join(given)}
+        if unknown := found.difference(given):
+            raise MsvseError(Errors.E019.format(unknown=", ".join(sorted(unknown)), **names))
+        if unused := set(given) - found:
+            message = Warnings.W010.format(unused=", ".join(sorted(unused)), **names)
+            warnings.warn(message, stacklevel=3)
 
     def update(
         self,
@@ -305,19 +367,57 @@ class MsvseNer(TrainablePipe):
             masked=self._untrained_views(),
         )
 
+    def __call__(self, doc: Doc) -> Doc:
+        """Annotate a Doc.
+
+        Args:
+            doc (Doc): The Doc.
+
+        Returns:
+            Doc: The same Doc.
+        """
+        report = StreamReport()
+        annotated = list(self._annotate([doc], report))
+        self._warn_of(report)
+        # Without it, the error handler has dealt with the Doc.
+        return annotated[0] if annotated else None  # type: ignore[return-value]
+
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of Docs.
+        """Annotate a stream of Docs. If a batch fails and the error handler does not raise, its
+        Docs are annotated one by one, and the handler gets only those that fail.
 
         Args:
             stream (Iterable[Doc]): The Docs.
-            batch_size (int): Number of Docs in the buffer. `max_batch_tokens` limits the batches of
-                the network.
+            batch_size (int): How many are buffered. `max_batch_tokens` limits what is computed at
+                once.
 
         Yields:
             Doc: The Docs, in order.
         """
         prepare_worker()
-        yield from super().pipe(stream, batch_size=batch_size)
+        report = StreamReport()
+        try:
+            for docs in minibatch(stream, size=batch_size):
+                yield from self._annotate(docs, report)
+        except GeneratorExit:  # `nlp.evaluate` asks for no more than it needs
+            self._warn_of(report)
+            raise
+        self._warn_of(report)
+
+    def _annotate(self, docs: Sequence[Doc], report: StreamReport) -> Iterator[Doc]:
+        handler = self.get_error_handler()
+        try:
+            predictions = self._predict(docs)
+            self.set_annotations(docs, predictions)
+        except Exception as error:
+            if len(docs) == 1 or handler is raise_error:
+                handler(self.name, self, list(docs), error)
+            else:
+                for doc in docs:
+                    yield from self._annotate([doc], report)
+            return
+        report.add(docs, predictions)
+        yield from docs
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Predict entities, without changing the Docs.
@@ -329,19 +429,47 @@ class MsvseNer(TrainablePipe):
             list: A prediction for each of them.
 
         Raises:
-            MsvseError: Before the network is built (MSVSE-E003), or for an unreadable picture if
-                `on_missing_image` is "error" (MSVSE-E020).
+            MsvseError: Before the network is built (MSVSE-E003), for a value of an attribute that
+                cannot be used (MSVSE-E035, MSVSE-E013, MSVSE-E014), or for an unreadable picture if
+                `on_missing_image` is "error" (MSVSE-E020, MSVSE-E021, MSVSE-E022, MSVSE-E056,
+                MSVSE-E061).
         """
         docs = list(docs)
-        predictions = self.predictor.predict(docs)
-        if network_config(self.model).views and len(docs) > 1:
-            seen = [s for p in predictions if p.post is not None for s in p.post.status.values()]
-            if seen and all(status == ABSENT for status in seen):
-                self._warn_once("text alone", Warnings.W001.format(name=self.name))
+        predictions = self._predict(docs)
+        report = StreamReport()
+        report.add(docs, predictions)
+        self._warn_of(report)
         return predictions
 
+    def _predict(self, docs: Sequence[Doc]) -> list[Prediction]:
+        predictor = self.predictor
+        if predictor.reader.policy == "warn":
+            # The caller reports unreadable pictures once, with their number.
+            reader = replace(predictor.reader, policy="ignore")
+            predictor = replace(predictor, reader=reader)
+        return predictor.predict(docs)
+
+    def _warn_of(self, report: StreamReport) -> None:
+        """Give the warnings of a stream of posts, or of one post."""
+        if report.problems and self.on_missing_image == "warn":
+            message = Warnings.W002.format(count=report.problems, problem=report.first_problem)
+            warnings.warn(message, stacklevel=3)
+        if report.context is not None:
+            self._warn_once("contexts", Warnings.W012.format(context=report.context))
+        if not network_config(self.model).views or "text alone" in self._warned:
+            return
+        posts = self._posts + report.posts
+        with_views = self._posts_with_views + report.posts_with_views
+        if posts and not with_views and (report.posts > 1 or posts >= MANY_POSTS):
+            cause = report.find_cause()
+            if cause is None:
+                return
+            message = Warnings.W001.format(name=self.name, count=posts, cause=cause)
+            self._warn_once("text alone", message)
+        self._posts, self._posts_with_views = posts, with_views
+
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
-        """Write predictions to Docs: `doc.ents`, `doc.spans["msvse_ner"]` with its scores, and
+        """Write predictions to Docs: `doc.ents`, `doc.spans[spans_key]` with its scores, and
         the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
 
         Args:
@@ -358,21 +486,42 @@ class MsvseNer(TrainablePipe):
                 doc._.visual_entities = prediction.visual_entities
 
     def _set_entities(self, doc: Doc, prediction: Prediction) -> None:
-        # Predictions of an earlier pass over the same Doc are replaced.
-        group = doc.spans.get(SPANS_KEY)
-        predicted = set() if group is None else {(s.start, s.end, s.label) for s in group}
-        kept = [] if self.overwrite else list(doc.ents)
-        kept = [ent for ent in kept if (ent.start, ent.end, ent.label) not in predicted]
-        taken = {token.i for span in kept for token in span}
+        # Entities of an earlier pass over the same Doc are replaced.
+        kept = [] if self.overwrite else [e for e in doc.ents if not self._has_predicted(e)]
+        # Blocked tokens have a beginning of an entity without a type. They stay blocked.
+        blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob == 3 and not t.ent_type]
+        taken = {token.i for span in (*kept, *blocked) for token in span}
         spans, scores = [], []
         for start, end, label, probability in prediction.entities:
             if probability >= self.min_confidence and taken.isdisjoint(range(start, end)):
                 spans.append(Span(doc, start, end, label=label))
                 scores.append(probability)
-        doc.set_ents([*kept, *spans])
-        group = SpanGroup(doc, name=SPANS_KEY, spans=spans)
-        group.attrs["scores"] = np.asarray(scores, dtype="float32")
-        doc.spans[SPANS_KEY] = group
+        doc.set_ents([*kept, *spans], blocked=blocked)
+        set_predictions(doc, self.spans_key, spans, scores)
+
+    def _has_predicted(self, entity: Span) -> bool:
+        prediction = entity._.prediction
+        return prediction is not None and prediction.key == self.spans_key
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score annotated examples with the scorer of the config.
+
+        Args:
+            examples (Iterable[Example]): The examples.
+            kwargs (Any): Arguments of the scorer.
+
+        Returns:
+            dict: The scores.
+        """
+        examples = list(examples)
+        gold = Counter(ent.label_ for eg in examples for ent in eg.reference.ents)
+        if unknown := sorted(gold.keys() - self.cfg["labels"]):
+            counts = ", ".join(f"{label} ({gold[label]})" for label in unknown)
+            labels = ", ".join(self.labels)
+            message = Warnings.W011.format(name=self.name, unknown=counts, labels=labels)
+            self._warn_once(f"unknown {unknown}", message)
+        scores: dict[str, Any] = super().score(examples, **kwargs)
+        return scores
 
     def _untrained_views(self) -> tuple[str, ...]:
         masked = self.require_network().untrained_views(self.min_view_share)
@@ -476,7 +625,7 @@ class MsvseNer(TrainablePipe):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced_when_done(path) as folder:
-            write_files(folder, self._to_files(exclude))
+            write_files(folder, self._to_files(exclude, read_component_config(path)))
             if "vocab" not in exclude:
                 self.vocab.to_disk(folder / "vocab", exclude=exclude)
 
@@ -499,10 +648,15 @@ class MsvseNer(TrainablePipe):
         self._from_files(read_files(path), exclude)
         return self
 
-    def _to_files(self, exclude: Iterable[str]) -> dict[str, bytes]:
+    def _to_files(
+        self, exclude: Iterable[str], config: Mapping[str, Any] | None = None
+    ) -> dict[str, bytes]:
         files = {}
         if "cfg" not in exclude:
-            files[_SETTINGS_FILE] = srsly.json_dumps(self.cfg).encode("utf8")
+            # What the config shows is saved too: if it differs at load, somebody has edited it.
+            configured = {k: (config or {}).get(k, v) for k, v in self._configured.items()}
+            values = {**self.cfg, "settings": self.settings, "configured": configured}
+            files[_SETTINGS_FILE] = srsly.json_dumps(values).encode("utf8")
         if "model" not in exclude:
             files.update(get_shim(self.model).to_files())
         # Before initialisation the extractors have no weights to save.
@@ -514,9 +668,15 @@ class MsvseNer(TrainablePipe):
     def _from_files(self, files: Mapping[str, bytes], exclude: Iterable[str]) -> None:
         if "cfg" not in exclude:
             try:
-                self.cfg.update(srsly.json_loads(files[_SETTINGS_FILE]))
-            except (KeyError, ValueError) as error:
+                values = srsly.json_loads(files[_SETTINGS_FILE])
+                saved, configured = values.pop("settings"), values.pop("configured")
+                self.cfg.update(values)
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
                 raise MsvseError(Errors.E006.format(reason=error)) from error
+            for setting, value in self._configured.items():
+                # An edited config, or the argument `config` of `spacy.load`, has priority.
+                if setting in saved and configured.get(setting) == value:
+                    setattr(self, setting, saved[setting])
         shim = get_shim(self.model)
         backbone = shim.backbone
         has_network = WEIGHTS_FILE in files
@@ -524,7 +684,7 @@ class MsvseNer(TrainablePipe):
             self.vision.from_files(select_files(files, _VISION))
             backbone = self._place_vision(self.vision)
         if "model" not in exclude:
-            shim.from_files(files, backbone)
+            shim.from_files(files, backbone, self.model.attrs["settings"])
 
     def _place_vision(self, vision: VisualExtractor) -> Any:
         """Move the extractors to the network's device.
@@ -537,16 +697,10 @@ class MsvseNer(TrainablePipe):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes get the feature store too. Each of them opens its file.
-        settings = {
-            "vision": self.vision,
-            "overwrite": self.overwrite,
-            "on_missing_image": self.on_missing_image,
-            "min_view_share": self.min_view_share,
-            "max_batch_tokens": self.max_batch_tokens,
-            "scorer": self.scorer,
-        }
+        settings = {"vision": self.vision, "scorer": self.scorer, **self.settings}
         state = {
             "cfg": self.cfg,
+            "_configured": self._configured,
             "image_root": self.image_root,
             "fetch": self.fetch,
             "feature_store": self.feature_store,
@@ -568,6 +722,27 @@ class MsvseNer(TrainablePipe):
         if topic not in self._warned:
             self._warned.add(topic)
             warnings.warn(message, stacklevel=3)
+
+
+def _no_language() -> None:
+    """In place of a reference to a pipeline."""
+
+
+def read_component_config(path: Path) -> dict[str, Any]:
+    """The settings of a component in the config of the pipeline that it is saved with.
+
+    Args:
+        path (Path): The folder of the component. spaCy has written `config.cfg` beside it.
+
+    Returns:
+        dict: Setting to value, without settings that are variables; empty if there is no config.
+    """
+    file = path.parent / "config.cfg"
+    if not file.is_file():
+        return {}
+    config = Config().from_disk(file, interpolate=False)
+    values = config.get("components", {}).get(path.name, {})
+    return {k: v for k, v in values.items() if not (isinstance(v, str) and "${" in v)}
 
 
 def _restore(

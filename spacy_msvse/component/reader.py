@@ -14,20 +14,17 @@ from ..doc import (
     MASKED,
     UNREADABLE,
     USED,
-    VIEW_ATTRIBUTES,
     get_picture_attributes,
     picture_source,
 )
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Reads
+from ..values import check_caption, check_features, check_regions, check_tags, check_texts
 from ..vision.extraction import Extraction, PostSource, extract_posts
 from ..vision.extractor import VisualExtractor
-from ..vision.features import Features, RegionFeatures, View, check_vectors
+from ..vision.features import Features, RegionFeatures, View
 from ..vision.picture import Fetcher, PictureError
 from ..vision.store import FeatureStore
-
-#: What to do about a picture that cannot be read.
-POLICIES = ("warn", "error", "ignore")
 
 
 @dataclass
@@ -101,13 +98,12 @@ class Reader:
             list: A post for each Doc.
 
         Raises:
-            MsvseError: For a picture that is neither a path nor bytes (MSVSE-E008), region vectors
-                that are not a table of numbers or a key that the store does not have (MSVSE-E014),
-                a malformed region beside region vectors (MSVSE-E071), a view of another form than
-                the network reads (MSVSE-E170), or a store that is damaged (MSVSE-E060) or cannot be
-                written (MSVSE-E065). If the policy is "error", also for a picture that cannot or
-                must not be read (MSVSE-E020, E021, E022, E056), or that an extractor fails on
-                (MSVSE-E061).
+            MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region
+                vectors, MSVSE-E071 for regions). For a key that the store does not have
+                (MSVSE-E014), a view of another form than the network reads (MSVSE-E170), or a store
+                that is damaged (MSVSE-E060) or cannot be written (MSVSE-E065). If the policy is
+                "error", also for a picture that cannot or must not be read (MSVSE-E020, MSVSE-E021,
+                MSVSE-E022, MSVSE-E056) or that an extractor fails on (MSVSE-E061).
         """
         views = dict.fromkeys(self.reads.vectors, True)
         views.update(dict.fromkeys((*self.reads.texts, *self.reads.joint), False))
@@ -136,15 +132,16 @@ class Reader:
         extractions = extract_posts(
             self.vision, sources, image_root=self.image_root, store=self.store, fetch=self.fetch
         )
-        return list(map(self._report, extractions))
+        return self._report(list(extractions))
 
-    def _report(self, extraction: Extraction) -> Extraction:
-        for problem in dict.fromkeys(extraction.problems.values()):
-            if self.policy == "error":
-                raise PictureError(problem)
-            if self.policy == "warn":
-                warnings.warn(Warnings.W002.format(problem=problem), stacklevel=5)
-        return extraction
+    def _report(self, extractions: list[Extraction]) -> list[Extraction]:
+        problems = [next(iter(one.problems.values())) for one in extractions if one.problems]
+        if problems and self.policy == "error":
+            raise PictureError(problems[0])
+        if problems and self.policy == "warn":
+            message = Warnings.W002.format(count=len(problems), problem=problems[0])
+            warnings.warn(message, stacklevel=5)
+        return extractions
 
     def _add(
         self,
@@ -201,8 +198,8 @@ def post_source(doc: Doc, wanted: Collection[str] | None = None) -> PostSource:
         PostSource: Its text and pictures, and all views that the user gave.
 
     Raises:
-        MsvseError: If its picture is neither a path nor bytes (MSVSE-E008), its region vectors are
-            not a table of numbers (MSVSE-E014), or a region beside them is malformed (MSVSE-E071).
+        MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region vectors,
+            MSVSE-E071 for regions).
     """
     picture = picture_source(doc)
     return PostSource(
@@ -220,46 +217,30 @@ def given_views(doc: Doc) -> dict[str, View]:
         doc (Doc): The Doc.
 
     Returns:
-        dict: View to its content, which may be an empty text or list. A key in a feature store does
-            not count.
+        dict: View to its content, which may be an empty text or list. Region vectors have the boxes
+            of the regions that the user gave; without as many regions as vectors, each box is the
+            whole picture. A key in a feature store does not count.
 
     Raises:
-        MsvseError: If region vectors are not a table of numbers (MSVSE-E014), or a region beside
-            them is malformed (MSVSE-E071).
+        MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region vectors,
+            MSVSE-E071 for regions).
     """
     values = get_picture_attributes(doc)
-    texts = values.get("image_texts", {})
-    given: dict[str, View] = {
-        view: text
-        for view, text in texts.items()
-        if text is not None and view not in VIEW_ATTRIBUTES
-    }
-    if "image_tags" in values:
-        given["tags"] = list(values["image_tags"])
-    if "image_caption" in values:
-        given["caption"] = values["image_caption"]
-    vectors = values.get("image_features")
-    if vectors is not None and not isinstance(vectors, str):
-        given["regions"] = _given_regions(vectors, values.get("image_regions", ()))
+    given: dict[str, View] = {**(check_texts(values.get("image_texts")) or {})}
+    tags, caption = check_tags(values.get("image_tags")), check_caption(values.get("image_caption"))
+    if tags is not None:
+        given["tags"] = tags
+    if caption is not None:
+        given["caption"] = caption
+    features = check_features(values.get("image_features"))
+    if features is not None and not isinstance(features, str):
+        vectors = np.asarray(features, dtype="float32")
+        regions = check_regions(values.get("image_regions")) or ()
+        boxes = np.asarray([region[2:6] for region in regions], dtype="float32")
+        if len(boxes) != len(vectors):
+            boxes = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
+        given["regions"] = RegionFeatures(vectors, boxes)
     return given
-
-
-def _given_regions(values: Any, regions: Sequence[Any]) -> RegionFeatures:
-    """Region vectors with the boxes of the regions that the user gave. Without as many regions as
-    vectors, each box is the whole picture."""
-    vectors = check_vectors(values)
-    boxes = np.asarray([_box(region) for region in regions], dtype="float32")
-    if len(boxes) != len(vectors):
-        boxes = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
-    return RegionFeatures(vectors, boxes)
-
-
-def _box(region: Any) -> list[float]:
-    try:
-        _, _, left, top, right, bottom = region
-        return [float(left), float(top), float(right), float(bottom)]
-    except (TypeError, ValueError) as error:
-        raise MsvseError(Errors.E071.format(region=region)) from error
 
 
 def attributes(features: Features) -> dict[str, Any]:

@@ -187,18 +187,24 @@ class NetworkShim(PyTorchShim):
             **join_files({TOKENIZER: save_files(self.tokenizer.save_pretrained)}),
         }
 
-    def from_files(self, files: Mapping[str, bytes], backbone: nn.Module | None = None) -> None:
+    def from_files(
+        self,
+        files: Mapping[str, bytes],
+        backbone: nn.Module | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
         """Restore the result of `to_files`, on the device of Thinc.
 
         Args:
             files (Mapping): File name to content.
             backbone (nn.Module): Computes regions and trains with the network.
+            given (Mapping): Settings of the method in the config. They replace the saved ones.
 
         Raises:
-            MsvseError: If files are missing or damaged, or of another method (MSVSE-E006). If
-                another version has saved them: for an encoder family that is not supported
-                (MSVSE-E002), or settings that are unknown (MSVSE-E015) or out of range
-                (MSVSE-E007). For adapters without the package peft (MSVSE-E016).
+            MsvseError: If files are missing or damaged, or of another method (MSVSE-E006), or if
+                the weights do not fit settings that were changed (MSVSE-E027). For settings that
+                are unknown (MSVSE-E015) or out of range (MSVSE-E007), an encoder family that is not
+                supported (MSVSE-E002), or adapters without the package peft (MSVSE-E016).
         """
         from transformers import AutoTokenizer
 
@@ -210,15 +216,27 @@ class NetworkShim(PyTorchShim):
             if settings["method"] != self.method.__name__:
                 reason = f"they are of the method {settings['method']}, not {self.method.__name__}"
                 raise MsvseError(Errors.E006.format(reason=reason))
-            # The loaded weights replace all weights, so random values are not needed.
-            with no_random_weights():
-                network = self.method.build(settings["config"])
-            network.load_state_dict(load_tensors(files[WEIGHTS_FILE]), assign=True)
+            saved = self.method.Config.from_dict(settings["config"]).to_dict()
+            weights = load_tensors(files[WEIGHTS_FILE])
             with as_folder(select_files(files, TOKENIZER)) as folder:
                 tokenizer = AutoTokenizer.from_pretrained(folder)
         except MsvseError:
             raise
-        except Exception as error:  # json, safetensors, torch and transformers have their own
+        except Exception as error:  # json, safetensors and transformers have their own
+            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
+        config = self.method.Config.from_dict({**saved, **(given or {})}).to_dict()
+        changed = [name for name in config if config[name] != saved[name]]
+        try:
+            # The loaded weights replace all weights, so random values are not needed.
+            with no_random_weights():
+                network = self.method.build(config)
+            network.load_state_dict(weights, assign=True)
+        except MsvseError:
+            raise
+        except Exception as error:  # torch, transformers and peft have their own
+            if changed:
+                values = ", ".join(f"{name} (saved: {saved[name]!r})" for name in changed)
+                raise MsvseError(Errors.E027.format(settings=values)) from error
             raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         network.backbone = backbone
         self.set_network(network.eval(), tokenizer)

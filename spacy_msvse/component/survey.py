@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from spacy.training import Example
 
-from ..doc import DESCRIBING_ATTRIBUTES, picture_source
+from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_source
 from ..errors import Errors, MsvseError, Warnings
 from ..vision.picture import Fetcher, PictureError, probe_picture
 
@@ -19,10 +19,17 @@ class Survey:
 
     Attributes:
         labels (set): The labels of all entities.
+        posts (int): Number of examples.
+        posts_with_views (int): Those of them that have a picture or another view.
+        lost (int): Examples whose gold side has a picture or another view, but not the side that
+            is predicted.
         region_dim (int): Width of the region vectors that users gave; None if there are none.
     """
 
     labels: set[str] = field(default_factory=set)
+    posts: int = 0
+    posts_with_views: int = 0
+    lost: int = 0
     region_dim: int | None = None
 
 
@@ -54,6 +61,11 @@ def survey_examples(
     for example in examples:
         found.labels.update(entity.label_ for entity in example.reference.ents)
         doc = example.predicted
+        found.posts += 1
+        has_views = bool(get_picture_attributes(doc).keys() - {"meta"})
+        found.posts_with_views += has_views
+        if not has_views and get_picture_attributes(example.reference).keys() - {"meta"}:
+            found.lost += 1
         features = doc._.image_features
         if found.region_dim is None and features is not None and not isinstance(features, str):
             found.region_dim = int(np.asarray(features).shape[-1])

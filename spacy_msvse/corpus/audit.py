@@ -14,8 +14,8 @@ from spacy.tokens import Doc
 from ..component.architectures import default_views
 from ..component.defaults import DEFAULT_CONFIG
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, given_view
-from ..errors import Errors, MsvseError
-from ..vision.features import check_vectors
+from ..errors import MsvseError
+from ..values import check_features, check_picture
 from ..vision.picture import (
     PictureError,
     decode_picture,
@@ -312,8 +312,10 @@ class _PictureChecker:
 
     def check(self, source: Any) -> _CheckedPicture:
         """Check the value of `doc._.image`."""
-        if not isinstance(source, str | bytes):
-            return _CheckedPicture("refused", reason=Errors.E008.format(type=type(source).__name__))
+        try:
+            source = check_picture(source)
+        except MsvseError as error:
+            return _CheckedPicture("refused", reason=str(error))
         # A picture that cannot be read is identified by its name.
         name = source if isinstance(source, str) else None
         try:
@@ -358,14 +360,17 @@ class _SplitAuditor:
         counts.tokens += len(doc)
         values = get_picture_attributes(doc)
         self._count_entities(doc)
-        width = self._count_descriptions(values)
+        self._count_descriptions(values)
         checked = self._count_picture(values.get("image") or None)
         for view in self.views:
-            value = given_view(doc, view)
+            try:
+                value = given_view(doc, view)
+            except MsvseError:  # a file may hold anything
+                value = ()
             if value is None:
                 has_view = checked.status == "readable" and view in self.extracted
             else:
-                has_view = width > 0 if view == "regions" else len(value) > 0
+                has_view = len(value) > 0
             counts.views[view] += has_view
         text = _normalize(doc.text)
         if not text:
@@ -399,8 +404,7 @@ class _SplitAuditor:
             elif first.is_punct or last.is_punct:
                 counts.punctuation_edges.add(name)
 
-    def _count_descriptions(self, values: Mapping[str, Any]) -> int:
-        """Count what the post gives; return the width of its region vectors, 0 for none."""
+    def _count_descriptions(self, values: Mapping[str, Any]) -> None:
         counts = self.counts
         counts.described += any(name in values for name in DESCRIBING_ATTRIBUTES)
         counts.tags += bool(values.get("image_tags"))
@@ -408,14 +412,11 @@ class _SplitAuditor:
         counts.texts.update(name for name, text in values.get("image_texts", {}).items() if text)
         vectors = values.get("image_features")
         if vectors is None or isinstance(vectors, str):
-            return 0
+            return
         try:
-            width = check_vectors(vectors).shape[1]
+            counts.region_widths[check_features(vectors).shape[1]] += 1
         except MsvseError:
             counts.bad_regions.add(f"post {counts.posts}")
-            return 0
-        counts.region_widths[width] += 1
-        return width
 
     def _count_picture(self, source: Any) -> _CheckedPicture:
         counts = self.counts

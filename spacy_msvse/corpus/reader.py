@@ -148,10 +148,6 @@ class Corpus(DocBinCorpus):
         return islice(references, self.limit) if self.limit >= 1 else references
 
     def _prepare_picture(self, reference: Doc) -> None:
-        # Msgpack returns lists as tuples.
-        for name in ("image_tags", "image_regions"):
-            if isinstance(reference._.get(name), tuple):
-                reference._.set(name, list(reference._.get(name)))
         if self.image_root is not None and isinstance(reference._.image, str):
             from ..vision.picture import resolve_picture_path
 

@@ -49,8 +49,8 @@ def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSou
         PostSource: The posts.
 
     Raises:
-        MsvseError: If there are no posts to read (MSVSE-E042), or a picture is neither a path nor
-            bytes (MSVSE-E008).
+        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130), or if a file
+            holds a wrong value (MSVSE-E035; MSVSE-E014 for region vectors, MSVSE-E071 for regions).
     """
     yield from map(post_source, read_docs(data_path, spacy.blank("xx"), progress=progress))
 
@@ -70,8 +70,8 @@ def find_corpus_keys(
             picture that cannot be read.
 
     Raises:
-        MsvseError: If there are no posts to read (MSVSE-E042), or a picture is neither a path nor
-            bytes (MSVSE-E008).
+        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130), or if a file
+            holds a wrong value (MSVSE-E035; MSVSE-E014 for region vectors, MSVSE-E071 for regions).
     """
     keys: set[str] = set()
 

@@ -126,7 +126,7 @@ def show_post(
 
     Raises:
         MsvseError: If `doc` is not a Doc (MSVSE-E070), a region is malformed (MSVSE-E071), or the
-            value of the picture is not one (MSVSE-E008). An unreadable picture is no error.
+            value of the picture is not one (MSVSE-E035). An unreadable picture is no error.
     """
     if not isinstance(doc, Doc):
         raise MsvseError(Errors.E070.format(type=type(doc).__name__))

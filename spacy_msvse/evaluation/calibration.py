@@ -13,7 +13,6 @@ from spacy.training import Example
 from spacy.util import minibatch
 from torch import Tensor
 
-from ..doc import SPANS_KEY
 from ..errors import Warnings
 from ..network.spans import SpanDistribution
 from .gold import is_right
@@ -270,15 +269,13 @@ def judged_confidences(
     confidence: list[float] = []
     right: list[bool] = []
     for example in examples:
-        group = example.predicted.spans.get(SPANS_KEY)
-        if group is None:
-            continue
         index = post[-1] + 1 if post else 0
-        for span, score in zip(group, group.attrs["scores"], strict=True):
+        for span in example.predicted.ents:
+            score = span._.confidence
             verdict = is_right(example, span.start, span.end, span.label_)
-            if verdict is not None:
+            if score is not None and verdict is not None:
                 post.append(index)
-                confidence.append(float(score))
+                confidence.append(score)
                 right.append(verdict)
     return np.asarray(post, dtype="int64"), np.asarray(confidence), np.asarray(right, dtype=bool)
 

@@ -9,8 +9,6 @@ import numpy as np
 import srsly
 from PIL.Image import Image
 
-from ..errors import Errors, MsvseError
-
 #: What one item of `Extractor.extract` may be.
 READS = ("picture", "text", "post")
 
@@ -134,30 +132,6 @@ class Extractor(Protocol):
             files (Mapping): File name to content.
         """
         ...
-
-
-def check_vectors(values: Any) -> np.ndarray:
-    """Check region vectors that a user gave.
-
-    Args:
-        values (Any): The value of `doc._.image_features`, except a key in a feature store.
-
-    Returns:
-        np.ndarray: The vectors, float32 of shape (R, D).
-
-    Raises:
-        MsvseError: If they are not a table of finite numbers, or are empty (MSVSE-E014).
-    """
-    try:
-        vectors = np.asarray(values, dtype="float32")
-    except (TypeError, ValueError) as error:
-        given = f"a {type(values).__name__} that is no table of numbers"
-        raise MsvseError(Errors.E014.format(given=given)) from error
-    if vectors.ndim != 2 or not vectors.size:
-        raise MsvseError(Errors.E014.format(given=f"of shape {vectors.shape}"))
-    if not np.isfinite(vectors).all():
-        raise MsvseError(Errors.E014.format(given="one with numbers that are not finite"))
-    return vectors
 
 
 def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:

@@ -206,7 +206,6 @@ def test_a_folder_without_a_pipeline_is_a_coded_error(run_folder, tmp_path):
     assert "MSVSE-E092" in result.output
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # spaCy's `package`
 def test_the_card_is_in_the_wheel(run_folder, tmp_path):
     options = ("--name", "synthetic", "--version", "1.2.3", "--license", "MIT")
     card, meta, _ = write_card(run_folder, tmp_path / "out", *options)

@@ -23,6 +23,9 @@ from spacy_msvse.errors import MsvseError
 
 from ..tiny import ambiguous_examples, save_encoder, tiny_pipeline
 
+# The posts of these tests have no pictures.
+pytestmark = pytest.mark.filterwarnings("ignore:.*MSVSE-W009")
+
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.cfg"))
 WRITTEN = [(optimize, method) for optimize in get_args(Optimize) for method in METHODS]
 

@@ -135,9 +135,9 @@ def test_a_post_without_views_keeps_its_text_and_says_masked(nlp):
 
 def test_a_picture_that_is_no_path_and_no_bytes_is_a_coded_error(nlp):
     doc = make_doc(nlp, "look")
-    doc._.image = np.zeros((4, 4, 3))
+    doc.user_data["._.", "image", None, None] = np.zeros((4, 4, 3))
     for refuse in (picture_source, read, lambda doc: read(doc, ["regions"], vision=False)):
-        with pytest.raises(MsvseError, match="MSVSE-E008"):
+        with pytest.raises(MsvseError, match="MSVSE-E035"):
             refuse(doc)
 
 
@@ -146,6 +146,7 @@ BAD_FEATURES = [
     np.zeros((0, 3)),
     np.zeros((2, 0)),
     np.zeros((1, 2, 3)),
+    np.full((1, 3), np.nan),
     [[1.0, 2.0], [3.0]],
     [["a", "b"]],
     [[None, {}]],
@@ -155,7 +156,11 @@ BAD_FEATURES = [
 
 @pytest.mark.parametrize("features", BAD_FEATURES, ids=str)
 def test_features_of_a_wrong_shape_are_a_coded_error_everywhere(nlp, features):
-    doc = make_doc(nlp, "look", features=features)
+    with pytest.raises(MsvseError, match="MSVSE-E014"):
+        make_doc(nlp, "look", features=features)
+    # A file of Docs may hold anything.
+    doc = make_doc(nlp, "look")
+    doc.user_data["._.", "image_features", None, None] = features
     for refuse in (read, post_source, lambda doc: read(doc, vision=False)):
         with pytest.raises(MsvseError, match="MSVSE-E014"):
             refuse(doc)
@@ -163,9 +168,22 @@ def test_features_of_a_wrong_shape_are_a_coded_error_everywhere(nlp, features):
 
 @pytest.mark.parametrize("region", [("cat", 0.9), ("cat", 0.9, "a", "b", "c", "d"), 3])
 def test_a_malformed_region_beside_features_is_a_coded_error(nlp, region):
-    doc = make_doc(nlp, "look", features=np.zeros((1, 3)), regions=[region])
+    doc = make_doc(nlp, "look", features=np.zeros((1, 3)))
+    doc.user_data["._.", "image_regions", None, None] = [region]
     with pytest.raises(MsvseError, match="MSVSE-E071"):
         read(doc)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("image_tags", "dog"), ("image_caption", 3), ("image_texts", {"ocr": 3, "tags": "no tag"})],
+)
+def test_a_wrong_value_in_a_file_is_a_coded_error_everywhere(nlp, name, value):
+    doc = make_doc(nlp, "look")
+    doc.user_data["._.", name, None, None] = value
+    for refuse in (read, post_source):
+        with pytest.raises(MsvseError, match="MSVSE-E035"):
+            refuse(doc)
 
 
 class Writer:
@@ -199,7 +217,7 @@ def described_posts(nlp) -> list:
     posts = [
         {"tags": ["dog", "tree"]},
         {"caption": "my dog"},
-        {"texts": {"ocr": "woof", "tags": "no tag", "unread": "here", "knowledge": None}},
+        {"texts": {"ocr": "woof", "unread": "here"}},
         {"features": features},
         {"features": features, "regions": regions, "tags": [], "caption": ""},
     ]

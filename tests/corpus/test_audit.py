@@ -140,8 +140,8 @@ def test_each_broken_picture_is_reported_by_its_own_name(nlp, audit_one):
 
 def test_a_value_that_is_not_a_picture_is_refused(nlp, audit_one):
     doc = post(nlp, "one")
-    doc._.image = 3
-    assert "MSVSE-E008" in audit_one(doc).refused[0].reason
+    doc.user_data["._.", "image", None, None] = 3
+    assert "MSVSE-E035" in audit_one(doc).refused[0].reason
 
 
 def test_views_that_posts_give_are_counted(nlp, audit_one):
@@ -160,7 +160,10 @@ def test_views_that_posts_give_are_counted(nlp, audit_one):
 def test_region_vectors_that_are_not_a_table_are_found(nlp, audit_one):
     bad = [np.ones(8), np.ones((0, 8)), [[1.0], [1.0, 2.0]]]
     bad += [np.ones((2, 0)), np.float32(1), [[None, {}]], [["a"]], np.full((1, 8), np.nan)]
-    found = audit_one(*(post(nlp, "one", features=vectors) for vectors in bad))
+    docs = [post(nlp, "one") for _ in bad]
+    for doc, vectors in zip(docs, bad, strict=True):
+        doc.user_data["._.", "image_features", None, None] = vectors
+    found = audit_one(*docs)
     assert found.bad_regions.count == len(bad)
     assert not found.region_widths
     assert found.views["regions"] == 0

@@ -90,7 +90,7 @@ def test_what_the_pipeline_stores_of_a_corpus_is_kept(corpus, tmp_path):
 
 def test_features_that_the_pipeline_refuses_are_refused_by_an_extraction(corpus):
     docs = read_docs(corpus)
-    docs[0]._.image_features = np.ones(3)
+    docs[0].user_data["._.", "image_features", None, None] = np.ones(3)
     DocBin(store_user_data=True, docs=docs).to_disk(corpus)
     with pytest.raises(MsvseError, match="MSVSE-E014"):
         list(read_sources(corpus))

@@ -4,12 +4,12 @@ import io
 from html.parser import HTMLParser
 from typing import Any
 
-import numpy as np
 from PIL import Image
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import Doc
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.analysis import PictureEffect, Reading
+from spacy_msvse.doc import set_predictions
 
 HOSTILE = "\"'><script>document.title='run'; alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
 
@@ -20,8 +20,7 @@ def annotate(doc: Doc, entities: list[tuple[int, int, str, float]]) -> Doc:
     for span, (_, _, label, _) in zip(spans, entities, strict=True):
         span.label_ = label
     doc.set_ents(spans)
-    scores = np.asarray([score for *_, score in entities], dtype="float32")
-    doc.spans["msvse_ner"] = SpanGroup(doc, name="msvse_ner", spans=spans, attrs={"scores": scores})
+    set_predictions(doc, "msvse_ner", spans, [score for *_, score in entities])
     return doc
 
 

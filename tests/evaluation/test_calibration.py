@@ -7,12 +7,13 @@ import pytest
 import spacy
 import torch
 from sklearn.calibration import calibration_curve
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 import spacy_msvse
 from spacy_msvse import make_doc
 from spacy_msvse.component import components
+from spacy_msvse.doc import set_predictions
 from spacy_msvse.evaluation.calibration import (
     LIMIT,
     Judged,
@@ -210,9 +211,8 @@ def post(nlp, confidences, right) -> Example:
     words = ["jordan"] * len(confidences)
     predicted, gold = Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words)
     spans = [Span(predicted, i, i + 1, "PER") for i in range(len(words))]
-    predicted.spans["msvse_ner"] = SpanGroup(
-        predicted, spans=spans, attrs={"scores": np.asarray(confidences, dtype="float32")}
-    )
+    predicted.set_ents(spans)
+    set_predictions(predicted, "msvse_ner", spans, confidences)
     gold.set_ents([Span(gold, i, i + 1, "PER" if ok else "LOC") for i, ok in enumerate(right)])
     return Example(predicted, gold)
 

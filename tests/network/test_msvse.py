@@ -285,7 +285,6 @@ def test_dropout_reaches_the_network():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"colour": "red"},
         {"joint_views": ["regions"]},
         {"prefix_length": 0},
         {"shared_depth": 1.0},

@@ -1,0 +1,327 @@
+"""Values of the attributes of a Doc: checked, and in a form that spaCy's files can hold. No torch.
+
+The value of an attribute is checked when it is assigned, also by `make_doc`, and again when it is
+read, because a file may hold anything.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy
+
+from .errors import Errors, MsvseError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: What a picture may be: a path, a data URI, the bytes of a picture file, or pixels.
+Picture = Union[str, Path, bytes, "Image", numpy.ndarray, None]
+
+#: Views that have an attribute of their own; all others are in `image_texts`.
+VIEW_ATTRIBUTES = {"regions": "image_regions", "tags": "image_tags", "caption": "image_caption"}
+
+#: The modes of a PIL image that are written as PNG; any other is turned into RGB.
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+
+_DATA_URI = "data:"
+
+
+def refuse(value: Any, argument: str, reason: str, expected: str) -> MsvseError:
+    """Make the error of a value that cannot be used.
+
+    Args:
+        value (Any): The value, or a description of it.
+        argument (str): The argument or attribute that it was given for.
+        reason (str): The reason.
+        expected (str): The values that can be used.
+
+    Returns:
+        MsvseError: MSVSE-E035.
+    """
+    given = value if isinstance(value, str) else type(value).__name__
+    return MsvseError(
+        Errors.E035.format(type=given, argument=argument, reason=reason, expected=expected)
+    )
+
+
+def check_text(text: str, argument: str) -> str:
+    """Check that a text can be saved.
+
+    Args:
+        text (str): The text.
+        argument (str): The argument or attribute that it was given for.
+
+    Returns:
+        str: The text.
+
+    Raises:
+        MsvseError: If it has a lone surrogate, which is no character (MSVSE-E035).
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        reason = f"it has a lone surrogate at position {error.start}, which is no character"
+        raise refuse("a text", argument, reason, "a text that can be encoded in UTF-8") from error
+    return text
+
+
+def check_picture(image: Any) -> str | bytes | None:
+    """Convert a picture to a value that a Doc and a file can store.
+
+    Args:
+        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, a data
+            URI in base64, the bytes of a picture file, an open file, or pixels, which are encoded
+            as PNG.
+
+    Returns:
+        str / bytes: A path, or the bytes of a picture file; None if there is no picture.
+
+    Raises:
+        MsvseError: If it cannot be used as a picture (MSVSE-E035).
+    """
+    if image is None:
+        return None
+    if isinstance(image, Path):
+        image = str(image)
+    elif isinstance(image, bytearray | memoryview):
+        image = bytes(image)
+    elif not isinstance(image, str | bytes) and hasattr(image, "read"):
+        image = image.read()
+    if isinstance(image, str | bytes):
+        if not image.strip():
+            raise refuse("an empty value", "image", "it names no picture", "None for no picture")
+        if isinstance(image, bytes):
+            return image
+        if image[: len(_DATA_URI)].lower() == _DATA_URI:
+            return _decode_uri(image)
+        return check_text(image, "image")
+
+    from PIL import Image
+
+    if isinstance(image, numpy.ndarray):
+        return _encode_png(_read_pixels(image))
+    if isinstance(image, Image.Image):
+        return _encode_png(image)
+    expected = "a path, the bytes of a picture file, a PIL image, an array of pixels or None"
+    raise refuse(image, "image", "it is not a picture", expected)
+
+
+def check_tags(tags: Any) -> list[str] | None:
+    """Check the words for the content of a picture.
+
+    Args:
+        tags (Sequence[str]): The words, or None.
+
+    Returns:
+        list: The words, or None.
+
+    Raises:
+        MsvseError: If it is not a list of texts (MSVSE-E035).
+    """
+    if tags is None:
+        return None
+    expected = 'a list of words, such as ["waterfall"]'
+    if not isinstance(tags, list | tuple):
+        raise refuse(tags, "image_tags", "it is not a list", expected)
+    for tag in tags:
+        if not isinstance(tag, str):
+            raise refuse("a list", "image_tags", f"{tag!r} in it is not a text", expected)
+        check_text(tag, "image_tags")
+    return list(tags)
+
+
+def check_caption(caption: Any) -> str | None:
+    """Check the description of a picture.
+
+    Args:
+        caption (str): The description, or None.
+
+    Returns:
+        str: The description, or None.
+
+    Raises:
+        MsvseError: If it is not a text (MSVSE-E035).
+    """
+    if caption is None:
+        return None
+    if not isinstance(caption, str):
+        raise refuse(caption, "image_caption", "it is not a text", "one text")
+    return check_text(caption, "image_caption")
+
+
+def check_texts(texts: Any) -> dict[str, str] | None:
+    """Check the further texts of a post.
+
+    Args:
+        texts (dict): View to text, or None.
+
+    Returns:
+        dict: View to text, or None.
+
+    Raises:
+        MsvseError: If it is not a dictionary from names to texts, or has a view with an attribute
+            of its own (MSVSE-E035).
+    """
+    if texts is None:
+        return None
+    expected = 'a dictionary from names of views to texts, such as {"ocr": "..."}'
+    if not isinstance(texts, dict):
+        raise refuse(texts, "image_texts", "it is not a dictionary", expected)
+    for view, text in texts.items():
+        if not isinstance(view, str) or not isinstance(text, str):
+            reason = f"{view!r}: {text!r} in it is not a name with a text"
+            raise refuse("a dictionary", "image_texts", reason, expected)
+        if view in VIEW_ATTRIBUTES:
+            reason = f"the view '{view}' has an attribute of its own, `{VIEW_ATTRIBUTES[view]}`"
+            raise refuse("a dictionary", "image_texts", reason, expected)
+        check_text(view, "image_texts")
+        check_text(text, "image_texts")
+    return dict(texts)
+
+
+def check_regions(regions: Any) -> list[tuple[str, float, float, float, float, float]] | None:
+    """Check the regions of a picture.
+
+    Args:
+        regions (Sequence): Tuples (label, score, x1, y1, x2, y2), or None.
+
+    Returns:
+        list: The tuples, or None.
+
+    Raises:
+        MsvseError: If it is not a list of such tuples (MSVSE-E071).
+    """
+    if regions is None:
+        return None
+    if not isinstance(regions, list | tuple):
+        raise MsvseError(Errors.E071.format(region=regions))
+    return [_check_region(region) for region in regions]
+
+
+def check_features(features: Any) -> Any:
+    """Check region vectors, or their key in a feature store.
+
+    Args:
+        features (numpy.ndarray / str): Vectors of shape (regions, width), a key, or None.
+
+    Returns:
+        Any: An array or a key; None if nothing was given.
+
+    Raises:
+        MsvseError: If it is neither (MSVSE-E014).
+    """
+    if features is None or isinstance(features, str):
+        return features
+    try:
+        array = numpy.asarray(features)
+    except ValueError as error:  # of numpy, for rows of different lengths
+        raise MsvseError(Errors.E014.format(given="rows of different lengths")) from error
+    except TypeError as error:  # of a tensor on a GPU
+        given = f"a {type(features).__name__} that cannot be read as an array"
+        raise MsvseError(Errors.E014.format(given=given)) from error
+    if array.ndim != 2 or not array.size:
+        raise MsvseError(Errors.E014.format(given=f"an array of shape {array.shape}"))
+    if array.dtype.kind not in "fiu":
+        raise MsvseError(Errors.E014.format(given=f"an array of type {array.dtype}"))
+    if not numpy.isfinite(array).all():
+        raise MsvseError(Errors.E014.format(given="an array with numbers that are not finite"))
+    return array
+
+
+#: Attribute of a Doc that a user sets to the function that checks its value.
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "image": check_picture,
+    "image_tags": check_tags,
+    "image_caption": check_caption,
+    "image_texts": check_texts,
+    "image_regions": check_regions,
+    "image_features": check_features,
+}
+
+
+def _check_region(region: Any) -> tuple[str, float, float, float, float, float]:
+    try:
+        label, score, x1, y1, x2, y2 = region
+        numbers = [float(number) for number in (score, x1, y1, x2, y2)]
+    except (TypeError, ValueError) as error:
+        raise MsvseError(Errors.E071.format(region=region)) from error
+    if not all(map(math.isfinite, numbers)) or not isinstance(label, str | None):
+        raise MsvseError(Errors.E071.format(region=region))
+    return (check_text(label or "", "image_regions"), *numbers)  # type: ignore[return-value]
+
+
+def _decode_uri(uri: str) -> bytes:
+    head, separator, content = uri.partition(";base64,")
+    try:
+        data = base64.b64decode(content, validate=True)
+    except ValueError as error:
+        reason = f"its base64 is damaged ({error})"
+        raise refuse(f"the data URI {head[:40]!r}", "image", reason, "a whole data URI") from error
+    if not data:
+        reason = "it is empty" if separator else "it is not in base64"
+        raise refuse(f"the data URI {head[:40]!r}", "image", reason, "a data URI in base64")
+    return data
+
+
+def _read_pixels(array: numpy.ndarray) -> "Image":
+    from PIL import Image
+
+    has_pixels = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != numpy.uint8 or array.size == 0 or not has_pixels:
+        given = f"an array of shape {array.shape} and type {array.dtype}"
+        expected = "bytes (uint8) of shape (height, width) or (height, width, 1, 3 or 4)"
+        raise refuse(given, "image", "it does not hold pixels", expected)
+    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)
+
+
+def _encode_png(image: "Image") -> bytes:
+    from PIL import ImageOps
+
+    buffer = io.BytesIO()
+    try:
+        # The EXIF orientation is lost in the conversion, so the pixels are turned first.
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "I":
+            upright = upright.convert("I;16")
+        elif upright.mode not in PNG_MODES:
+            upright = upright.convert("RGB")
+        upright.save(buffer, format="PNG")
+    except Exception as error:  # Pillow raises many kinds: closed, truncated, empty, too large
+        given = f"a PIL image of mode {image.mode}"
+        reason = f"it cannot be encoded ({str(error) or type(error).__name__})"
+        raise refuse(given, "image", reason, "an image whose pixels can be read") from error
+    return buffer.getvalue()
+
+
+def clean_text(text: str) -> str:
+    """Replace lone surrogates in the text of an extractor, so that it can be saved.
+
+    Args:
+        text (str): The text.
+
+    Returns:
+        str: The text, with a question mark for each lone surrogate.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def check_words(words: Sequence[Any]) -> list[str]:
+    """Check the words of a post.
+
+    Args:
+        words (Sequence[str]): The words.
+
+    Returns:
+        list: The words.
+
+    Raises:
+        MsvseError: If one of them is not a text (MSVSE-E035).
+    """
+    if not all(isinstance(word, str) for word in words):
+        expected = "a string or a list of strings"
+        raise refuse(words, "text_or_words", "it is neither text nor words", expected)
+    return [check_text(word, "text_or_words") for word in words]
