@@ -98,10 +98,12 @@ class Reader:
             list: A post for each Doc.
 
         Raises:
+            Exception: The error of an extractor that fails on every item of its first batch.
             MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region
                 vectors, MSVSE-E071 for regions). For a key that the store does not have
-                (MSVSE-E014), a view of another form than the network reads (MSVSE-E170), or a store
-                that is damaged (MSVSE-E060) or cannot be written (MSVSE-E065). If the policy is
+                (MSVSE-E014), a view of another form than the network reads (MSVSE-E170), an
+                extractor without weights (MSVSE-E012), or a store that is damaged (MSVSE-E060) or
+                cannot be written (MSVSE-E065). If the policy is
                 "error", also for a picture that cannot or must not be read (MSVSE-E020, MSVSE-E021,
                 MSVSE-E022, MSVSE-E056) or that an extractor fails on (MSVSE-E061).
         """

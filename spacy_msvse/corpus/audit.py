@@ -236,7 +236,7 @@ def audit(
         Audit: The counts.
 
     Raises:
-        MsvseError: If the posts of a path cannot be read (MSVSE-E042).
+        MsvseError: If the posts of a path cannot be read (MSVSE-E033, MSVSE-E042, MSVSE-E130).
     """
     if views is None:
         views = default_views()

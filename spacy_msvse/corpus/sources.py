@@ -25,7 +25,8 @@ def load_extractor(config_path: Path) -> VisualExtractor:
         VisualExtractor: The extractors of its first component that has any, without weights.
 
     Raises:
-        MsvseError: If no component uses extractors (MSVSE-E066).
+        MsvseError: If no component uses extractors (MSVSE-E066), or if an extractor does not fill
+            its view (MSVSE-E010) or has a setting out of range (MSVSE-E023).
     """
     config = load_config(config_path)
     # Paths and other variables do not matter here, so only this block is resolved.
@@ -100,8 +101,11 @@ def find_fingerprints(
         set: Whole fingerprints; None if there are no prefixes and no config.
 
     Raises:
-        MsvseError: If the store has no record of one of them (MSVSE-E062). A typing error would
-            otherwise delete the records of all others.
+        MsvseError: If the store has no record of one of them (MSVSE-E062): a typing error would
+            otherwise delete the records of all others. If there is no store (MSVSE-E033), it is
+            damaged (MSVSE-E060) or cannot be opened (MSVSE-E065). If the config has no extractors
+            that can be used (MSVSE-E010, MSVSE-E023, MSVSE-E066), or weights cannot be loaded
+            (MSVSE-E011).
     """
     wanted = list(prefixes)
     if config_path is not None:

@@ -208,8 +208,9 @@ class Network(nn.Module):
             Network: The network.
 
         Raises:
-            MsvseError: For unknown settings (MSVSE-E015), settings out of range (MSVSE-E007), or an
-                encoder family that is not supported (MSVSE-E002).
+            MsvseError: For unknown settings (MSVSE-E015), settings out of range (MSVSE-E007), an
+                encoder family that is not supported (MSVSE-E002), or `lora` without the package
+                peft (MSVSE-E016).
         """
         if not isinstance(config, NetworkConfig):
             config = cls.Config.from_dict(config)

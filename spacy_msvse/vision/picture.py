@@ -72,7 +72,8 @@ def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
         Path: The path, its links followed if there is an `image_root`.
 
     Raises:
-        PictureError: If the path leaves `image_root` (MSVSE-E021) or is a URL (MSVSE-E022).
+        PictureError: If the path leaves `image_root` (MSVSE-E021), is a URL (MSVSE-E022), or cannot
+            be followed (MSVSE-E020).
     """
     shown = picture_name(name)
     if _URL.match(name):
@@ -125,8 +126,9 @@ def read_picture(
         bytes: The encoded content, not yet known to be a picture.
 
     Raises:
-        PictureError: If there is nothing to read or too much of it, or if the fetcher fails
-            (MSVSE-E056).
+        PictureError: If there is nothing to read or too much of it (MSVSE-E020), if the path leaves
+            `image_root` (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher
+            fails (MSVSE-E056).
     """
     with _open_stream(source, image_root, max_bytes, fetch) as stream:
         return stream.read(max_bytes)
@@ -192,7 +194,9 @@ def open_picture(
         Image: The picture, of mode RGB.
 
     Raises:
-        PictureError: If the picture cannot or must not be read.
+        PictureError: If the picture cannot be read (MSVSE-E020), if its path leaves `image_root`
+            (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher fails
+            (MSVSE-E056).
     """
     data = read_picture(source, image_root, max_bytes=max_bytes, fetch=fetch)
     return decode_picture(data, picture_name(source), max_pixels=max_pixels, shrink_to=shrink_to)
@@ -218,7 +222,9 @@ def probe_picture(
         fetch (Fetcher): Fetches http and https URLs; None refuses them.
 
     Raises:
-        PictureError: If the picture cannot or must not be read.
+        PictureError: If the picture cannot be read (MSVSE-E020), if its path leaves `image_root`
+            (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher fails
+            (MSVSE-E056).
     """
     with (
         _open_stream(source, image_root, max_bytes, fetch) as stream,
@@ -238,7 +244,8 @@ def picture_key(source: str | bytes, image_root: str | Path | None = None) -> st
         str: SHA-256 of the encoded content, in hex.
 
     Raises:
-        PictureError: If the content cannot be read.
+        PictureError: If the content cannot be read (MSVSE-E020), or if the path leaves `image_root`
+            (MSVSE-E021) or is a URL (MSVSE-E022).
     """
     return hashlib.sha256(read_picture(source, image_root)).hexdigest()
 

@@ -159,7 +159,8 @@ class Msvse(Network):
 
         Raises:
             MsvseError: For shared layers in an encoder that mixes neighbours, or prefixes in an
-                encoder that does not accept them (MSVSE-E007).
+                encoder that does not accept them (MSVSE-E007). For `lora` without the package peft
+                (MSVSE-E016).
         """
         super().__init__(config, encoder, backbone)
         if config.shared_depth and encoder.mixes_neighbours:

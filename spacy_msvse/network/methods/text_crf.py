@@ -74,6 +74,9 @@ class TextCrf(Network):
             config (TextCrfConfig): The settings.
             encoder (Encoder): The text encoder.
             backbone (nn.Module): Not used, since no region is read.
+
+        Raises:
+            MsvseError: For `lora` without the package peft (MSVSE-E016).
         """
         super().__init__(config, encoder, backbone)
         self.decoder = LabelDecoder(encoder.width, len(config.types), config.dropout)

@@ -112,7 +112,8 @@ class NetworkExtractor(CheckedSettings, ABC):
         """Load the weights from their source: a file, a folder, a package or a download.
 
         Raises:
-            MsvseError: If the weights cannot be found or read (MSVSE-E011).
+            MsvseError: If the weights cannot be found or read (MSVSE-E011), or have another number
+                of classes than there are names (MSVSE-E050).
         """
         try:
             self._find()
@@ -187,7 +188,8 @@ class NetworkExtractor(CheckedSettings, ABC):
             files (Mapping): File name to content.
 
         Raises:
-            MsvseError: If a file is missing or damaged (MSVSE-E006).
+            MsvseError: If a file is missing or damaged (MSVSE-E006), or was saved for other labels
+                or another prompt (MSVSE-E051).
         """
         try:
             settings = srsly.json_loads(files[SETTINGS_FILE].decode())
