@@ -103,9 +103,9 @@ class Reader:
                 vectors, MSVSE-E071 for regions). For a key that the store does not have
                 (MSVSE-E014), a view of another form than the network reads (MSVSE-E170), an
                 extractor without weights (MSVSE-E012), or a store that is damaged (MSVSE-E060) or
-                cannot be written (MSVSE-E065). If the policy is
-                "error", also for a picture that cannot or must not be read (MSVSE-E020, MSVSE-E021,
-                MSVSE-E022, MSVSE-E056) or that an extractor fails on (MSVSE-E061).
+                cannot be written (MSVSE-E065). If the policy is "error", also for a picture that
+                cannot or must not be read (MSVSE-E020, MSVSE-E021, MSVSE-E022, MSVSE-E056) or that
+                an extractor fails on (MSVSE-E061).
         """
         views = dict.fromkeys(self.reads.vectors, True)
         views.update(dict.fromkeys((*self.reads.texts, *self.reads.joint), False))

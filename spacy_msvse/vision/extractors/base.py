@@ -11,6 +11,7 @@ from PIL.Image import Image
 
 from ...errors import Errors, MsvseError
 from ..features import Features, RegionFeatures, make_fingerprint
+from .weights_error import WeightsError
 
 #: Precisions of a network. Half precision is for GPUs: it makes most processors no faster.
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -20,21 +21,6 @@ _SHAPELESS = ("weights", "batch_size")
 
 #: The files of a saved extractor.
 SETTINGS_FILE, WEIGHTS_FILE = "extractor.json", "weights.safetensors"
-
-
-class WeightsError(MsvseError):
-    """Weights that are missing, or that do not fit the model (MSVSE-E171).
-
-    `NetworkExtractor` replaces it by an error that names the extractor.
-
-    Args:
-        weights (str): The source of the weights.
-        reason (str): The reason.
-    """
-
-    def __init__(self, weights: str, reason: str) -> None:
-        super().__init__(Errors.E171.format(weights=weights, reason=reason))
-        self.reason = reason
 
 
 @dataclass

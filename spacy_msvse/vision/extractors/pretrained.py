@@ -13,9 +13,10 @@ import torch
 from PIL.Image import Resampling
 
 from ...util import as_folder, save_files
-from .base import NetworkExtractor, WeightsError
+from .base import NetworkExtractor
 from .frozen import FrozenSquare, PixelFormat
 from .weights import state_digest
+from .weights_error import WeightsError
 
 # A pipeline as bytes is a msgpack message, which holds no more than 4 GB in one piece.
 _LARGEST_FILE = "2GB"

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ...errors import Errors, MsvseError
-from .base import WeightsError
+from .weights_error import WeightsError
 
 #: The files that can be read.
 WEIGHT_SUFFIXES = (".pth", ".safetensors")
