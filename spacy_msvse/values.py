@@ -220,10 +220,15 @@ def check_features(features: Any) -> Any:
         array = numpy.asarray(features)
     except ValueError as error:  # of numpy, for rows of different lengths
         raise MsvseError(Errors.E014.format(given="rows of different lengths")) from error
-    if array.ndim != 2 or not len(array):
+    except TypeError as error:  # of a tensor on a GPU
+        given = f"a {type(features).__name__} that cannot be read as an array"
+        raise MsvseError(Errors.E014.format(given=given)) from error
+    if array.ndim != 2 or not array.size:
         raise MsvseError(Errors.E014.format(given=f"an array of shape {array.shape}"))
     if array.dtype.kind not in "fiu":
         raise MsvseError(Errors.E014.format(given=f"an array of type {array.dtype}"))
+    if not numpy.isfinite(array).all():
+        raise MsvseError(Errors.E014.format(given="an array with numbers that are not finite"))
     return array
 
 

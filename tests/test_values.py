@@ -49,6 +49,8 @@ WRONG = [
     ("regions", "dog", "E071"),
     ("features", [[1.0], [1.0, 2.0]], "E014"),
     ("features", numpy.ones(3), "E014"),
+    ("features", numpy.ones((2, 0)), "E014"),
+    ("features", [[1.0, float("nan")]], "E014"),
     ("features", [["a", "b"]], "E014"),
     ("image", 3, "E035"),
     ("image", b"", "E035"),

@@ -92,8 +92,8 @@ def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[l
         list: For each Doc its labellings, the most probable one first.
 
     Raises:
-        MsvseError: For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or an
-            unreadable picture if the policy is "error" (MSVSE-E020).
+        MsvseError: For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or the
+            reasons of `Predictor.predict`.
     """
     if k < 1:
         raise MsvseError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
@@ -127,8 +127,8 @@ def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarra
             `bio_labels`.
 
     Raises:
-        MsvseError: For a method without a lattice (MSVSE-E083), or an unreadable picture if the
-            policy is "error" (MSVSE-E020).
+        MsvseError: For a method without a lattice (MSVSE-E083), or the reasons of
+            `Predictor.predict`.
     """
     docs = list(docs)
     width = len(bio_labels(predictor.labels))
@@ -153,7 +153,7 @@ def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[Pic
         list: For each Doc, an effect for every span that is an entity in either pass.
 
     Raises:
-        MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
+        MsvseError: For the reasons of `Predictor.predict`.
     """
     docs = list(docs)
     network = get_network(predictor.model)

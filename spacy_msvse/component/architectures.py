@@ -197,7 +197,8 @@ def make_model(
             network before it is initialised or loaded.
 
     Raises:
-        MsvseError: For a setting out of range (MSVSE-E007).
+        MsvseError: For a setting out of range (MSVSE-E007), or one that the method does not have
+            (MSVSE-E015).
     """
     # Checked here, so that a wrong setting is refused when the pipeline is made.
     method.Config.from_dict({"types": (), **settings})

@@ -230,10 +230,13 @@ class PieceEncoder:
                 joined += view_ids
         joint = PieceRow(*self.layout.pair(ids, joined, self.max_length))
         kept = len(joint.ids) - len(ids) - self.layout.pair_length
-        ends = {
-            view: (min(a, kept) + offset, min(b, kept) + offset) for view, (a, b) in spans.items()
+        # The number of pieces that are cut before the first one that is kept.
+        cut = len(joined) - kept if self.layout.cut_left else 0
+        columns = {
+            view: (min(max(a - cut, 0), kept) + offset, min(max(b - cut, 0), kept) + offset)
+            for view, (a, b) in spans.items()
         }
-        return Window(start, words, text, joint, ends)
+        return Window(start, words, text, joint, columns)
 
     def _pad(self, rows: Sequence[PieceRow]) -> WordPieces:
         ids = [np.asarray(row.ids, dtype="int64") for row in rows]

@@ -78,7 +78,7 @@ class Predictor:
             list: An encoded post for each Doc.
 
         Raises:
-            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
+            MsvseError: For a view that cannot be used, as `Reader.read` raises it.
         """
         return self.encode(self.reader.read(docs, self.masked))
 
@@ -103,7 +103,7 @@ class Predictor:
             Batch: The batches.
 
         Raises:
-            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
+            MsvseError: For a view that cannot be used, as `Reader.read` raises it.
         """
         in_order = get_network(self.model).mixes_posts
         filled = [row for row, doc in enumerate(docs) if len(doc)]
@@ -121,6 +121,10 @@ class Predictor:
 
         Returns:
             Outputs: The network's outputs.
+
+        Raises:
+            MsvseError: For region vectors of another width than the network reads (MSVSE-E013), or
+                if `compute` of the method does not return outputs (MSVSE-E084).
         """
         return self.model.predict(posts)
 
@@ -191,7 +195,8 @@ class Predictor:
             list: A prediction for each Doc.
 
         Raises:
-            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020).
+            MsvseError: For a view that cannot be used, as `Reader.read` raises it, or region
+                vectors of another width than the network reads (MSVSE-E013).
         """
         predictions = [Prediction() for _ in docs]
         for batch in self.batches(docs):

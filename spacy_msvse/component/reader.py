@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ..doc import ABSENT, MASKED, UNREADABLE, USED, given_view, picture_source
+from ..doc import (
+    ABSENT,
+    MASKED,
+    UNREADABLE,
+    USED,
+    get_picture_attributes,
+    picture_source,
+)
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Reads
+from ..values import check_caption, check_features, check_regions, check_tags, check_texts
 from ..vision.extraction import Extraction, PostSource, extract_posts
 from ..vision.extractor import VisualExtractor
 from ..vision.features import Features, RegionFeatures, View
@@ -90,50 +98,39 @@ class Reader:
             list: A post for each Doc.
 
         Raises:
-            MsvseError: For an unreadable picture if the policy is "error" (MSVSE-E020), a key that
-                the store does not have, or region vectors of a wrong shape (MSVSE-E014).
+            Exception: The error of an extractor that fails on every item of its first batch.
+            MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region
+                vectors, MSVSE-E071 for regions). For a key that the store does not have
+                (MSVSE-E014), a view of another form than the network reads (MSVSE-E170), an
+                extractor without weights (MSVSE-E012), or a store that is damaged (MSVSE-E060) or
+                cannot be written (MSVSE-E065). If the policy is "error", also for a picture that
+                cannot or must not be read (MSVSE-E020, MSVSE-E021, MSVSE-E022, MSVSE-E056) or that
+                an extractor fails on (MSVSE-E061).
         """
         views = dict.fromkeys(self.reads.vectors, True)
         views.update(dict.fromkeys((*self.reads.texts, *self.reads.joint), False))
-        given = [{view: given_view(doc, view) for view in views} for doc in docs]
-        extractions = self._extract(docs, given, masked)
+        sources = [self._source(doc, views.keys() - {*masked}) for doc in docs]
+        extractions = self._extract(sources)
         posts = []
-        for doc, values, extraction in zip(docs, given, extractions, strict=True):
+        for doc, source, extraction in zip(docs, sources, extractions, strict=True):
             if isinstance(doc._.image_features, str):
                 extraction.features.update(self._stored(doc._.image_features))
             post = ReadPost(doc, extracted=attributes(extraction.features))
             for view, is_vectors in views.items():
-                value = values[view]
-                content: View | None = extraction.features.get(view) if value is None else value
-                if value is not None and is_vectors:
-                    content = given_regions(doc, value)
-                self._add(post, view, content, extraction.problems.get(view), view in masked)
+                content = source.given.get(view, extraction.features.get(view))
+                problem = extraction.problems.get(view)
+                self._add(post, view, content, problem, view in masked, is_vectors)
             posts.append(post)
         return posts
 
-    def _extract(
-        self,
-        docs: Sequence[Doc],
-        given: Sequence[dict[str, Any]],
-        masked: Collection[str],
-    ) -> Iterable[Extraction]:
+    def _source(self, doc: Doc, wanted: Collection[str]) -> PostSource:
+        """The post, for an extraction of the views that are to be used."""
+        stored = ("regions",) if isinstance(doc._.image_features, str) else ()
+        return post_source(doc, {view for view in wanted if view not in stored})
+
+    def _extract(self, sources: Sequence[PostSource]) -> Iterable[Extraction]:
         if self.vision is None:
-            return [Extraction({}, {}) for _ in docs]
-        sources = []
-        for doc, values in zip(docs, given, strict=True):
-            wanted = {view for view, value in values.items() if value is None} - {*masked}
-            if isinstance(doc._.image_features, str):
-                wanted.discard("regions")
-            picture = picture_source(doc)
-            known = {view: value for view, value in values.items() if isinstance(value, str)}
-            sources.append(
-                PostSource(
-                    doc.text,
-                    () if picture is None else (picture,),
-                    frozenset(wanted),
-                    known,
-                )
-            )
+            return [Extraction({}, {}) for _ in sources]
         extractions = extract_posts(
             self.vision, sources, image_root=self.image_root, store=self.store, fetch=self.fetch
         )
@@ -149,7 +146,13 @@ class Reader:
         return extractions
 
     def _add(
-        self, post: ReadPost, view: str, content: View | None, problem: str | None, masked: bool
+        self,
+        post: ReadPost,
+        view: str,
+        content: View | None,
+        problem: str | None,
+        masked: bool,
+        is_vectors: bool,
     ) -> None:
         """Decide the status of a view, and add its content if it is used."""
         if isinstance(content, list):
@@ -162,6 +165,10 @@ class Reader:
             post.status[view] = UNREADABLE if problem else ABSENT
             if problem:
                 post.problems[view] = problem
+        elif isinstance(content, RegionFeatures) != is_vectors:
+            forms = ("a text", "region vectors")
+            given, expected = forms[not is_vectors], forms[is_vectors]
+            raise MsvseError(Errors.E170.format(view=view, given=given, expected=expected))
         else:
             post.status[view] = USED
             if isinstance(content, RegionFeatures):
@@ -179,29 +186,63 @@ class Reader:
         return found
 
 
-def given_regions(doc: Doc, vectors: Any) -> RegionFeatures:
-    """Region vectors that the user gave, with their boxes.
+def post_source(doc: Doc, wanted: Collection[str] | None = None) -> PostSource:
+    """Collect the parts of a Doc that an extraction needs.
+
+    The key of a post in a feature store depends on them, so that everything that extracts features
+    calls this function.
 
     Args:
-        doc (Doc): The Doc; the boxes are those of its `image_regions`.
-        vectors (np.ndarray): float of shape (R, D).
+        doc (Doc): The Doc.
+        wanted (Collection): Names of the views to extract; None for all that an extractor fills.
 
     Returns:
-        RegionFeatures: The regions. Without as many boxes as vectors, each region is the whole
-            picture.
+        PostSource: Its text and pictures, and all views that the user gave.
 
     Raises:
-        MsvseError: For an array of another shape (MSVSE-E014).
+        MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region vectors,
+            MSVSE-E071 for regions).
     """
-    vectors = np.asarray(vectors, dtype="float32")
-    if vectors.ndim != 2 or not len(vectors):
-        raise MsvseError(Errors.E014.format(given=f"shape {vectors.shape}"))
-    extracted = "regions" in (doc._.image_extracted or ())
-    regions = () if extracted else doc._.image_regions or ()
-    boxes = np.asarray([region[2:6] for region in regions], dtype="float32")
-    if len(boxes) != len(vectors):
-        boxes = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
-    return RegionFeatures(vectors, boxes)
+    picture = picture_source(doc)
+    return PostSource(
+        doc.text,
+        () if picture is None else (picture,),
+        None if wanted is None else frozenset(wanted),
+        given_views(doc),
+    )
+
+
+def given_views(doc: Doc) -> dict[str, View]:
+    """Collect the views that the user gave.
+
+    Args:
+        doc (Doc): The Doc.
+
+    Returns:
+        dict: View to its content, which may be an empty text or list. Region vectors have the boxes
+            of the regions that the user gave; without as many regions as vectors, each box is the
+            whole picture. A key in a feature store does not count.
+
+    Raises:
+        MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region vectors,
+            MSVSE-E071 for regions).
+    """
+    values = get_picture_attributes(doc)
+    given: dict[str, View] = {**(check_texts(values.get("image_texts")) or {})}
+    tags, caption = check_tags(values.get("image_tags")), check_caption(values.get("image_caption"))
+    if tags is not None:
+        given["tags"] = tags
+    if caption is not None:
+        given["caption"] = caption
+    features = check_features(values.get("image_features"))
+    if features is not None and not isinstance(features, str):
+        vectors = np.asarray(features, dtype="float32")
+        regions = check_regions(values.get("image_regions")) or ()
+        boxes = np.asarray([region[2:6] for region in regions], dtype="float32")
+        if len(boxes) != len(vectors):
+            boxes = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
+        given["regions"] = RegionFeatures(vectors, boxes)
+    return given
 
 
 def attributes(features: Features) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import srsly
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
@@ -19,6 +18,7 @@ from ..network.base import Network, wrong_setting
 from ..network.inputs import Inputs, Outputs, to_device
 from ..network.pretrained import no_random_weights
 from ..util import as_folder, join_files, save_files, select_files
+from ..vision.extractors.base import first_line
 from .optimizer import NetworkOptimizer, parameter_factors
 
 if TYPE_CHECKING:
@@ -202,33 +202,43 @@ class NetworkShim(PyTorchShim):
 
         Raises:
             MsvseError: If files are missing or damaged, or of another method (MSVSE-E006), or if
-                the weights do not fit settings that were changed (MSVSE-E027).
+                the weights do not fit settings that were changed (MSVSE-E027). For settings that
+                are unknown (MSVSE-E015) or out of range (MSVSE-E007), an encoder family that is not
+                supported (MSVSE-E002), or adapters without the package peft (MSVSE-E016).
         """
         from transformers import AutoTokenizer
 
         self.backbone = backbone
         if CONFIG_FILE not in files:
             return
-        settings = json.loads(files[CONFIG_FILE])
-        if settings["method"] != self.method.__name__:
-            reason = f"they are of the method {settings['method']}, not {self.method.__name__}"
-            raise MsvseError(Errors.E006.format(reason=reason))
-        saved = self.method.Config.from_dict(settings["config"]).to_dict()
+        try:
+            settings = json.loads(files[CONFIG_FILE])
+            if settings["method"] != self.method.__name__:
+                reason = f"they are of the method {settings['method']}, not {self.method.__name__}"
+                raise MsvseError(Errors.E006.format(reason=reason))
+            saved = self.method.Config.from_dict(settings["config"]).to_dict()
+            weights = load_tensors(files[WEIGHTS_FILE])
+            with as_folder(select_files(files, TOKENIZER)) as folder:
+                tokenizer = AutoTokenizer.from_pretrained(folder)
+        except MsvseError:
+            raise
+        except Exception as error:  # json, safetensors and transformers have their own
+            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         config = self.method.Config.from_dict({**saved, **(given or {})}).to_dict()
         changed = [name for name in config if config[name] != saved[name]]
         try:
             # The loaded weights replace all weights, so random values are not needed.
             with no_random_weights():
                 network = self.method.build(config)
-            network.load_state_dict(load_tensors(files[WEIGHTS_FILE]), assign=True)
-        except (SafetensorError, RuntimeError, KeyError) as error:
+            network.load_state_dict(weights, assign=True)
+        except MsvseError:
+            raise
+        except Exception as error:  # torch, transformers and peft have their own
             if changed:
                 values = ", ".join(f"{name} (saved: {saved[name]!r})" for name in changed)
                 raise MsvseError(Errors.E027.format(settings=values)) from error
-            raise MsvseError(Errors.E006.format(reason=error)) from error
+            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         network.backbone = backbone
-        with as_folder(select_files(files, TOKENIZER)) as folder:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
         self.set_network(network.eval(), tokenizer)
 
     def to_bytes(self) -> bytes:
@@ -239,8 +249,18 @@ class NetworkShim(PyTorchShim):
     def from_bytes(self, bytes_data: bytes) -> "NetworkShim":
         """Restore the result of `to_bytes`.
 
+        Args:
+            bytes_data (bytes): The message.
+
+        Returns:
+            NetworkShim: This shim.
+
         Raises:
-            MsvseError: If the weights are incomplete or damaged (MSVSE-E006).
+            MsvseError: If the message is damaged (MSVSE-E006), or for the reasons of `from_files`.
         """
-        self.from_files(srsly.msgpack_loads(bytes_data), self.backbone)
+        try:
+            files = dict(srsly.msgpack_loads(bytes_data))
+        except Exception as error:  # msgpack has its own
+            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
+        self.from_files(files, self.backbone)
         return self

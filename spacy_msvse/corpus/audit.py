@@ -104,8 +104,8 @@ class SplitAudit:
         captions (int): Posts that give a caption.
         texts (Counter): Posts that give each further text, by its name.
         region_widths (Counter): Posts that give region vectors, by their width.
-        bad_regions (Occurrences): Posts whose region vectors are not a table of numbers, or are
-            empty.
+        bad_regions (Occurrences): Posts whose region vectors training would refuse: they are not a
+            table of finite numbers, or are empty.
         views (Counter): Posts that have each view: they give it, or they have a readable picture
             from which it can be extracted. The extractor may still find nothing.
         repeated_texts (Occurrences): Posts with the text of an earlier post.
@@ -236,7 +236,7 @@ def audit(
         Audit: The counts.
 
     Raises:
-        MsvseError: If the posts of a path cannot be read (MSVSE-E042).
+        MsvseError: If the posts of a path cannot be read (MSVSE-E033, MSVSE-E042, MSVSE-E130).
     """
     if views is None:
         views = default_views()

@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import spacy
-from spacy.tokens import Doc
 from spacy.util import load_config, registry
 
 from ..component.defaults import DEFAULT_CONFIG
-from ..doc import get_picture_attributes, picture_source
+from ..component.reader import post_source
 from ..errors import Errors, MsvseError
 from ..vision.extraction import PostSource, find_keys
 from ..vision.extractor import VisualExtractor
-from ..vision.features import RegionFeatures, View
 from ..vision.store import FeatureStore
 from .reader import read_docs
 
@@ -28,7 +25,8 @@ def load_extractor(config_path: Path) -> VisualExtractor:
         VisualExtractor: The extractors of its first component that has any, without weights.
 
     Raises:
-        MsvseError: If no component uses extractors (MSVSE-E066).
+        MsvseError: If no component uses extractors (MSVSE-E066), or if an extractor does not fill
+            its view (MSVSE-E010) or has a setting out of range (MSVSE-E023).
     """
     config = load_config(config_path)
     # Paths and other variables do not matter here, so only this block is resolved.
@@ -39,33 +37,6 @@ def load_extractor(config_path: Path) -> VisualExtractor:
                 extractor: VisualExtractor = registry.resolve({"vision": vision})["vision"]
                 return extractor
     raise MsvseError(Errors.E066.format(path=config_path))
-
-
-def post_source(doc: Doc) -> PostSource:
-    """Collect the parts of a Doc that an extraction needs.
-
-    Args:
-        doc (Doc): The Doc.
-
-    Returns:
-        PostSource: Its text and pictures, and the views that the user gave.
-
-    Raises:
-        MsvseError: If its picture is neither a path nor bytes (MSVSE-E008).
-    """
-    values = get_picture_attributes(doc)
-    given: dict[str, View] = dict(values.get("image_texts", {}))
-    if "image_tags" in values:
-        given["tags"] = list(values["image_tags"])
-    if "image_caption" in values:
-        given["caption"] = values["image_caption"]
-    vectors = values.get("image_features")
-    if vectors is not None and not isinstance(vectors, str):
-        vectors = np.asarray(vectors, dtype="float32")
-        whole = np.tile(np.asarray([0, 0, 1, 1], dtype="float32"), (len(vectors), 1))
-        given["regions"] = RegionFeatures(vectors, whole)
-    picture = picture_source(doc)
-    return PostSource(doc.text, () if picture is None else (picture,), given=given)
 
 
 def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSource]:
@@ -79,8 +50,8 @@ def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSou
         PostSource: The posts.
 
     Raises:
-        MsvseError: If there are no posts to read (MSVSE-E042), or a picture is neither a path nor
-            bytes (MSVSE-E008).
+        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130), or if a file
+            holds a wrong value (MSVSE-E035; MSVSE-E014 for region vectors, MSVSE-E071 for regions).
     """
     yield from map(post_source, read_docs(data_path, spacy.blank("xx"), progress=progress))
 
@@ -100,8 +71,8 @@ def find_corpus_keys(
             picture that cannot be read.
 
     Raises:
-        MsvseError: If there are no posts to read (MSVSE-E042), or a picture is neither a path nor
-            bytes (MSVSE-E008).
+        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130), or if a file
+            holds a wrong value (MSVSE-E035; MSVSE-E014 for region vectors, MSVSE-E071 for regions).
     """
     keys: set[str] = set()
 
@@ -130,8 +101,11 @@ def find_fingerprints(
         set: Whole fingerprints; None if there are no prefixes and no config.
 
     Raises:
-        MsvseError: If the store has no record of one of them (MSVSE-E062). A typing error would
-            otherwise delete the records of all others.
+        MsvseError: If the store has no record of one of them (MSVSE-E062): a typing error would
+            otherwise delete the records of all others. If there is no store (MSVSE-E033), it is
+            damaged (MSVSE-E060) or cannot be opened (MSVSE-E065). If the config has no extractors
+            that can be used (MSVSE-E010, MSVSE-E023, MSVSE-E066), or weights cannot be loaded
+            (MSVSE-E011).
     """
     wanted = list(prefixes)
     if config_path is not None:

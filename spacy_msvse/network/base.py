@@ -16,6 +16,7 @@ from .encoders.families import build_encoder
 from .encoders.lora import add_lora
 from .inputs import Inputs, Loss, Outputs, Targets, WordPieces
 from .spans import SpanDistribution
+from .views import REGIONS
 
 #: Nested: name of a matrix, name of a row, dotted name of a setting of the component, its value.
 Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -100,17 +101,19 @@ class NetworkConfig:
         if not condition:
             raise wrong_setting(setting, getattr(self, setting), expected)
 
-    def require_views(self, setting: str) -> None:
-        """Refuse a setting that lists a view twice.
+    def require_views(self, setting: str, *, textual: bool = False) -> None:
+        """Refuse a setting that lists a view twice, or region vectors among textual views.
 
         Args:
             setting (str): Name of the setting.
+            textual (bool): Whether all its views are read as texts.
 
         Raises:
-            MsvseError: If a view occurs twice (MSVSE-E007).
+            MsvseError: For such a list (MSVSE-E007).
         """
         views = getattr(self, setting)
         self.require(len(set(views)) == len(views), setting, "distinct views")
+        self.require(not textual or REGIONS not in views, setting, "textual views only")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings in JSON types."""
@@ -205,8 +208,9 @@ class Network(nn.Module):
             Network: The network.
 
         Raises:
-            MsvseError: For unknown settings (MSVSE-E015), settings out of range (MSVSE-E007), or an
-                encoder family that is not supported (MSVSE-E002).
+            MsvseError: For unknown settings (MSVSE-E015), settings out of range (MSVSE-E007), an
+                encoder family that is not supported (MSVSE-E002), or `lora` without the package
+                peft (MSVSE-E016).
         """
         if not isinstance(config, NetworkConfig):
             config = cls.Config.from_dict(config)

@@ -29,7 +29,8 @@ def build_network(
         Network: The network, a `torch.nn.Module`.
 
     Raises:
-        MsvseError: For settings out of range (MSVSE-E007) or an encoder family that is not
-            supported (MSVSE-E002).
+        MsvseError: For unknown settings (MSVSE-E015), settings out of range (MSVSE-E007), an
+            encoder family that is not supported (MSVSE-E002), or `lora` without the package peft
+            (MSVSE-E016).
     """
     return method.build(config, encoder, backbone)

@@ -139,7 +139,8 @@ def extract_posts(
     Raises:
         Exception: The error of an extractor that fails on every item of its first batch, unless the
             store shows that it has worked before.
-        MsvseError: If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
+        MsvseError: If an extractor has no weights yet (MSVSE-E012), or if the store cannot be
+            written (MSVSE-E065) or is damaged (MSVSE-E060).
     """
     run = _Run(extractor, image_root, store, fetch, batch_size)
     for post in run.process(posts, workers):
@@ -181,7 +182,8 @@ def fill_store(
     Raises:
         Exception: The error of an extractor that fails on every item of its first batch, unless the
             store shows that it has worked before.
-        MsvseError: If the store cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
+        MsvseError: If an extractor has no weights yet (MSVSE-E012), or if the store is read-only,
+            cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
     """
     run = _Run(extractor, image_root, store, fetch, batch_size, dropped=True)
     for _ in run.process(posts, workers):

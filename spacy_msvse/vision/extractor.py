@@ -78,7 +78,11 @@ class VisualExtractor:
 
     @property
     def region_dim(self) -> int:
-        """Width of a region vector; 0 if nothing fills the regions."""
+        """Width of a region vector; 0 if nothing fills the regions.
+
+        Raises:
+            MsvseError: If it depends on weights that are not loaded (MSVSE-E012).
+        """
         return self.extractors["regions"].region_dim if "regions" in self.extractors else 0
 
     @property
@@ -157,7 +161,9 @@ class VisualExtractor:
         """Load the weights of every extractor from their sources.
 
         Raises:
-            MsvseError: If weights cannot be found (MSVSE-E011).
+            MsvseError: If weights cannot be loaded (MSVSE-E011) or have another number of classes
+                than there are names (MSVSE-E050), or if a package (MSVSE-E024) or a model in it
+                (MSVSE-E025) is missing.
         """
         for extractor in self.distinct.values():
             extractor.initialize()
@@ -188,7 +194,8 @@ class VisualExtractor:
             files (Mapping): File name to content, as `to_files` returns it.
 
         Raises:
-            MsvseError: If files are missing or damaged (MSVSE-E006).
+            MsvseError: If files are missing or damaged (MSVSE-E006) or were saved for other labels
+                (MSVSE-E051), or if a package (MSVSE-E024) or a model in it (MSVSE-E025) is missing.
         """
         for view, extractor in self.distinct.items():
             extractor.from_files(select_files(files, view))

@@ -72,7 +72,8 @@ def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
         Path: The path, its links followed if there is an `image_root`.
 
     Raises:
-        PictureError: If the path leaves `image_root` (MSVSE-E021) or is a URL (MSVSE-E022).
+        PictureError: If the path leaves `image_root` (MSVSE-E021), is a URL (MSVSE-E022), or cannot
+            be followed (MSVSE-E020).
     """
     shown = picture_name(name)
     if _URL.match(name):
@@ -125,8 +126,9 @@ def read_picture(
         bytes: The encoded content, not yet known to be a picture.
 
     Raises:
-        PictureError: If there is nothing to read or too much of it, or if the fetcher fails
-            (MSVSE-E056).
+        PictureError: If there is nothing to read or too much of it (MSVSE-E020), if the path leaves
+            `image_root` (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher
+            fails (MSVSE-E056).
     """
     with _open_stream(source, image_root, max_bytes, fetch) as stream:
         return stream.read(max_bytes)
@@ -144,7 +146,8 @@ def decode_picture(
     Args:
         data (bytes): The encoded content.
         name (str): The name of the picture in messages.
-        max_pixels (int): Limit on width times height, checked before any pixel is decoded.
+        max_pixels (int): Limit on width times height, checked before any pixel is decoded. The
+            number of scans of a JPEG is limited accordingly.
         shrink_to (int): Side of a square; None for full size. A JPEG is decoded at the smallest
             size of 1/1, 1/2, 1/4 or 1/8 whose sides are both at least so long, which is several
             times faster. Then any picture is reduced by the largest whole number that leaves at
@@ -158,7 +161,7 @@ def decode_picture(
             for minutes (MSVSE-E020).
     """
     with _open_image(BytesIO(data), name, max_pixels) as image:
-        check_effort(image, data, MAX_PIXELS)
+        check_effort(image, data, max_pixels)
         if shrink_to is not None:
             image.draft(None, (shrink_to, shrink_to))
         picture = _to_rgb(image)
@@ -191,7 +194,9 @@ def open_picture(
         Image: The picture, of mode RGB.
 
     Raises:
-        PictureError: If the picture cannot or must not be read.
+        PictureError: If the picture cannot be read (MSVSE-E020), if its path leaves `image_root`
+            (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher fails
+            (MSVSE-E056).
     """
     data = read_picture(source, image_root, max_bytes=max_bytes, fetch=fetch)
     return decode_picture(data, picture_name(source), max_pixels=max_pixels, shrink_to=shrink_to)
@@ -217,7 +222,9 @@ def probe_picture(
         fetch (Fetcher): Fetches http and https URLs; None refuses them.
 
     Raises:
-        PictureError: If the picture cannot or must not be read.
+        PictureError: If the picture cannot be read (MSVSE-E020), if its path leaves `image_root`
+            (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher fails
+            (MSVSE-E056).
     """
     with (
         _open_stream(source, image_root, max_bytes, fetch) as stream,
@@ -237,7 +244,8 @@ def picture_key(source: str | bytes, image_root: str | Path | None = None) -> st
         str: SHA-256 of the encoded content, in hex.
 
     Raises:
-        PictureError: If the content cannot be read.
+        PictureError: If the content cannot be read (MSVSE-E020), or if the path leaves `image_root`
+            (MSVSE-E021) or is a URL (MSVSE-E022).
     """
     return hashlib.sha256(read_picture(source, image_root)).hexdigest()
 

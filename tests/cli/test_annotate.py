@@ -255,7 +255,10 @@ def is_running(process: int) -> bool:
 
 def test_entities_with_a_low_confidence_are_left_out(trained, posts, tmp_path):
     run(trained, posts, tmp_path / "out.jsonl", "--min-confidence", 1)
-    assert not any(row.get("spans") for row in srsly.read_jsonl(tmp_path / "out.jsonl"))
+    rows = read((tmp_path / "out.jsonl").read_bytes())
+    assert len(rows) == len(LINES)
+    assert [row["spans"] for row in rows if "spans" in row] == [[]] * 4
+    assert [row.get("error") for row in (rows[0], rows[3])] == [None, None]
 
 
 def test_a_folder_of_texts_and_pictures_can_be_annotated(trained, tmp_path):

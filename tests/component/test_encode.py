@@ -111,6 +111,26 @@ def test_the_place_of_a_joint_view_is_known_also_where_it_is_cut_or_absent(token
     assert inputs.present("ocr").tolist() == [True, True, False]
 
 
+@pytest.fixture(params=["right", "left"])
+def cutting_tokenizer(request, encoder):
+    """A tokenizer that cuts a text that is too long on one side."""
+    return AutoTokenizer.from_pretrained(encoder, truncation_side=request.param)
+
+
+@pytest.mark.parametrize("max_length", range(11, 25))
+def test_the_place_of_a_joint_view_holds_its_own_pieces(cutting_tokenizer, max_length):
+    """Cut on either side, by one piece or until only one view or none is left."""
+    reads = Reads(joint=("caption", "ocr"))
+    posts = [post(["saw"], caption="the " * 6, ocr="nice " * 8)]
+    inputs = collator(cutting_tokenizer, reads, max_length=max_length)(posts)
+    pieces = cutting_tokenizer.convert_ids_to_tokens(inputs.joint.ids[0])
+    assert len(pieces) == min(max_length, 4 + 6 + 1 + 8)
+    for view, word in (("caption", "the"), ("ocr", "nice")):
+        first, end = inputs.joint_spans[view][0].tolist()
+        assert pieces[first:end] == [word] * pieces.count(word)
+        assert bool(inputs.present(view)) == (word in pieces)
+
+
 def test_every_text_and_every_view_is_tokenised_once(tokenizer, monkeypatch):
     """A caption is both a prefix view and a joint view, and a window may be halved."""
     from spacy_msvse.component import encode

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.reader import Reader
+from spacy_msvse.component.reader import Reader, post_source
 from spacy_msvse.doc import given_view, picture_source, set_extracted_views
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.base import Reads
+from spacy_msvse.vision.extraction import fill_store
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.features import RegionFeatures
+from spacy_msvse.vision.store import FeatureStore
 
 from ..tiny import picture
 
@@ -134,13 +136,145 @@ def test_a_post_without_views_keeps_its_text_and_says_masked(nlp):
 def test_a_picture_that_is_no_path_and_no_bytes_is_a_coded_error(nlp):
     doc = make_doc(nlp, "look")
     doc.user_data["._.", "image", None, None] = np.zeros((4, 4, 3))
-    with pytest.raises(MsvseError, match="MSVSE-E035"):
-        picture_source(doc)
+    for refuse in (picture_source, read, lambda doc: read(doc, ["regions"], vision=False)):
+        with pytest.raises(MsvseError, match="MSVSE-E035"):
+            refuse(doc)
 
 
-def test_features_of_a_wrong_shape_are_a_coded_error(nlp):
+BAD_FEATURES = [
+    np.zeros(3),
+    np.zeros((0, 3)),
+    np.zeros((2, 0)),
+    np.zeros((1, 2, 3)),
+    np.full((1, 3), np.nan),
+    [[1.0, 2.0], [3.0]],
+    [["a", "b"]],
+    [[None, {}]],
+    7.0,
+]
+
+
+@pytest.mark.parametrize("features", BAD_FEATURES, ids=str)
+def test_features_of_a_wrong_shape_are_a_coded_error_everywhere(nlp, features):
     with pytest.raises(MsvseError, match="MSVSE-E014"):
-        read(make_doc(nlp, "look", features=np.zeros(3)))
+        make_doc(nlp, "look", features=features)
+    # A file of Docs may hold anything.
+    doc = make_doc(nlp, "look")
+    doc.user_data["._.", "image_features", None, None] = features
+    for refuse in (read, post_source, lambda doc: read(doc, vision=False)):
+        with pytest.raises(MsvseError, match="MSVSE-E014"):
+            refuse(doc)
+
+
+@pytest.mark.parametrize("region", [("cat", 0.9), ("cat", 0.9, "a", "b", "c", "d"), 3])
+def test_a_malformed_region_beside_features_is_a_coded_error(nlp, region):
+    doc = make_doc(nlp, "look", features=np.zeros((1, 3)))
+    doc.user_data["._.", "image_regions", None, None] = [region]
+    with pytest.raises(MsvseError, match="MSVSE-E071"):
+        read(doc)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("image_tags", "dog"), ("image_caption", 3), ("image_texts", {"ocr": 3, "tags": "no tag"})],
+)
+def test_a_wrong_value_in_a_file_is_a_coded_error_everywhere(nlp, name, value):
+    doc = make_doc(nlp, "look")
+    doc.user_data["._.", name, None, None] = value
+    for refuse in (read, post_source):
+        with pytest.raises(MsvseError, match="MSVSE-E035"):
+            refuse(doc)
+
+
+class Writer:
+    """An extractor that reads whole posts, and remembers the known views of each."""
+
+    fills = ("knowledge",)
+    reads = "post"
+    region_dim = 0
+    fingerprint = "writer"
+
+    def __init__(self):
+        self.known = []
+
+    def initialize(self):
+        """Nothing to load."""
+
+    def extract(self, items, known):
+        self.known += known
+        return [{"knowledge": f"of {', '.join(sorted(views))}"} for views in known]
+
+    def to_files(self):
+        return {}
+
+    def from_files(self, files):
+        """Nothing to restore."""
+
+
+def described_posts(nlp) -> list:
+    """Posts that give views in every form, also views that the network does not read."""
+    features, regions = np.ones((1, 3)), [("cat", 0.9, 0.1, 0.2, 0.3, 0.4)]
+    posts = [
+        {"tags": ["dog", "tree"]},
+        {"caption": "my dog"},
+        {"texts": {"ocr": "woof", "unread": "here"}},
+        {"features": features},
+        {"features": features, "regions": regions, "tags": [], "caption": ""},
+    ]
+    return [make_doc(nlp, "look", image=picture("PER"), **views) for views in posts]
+
+
+@pytest.mark.parametrize("masked", [(), ("caption", "ocr")])
+def test_the_pipeline_finds_everything_that_extract_has_stored(nlp, tmp_path, masked):
+    everything, writer = Everything(), Writer()
+    vision = VisualExtractor(regions=everything, tags=everything, knowledge=writer)
+    reads = Reads(texts=("tags", "knowledge"), joint=("ocr",))
+    docs = described_posts(nlp)
+    with FeatureStore(tmp_path) as store:
+        report = fill_store(vision, map(post_source, docs), store)
+        assert not report.failed
+        assert len(writer.known) == len(docs)
+        pictures = everything.items
+        known, writer.known = writer.known, []
+        posts = Reader(reads, vision=vision, store=store, policy="error").read(docs, masked)
+        assert (everything.items, writer.known) == (pictures, [])
+    assert all(post.status["knowledge"] == "used" for post in posts)
+    # Without a store, the extractor gets the same views.
+    Reader(reads, vision=vision, policy="error").read(docs, masked)
+    assert list(map(str, writer.known)) == list(map(str, known))
+    assert known[0]["tags"] == ["dog", "tree"]
+    assert known[1]["caption"] == "my dog"
+    assert known[2]["tags"] == ["cat", "sofa"]
+    assert known[2]["unread"] == "here"
+    assert posts[2].texts["tags"] == "cat, sofa"
+    assert known[4]["regions"].boxes.tolist() == pytest.approx(np.float32([[0.1, 0.2, 0.3, 0.4]]))
+
+
+class Grid(Everything):
+    """An extractor of vectors under another name."""
+
+    fills = ("grid",)
+
+    def extract(self, items, known):
+        return [{"grid": features["regions"]} for features in super().extract(items, known)]
+
+
+def test_a_method_may_read_vectors_under_another_name(nlp):
+    ours = Reader(Reads(vectors=("grid",)), vision=VisualExtractor(views={"grid": Grid()}))
+    (post,) = ours.read([make_doc(nlp, "look", image=picture("PER"))])
+    assert post.vectors["grid"].vectors.shape == (2, 3)
+    assert post.status == {"grid": "used"}
+
+
+def test_a_view_of_another_form_than_the_network_reads_is_a_coded_error(nlp):
+    reads = Reads(vectors=("grid",))
+    with pytest.raises(MsvseError, match=r"MSVSE-E170.*'grid'.*text.*region vectors"):
+        Reader(reads).read([make_doc(nlp, "look", texts={"grid": "a text"})])
+    vision = VisualExtractor(views={"grid": Grid()})
+    with pytest.raises(MsvseError, match=r"MSVSE-E170.*'grid'.*region vectors.*text"):
+        Reader(Reads(texts=("grid",)), vision=vision).read(
+            [make_doc(nlp, "look", image=picture("PER"))]
+        )
 
 
 def test_boxes_of_the_users_own_regions_are_used(nlp):

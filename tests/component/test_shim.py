@@ -5,11 +5,13 @@ import sys
 
 import pytest
 import spacy
+import srsly
 import torch
 from spacy.training import Example
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.architectures import get_shim
+from spacy_msvse.component.architectures import create_msvse_model, get_shim
+from spacy_msvse.component.shim import CONFIG_FILE, WEIGHTS_FILE
 from spacy_msvse.errors import MsvseError
 
 from ..tiny import ambiguous_examples, picture, tiny_pipeline, train
@@ -222,6 +224,48 @@ def test_gradient_checkpointing_gives_equal_weights(encoder):
         states.append(weights(nlp))
     for name, expected in states[0].items():
         torch.testing.assert_close(states[1][name], expected)
+
+
+# Files
+
+CONTENTS = [b"", b"{", b"[]", b"3", b"\xff\xfe", b"{}", b'{"method": "Msvse"}']
+CONTENTS += [b'{"method": "Msvse", "config": %s}' % one for one in (b"{}", b"3", b'{"types": 3}')]
+
+
+def damaged_files(nlp) -> dict:
+    """The files of a network, damaged in different ways, by a name."""
+    files = shim_of(nlp).to_files()
+    tokenizer = [name for name in files if name.startswith("tokenizer/")]
+    settings = srsly.json_loads(files[CONFIG_FILE].decode())
+    settings["config"]["encoder"]["hidden_size"] = "wide"
+    wrong_width = srsly.json_dumps(settings).encode()
+    return {
+        **{f"settings {content!r}": {**files, CONFIG_FILE: content} for content in CONTENTS},
+        "wrong width": {**files, CONFIG_FILE: wrong_width},
+        "no weights": {name: files[name] for name in files if name != WEIGHTS_FILE},
+        "damaged weights": {**files, WEIGHTS_FILE: files[WEIGHTS_FILE][:-9]},
+        "no tokenizer": {name: files[name] for name in files if name not in tokenizer},
+        "damaged tokenizer": {**files, **dict.fromkeys(tokenizer, b"{")},
+        "empty tokenizer": {**files, **dict.fromkeys(tokenizer, b"")},
+    }
+
+
+def test_damaged_files_are_a_coded_error(trained):
+    for name, files in damaged_files(trained).items():
+        shim = get_shim(create_msvse_model())
+        with pytest.raises(MsvseError) as caught:
+            shim.from_files(files)
+        assert caught.value.code == "E006", name
+        with pytest.raises(MsvseError, match="MSVSE-E006"):
+            shim.from_bytes(srsly.msgpack_dumps(files))
+        assert shim.network is None
+
+
+def test_damaged_bytes_are_a_coded_error(trained):
+    whole = shim_of(trained).to_bytes()
+    for damaged in (b"", b"\xc1", whole[:-9], srsly.msgpack_dumps(3), srsly.msgpack_dumps(["a"])):
+        with pytest.raises(MsvseError, match="MSVSE-E006"):
+            get_shim(create_msvse_model()).from_bytes(damaged)
 
 
 # Determinism

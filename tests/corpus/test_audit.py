@@ -159,12 +159,14 @@ def test_views_that_posts_give_are_counted(nlp, audit_one):
 
 def test_region_vectors_that_are_not_a_table_are_found(nlp, audit_one):
     bad = [np.ones(8), np.ones((0, 8)), [[1.0], [1.0, 2.0]]]
+    bad += [np.ones((2, 0)), np.float32(1), [[None, {}]], [["a"]], np.full((1, 8), np.nan)]
     docs = [post(nlp, "one") for _ in bad]
     for doc, vectors in zip(docs, bad, strict=True):
         doc.user_data["._.", "image_features", None, None] = vectors
     found = audit_one(*docs)
-    assert found.bad_regions.count == 3
+    assert found.bad_regions.count == len(bad)
     assert not found.region_widths
+    assert found.views["regions"] == 0
 
 
 def test_a_post_has_a_view_if_it_is_given_or_can_be_extracted(nlp, audit_one):

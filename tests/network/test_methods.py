@@ -168,6 +168,7 @@ def test_the_tie_reaches_the_encoder_only_through_the_text_alone(inputs):
         {"text_view": True},
         {"shared_decoder": True, "joint_views": ["caption"]},
         {"joint_views": ["caption", "caption"]},
+        {"joint_views": ["regions"]},
         {"tie_temperature": 0.0},
         {"loss_divisor": 0.0},
     ],

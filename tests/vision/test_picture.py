@@ -20,7 +20,7 @@ from spacy_msvse.vision.picture import (
 )
 
 from .conftest import encode, photo
-from .hostile import chunk, png, samples
+from .hostile import chunk, png, samples, scans
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -318,6 +318,18 @@ def test_messages_show_names_that_can_be_printed(name, shown, tmp_path):
 def test_large_jpegs_of_any_encoder_have_few_enough_scans(options):
     data = encode(Image.new("RGB", (8000, 8000)), "JPEG", **options)
     assert open_picture(data, shrink_to=1024).size == (2000, 2000)
+
+
+def test_the_pixel_limit_that_is_given_also_limits_the_scans():
+    """At the largest size that is allowed, a picture may have the usual number of scans."""
+    data = scans(64, 40)
+    assert open_picture(data).size == (64, 64)
+    for read in (open_picture, lambda data, **limits: decode_picture(data, "it", **limits)):
+        with pytest.raises(PictureError, match="scans, too many for its size"):
+            read(data, max_pixels=64 * 64)
+    usual = encode(photo(), "JPEG", progressive=True)
+    width, height = photo().size
+    assert open_picture(usual, max_pixels=width * height).size == (width, height)
 
 
 def test_byte_limit_is_checked_before_decoding(tmp_path):

@@ -71,9 +71,8 @@ class MsvseConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(REGIONS not in self.joint_views, "joint_views", "textual views only")
         self.require_views("prefix_views")
-        self.require_views("joint_views")
+        self.require_views("joint_views", textual=True)
         for name in ("prefix_length", "prefix_width"):
             self.require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("text_loss_weight", "tie_loss_weight", "visual_loss_weight", "view_layers"):
@@ -160,7 +159,8 @@ class Msvse(Network):
 
         Raises:
             MsvseError: For shared layers in an encoder that mixes neighbours, or prefixes in an
-                encoder that does not accept them (MSVSE-E007).
+                encoder that does not accept them (MSVSE-E007). For `lora` without the package peft
+                (MSVSE-E016).
         """
         super().__init__(config, encoder, backbone)
         if config.shared_depth and encoder.mixes_neighbours:

@@ -39,7 +39,7 @@ class TextCrfConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_views("joint_views")
+        self.require_views("joint_views", textual=True)
         for name in ("text_loss_weight", "tie_loss_weight"):
             self.require(getattr(self, name) >= 0, name, "at least 0")
         self.require(self.tie_temperature > 0, "tie_temperature", "above 0")
@@ -74,6 +74,9 @@ class TextCrf(Network):
             config (TextCrfConfig): The settings.
             encoder (Encoder): The text encoder.
             backbone (nn.Module): Not used, since no region is read.
+
+        Raises:
+            MsvseError: For `lora` without the package peft (MSVSE-E016).
         """
         super().__init__(config, encoder, backbone)
         self.decoder = LabelDecoder(encoder.width, len(config.types), config.dropout)

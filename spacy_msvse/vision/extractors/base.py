@@ -11,6 +11,7 @@ from PIL.Image import Image
 
 from ...errors import Errors, MsvseError
 from ..features import Features, RegionFeatures, make_fingerprint
+from .weights_error import WeightsError
 
 #: Precisions of a network. Half precision is for GPUs: it makes most processors no faster.
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -97,15 +98,16 @@ class NetworkExtractor(CheckedSettings, ABC):
         """Load the weights from their source: a file, a folder, a package or a download.
 
         Raises:
-            MsvseError: If the weights cannot be found or read (MSVSE-E011).
+            MsvseError: If the weights cannot be found or read (MSVSE-E011), or have another number
+                of classes than there are names (MSVSE-E050).
         """
         try:
             self._find()
         except Exception as error:  # torch, safetensors, transformers and the hub each have many
-            if isinstance(error, MsvseError):
+            if isinstance(error, MsvseError) and not isinstance(error, WeightsError):
                 raise
-            reason = first_line(error)
-            raise MsvseError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
+            names = {"extractor": type(self).__name__, "weights": self.weights}
+            raise MsvseError(Errors.E011.format(**names, reason=_reason(error))) from error
 
     def to(self, device: str) -> None:
         """Compute on another device.
@@ -172,15 +174,16 @@ class NetworkExtractor(CheckedSettings, ABC):
             files (Mapping): File name to content.
 
         Raises:
-            MsvseError: If a file is missing or damaged (MSVSE-E006).
+            MsvseError: If a file is missing or damaged (MSVSE-E006), or was saved for other labels
+                or another prompt (MSVSE-E051).
         """
         try:
             settings = srsly.json_loads(files[SETTINGS_FILE].decode())
             self._restore(settings, files)
-        except MsvseError:
-            raise
         except Exception as error:  # json, safetensors, torch and transformers have their own
-            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
+            if isinstance(error, MsvseError) and not isinstance(error, WeightsError):
+                raise
+            raise MsvseError(Errors.E006.format(reason=_reason(error))) from error
 
     @abstractmethod
     def _find(self) -> None:
@@ -232,7 +235,8 @@ class NetworkExtractor(CheckedSettings, ABC):
             MsvseError: If there are no weights yet (MSVSE-E012).
         """
         if self._loaded.network is None:
-            raise MsvseError(Errors.E012.format(extractor=self.weights))
+            names = {"extractor": type(self).__name__, "weights": self.weights}
+            raise MsvseError(Errors.E012.format(**names))
         return self._loaded.network
 
 
@@ -303,3 +307,7 @@ def first_line(error: Exception) -> str:
         str: One line.
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, WeightsError) else first_line(error)

@@ -63,7 +63,8 @@ class DetectedCrops:
         """Load the weights of both from their sources.
 
         Raises:
-            MsvseError: If weights cannot be found (MSVSE-E011).
+            MsvseError: If weights cannot be found or read (MSVSE-E011), or have another number of
+                classes than there are names (MSVSE-E050).
         """
         self.detector.initialize()
         self.encoder.initialize()

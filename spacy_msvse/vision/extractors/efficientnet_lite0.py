@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...errors import Errors, MsvseError
 from .base import GridClassifier, first_line
+from .weights_error import WeightsError
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class EfficientNetLite0(GridClassifier):
             self._load(read_weights(path), categories)
         except Exception as error:  # a damaged file fails in torch, zipfile or safetensors
             reason = f"'{path}' does not hold them ({first_line(error)})"
-            raise MsvseError(Errors.E011.format(extractor=self.weights, reason=reason)) from error
+            raise WeightsError(self.weights, reason) from error
 
     def _build(self, weights: dict[str, Any]) -> Any:
         from .efficientnet_network import EfficientNetLite0Network
@@ -72,16 +72,14 @@ def _find_weights(weights: str) -> Path:
         path = Path(weights)
         if path.is_file():
             return path
-        raise MsvseError(Errors.E011.format(extractor=weights, reason="there is no such file"))
+        raise WeightsError(weights, "there is no such file")
     package = weights.replace("-", "_")
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None:
-        raise MsvseError(
-            Errors.E011.format(extractor=weights, reason="there is no such package or file")
-        )
+        raise WeightsError(weights, "there is no such package or file")
     for folder in spec.submodule_search_locations or ():
         for path in sorted(Path(folder).rglob("*")):
             if path.suffix in WEIGHT_SUFFIXES:
                 return path
     reason = f"the package holds no {' or '.join(WEIGHT_SUFFIXES)} file"
-    raise MsvseError(Errors.E011.format(extractor=weights, reason=reason))
+    raise WeightsError(weights, reason)

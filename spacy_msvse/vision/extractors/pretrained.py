@@ -16,6 +16,7 @@ from ...util import as_folder, save_files
 from .base import NetworkExtractor
 from .frozen import FrozenSquare, PixelFormat
 from .weights import state_digest
+from .weights_error import WeightsError
 
 # A pipeline as bytes is a msgpack message, which holds no more than 4 GB in one piece.
 _LARGEST_FILE = "2GB"
@@ -80,7 +81,8 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
         PreTrainedModel: The model, its weights as float32.
 
     Raises:
-        MsvseError: If the source lacks weights that the model has.
+        WeightsError: If the source lacks weights that the model has (MSVSE-E171).
+        OSError: If transformers finds no model in the source.
     """
     # transformers draws random values for missing weights. Here missing weights are an error.
     with torch.random.fork_rng(devices=[]), _quiet():
@@ -99,7 +101,8 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
             model.get_submodule(owner.rstrip(".")).pooler = None
             untrained.remove(name)
     if untrained:
-        raise ValueError(f"they lack {', '.join(sorted(untrained)[:3])}, {len(untrained)} in all")
+        reason = f"they lack {', '.join(sorted(untrained)[:3])}, {len(untrained)} in all"
+        raise WeightsError(source, reason)
     return model
 
 
@@ -126,6 +129,9 @@ def load_vision_tower(source: str) -> tuple[Any, Any]:
 
     Returns:
         tuple: A model and an image processor.
+
+    Raises:
+        WeightsError: If the source lacks weights that the model has (MSVSE-E171).
     """
     from transformers import AutoConfig, AutoModel
 

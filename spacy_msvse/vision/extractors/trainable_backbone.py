@@ -76,7 +76,8 @@ class TrainableBackbone(CheckedSettings):
         """Load the weights to start from.
 
         Raises:
-            MsvseError: If they cannot be found or read (MSVSE-E011).
+            MsvseError: If they cannot be found or read (MSVSE-E011), or have another number of
+                classes than there are names (MSVSE-E050).
         """
         self.backbone.initialize()
 

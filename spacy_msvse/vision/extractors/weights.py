@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ...errors import Errors, MsvseError
+from .weights_error import WeightsError
 
 #: The files that can be read.
 WEIGHT_SUFFIXES = (".pth", ".safetensors")
@@ -42,7 +43,7 @@ def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tenso
         dict: Tensors by name.
 
     Raises:
-        MsvseError: If there are no such weights (MSVSE-E011).
+        WeightsError: If there are no such weights (MSVSE-E171).
     """
     from torchvision.models import get_model_weights
 
@@ -54,7 +55,7 @@ def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tenso
             f"there is no such file, and torchvision's {architecture} has "
             f"{', '.join(known.__members__)}"
         )
-        raise MsvseError(Errors.E011.format(extractor=weights, reason=reason))
+        raise WeightsError(weights, reason)
     found: dict[str, Tensor] = known[weights].get_state_dict(check_hash=True, weights_only=True)
     return found
 

@@ -76,7 +76,8 @@ class ZeroShotTags(PretrainedExtractor):
         elif saved["prompts"] == prompts:
             texts = load_file(Path(source) / _TEXTS_FILE)
         else:
-            raise MsvseError(Errors.E051.format(extractor=self.weights))
+            names = {"extractor": type(self).__name__, "weights": self.weights}
+            raise MsvseError(Errors.E051.format(**names))
         return ZeroShotNetwork(*load_vision_tower(source), prompts, texts, self.precision)
 
     def _save(self, network: "ZeroShotNetwork") -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.extractors.base import NetworkExtractor
 from spacy_msvse.vision.extractors.torchvision_backbone import TorchvisionBackbone
 from spacy_msvse.vision.extractors.torchvision_detector import TorchvisionDetector
@@ -312,9 +313,10 @@ def test_extractors_of_equal_settings_are_equal_loaded_or_not(made):
 
 
 def test_construction_loads_nothing(made):
-    extractor = made.other()
+    extractor = made.other(weights="my/weights")
+    named = rf"E012.* {type(extractor).__name__} .*'my/weights'"
     for use in (lambda: extract(extractor), extractor.to_files, lambda: extractor.fingerprint):
-        with pytest.raises(ValueError, match="E012"):
+        with pytest.raises(MsvseError, match=named):
             use()
 
 
@@ -325,9 +327,11 @@ def test_settings_out_of_range_are_refused(made):
 
 
 @pytest.mark.parametrize("source", ["no/such/folder", "no-such-name", "missing.pth"])
-def test_missing_weights_are_an_error_that_names_them(made, source):
-    with pytest.raises(ValueError, match=f"E011.*{source}"):
-        made.other(weights=source).initialize()
+def test_missing_weights_are_an_error_that_names_them_and_the_extractor(made, source):
+    extractor = made.other(weights=source)
+    named = f"E011.*'{source}' of the picture extractor {type(extractor).__name__} "
+    with pytest.raises(MsvseError, match=named):
+        extractor.initialize()
 
 
 def test_a_device_is_kept_for_weights_that_come_later(made):

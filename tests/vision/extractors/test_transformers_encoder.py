@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from spacy_msvse.errors import MsvseError
+from spacy_msvse.vision.extractors.pretrained import load_vision_tower
 from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
 
 from ..conftest import photo
@@ -96,8 +98,23 @@ def test_missing_weights_are_an_error(saved, tmp_path):
     state = load_file(folder / "model.safetensors")
     del state["vision_model.encoder.layers.1.mlp.fc1.bias"]
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"E011.*layers\.1\.mlp\.fc1\.bias"):
+    with pytest.raises(MsvseError, match=r"E011.*TransformersEncoder .*layers\.1\.mlp\.fc1\.bias"):
         initialised(str(folder))
+    with pytest.raises(MsvseError, match=r"E171.*clip.*layers\.1\.mlp\.fc1\.bias"):
+        load_vision_tower(str(folder))
+
+
+def test_missing_weights_of_a_saved_extractor_are_an_error(saved):
+    from safetensors.torch import load, save
+
+    files = initialised(saved("vit")).to_files()
+    (name,) = (name for name in files if name.endswith("model.safetensors"))
+    state = load(files[name])
+    removed = next(key for key in state if key.endswith("dense.bias") or key.endswith("fc1.bias"))
+    del state[removed]
+    files[name] = save(state, metadata={"format": "pt"})
+    with pytest.raises(MsvseError, match=r"E006.*they lack .*bias, 1 in all"):
+        TransformersEncoder().from_files(files)
 
 
 def test_folder_with_code_of_its_own_is_refused(saved, tmp_path, capsys):

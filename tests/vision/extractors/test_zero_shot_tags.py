@@ -59,7 +59,7 @@ def test_the_text_encoder_is_not_kept(saved):
 def test_other_labels_than_the_saved_ones_are_refused(saved, settings):
     data = initialised(saved("clip")).to_files()
     other = ZeroShotTags(**{"labels": CLASSES, **settings})
-    with pytest.raises(ValueError, match="E051"):
+    with pytest.raises(ValueError, match=r"E051.* ZeroShotTags "):
         other.from_files(data)
 
 
