@@ -258,6 +258,19 @@ def test_entities_with_a_low_confidence_are_left_out(trained, posts, tmp_path):
     assert not any(row.get("spans") for row in srsly.read_jsonl(tmp_path / "out.jsonl"))
 
 
+def test_keys_that_look_like_a_picture_and_are_not_read_are_named(trained, tmp_path):
+    (tmp_path / "PER.png").write_bytes(picture("PER"))
+    rows = [{"text": "saw jordan today", "image": "PER.png"}]
+    rows += [{"text": "saw jordan today", "image_path": "PER.png", "label": "PER"}] * 2
+    srsly.write_jsonl(tmp_path / "posts.jsonl", rows)
+    result = run(trained, tmp_path / "posts.jsonl", tmp_path / "out.jsonl")
+    warning, last = result.stderr.splitlines()[-2:]
+    assert "MSVSE-W020" in warning
+    assert "a picture are not read: 'image_path' (2 posts)" in warning
+    assert last == "3 rows annotated"
+    assert "'label'" not in result.stderr  # an annotation is not needed
+
+
 def test_a_folder_of_texts_and_pictures_can_be_annotated(trained, tmp_path):
     folder = tmp_path / "posts"
     folder.mkdir()
