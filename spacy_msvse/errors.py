@@ -467,7 +467,7 @@ class Warnings:
 
     W020 = (
         "[MSVSE-W020] '{path}': keys that look like {kind} are not read: {keys}. Posts are read "
-        "from 'text' or 'words', 'spans' and 'image'."
+        "from 'text' or 'words', 'spans', 'image', 'tags' and 'caption'."
     )
     W021 = (
         "[MSVSE-W021] '{path}': {count} posts have annotations of Prodigy's binary interface, "

@@ -1,6 +1,7 @@
 """`python -m spacy msvse annotate`"""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,12 @@ from ..component import components
 from ..corpus.annotate import annotate
 from ..corpus.files import check_jsonl
 from ..corpus.folder import read_folder
-from ..corpus.jsonl import read_rows
+from ..corpus.jsonl import PICTURE, read_rows
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
-from ..errors import Errors, MsvseError
+from ..errors import Errors, MsvseError, Warnings
 from .loading import load_pipeline
-from .messages import count
+from .messages import count, print_warning
 from .options import Code, Force, GpuId, ImageRoot
 from .outputs import check_output
 from .root import app
@@ -82,7 +83,8 @@ def annotate_cli(
         for _, component in components(nlp):
             component.min_confidence = min_confidence
     image_root = image_root or (input_path if input_path.is_dir() else input_path.parent)
-    annotated = annotate(nlp, rows, image_root=image_root, n_process=n_process)
+    unread: Counter[str] = Counter()
+    annotated = annotate(nlp, rows, image_root=image_root, n_process=n_process, unread=unread)
     shown = sys.stderr.isatty()
     total = sum(1 for _ in read(input_path)) if shown and input_path.exists() else None
     written = 0
@@ -105,6 +107,9 @@ def annotate_cli(
     if len(problems) == written > 0 and not (done and any_without_error(output_path)):
         first = problems[0].rstrip(".")
         raise MsvseError(Errors.E156.format(count=done + written, path=input_path, first=first))
+    if unread:
+        keys = ", ".join(f"'{key}' ({number} posts)" for key, number in unread.items())
+        print_warning(Warnings.W020.format(path=input_path, kind=PICTURE, keys=keys))
     summary = f"{count(written, 'row')} annotated"
     if problems:
         summary += f", {len(problems)} of them with an error"

@@ -83,7 +83,7 @@ class StreamReport:
 
 
 def looks_like_picture(value: Any) -> bool:
-    """Whether a value could be a picture: pixels, bytes, or the name of a picture file.
+    """Whether a value could be a picture or contain one: pixels, bytes, the name of a file.
 
     Args:
         value (Any): The value.
@@ -91,6 +91,10 @@ def looks_like_picture(value: Any) -> bool:
     Returns:
         bool: True if so.
     """
+    if isinstance(value, dict):
+        return any(looks_like_picture(one) for one in value.values())
+    if isinstance(value, tuple | list):
+        return any(looks_like_picture(one) for one in value)
     if isinstance(value, str | Path):
         return Path(value).suffix.lower() in Image.registered_extensions()
     return isinstance(value, bytes | np.ndarray | Image.Image)

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from spacy.training import Example
 
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_source
 from ..errors import Errors, MsvseError, Warnings
+from ..values import check_features
 from ..vision.picture import Fetcher, PictureError, probe_picture
 
 
@@ -53,7 +53,8 @@ def survey_examples(
 
     Raises:
         MsvseError: If pictures are referenced, but none can be read and no post has tags, a
-            caption, texts or features either (MSVSE-E009).
+            caption, texts or features either (MSVSE-E009), or for region vectors of a wrong shape
+            (MSVSE-E014).
     """
     found = Survey()
     referenced = described = 0
@@ -66,9 +67,9 @@ def survey_examples(
         found.posts_with_views += has_views
         if not has_views and get_picture_attributes(example.reference).keys() - {"meta"}:
             found.lost += 1
-        features = doc._.image_features
+        features = check_features(doc._.image_features)
         if found.region_dim is None and features is not None and not isinstance(features, str):
-            found.region_dim = int(np.asarray(features).shape[-1])
+            found.region_dim = int(features.shape[1])
         described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
         source = picture_source(doc)
         if source is None or not check_pictures:

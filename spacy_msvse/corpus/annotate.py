@@ -1,6 +1,6 @@
 """Annotate rows of posts with a pipeline: no bad row ends the run, and memory stays bounded."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..component import reading_pictures
-from .jsonl import kept_values, parse_row, with_spans
+from .jsonl import PICTURE, kept_values, parse_row, with_spans
 from .rows import Row
 
 #: Number of posts that a process has in memory at once.
@@ -31,6 +31,7 @@ def annotate(
     *,
     image_root: str | Path | None = None,
     n_process: int = 1,
+    unread: Counter[str] | None = None,
 ) -> Iterator[Row]:
     """Annotate rows in their order.
 
@@ -45,16 +46,18 @@ def annotate(
         rows (Iterable[Row]): The rows.
         image_root (Path): The only folder from which pictures are read; None allows any path.
         n_process (int): Number of processes; -1 for all cores.
+        unread (Counter[str]): Keys that look like a picture and are not read are counted in it.
 
     Yields:
         Row: The rows with "spans", and with their problem if there is one.
     """
+    unread = Counter() if unread is None else unread
     with reading_pictures(nlp, image_root), _noting_errors(nlp):
         rows = iter(rows)
         for first in rows:
             zone = chain([first], islice(rows, ZONE_SIZE - 1))
             with nlp.memory_zone():
-                yield from _annotate_zone(nlp, zone, n_process)
+                yield from _annotate_zone(nlp, zone, n_process, unread)
 
 
 @contextmanager
@@ -82,14 +85,16 @@ def note_error(name: str | None, component: Any, docs: list[Doc] | None, error: 
         doc.user_data["error"] = f"'{name}' failed: {error}"
 
 
-def _annotate_zone(nlp: Language, rows: Iterable[Row], n_process: int) -> Iterator[Row]:
+def _annotate_zone(
+    nlp: Language, rows: Iterable[Row], n_process: int, unread: Counter[str]
+) -> Iterator[Row]:
     # The rows in progress, each with its Doc, or with the reason why there is none.
     waiting: deque[tuple[Row, Doc | str]] = deque()
 
     def read_docs() -> Iterator[tuple[Doc, int]]:
         for number, row in enumerate(rows):
             try:
-                doc = _make_doc(nlp, row)
+                doc = _make_doc(nlp, row, unread)
             except ValueError as error:
                 waiting.append((row, str(error)))
             else:
@@ -114,10 +119,12 @@ def _annotate_zone(nlp: Language, rows: Iterable[Row], n_process: int) -> Iterat
         yield annotate_alone(row, rest)
 
 
-def _make_doc(nlp: Language, row: Row) -> Doc:
+def _make_doc(nlp: Language, row: Row, unread: Counter[str]) -> Doc:
     """A Doc without annotation."""
     values = {key: value for key, value in row.values.items() if key not in UNREAD}
-    return parse_row(replace(row, values=values)).to_doc(nlp)
+    post = parse_row(replace(row, values=values))
+    unread.update(post.unread_keys.get(PICTURE, ()))
+    return post.to_doc(nlp)
 
 
 def _with_problem(row: Row, problem: str) -> Row:

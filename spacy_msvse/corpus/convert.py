@@ -18,7 +18,7 @@ from ..util import hash_files, is_lfs_pointer, replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
-from .jsonl import Offsets, read_jsonl
+from .jsonl import CAPTION, TAGS, Offsets, read_jsonl
 from .post import PostRow
 from .rows import BadRow, BadRowsError, check_text_file, shorten
 
@@ -74,8 +74,8 @@ class ConversionReport:
             because the post has other boxes.
         captions_used (int): Posts with a caption.
         tags_used (int): Posts with tags.
-        unread_keys (dict[str, int]): Posts with a key that is not read and looks like annotation or
-            a picture that the post lacks, by the key.
+        unread_keys (dict[str, int]): Posts with a key that is not read and looks like annotation, a
+            picture, a caption or tags that the post lacks, by the key.
         bad_rows (list[BadRow]): Rows that were left out, also those of other files.
     """
 
@@ -265,6 +265,9 @@ def convert(
         # A row's own description has priority over the files for all pictures.
         post.caption = post.caption or caption
         post.tags = post.tags or tag_list
+        for kind, given in ((CAPTION, caption), (TAGS, tag_list)):
+            if given:
+                post.unread_keys.pop(kind, None)
         try:
             if boxes and isinstance(post.image, str):
                 drawn = read_boxes(Path(boxes), post.image, bad_rows)
@@ -282,7 +285,7 @@ def convert(
 
     report.posts_malformed = sum(row.path == input_path for row in bad_rows)
     if bad_rows and not skip_bad_rows:
-        raise BadRowsError(input_path, bad_rows)
+        raise BadRowsError(bad_rows)
     if not report.posts:
         rejected_count = report.posts_rejected.total()
         counts = {"malformed": report.posts_malformed, "rejected": rejected_count}

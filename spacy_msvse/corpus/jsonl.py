@@ -44,10 +44,10 @@ REJECTED = ("reject", "ignore")
 #: of "_view_id".
 BINARY_VIEW, MANUAL_VIEW = "ner", "ner_manual"
 
-ANNOTATION, PICTURE = "annotation", "a picture"
+ANNOTATION, PICTURE, CAPTION, TAGS = "annotation", "a picture", "a caption", "tags"
 # fmt: off
-#: Names of keys that are likely to hold annotation or a picture, in lower case and without
-#: separators.
+#: Names of keys that are likely to hold annotation, a picture, its caption or its tags, in lower
+#: case and without separators.
 LIKELY_KEYS = {
     ANNOTATION: {
         "annotation", "annotations", "bilou", "bio", "biotags", "completions", "ent", "entities",
@@ -61,6 +61,11 @@ LIKELY_KEYS = {
         "imgid", "imgids", "imgpath", "imgs", "imgurl", "media", "mediaurl", "mediaurls", "photo",
         "photos", "pic", "pics", "picture", "pictures",
     },
+    CAPTION: {
+        "caption", "captions", "imagealt", "imagecaption", "imagecaptions", "imagedescription",
+        "imgcaption", "imgcaptions",
+    },
+    TAGS: {"imagelabels", "imagetag", "imagetags", "imgtag", "imgtags", "tag", "tags"},
 }
 # fmt: on
 _PICTURE_NAME = re.compile(r"data:image/.*|.*\.(jpe?g|png|gif|webp|bmp|tiff?|avif)", re.I | re.S)
@@ -481,15 +486,20 @@ def _find_corners(box: JsonBox) -> list[float]:
 
 def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, list[str]]:
     """Keys that are not read and look like something that the post lacks."""
-    lacking = {ANNOTATION: not post.entities, PICTURE: post.image is None}
+    lacking = {
+        ANNOTATION: not post.entities,
+        PICTURE: post.image is None,
+        CAPTION: values.get("caption") is None,
+        TAGS: values.get("tags") is None,
+    }
+    looks = {ANNOTATION: _looks_like_annotation, PICTURE: _looks_like_picture}
     found: dict[str, list[str]] = {}
     for key, value in values.items():
         if key in JsonRow.model_fields or key.startswith("_") or value in (None, "", [], {}):
             continue
         name = re.sub(r"[\W_]", "", key).casefold()
         for kind, names in LIKELY_KEYS.items():
-            looks = _looks_like_annotation if kind == ANNOTATION else _looks_like_picture
-            if lacking[kind] and (name in names or looks(value)):
+            if lacking[kind] and (name in names or (kind in looks and looks[kind](value))):
                 found.setdefault(kind, []).append(key)
     return found
 

@@ -40,8 +40,8 @@ class PostRow:
         scheme (str): How the file writes its labels.
         spans_rejected (int): How many entities of the post were rejected or ignored.
         boxes_left_out (int): How many boxes have no known place in the picture.
-        unread_keys (dict[str, list[str]]): Keys of the row that are not read: those that look like
-            annotation under "annotation", those that look like a picture under "a picture".
+        unread_keys (dict[str, list[str]]): Keys of the row that are not read, by what they look
+            like and the post lacks: "annotation", "a picture", "a caption" or "tags".
         binary (bool): Whether the row says that a person judged a single span of the post.
     """
 

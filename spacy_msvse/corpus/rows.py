@@ -61,14 +61,15 @@ class BadRowsError(MsvseError):
     """Raised when a file has rows that cannot be used, and the caller did not skip them.
 
     Args:
-        path (Path): The file to convert.
-        bad_rows (list[BadRow]): Every row that cannot be used, in this file or in a file beside it.
+        bad_rows (list[BadRow]): Every row that cannot be used, in the file to convert or in a file
+            beside it.
     """
 
-    def __init__(self, path: Path, bad_rows: list[BadRow]) -> None:
+    def __init__(self, bad_rows: list[BadRow]) -> None:
         self.bad_rows = bad_rows
         first = str(bad_rows[0]).removesuffix(".")
-        super().__init__(Errors.E034.format(path=path, count=len(bad_rows), first=first))
+        paths = "', '".join(dict.fromkeys(str(row.path) for row in bad_rows))
+        super().__init__(Errors.E034.format(path=paths, count=len(bad_rows), first=first))
 
 
 def shorten(text: str, length: int = 60) -> str:

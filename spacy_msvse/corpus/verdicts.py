@@ -140,6 +140,8 @@ def _judge_pictures(name: str, split: SplitAudit, *, confined: bool) -> Iterator
     ):
         if problems:
             message = f"{name}: {text}: {len(problems)} of {split.pictures}"
+            if problems is split.missing and len(problems) == split.pictures:
+                message += ". If they are in another folder, name it with --image-root"
             yield Verdict(level, "Pictures", message, _name_problems(problems))
 
 

@@ -200,6 +200,7 @@ def test_several_processes_write_the_same_rows(trained, posts, annotated, tmp_pa
     assert read((tmp_path / "out.jsonl").read_bytes()) == roughly(rows)
 
 
+@pytest.mark.filterwarnings("ignore:.*MSVSE-W001")  # its posts have no pictures
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_killed_run_leaves_no_worker_process_and_continues(trained, tmp_path):
     rows = [{"text": f"saw jordan{number} today", "id": number} for number in range(400)]
@@ -259,6 +260,19 @@ def test_entities_with_a_low_confidence_are_left_out(trained, posts, tmp_path):
     assert len(rows) == len(LINES)
     assert [row["spans"] for row in rows if "spans" in row] == [[]] * 4
     assert [row.get("error") for row in (rows[0], rows[3])] == [None, None]
+
+
+def test_keys_that_look_like_a_picture_and_are_not_read_are_named(trained, tmp_path):
+    (tmp_path / "PER.png").write_bytes(picture("PER"))
+    rows = [{"text": "saw jordan today", "image": "PER.png"}]
+    rows += [{"text": "saw jordan today", "image_path": "PER.png", "label": "PER"}] * 2
+    srsly.write_jsonl(tmp_path / "posts.jsonl", rows)
+    result = run(trained, tmp_path / "posts.jsonl", tmp_path / "out.jsonl")
+    warning, last = result.stderr.splitlines()[-2:]
+    assert "MSVSE-W020" in warning
+    assert "a picture are not read: 'image_path' (2 posts)" in warning
+    assert last == "3 rows annotated"
+    assert "'label'" not in result.stderr  # an annotation is not needed
 
 
 def test_a_folder_of_texts_and_pictures_can_be_annotated(trained, tmp_path):

@@ -185,7 +185,7 @@ def test_the_minimum_is_saved_as_it_was_set_last(copy, tmp_path, via):
 
 def test_the_minimum_is_a_setting(encoder):
     assert ner(tiny_pipeline(encoder, min_confidence=0.3)).min_confidence == 0.3
-    with pytest.raises(MsvseError, match="MSVSE-E081"):
+    with pytest.raises(MsvseError, match="MSVSE-E007"):
         tiny_pipeline(encoder, min_confidence=1.5)
 
 

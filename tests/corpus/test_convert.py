@@ -127,6 +127,13 @@ def test_bad_rows_do_not_change_the_output(write, output):
     assert output.read_bytes() == before
 
 
+def test_a_bad_row_of_a_file_beside_the_posts_is_reported_for_that_file(write, output):
+    posts = write("posts.jsonl", srsly.json_dumps(ROW))
+    captions = write("captions.json", srsly.json_dumps({"1.jpg": ["a dog", "a cat"]}))
+    with pytest.raises(BadRowsError, match=r"MSVSE-E034\] '[^']*captions\.json': malformed rows"):
+        convert(posts, output, captions=captions)
+
+
 def test_bad_posts_can_be_left_out_and_are_in_the_report(write, output, nlp):
     bad = write("bad.txt", BAD_POSTS)
     report = convert(bad, output, format="conll", skip_bad_rows=True)
@@ -275,6 +282,14 @@ def test_keys_that_are_not_read_are_named_in_a_warning_and_in_the_report(write, 
     assert "annotation are not read: 'label' (1 posts)" in named[0]
     assert "a picture are not read: 'img' (1 posts)" in named[1]
     assert report.unread_keys == {"label": 1, "img": 1}
+
+
+def test_a_caption_of_a_file_beside_the_posts_replaces_a_key_that_is_not_read(write, output):
+    posts = write("posts.jsonl", srsly.json_dumps({**ROW, "captions": "a dog"}))
+    captions = write("captions.json", srsly.json_dumps({ROW["image"]: "a cat"}))
+    with pytest.warns(UserWarning, match=r"MSVSE-W020.*a caption are not read: 'captions'"):
+        convert(posts, output)
+    assert convert(posts, output, captions=captions).unread_keys == {}
 
 
 def test_binary_annotations_are_missing_labels_on_request_and_named_otherwise(write, output, nlp):

@@ -344,9 +344,15 @@ def test_an_unknown_unit_of_offsets_is_refused(read_posts):
         ({"entities": [], "images": None, "id": 3, "_view_id": "ner", "options": [{"id": 1}]}, {}),
         ({"spans": [ADA], "label": "PER", "image": "a.jpg", "path": "b.jpg"}, {}),
         ({"spans": [], "entities": [[0, 3, "PER"]]}, {"annotation": ["entities"]}),
+        (
+            {"image_caption": "a dog", "image_tags": ["dog"]},
+            {"a caption": ["image_caption"], "tags": ["image_tags"]},
+        ),
+        ({"captions": ["a dog"], "Tags": ["dog"]}, {"a caption": ["captions"], "tags": ["Tags"]}),
+        ({"caption": "", "captions": "a dog", "tags": [], "image_tags": ["dog"]}, {}),
     ],
 )
-def test_keys_that_look_like_annotation_or_a_picture_are_named(read_posts, row, unread):
+def test_keys_that_look_like_content_that_the_post_lacks_are_named(read_posts, row, unread):
     (post,), _ = read_posts({"text": "Ada", **row})
     assert post.unread_keys == unread
 

@@ -99,6 +99,7 @@ def test_pictures_outside_the_folder_fail_if_there_is_a_folder(tmp_path):
         list(Corpus(path, image_root=tmp_path)(nlp))
 
 
+@pytest.mark.filterwarnings("ignore:.*MSVSE-W009")
 def test_failures_are_those_of_training(tmp_path):
     """`initialize` raises an error for each failure."""
     nlp = spacy.blank("en")
@@ -182,3 +183,9 @@ def test_region_vectors_that_stop_training_fail():
     train = split(region_widths=Counter({8: 3}))
     assert not verdicts(train=train, dev=split(region_widths=Counter({8: 1})), level=FAIL)
     assert "dev" in only(FAIL, train=train, dev=split(region_widths=Counter({16: 1})))
+
+
+def test_an_unnamed_picture_folder_is_suggested_if_every_picture_is_missing():
+    hint = "name it with --image-root"
+    assert hint in only(WARN, train=split(readable=0, described=5, missing=[PROBLEM] * 200))
+    assert hint not in only(WARN, train=split(readable=199, missing=[PROBLEM]))
