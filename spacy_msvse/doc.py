@@ -328,6 +328,9 @@ def make_doc(
 def _tokenize(
     nlp: Language, text_or_words: str | Sequence[str], spaces: Sequence[bool] | None
 ) -> Doc:
+    if not isinstance(nlp, Language):
+        expected = "the pipeline as the first argument: `make_doc(nlp, text, image=...)`"
+        raise refuse(type(nlp).__name__, "nlp", "it is not a pipeline", expected)
     if isinstance(text_or_words, str):
         return nlp.make_doc(check_text(text_or_words, "text_or_words"))
     if isinstance(text_or_words, list | tuple):

@@ -126,7 +126,7 @@ def check_tags(tags: Any) -> list[str] | None:
         return None
     expected = 'a list of words, such as ["waterfall"]'
     if not isinstance(tags, list | tuple):
-        raise refuse(tags, "image_tags", "it is not a list", expected)
+        raise refuse(_quoted(tags), "image_tags", "it is not a list", expected)
     for tag in tags:
         if not isinstance(tag, str):
             raise refuse("a list", "image_tags", f"{tag!r} in it is not a text", expected)
@@ -170,7 +170,7 @@ def check_texts(texts: Any) -> dict[str, str] | None:
         return None
     expected = 'a dictionary from names of views to texts, such as {"ocr": "..."}'
     if not isinstance(texts, dict):
-        raise refuse(texts, "image_texts", "it is not a dictionary", expected)
+        raise refuse(_quoted(texts), "image_texts", "it is not a dictionary", expected)
     for view, text in texts.items():
         if not isinstance(view, str) or not isinstance(text, str):
             reason = f"{view!r}: {text!r} in it is not a name with a text"
@@ -241,6 +241,11 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "image_regions": check_regions,
     "image_features": check_features,
 }
+
+
+def _quoted(value: Any) -> Any:
+    """A text in quotation marks, shortened; any other value as it is."""
+    return repr(value[:40]) if isinstance(value, str) else value
 
 
 def _check_region(region: Any) -> tuple[str, float, float, float, float, float]:

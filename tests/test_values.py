@@ -84,6 +84,16 @@ def test_a_text_with_a_lone_surrogate_is_refused(nlp, text):
         make_doc(nlp, text)
 
 
+def test_a_call_without_the_pipeline_is_explained():
+    with pytest.raises(MsvseError, match=r"MSVSE-E035.*first argument"):
+        make_doc("saw jordan", "a.jpg")
+
+
+def test_a_wrong_value_is_quoted(nlp):
+    with pytest.raises(MsvseError, match=r"MSVSE-E035. 'waterfall' cannot be used as `image_tags`"):
+        make_doc(nlp, "Ada", tags="waterfall")
+
+
 def test_a_path_is_kept_as_text(nlp):
     doc = nlp("Ada")
     doc._.image = Path("a") / "b.jpg"
