@@ -327,7 +327,7 @@ class Errors:
         "picture.{hint} Nothing was written. If that is meant, pass --allow-no-pictures."
     )
     E138 = (
-        "[MSVSE-E138] The suffix of '{path}' does not tell its format. Pass --format with one of: "
+        "[MSVSE-E138] The suffix of '{path}' does not show its format. Pass --format with one of: "
         "{formats}."
     )
     E140 = (

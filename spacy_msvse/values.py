@@ -97,7 +97,11 @@ def check_picture(image: Any) -> str | bytes | None:
         if isinstance(image, bytes):
             return image
         if image[: len(_DATA_URI)].lower() == _DATA_URI:
-            return _decode_uri(image)
+            try:
+                return decode_data_uri(image)
+            except ValueError as error:
+                given = f"the data URI {image[:40]!r}"
+                raise refuse(given, "image", str(error), "a whole data URI in base64") from error
         return check_text(image, "image")
 
     from PIL import Image
@@ -259,16 +263,25 @@ def _check_region(region: Any) -> tuple[str, float, float, float, float, float]:
     return (check_text(label or "", "image_regions"), *numbers)  # type: ignore[return-value]
 
 
-def _decode_uri(uri: str) -> bytes:
-    head, separator, content = uri.partition(";base64,")
+def decode_data_uri(uri: str) -> bytes:
+    """Decode the data URI of a picture.
+
+    Args:
+        uri (str): A URI such as "data:image/png;base64,...".
+
+    Returns:
+        bytes: The content.
+
+    Raises:
+        ValueError: If it is damaged, empty or not in base64. The message is the reason.
+    """
+    _, separator, content = uri.partition(";base64,")
     try:
         data = base64.b64decode(content, validate=True)
     except ValueError as error:
-        reason = f"its base64 is damaged ({error})"
-        raise refuse(f"the data URI {head[:40]!r}", "image", reason, "a whole data URI") from error
+        raise ValueError(f"its base64 is damaged ({error})") from error
     if not data:
-        reason = "it is empty" if separator else "it is not in base64"
-        raise refuse(f"the data URI {head[:40]!r}", "image", reason, "a data URI in base64")
+        raise ValueError("it is empty" if separator else "it is not in base64")
     return data
 
 

@@ -12,7 +12,7 @@ from ..component import components
 from ..corpus.annotate import annotate
 from ..corpus.files import check_jsonl
 from ..corpus.folder import read_folder
-from ..corpus.jsonl import PICTURE, read_rows
+from ..corpus.jsonl import PICTURE, list_keys, read_rows
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
@@ -108,7 +108,7 @@ def annotate_cli(
         first = problems[0].rstrip(".")
         raise MsvseError(Errors.E156.format(count=done + written, path=input_path, first=first))
     if unread:
-        keys = ", ".join(f"'{key}' ({number} posts)" for key, number in unread.items())
+        keys = list_keys(unread)
         print_warning(Warnings.W020.format(path=input_path, kind=PICTURE, keys=keys))
     summary = f"{count(written, 'row')} annotated"
     if problems:

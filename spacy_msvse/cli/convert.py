@@ -32,7 +32,7 @@ def convert_cli(
     format: Annotated[
         Format | None,
         typer.Option(
-            "--format", "-f", help="Format of the posts; by default the suffix of the file tells it"
+            "--format", "-f", help="Format of the posts; by default it follows from the suffix"
         ),
     ] = None,
     image_root: ImageRoot = None,

@@ -1,4 +1,4 @@
-"""What the commands load: code, pipelines, configs, posts. Each failure is a coded error."""
+"""Load code, pipelines, configs and posts for the commands. Each failure is a coded error."""
 
 from collections.abc import Iterator
 from configparser import Error as ConfigFileError
@@ -13,7 +13,6 @@ from spacy.training import Example
 from spacy.util import get_model_meta, get_package_path, import_file, is_package
 from thinc.util import gpu_is_available
 
-from ..corpus.files import check_corpus
 from ..corpus.reader import Corpus
 from ..errors import Errors, MsvseError
 from ..util import is_lfs_pointer
@@ -162,7 +161,6 @@ def load_examples(path: Path, nlp: Language, image_root: Path | None = None) -> 
         MsvseError: If there are no such files (MSVSE-E033, MSVSE-E042, MSVSE-E130), if one cannot
             be read (MSVSE-E042), or if they have no posts (MSVSE-E154).
     """
-    check_corpus(path)
     try:
         examples = list(Corpus(path, image_root=image_root)(nlp))
     except MsvseError:

@@ -1,4 +1,4 @@
-"""What the component reports once for a stream of posts, instead of once for each post."""
+"""Reports of the component about a stream of posts: one warning instead of one for each post."""
 
 import sys
 from collections.abc import Iterator, Sequence

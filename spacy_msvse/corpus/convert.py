@@ -18,7 +18,7 @@ from ..util import hash_files, is_lfs_pointer, replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
-from .jsonl import CAPTION, TAGS, Offsets, read_jsonl
+from .jsonl import CAPTION, TAGS, Offsets, list_keys, read_jsonl
 from .post import PostRow
 from .rows import BadRow, BadRowsError, check_text_file, shorten
 
@@ -26,7 +26,7 @@ Format = Literal["conll", "jsonl"]
 
 FORMATS: tuple[str, ...] = get_args(Format)
 
-#: Suffixes of files, in lower case, that tell the format.
+#: Suffixes of files, in lower case, and the format that each of them means.
 SUFFIXES: dict[str, Format] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     **dict.fromkeys((".txt", ".conll", ".bio", ".iob", ".iob2", ".bioes", ".tsv", ".ner"), "conll"),
@@ -191,7 +191,7 @@ def convert(
         input_path (str / Path): The file of posts.
         output_path (str / Path): The `.spacy` file to write. The report has the same name with
             `.json` at its end.
-        format (str): "conll" or "jsonl". None tells it by the suffix of the file.
+        format (str): "conll" or "jsonl". None derives it from the suffix of the file.
         image_root (str / Path): The folder of the pictures: to count the pictures that exist, and
             to find the pictures of `WID:` lines. Paths stay relative to it.
         image_suffix (str): For CoNLL files, the ending that turns the id of a picture into its file
@@ -208,8 +208,8 @@ def convert(
         label_map (Mapping[str, str]): Labels to rename.
         language (str): The language whose tokenizer and stop words to use.
         skip_bad_rows (bool): Whether to leave out posts that cannot be used, instead of failing.
-        allow_no_entities (bool): Whether it is meant that no post has an entity.
-        allow_no_pictures (bool): Whether it is meant that no post has a picture, or that none is in
+        allow_no_entities (bool): Whether to accept that no post has an entity.
+        allow_no_pictures (bool): Whether to accept that no post has a picture, or that none is in
             the picture folder.
         progress (bool): Whether to show a progress bar.
 
@@ -341,7 +341,7 @@ def _list_first(names: Iterable[str]) -> str:
 
 
 class _Notes:
-    """What is suspicious about the posts of a file as a whole."""
+    """Counts of suspicious facts about all posts of a file."""
 
     def __init__(self, path: Path, report: ConversionReport, label_map: Mapping[str, str]) -> None:
         self.path = path
@@ -378,8 +378,7 @@ class _Notes:
         if report.pictures_lfs_pointers:
             _warn(Warnings.W023.format(path=path, count=report.pictures_lfs_pointers))
         for kind, keys in self.unread.items():
-            counted = ", ".join(f"'{key}' ({count} posts)" for key, count in keys.items())
-            _warn(Warnings.W020.format(path=path, kind=kind, keys=counted))
+            _warn(Warnings.W020.format(path=path, kind=kind, keys=list_keys(keys)))
         if self.binary:
             _warn(Warnings.W021.format(path=path, count=self.binary))
         if self.unknown_labels and report.entities:
@@ -390,8 +389,7 @@ class _Notes:
         keys = self.unread.get(kind)
         if not keys:
             return ""
-        names = ", ".join(f"'{key}' ({count} posts)" for key, count in keys.items())
-        return f" These keys look like {kind}, but are not read: {names}."
+        return f" These keys look like {kind}, but are not read: {list_keys(keys)}."
 
 
 def _warn(message: str) -> None:

@@ -1,6 +1,5 @@
 """Posts as lines of JSON, in Prodigy's shape: one reader and one writer."""
 
-import base64
 import json
 import re
 from collections import Counter
@@ -25,6 +24,7 @@ from spacy.util import get_words_and_spaces
 
 from ..doc import VIEW_ATTRIBUTES
 from ..errors import Errors, MsvseError
+from ..values import decode_data_uri
 from .boxes import Box, make_box
 from .post import PostRow, hint_at_wide_characters
 from .rows import BadRow, Row, read_raw_lines, shorten
@@ -299,6 +299,18 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
     return post
 
 
+def list_keys(keys: Mapping[str, int]) -> str:
+    """List keys that are not read, for a message.
+
+    Args:
+        keys (Mapping): Key to the number of posts that have it.
+
+    Returns:
+        str: The keys with their numbers.
+    """
+    return ", ".join(f"'{key}' ({count} posts)" for key, count in keys.items())
+
+
 def kept_values(values: dict[str, Any]) -> dict[str, Any]:
     """The part of a row that annotation does not change.
 
@@ -528,12 +540,8 @@ def _get_image(row: JsonRow) -> str | bytes | None:
         raise MsvseError("'image' is empty; leave it out, or give null, if there is no picture")
     if not row.image.lower().startswith("data:"):
         return row.image
-    head, separator, content = row.image.partition(";base64,")
     try:
-        data = base64.b64decode(content, validate=True)
+        return decode_data_uri(row.image)
     except ValueError as error:
-        raise MsvseError(f"the picture's data URI is damaged ({error})") from error
-    if not data:
-        reason = "it is empty" if separator else "it is not in base64"
-        raise MsvseError(f"the picture's data URI cannot be read ({reason}): {head[:40]!r}")
-    return data
+        given = f"{row.image[:40]!r}"
+        raise MsvseError(f"the picture's data URI cannot be read ({error}): {given}") from error

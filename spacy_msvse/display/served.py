@@ -1,4 +1,4 @@
-"""What `serve` hands to its page, which Streamlit runs in the same process."""
+"""The pipelines that `serve` has loaded. Streamlit runs its page in the same process."""
 
 from spacy.language import Language
 

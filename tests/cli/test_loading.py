@@ -91,7 +91,7 @@ def make_corpora(**paths):
 
 @pytest.mark.parametrize("missing", ["train", "dev"])
 def test_a_missing_path_is_not_called_that_of_the_other_corpus(posts, missing):
-    """spaCy makes all corpora at once and does not tell which of them has no path."""
+    """spaCy makes all corpora at once. It does not say which of them has no path."""
     with pytest.raises(MsvseError, match="MSVSE-E037") as error:
         make_corpora(**{"train": posts, "dev": posts, missing: None})
     assert "--paths.train" in str(error.value)

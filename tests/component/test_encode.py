@@ -119,7 +119,7 @@ def cutting_tokenizer(request, encoder):
 
 @pytest.mark.parametrize("max_length", range(11, 25))
 def test_the_place_of_a_joint_view_holds_its_own_pieces(cutting_tokenizer, max_length):
-    """Cut on either side, by one piece or until only one view or none is left."""
+    """The cut is on either side. It leaves both views, one view, or none."""
     reads = Reads(joint=("caption", "ocr"))
     posts = [post(["saw"], caption="the " * 6, ocr="nice " * 8)]
     inputs = collator(cutting_tokenizer, reads, max_length=max_length)(posts)

@@ -203,7 +203,7 @@ def test_no_batch_holds_more_word_pieces_than_the_budget(trained):
 
 
 def test_a_file_with_wrong_values_is_a_coded_error_that_costs_one_post(encoder):
-    """A file of Docs may hold anything: nobody has checked the values of its attributes."""
+    """A file of Docs may contain wrong values, because its attributes are not checked."""
     nlp = tiny_pipeline(encoder)
     nlp.initialize(lambda: ambiguous_examples(nlp))
     docs = [make_doc(nlp, "saw jordan", caption="the nice") for _ in range(3)]
