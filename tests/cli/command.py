@@ -13,3 +13,22 @@ def run(*arguments: Any, status: int = 0, **settings: Any):
     result = CliRunner().invoke(app, ["msvse", *map(str, arguments)], **settings)
     assert result.exit_code == status, result.output
     return result
+
+
+#: A config with an extractor that needs no weights.
+CONFIG = """
+[nlp]
+lang = "en"
+pipeline = ["msvse_ner"]
+
+[components]
+
+[components.msvse_ner]
+factory = "msvse_ner"
+
+[components.msvse_ner.vision]
+@misc = "spacy-msvse.VisualExtractor.v1"
+
+[components.msvse_ner.vision.regions]
+@misc = "tests.MeanColour.v1"
+"""

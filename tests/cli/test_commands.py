@@ -18,23 +18,7 @@ from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.evaluation.calibration import judged_confidences
 
 from ..tiny import COLOURS, NAMES, ambiguous_examples, picture, save_encoder, tiny_pipeline, train
-
-CONFIG = """
-[nlp]
-lang = "en"
-pipeline = ["msvse_ner"]
-
-[components]
-
-[components.msvse_ner]
-factory = "msvse_ner"
-
-[components.msvse_ner.vision]
-@misc = "spacy-msvse.VisualExtractor.v1"
-
-[components.msvse_ner.vision.regions]
-@misc = "tests.MeanColour.v1"
-"""
+from .command import CONFIG
 
 
 def run(*arguments, status: int = 0):

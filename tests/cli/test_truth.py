@@ -24,25 +24,13 @@ from spacy_msvse.cli.messages import count
 from spacy_msvse.util import remove
 
 from ..tiny import ambiguous_examples, picture
+from .command import CONFIG
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
 
-CONFIG = """
-[nlp]
-lang = "en"
-pipeline = ["msvse_ner"]
-
-[components]
-
-[components.msvse_ner]
-factory = "msvse_ner"
-
-[components.msvse_ner.vision]
-@misc = "spacy-msvse.VisualExtractor.v1"
-
-[components.msvse_ner.vision.regions]
-@misc = "tests.MeanColour.v1"
-
+TRAINING_CONFIG = (
+    CONFIG
+    + """
 [corpora]
 
 [corpora.train]
@@ -57,6 +45,7 @@ path = ${paths.dev}
 train = null
 dev = null
 """
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*MSVSE-W00[12]")
 
@@ -97,8 +86,8 @@ def made(trained, tmp_path_factory) -> Path:
     (folder / "empty.jsonl").write_text("\n\n")
     (folder / "pointer.jsonl").write_text(POINTER)
 
-    (folder / "config.cfg").write_text(CONFIG)
-    (folder / "own.cfg").write_text(CONFIG.replace("tests.MeanColour.v1", "tests.Own.v9"))
+    (folder / "config.cfg").write_text(TRAINING_CONFIG)
+    (folder / "own.cfg").write_text(TRAINING_CONFIG.replace("tests.MeanColour.v1", "tests.Own.v9"))
     (folder / "broken.cfg").write_text("[nlp\nlang = en")
     (folder / "pointer.cfg").write_text(POINTER)
     (folder / "own.py").write_text("raise KeyError('own')")
