@@ -260,7 +260,8 @@ def _given_texts(doc: Doc) -> dict[str, str] | None:
 
 
 def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:
-    """Put the values that `get_picture_attributes` collected onto another Doc.
+    """Put the values that `get_picture_attributes` collected onto another Doc. They are checked
+    when they are read, not here: one wrong value in a file must not end the reading of the file.
 
     Args:
         doc (Doc): The Doc to write to.
@@ -270,10 +271,7 @@ def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:
         Doc: The same Doc.
     """
     for name, value in values.items():
-        if name == "meta":
-            doc.user_data["meta"] = value
-        else:
-            doc._.set(name, value)
+        doc.user_data["meta" if name == "meta" else _key(name)] = value
     return doc
 
 
@@ -321,8 +319,10 @@ def make_doc(
         "image_regions": regions,
         "image_features": features,
     }
-    given = {name: value for name, value in values.items() if value is not None}
-    return set_picture_attributes(_tokenize(nlp, text_or_words, spaces), given)
+    doc = _tokenize(nlp, text_or_words, spaces)
+    for name, value in values.items():
+        doc._.set(name, value)
+    return doc
 
 
 def _tokenize(

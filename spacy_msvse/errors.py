@@ -408,6 +408,16 @@ class Errors:
         "or a local file or folder that holds all weights of the model."
     )
 
+    E210 = (
+        "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
+        "refused. Leave it out, and choose weights of a family that transformers has."
+    )
+    E211 = (
+        "[MSVSE-E211] Training of '{name}' has diverged: {count} of {steps} batches had a loss or "
+        "gradients that are not finite, {row} of them in a row. Lower the learning rate, or check "
+        "the region vectors of the posts. The last good pipeline is the one that was saved last."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""
@@ -463,6 +473,22 @@ class Warnings:
     W012 = (
         "[MSVSE-W012] The context {context} looks like a picture, but contexts of `as_tuples` are "
         "not read. Make Docs: `spacy_msvse.make_doc(nlp, text, image=...)`."
+    )
+
+    W050 = (
+        "[MSVSE-W050] The {what} of a batch is not finite ({value}), so '{name}' has not learned "
+        "from it ({count} of {steps} batches so far). The first post of the batch: {text!r}. "
+        "Check its region vectors, or lower the learning rate."
+    )
+    W051 = (
+        "[MSVSE-W051] The learning rate was 0 in {count} updates in a row, so nothing is learned. "
+        "Call `optimizer.step_schedules()` after each `nlp.update`, as `spacy train` does, or "
+        "change the schedule in [training.optimizer]."
+    )
+    W052 = (
+        "[MSVSE-W052] '{name}' was trained with other settings than its config has now: "
+        "{settings}. It predicts with those of the config. Restore them, or train again, unless "
+        "that is meant."
     )
 
     W020 = (

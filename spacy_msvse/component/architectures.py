@@ -12,7 +12,7 @@ from ..network.base import Network, NetworkConfig
 from ..network.inputs import Outputs
 from ..network.methods.msvse import Msvse, MsvseConfig
 from ..network.methods.text_crf import TextCrf, TextCrfConfig
-from ..network.pretrained import load_pretrained
+from ..network.pretrained import load_pretrained, refuse_code
 from .defaults import DEFAULT_CONFIG
 from .encode import EncodedPost, PieceEncoder
 from .reader import Reader
@@ -198,10 +198,12 @@ def make_model(
 
     Raises:
         MsvseError: For a setting out of range (MSVSE-E007), or one that the method does not have
-            (MSVSE-E015).
+            (MSVSE-E015), or that runs code which comes with the weights (MSVSE-E210).
     """
     # Checked here, so that a wrong setting is refused when the pipeline is made.
     method.Config.from_dict({"types": (), **settings})
+    refuse_code(tokenizer_config or {}, "tokenizer_config")
+    refuse_code(transformer_config or {}, "transformer_config")
     shim = NetworkShim(
         method,
         {**LEARNING_RATE_FACTORS, **learning_rate_factors},

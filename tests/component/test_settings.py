@@ -75,7 +75,8 @@ def test_an_edited_setting_of_the_network_has_priority_or_is_named(nlp, tmp_path
     def load(**settings):
         return spacy.load(tmp_path, config={"components": {"msvse_ner": {"model": settings}}})
 
-    loaded = component(load(joint_decoding_weight=0.5))
+    with pytest.warns(UserWarning, match=r"MSVSE-W052.*joint_decoding_weight"):
+        loaded = component(load(joint_decoding_weight=0.5))
     assert loaded.model.shims[0].network.config.joint_decoding_weight == 0.5
     with pytest.raises(MsvseError, match=r"MSVSE-E027.*prefix_length \(saved: 2\)"):
         load(prefix_length=3)

@@ -14,6 +14,9 @@ from .distilbert import DistilBertEncoder
 from .modernbert import ModernBertEncoder
 from .mpnet import MPNetEncoder
 
+#: Code that comes with weights is never run, and transformers does not ask for permission.
+NO_CODE = {"trust_remote_code": False}
+
 #: Adapters by the `model_type` of transformers. BERTweet is of type "roberta", DeBERTa-v3 of type
 #: "deberta-v2".
 FAMILIES: dict[str, type[Encoder]] = {
@@ -73,7 +76,7 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     model_type = settings.pop("model_type", "bert")
     find_adapter(model_type)
     model_config = configs.for_model(model_type, **settings)
-    return make_encoder(models.from_config(model_config, attn_implementation=ATTENTION))
+    return make_encoder(models.from_config(model_config, attn_implementation=ATTENTION, **NO_CODE))
 
 
 def auto_classes() -> tuple[Any, Any]:
