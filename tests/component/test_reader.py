@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.reader import Reader, post_source
-from spacy_msvse.doc import given_view, picture_source, set_extracted_views
+from spacy_msvse.component.reader import Reader, given_views, post_source
+from spacy_msvse.doc import picture_source, set_extracted_views
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.base import Reads
 from spacy_msvse.vision.extraction import fill_store
@@ -97,9 +97,7 @@ def test_extracted_views_on_a_doc_do_not_count_as_given(nlp):
     set_extracted_views(doc, {"tags": ["stale"], "caption": "stale", "ocr": "stale", "x": "stale"})
     assert doc._.image_extracted == ["tags", "x"]
     assert doc._.image_texts == {"ocr": "mine", "x": "stale"}
-    assert [given_view(doc, view) for view in ("tags", "caption", "ocr", "x")] == (
-        [None, "mine", "mine", None]
-    )
+    assert given_views(doc) == {"caption": "mine", "ocr": "mine"}
     set_extracted_views(doc, {"x": "new"})
     assert doc._.image_tags is None
     assert doc._.image_texts == {"ocr": "mine", "x": "new"}
