@@ -13,7 +13,7 @@ from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.features import RegionFeatures
 from spacy_msvse.vision.store import FeatureStore
 
-from ..tiny import picture
+from ..tiny import Writer, picture
 
 READS = Reads(vectors=("regions",), texts=("tags", "caption", "ocr"), joint=("caption",))
 
@@ -192,31 +192,6 @@ def test_a_wrong_value_in_a_file_is_unreadable(nlp, name, value):
     doc = make_doc(nlp, "look")
     doc.user_data["._.", name, None, None] = value
     check_refused(nlp, doc, "MSVSE-E035")
-
-
-class Writer:
-    """An extractor that reads whole posts, and remembers the known views of each."""
-
-    fills = ("knowledge",)
-    reads = "post"
-    region_dim = 0
-    fingerprint = "writer"
-
-    def __init__(self):
-        self.known = []
-
-    def initialize(self):
-        """Nothing to load."""
-
-    def extract(self, items, known):
-        self.known += known
-        return [{"knowledge": f"of {', '.join(sorted(views))}"} for views in known]
-
-    def to_files(self):
-        return {}
-
-    def from_files(self, files):
-        """Nothing to restore."""
 
 
 def described_posts(nlp) -> list:
