@@ -25,13 +25,14 @@ from spacy_msvse.component.pipe import MsvseNer
 from spacy_msvse.component.settings import Attribute, Setting
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.errors import MsvseError
+from spacy_msvse.evaluation.experiments.rows import method_names
 from spacy_msvse.network.base import Network
 from spacy_msvse.network.encoders.lora import RANGES
 from spacy_msvse.network.methods.msvse import Msvse
 from spacy_msvse.network.methods.text_crf import TextCrf
 from spacy_msvse.settings import Declaration, _describe, declarations
 
-from .tiny import MeanColour, ambiguous_examples, save_encoder, tiny_pipeline
+from .tiny import METHOD_SETTINGS, MeanColour, ambiguous_examples, save_encoder, tiny_pipeline
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +51,22 @@ FUNCTIONS = {
     if point.value.startswith("spacy_msvse")
 }
 MAKE_MODEL: Any = inspect.unwrap(make_model)
-METHODS: dict[str, Any] = {"spacy-msvse.MSVSE.v1": Msvse, "spacy-msvse.TextCrf.v1": TextCrf}
+METHODS: dict[str, Any] = {n: registry.architectures.get(n).method for n in method_names()}
+
+#: The tiny encoder has fewer layers and positions than others, and a test has less memory.
+LARGEST = {
+    "view_layers": 3,
+    "prefix_length": 64,
+    "cells": 4,
+    "fusion_layers": 4,
+    "fusion_width": 64,
+    "fusion_heads": 16,
+    "fusion_inner_width": 64,
+    "samples": 20,
+    "label_width": 64,
+    "refining_layers": 4,
+    "latent_width": 64,
+}
 
 #: Arguments without a default.
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -144,13 +160,15 @@ def wrong_values(schema: dict[str, Any], name: str) -> list[Any]:
             found += [True, ["a"], "" if "minLength" in branch else "no such value"]
             found += [] if "integer" in kinds else [5]
         elif kind == "array":
-            found += ["tags", 5, [5], [""], {"tags": 1}, [None]]
+            of_numbers = branch.get("items", {}).get("type") == "integer"
+            found += ["tags", 5, [0] if of_numbers else [5], [""], {"tags": 1}, [None]]
             found += [["a", "a"]] if "distinct" in branch.get("description", "") else []
             found += [[]] if branch.get("minItems") else []
         elif kind == "object":
             found += [5, "a", ["a"], {5: 1.0}]
-            if isinstance(branch.get("additionalProperties"), dict):
-                found += [{"a": value} for value in ("x", True, None, math.nan)]
+            if isinstance(values := branch.get("additionalProperties"), dict):
+                wrong = 5 if values.get("type") == "string" else "x"
+                found += [{"a": value} for value in (wrong, True, None, math.nan)]
         elif kind != "null":  # an extractor, a function, a path
             found += [5, 1.5, {}]
     return found
@@ -202,11 +220,11 @@ def ends(cls: type[Network]) -> list[tuple[str, Any]]:
     [(name, *end) for name, cls in METHODS.items() for end in ends(cls)],
 )
 def test_a_network_trains_at_both_ends_of_each_range(tiny_encoder, architecture, setting, value):
-    """The tiny encoder has fewer layers and positions than other encoders."""
-    value = min(value, {"view_layers": 3, "prefix_length": 64}.get(setting, value))
-    model: dict[str, Any] = {"@architectures": architecture, setting: value}
-    if METHODS[architecture] is TextCrf:
-        model.update(joint_views=["caption"], text_view=True)
+    fitting = METHOD_SETTINGS.get(METHODS[architecture].__name__, {})
+    value = min(value, LARGEST.get(setting, value))
+    model: dict[str, Any] = {"@architectures": architecture, **fitting, setting: value}
+    if setting == "fusion_width":
+        model["fusion_heads"] = 1
     nlp = tiny_pipeline(tiny_encoder, model=model)
     examples = ambiguous_examples(nlp)
     optimizer = nlp.initialize(lambda: examples)

@@ -21,6 +21,12 @@ WORDS += ["today", "again", "and", "very", "nice"]
 COLOURS = {"PER": (220, 40, 40), "LOC": (40, 200, 60), "ORG": (50, 60, 220)}
 NAMES = ("jordan", "florence", "amazon", "phoenix")
 
+#: Settings with which a method, by its class, fits the tiny extractor, or has all its parts.
+METHOD_SETTINGS: dict[str, dict[str, Any]] = {
+    "HvpNet": {"levels": [1, 2], "cells": 1},
+    "TextCrf": {"joint_views": ["caption"], "text_view": True},
+    "Umgf": {"fusion_width": 16, "fusion_heads": 2, "fusion_layers": 2},
+}
 
 #: Settings of a family besides its sizes.
 FAMILY_SETTINGS: dict[str, dict[str, Any]] = {

@@ -1,6 +1,9 @@
 """The Thinc model around a network, and the registered architecture of each method."""
 
+import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
 from threading import Lock
 from typing import Annotated, Any, Literal, cast
 
@@ -11,8 +14,17 @@ from thinc.api import Model
 
 from ..network.base import Network, NetworkConfig
 from ..network.inputs import Outputs
-from ..network.methods.msvse import Msvse, MsvseConfig
-from ..network.methods.text_crf import TextCrf, TextCrfConfig
+from ..network.methods.hvpnet import HvpNet
+from ..network.methods.m3s_like import M3sLike
+from ..network.methods.maf import Maf
+from ..network.methods.mner_qg import MnerQg
+from ..network.methods.msvse import Msvse
+from ..network.methods.rgcn import RGcn
+from ..network.methods.smvae import Smvae
+from ..network.methods.text_crf import TextCrf
+from ..network.methods.uamner import Uamner
+from ..network.methods.umgf import Umgf
+from ..network.methods.umt import Umt
 from ..network.pretrained import load_pretrained, refuse_code
 from ..settings import Name, Weight, checked, section, without_types
 from .defaults import DEFAULT_CONFIG
@@ -41,134 +53,6 @@ _lock = Lock()
 SECTION = "components.*.model"
 
 NetworkModel = Model[Sequence[EncodedPost], Outputs]
-
-
-@without_types
-def create_msvse_model(
-    encoder: str = ENCODER,
-    get_spans: SpanGetter | None = None,
-    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
-    prefix_views: Sequence[str] = MsvseConfig.prefix_views,
-    joint_views: Sequence[str] = MsvseConfig.joint_views,
-    attention: bool = MsvseConfig.attention,
-    gate: bool = MsvseConfig.gate,
-    prefixes: bool = MsvseConfig.prefixes,
-    visual_classifier: bool = MsvseConfig.visual_classifier,
-    multitask: bool = MsvseConfig.multitask,
-    view_layers: int = MsvseConfig.view_layers,
-    shared_depth: float = MsvseConfig.shared_depth,
-    prefix_length: int = MsvseConfig.prefix_length,
-    prefix_width: int = MsvseConfig.prefix_width,
-    text_loss_weight: float = MsvseConfig.text_loss_weight,
-    tie_loss_weight: float = MsvseConfig.tie_loss_weight,
-    visual_loss_weight: float = MsvseConfig.visual_loss_weight,
-    loss_divisor: float = MsvseConfig.loss_divisor,
-    joint_decoding_weight: float = MsvseConfig.joint_decoding_weight,
-    max_view_words: int = MAX_VIEW_WORDS,
-    normalize_urls: bool = True,
-    tokenizer_config: dict[str, Any] | None = None,
-    transformer_config: dict[str, Any] | None = None,
-    lora: dict[str, Any] | None = None,
-    gradient_checkpointing: bool = False,
-    precision: str = "float32",
-) -> NetworkModel:
-    """Create an MSVSE model, registered as `spacy-msvse.MSVSE.v1`.
-
-    Args:
-        encoder (str): A packaged encoder, a local folder or a name on the hub.
-        get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By
-            default, windows of 128 tokens that start every 96 tokens.
-        learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the
-            factor on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5
-            unless they are given.
-        prefix_views (list): Views that are classified and enter the encoder as prefixes.
-        joint_views (list): Textual views that are encoded after the text.
-        attention (bool): Compute the interaction of the views with the text by attention.
-        gate (bool): Gate that interaction.
-        prefixes (bool): The views enter the encoder as prefixes.
-        visual_classifier (bool): Decode each view into the post's entity types.
-        multitask (bool): Decode the plain text with a second, tied CRF.
-        view_layers (int): Encoder layers that textual views pass before the interaction.
-        shared_depth (float): Share of the encoder's layers, from the lowest, that run once for text
-            and joint encoding.
-        prefix_length (int): Prefix slots for each view.
-        prefix_width (int): Bottleneck width of the prefixes.
-        text_loss_weight (float): Weight of the text CRF's loss.
-        tie_loss_weight (float): Weight of the divergence between the two CRFs.
-        visual_loss_weight (float): Weight of the visual entity classifier's loss.
-        loss_divisor (float): The loss of a post is divided by this constant.
-        joint_decoding_weight (float): Share of the text CRF in the lattice that is decoded.
-        max_view_words (int): Maximum number of words of a textual view that are read.
-        normalize_urls (bool): Read every URL of a text as one known word. Not part of the paper.
-        tokenizer_config (dict): Settings of the encoder's tokenizer.
-        transformer_config (dict): Settings of the encoder's configuration.
-        lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
-        gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
-        precision (str): "float32" or "bfloat16": the precision of the network's products.
-
-    Returns:
-        Model: A model from encoded posts to outputs; its backward pass takes the loss. It has no
-            network before it is initialised or loaded.
-
-    Raises:
-        MsvseError: For a setting out of range (MSVSE-E007).
-    """
-    return make_model(Msvse, **locals())
-
-
-@without_types
-def create_text_crf_model(
-    encoder: str = ENCODER,
-    get_spans: SpanGetter | None = None,
-    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
-    joint_views: Sequence[str] = TextCrfConfig.joint_views,
-    text_view: bool = TextCrfConfig.text_view,
-    shared_decoder: bool = TextCrfConfig.shared_decoder,
-    text_loss_weight: float = TextCrfConfig.text_loss_weight,
-    tie_loss_weight: float = TextCrfConfig.tie_loss_weight,
-    tie_temperature: float = TextCrfConfig.tie_temperature,
-    loss_divisor: float = TextCrfConfig.loss_divisor,
-    max_view_words: int = MAX_VIEW_WORDS,
-    normalize_urls: bool = True,
-    tokenizer_config: dict[str, Any] | None = None,
-    transformer_config: dict[str, Any] | None = None,
-    lora: dict[str, Any] | None = None,
-    gradient_checkpointing: bool = False,
-    precision: str = "float32",
-) -> NetworkModel:
-    """Create a CRF tagger, registered as `spacy-msvse.TextCrf.v1`.
-
-    Args:
-        encoder (str): A packaged encoder, a local folder or a name on the hub.
-        get_spans (Callable): A span getter: Docs to the windows of each, for long texts. By
-            default, windows of 128 tokens that start every 96 tokens.
-        learning_rate_factors (dict): Part of a parameter's name (`encoder`, `crf`, ...) to the
-            factor on its learning rate. 0 freezes it. `encoder` is 0.1, `backbone` 0.1 and `crf` 5
-            unless they are given.
-        joint_views (list): Textual views that are encoded after the text. Without any, only the
-            text is read.
-        text_view (bool): Decode the text alone too, and tie both label distributions.
-        shared_decoder (bool): One CRF for both encodings instead of two.
-        text_loss_weight (float): Weight of the loss of the text alone.
-        tie_loss_weight (float): Weight of the divergence between both label distributions.
-        tie_temperature (float): Temperature of these distributions.
-        loss_divisor (float): The loss of a post is divided by this constant.
-        max_view_words (int): Maximum number of words of a textual view that are read.
-        normalize_urls (bool): Read every URL of a text as one known word.
-        tokenizer_config (dict): Settings of the encoder's tokenizer.
-        transformer_config (dict): Settings of the encoder's configuration.
-        lora (dict): Settings of `peft.LoraConfig` for low-rank adapters; None trains the encoder.
-        gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass.
-        precision (str): "float32" or "bfloat16": the precision of the network's products.
-
-    Returns:
-        Model: A model from encoded posts to outputs; its backward pass takes the loss. It has no
-            network before it is initialised or loaded.
-
-    Raises:
-        MsvseError: For a setting out of range (MSVSE-E007).
-    """
-    return make_model(TextCrf, **locals())
 
 
 @checked(SECTION)
@@ -236,6 +120,63 @@ def make_model(
             "region_dim": 1,
         },
     )
+
+
+#: The settings of a method that are not those of its architecture: the pipeline sets them.
+_SET_BY_PIPELINE = {"types", "encoder", "region_dim", "dropout"}
+
+
+def make_architecture(method: type[Network]) -> Callable[..., NetworkModel]:
+    """Make the function that creates the model of a method from the settings of a config.
+
+    Args:
+        method (type): The method's class, a subclass of `Network`.
+
+    Returns:
+        Callable: The function. Its arguments are the settings of the method's `Config` and those of
+            `make_model`, each with its default. Its attribute `method` is the class.
+    """
+
+    def create(**settings: Any) -> NetworkModel:
+        return make_model(method, **settings)
+
+    common = [
+        parameter
+        for name, parameter in inspect.signature(make_model).parameters.items()
+        if name not in ("method", "settings")
+    ]
+    own = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field))
+        for field in fields(method.Config)
+        if field.name not in _SET_BY_PIPELINE
+    ]
+    create.__name__ = create.__qualname__ = f"create_{method.__name__.lower()}_model"
+    create.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
+    create.__doc__ = (
+        f"Create a model of `{method.__name__}`. Its settings are those of "
+        f"`{method.Config.__name__}` and of `make_model`, and the errors are those of the latter."
+    )
+    registered = without_types(create)
+    registered.method = method  # type: ignore[attr-defined]
+    return registered
+
+
+def _default(field: DataclassField[Any]) -> Any:
+    """The default of a setting."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+create_hvpnet_model = make_architecture(HvpNet)
+create_m3s_like_model = make_architecture(M3sLike)
+create_maf_model = make_architecture(Maf)
+create_mner_qg_model = make_architecture(MnerQg)
+create_msvse_model = make_architecture(Msvse)
+create_rgcn_model = make_architecture(RGcn)
+create_smvae_model = make_architecture(Smvae)
+create_text_crf_model = make_architecture(TextCrf)
+create_uamner_model = make_architecture(Uamner)
+create_umgf_model = make_architecture(Umgf)
+create_umt_model = make_architecture(Umt)
 
 
 def default_views() -> tuple[str, ...]:

@@ -108,6 +108,13 @@ class PieceEncoder:
         self.normalize_urls = normalize_urls
         self.layout = Layout.of(tokenizer)
         self._has_types = "token_type_ids" in tokenizer.model_input_names
+        words = [query.split() for query in reads.queries]
+        self.queries = [
+            PieceRow(*self.layout.single(pieces.ids))
+            for pieces in (encode_words(tokenizer, words) if words else ())
+        ]
+        # They stand before each window.
+        self.max_length -= max((len(query.ids) for query in self.queries), default=0)
 
     def encode(self, posts: Sequence[ReadPost]) -> list[EncodedPost]:
         """Tokenise posts.
@@ -175,6 +182,7 @@ class PieceEncoder:
                 for view, rows in regions.items()
                 if (pictures := _stack_pictures(rows)) is not None
             },
+            queries=self._pad(self.queries) if self.queries else None,
         )
 
     def _encode_views(

@@ -25,7 +25,7 @@ from ..doc import set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Network
 from ..network.crf import bio_labels
-from ..network.inputs import Outputs, to_device
+from ..network.inputs import Inputs, Outputs, to_device
 from ..settings import AnyPath, Declaration, Name, Names, Share, find_nearest, section, suggest
 from ..util import (
     join_files,
@@ -332,6 +332,16 @@ class MsvseNer(TrainablePipe):
         self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
         with self._model_section():
             self.model.initialize()
+        network = self.require_network()
+        if network.indexes_posts:
+            network.index_posts(self._training_batches(get_examples()))
+
+    def _training_batches(self, examples: Iterable[Example]) -> Iterator[Inputs]:
+        """The inputs of the training posts, batch by batch."""
+        encoder, device = get_piece_encoder(self.model), get_shim(self.model).device
+        reader = replace(self.reader, policy="ignore")
+        for batch in minibatch((eg.predicted for eg in examples if len(eg.predicted)), 32):
+            yield to_device(encoder.collate(encoder.encode(reader.read(batch))), device)
 
     def _model_section(self) -> AbstractContextManager[None]:
         """Name this section of the config in errors of settings of the network."""

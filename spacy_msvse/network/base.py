@@ -1,6 +1,6 @@
 """The base of every method: settings, the interface that the component needs, shared helpers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -16,7 +16,7 @@ from ..settings import Names, Settings, unknown_setting, wrong_setting
 from .encoders.base import Encoder, Prefixes
 from .encoders.families import build_encoder
 from .encoders.lora import add_lora, check_lora
-from .inputs import Inputs, Loss, Outputs, Targets, WordPieces
+from .inputs import Inputs, Loss, Outputs, Regions, Targets, WordPieces
 from .spans import SpanDistribution
 
 #: Nested: name of a matrix, name of a row, dotted name of a setting of the component, its value.
@@ -37,11 +37,13 @@ class Reads:
         vectors (tuple): Views that are region vectors.
         texts (tuple): Textual views that are word pieces of their own.
         joint (tuple): Textual views that are encoded together with the text, after it.
+        queries (tuple): Texts that the network puts before the text, the same for all posts.
     """
 
     vectors: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     joint: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,14 @@ class Network(nn.Module):
     #: Whether the outputs of a post depend on the other posts of its batch. If so, batches keep the
     #: order of the posts, and the scores of a post depend on its batch.
     mixes_posts: ClassVar[bool] = False
+
+    #: Whether the loss of a post depends on the other posts of its batch, and the outputs in
+    #: training too, but not in prediction.
+    mixes_losses: ClassVar[bool] = False
+
+    #: Whether the network keeps something of each training post. `index_posts` then gets them
+    #: before the training.
+    indexes_posts: ClassVar[bool] = False
 
     posts_seen: Tensor
     view_posts_seen: Tensor
@@ -244,6 +254,14 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    def index_posts(self, batches: Iterable[Inputs]) -> None:
+        """Keep something of the training posts, if `indexes_posts` is true. It is saved with the
+        weights.
+
+        Args:
+            batches (Iterable[Inputs]): All training posts, on the device of the network.
+        """
+
     def answer(self, outputs: Outputs) -> SpanDistribution:
         """The distribution that gives the entities and all probabilities.
 
@@ -345,6 +363,27 @@ class Network(nn.Module):
         parameter = next(self.encoder.parameters())
         vectors = parameter.new_zeros(num_posts, 1, self.encoder.width)
         return vectors, torch.zeros(num_posts, 1, dtype=torch.bool, device=parameter.device)
+
+    def read_regions(self, inputs: Inputs, view: str) -> Regions:
+        """The region vectors of a view, also if no post of the batch has any.
+
+        Args:
+            inputs (Inputs): The posts.
+            view (str): Name of the view.
+
+        Returns:
+            Regions: Vectors of shape (P, R, D), in the precision of the weights. Vectors outside of
+                the mask are 0.
+        """
+        parameter = next(self.encoder.parameters())
+        if view not in inputs.vectors:
+            posts = len(inputs.token_mask)
+            vectors = parameter.new_zeros(posts, 1, self.config.region_dim)
+            boxes = parameter.new_zeros(posts, 1, 4)
+            return Regions(vectors, boxes, inputs.token_mask.new_zeros(posts, 1))
+        regions = inputs.vectors[view]
+        vectors = regions.vectors.to(parameter.dtype) * regions.mask.unsqueeze(2)
+        return replace(regions, vectors=vectors)
 
     def encode_lower_layers(self, inputs: Inputs, num_layers: int) -> Tensor:
         """Encode what the text and the joint encoding share: the embeddings and the lower layers.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .crf import BioCRF, Lattice
+from .crf import BioCRF, Lattice, negative_log_likelihood
 
 
 class LabelDecoder(nn.Module):
@@ -26,11 +26,48 @@ class LabelDecoder(nn.Module):
         Returns:
             Lattice: The scores.
         """
+        lattice: Lattice = self.crf(self.score(tokens), mask)
+        return lattice
+
+    def score(self, tokens: Tensor) -> Tensor:
+        """Score the labels of each token.
+
+        Args:
+            tokens (Tensor): float of shape (P, T, d).
+
+        Returns:
+            Tensor: Emissions, float of shape (P, T, K).
+        """
         # Full precision: in half precision, scores summed over a post lose small differences.
         with torch.autocast(tokens.device.type, enabled=False):
-            tokens = self.dropout(tokens.to(self.emissions.weight.dtype))
-            lattice: Lattice = self.crf(self.emissions(tokens), mask)
-            return lattice
+            emissions: Tensor = self.emissions(self.dropout(tokens.to(self.emissions.weight.dtype)))
+            return emissions
+
+
+def token_loss(lattice: Lattice, allowed: Tensor) -> Tensor:
+    """Negative log-likelihood of the allowed labellings for each token.
+
+    Args:
+        lattice (Lattice): All labellings.
+        allowed (Tensor): bool of shape (P, T, K).
+
+    Returns:
+        Tensor: float of shape (P,), a mean over the tokens of a post.
+    """
+    return negative_log_likelihood(lattice, allowed) / lattice.mask.sum(dim=1).clamp(min=1)
+
+
+def boundary_targets(allowed: Tensor) -> Tensor:
+    """The targets of a CRF over the labels O, B and I, without types.
+
+    Args:
+        allowed (Tensor): bool of shape (P, T, K): the allowed labels, in the order of `bio_labels`.
+
+    Returns:
+        Tensor: bool of shape (P, T, 3).
+    """
+    begins, insides = allowed[..., 1::2].any(dim=2), allowed[..., 2::2].any(dim=2)
+    return torch.stack([allowed[..., 0], begins, insides], dim=2)
 
 
 def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Tensor:
@@ -63,13 +100,14 @@ def token_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the tokens of each post.
 
     Args:
-        values (Tensor): float of shape (P, T).
+        values (Tensor): float of shape (P, T) or (P, T, d).
         mask (Tensor): bool of shape (P, T).
 
     Returns:
-        Tensor: float of shape (P,); 0 for an empty post.
+        Tensor: float of shape (P,) or (P, d); 0 for an empty post.
     """
-    return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    weights = mask if values.ndim == 2 else mask.unsqueeze(2)
+    return (values * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 class VisualEntityClassifier(nn.Module):

@@ -94,6 +94,8 @@ class Inputs:
         vectors (dict): View to its region vectors. A view that no post of the batch has may be
             missing.
         pictures (dict): View to the pictures of which a backbone computes its vectors.
+        queries (WordPieces): The texts that the network puts before the text, with their special
+            pieces, of shape (queries, N); None if it reads none.
     """
 
     text: WordPieces
@@ -106,6 +108,7 @@ class Inputs:
     texts: dict[str, WordPieces] = field(default_factory=dict)
     vectors: dict[str, Regions] = field(default_factory=dict)
     pictures: dict[str, Pictures] = field(default_factory=dict)
+    queries: WordPieces | None = None
 
     def present(self, view: str) -> Tensor:
         """Which posts have a view, in any form.
@@ -139,11 +142,16 @@ class Targets:
             post.
         types_known (Tensor): bool of shape (P, Y): False if it is not known whether the type
             occurs, because of missing labels.
+        boxes (Tensor): float of shape (P, G, 4): boxes that annotators drew around what an entity
+            names, relative to the picture; None if the posts have none.
+        box_types (Tensor): int64 of shape (P, G): the entity type of each box, -1 for padding.
     """
 
     allowed: Tensor
     entity_types: Tensor
     types_known: Tensor
+    boxes: Tensor | None = None
+    box_types: Tensor | None = None
 
 
 @dataclass

@@ -6,6 +6,27 @@ from torch import Tensor, nn
 from .views import ViewFeatures
 
 
+class TokenGate(nn.Module):
+    """A gate on one vector beside another: sigmoid(W [a; b] + c) * b. It is exactly 0 where b is 0,
+    such as for an absent view."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, width)
+
+    def forward(self, own: Tensor, other: Tensor) -> Tensor:
+        """Gate vectors.
+
+        Args:
+            own (Tensor): The vectors a, float of shape (..., d).
+            other (Tensor): The vectors b, of the same shape.
+
+        Returns:
+            Tensor: float of the same shape.
+        """
+        return torch.sigmoid(self.linear(torch.cat([own, other], dim=-1))) * other
+
+
 class Interaction(nn.Module):
     """Semantic interaction of visual features with the text, shared over views.
 
@@ -20,7 +41,7 @@ class Interaction(nn.Module):
         self.attention = (
             nn.MultiheadAttention(width, num_heads, batch_first=True) if attention else None
         )
-        self.gate = nn.Linear(2 * width, width) if gate else None
+        self.gate = TokenGate(width) if gate else None
         self.norm = nn.LayerNorm(width)
 
     def forward(self, views: ViewFeatures, text: Tensor, text_mask: Tensor) -> ViewFeatures:
@@ -46,7 +67,7 @@ class Interaction(nn.Module):
         else:
             related = torch.zeros_like(vectors)
         if self.gate is not None:
-            related = torch.sigmoid(self.gate(torch.cat([vectors, related], dim=2))) * related
+            related = self.gate(vectors, related)
         return ViewFeatures(self.norm(vectors + related), views.mask, views.sizes)
 
 

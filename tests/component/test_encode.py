@@ -8,6 +8,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from transformers import AutoTokenizer
 
+from spacy_msvse import make_doc
 from spacy_msvse.component.batches import cut_batches
 from spacy_msvse.component.encode import PieceEncoder, align
 from spacy_msvse.component.reader import ReadPost
@@ -312,3 +313,28 @@ def test_targets_are_those_of_a_plain_loop_over_random_labels(nlp):
 def test_an_unknown_gold_label_is_a_coded_error(nlp):
     with pytest.raises(MsvseError, match="MSVSE-E017"):
         make_targets([example(nlp, ["saw"], ents=[(0, 1, "ORG")])], TYPES)
+
+
+def test_queries_are_tokenised_once_and_leave_less_room_for_the_text(nlp, encoder):
+    """The network puts a query before each window, and both must fit the encoder."""
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    docs = [ReadPost(make_doc(nlp, ["saw"] * 100)), ReadPost(make_doc(nlp, "jordan"))]
+    reads = Reads(queries=("the nice jordan", "amazon"))
+    spans = create_strided_spans(200, 200)
+    pieces = PieceEncoder(tokenizer, spans, reads, max_length=64, max_view_words=8, region_dim=3)
+    inputs = pieces.collate(pieces.encode(docs))
+    assert inputs.queries.mask.sum(dim=1).tolist() == [5, 3]
+    assert inputs.text.ids.shape[1] <= 64 - 5
+    assert (inputs.token_piece[0] >= 0).all()
+
+
+def test_drawn_boxes_become_targets_by_the_type_of_the_entity_that_they_name(nlp):
+    doc = make_doc(nlp, "saw Jordan in Phoenix")
+    boxes = [("Phoenix", 1.0, 0.5, 0.5, 1.0, 1.0), ("a dog", 1.0, 0.0, 0.0, 0.5, 0.5)]
+    named = Example.from_dict(doc, {"entities": [(4, 10, "PER"), (14, 21, "LOC")]})
+    named.reference.user_data["meta"] = {"boxes": boxes}
+    other = Example.from_dict(make_doc(nlp, "nothing"), {"entities": []})
+    targets = make_targets([named, other], ["PER", "LOC"])
+    assert targets.box_types.tolist() == [[1], [-1]]
+    assert targets.boxes[0, 0].tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert make_targets([other], ["PER", "LOC"]).boxes is None

@@ -89,6 +89,7 @@ def make_inputs(
                 region_mask,
             )
         },
+        queries=word_pieces([5, 4], torch.Generator().manual_seed(1)),
     )
 
 

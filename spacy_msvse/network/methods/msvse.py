@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ...settings import Names, Share, Weight
 from ..base import Network, NetworkConfig, Reads, Rows, token_vectors
-from ..crf import Lattice, negative_log_likelihood
-from ..decoder import LabelDecoder, VisualEntityClassifier, tie_loss, visual_loss
+from ..crf import Lattice
+from ..decoder import LabelDecoder, VisualEntityClassifier, tie_loss, token_loss, visual_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
 from ..interaction import Interaction
@@ -242,14 +242,11 @@ class Msvse(Network):
         """
         config = self.config
         multimodal = _lattice(outputs.answer)
-        tokens = multimodal.mask.sum(dim=1).clamp(min=1)
-        terms = {
-            "multimodal": self.reduce(negative_log_likelihood(multimodal, targets.allowed) / tokens)
-        }
+        terms = {"multimodal": self.reduce(token_loss(multimodal, targets.allowed))}
         weights = {"multimodal": 1.0}
         if "text" in outputs.others:
             text = _lattice(outputs.others["text"])
-            terms["text"] = self.reduce(negative_log_likelihood(text, targets.allowed) / tokens)
+            terms["text"] = self.reduce(token_loss(text, targets.allowed))
             weights["text"] = config.text_loss_weight
             if config.tie_loss_weight:
                 terms["tie"] = self.reduce(tie_loss(multimodal, text))
@@ -260,7 +257,10 @@ class Msvse(Network):
             losses = visual_loss(logits, present, targets.entity_types, targets.types_known)
             terms["visual"] = self.reduce(losses)
             weights["visual"] = config.visual_loss_weight
-        total = sum((weights[name] * term for name, term in terms.items()), tokens.new_zeros(()))
+        total = sum(
+            (weights[name] * term for name, term in terms.items()),
+            multimodal.emissions.new_zeros(()),
+        )
         return Loss(total, terms)
 
     def answer(self, outputs: Outputs) -> Lattice:

@@ -12,8 +12,8 @@ from torch import nn
 
 from ...settings import Weight
 from ..base import Network, NetworkConfig, Reads, token_vectors
-from ..crf import Lattice, negative_log_likelihood
-from ..decoder import LabelDecoder, tie_loss
+from ..crf import Lattice
+from ..decoder import LabelDecoder, tie_loss, token_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
 from ..views import TextViews
@@ -121,12 +121,11 @@ class TextCrf(Network):
         """
         config, joint = self.config, outputs.answer
         assert isinstance(joint, Lattice)
-        tokens = joint.mask.sum(dim=1).clamp(min=1)
-        terms = {"joint": self.reduce(negative_log_likelihood(joint, targets.allowed) / tokens)}
+        terms = {"joint": self.reduce(token_loss(joint, targets.allowed))}
         total = terms["joint"]
         text = outputs.others.get("text")
         if isinstance(text, Lattice):
-            terms["text"] = self.reduce(negative_log_likelihood(text, targets.allowed) / tokens)
+            terms["text"] = self.reduce(token_loss(text, targets.allowed))
             total = total + config.text_loss_weight * terms["text"]
             if config.tie_loss_weight:
                 terms["tie"] = self.reduce(tie_loss(joint, text, config.tie_temperature))

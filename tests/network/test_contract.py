@@ -1,0 +1,187 @@
+"""What holds for every method: absent views contribute nothing, posts do not meet in a batch."""
+
+import re
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from torch import nn
+
+from spacy_msvse.network.base import Network
+from spacy_msvse.network.crf import Lattice
+from spacy_msvse.network.inputs import Inputs, Targets
+from spacy_msvse.network.methods.hvpnet import HvpNet
+from spacy_msvse.network.methods.m3s_like import M3sLike
+from spacy_msvse.network.methods.maf import Maf
+from spacy_msvse.network.methods.mner_qg import MnerQg
+from spacy_msvse.network.methods.msvse import Msvse
+from spacy_msvse.network.methods.rgcn import RGcn
+from spacy_msvse.network.methods.smvae import Smvae
+from spacy_msvse.network.methods.text_crf import TextCrf
+from spacy_msvse.network.methods.uamner import Uamner
+from spacy_msvse.network.methods.umgf import Umgf
+from spacy_msvse.network.methods.umt import Umt
+from spacy_msvse.network.spans import ScoredSpans
+
+from .conftest import TINY_ENCODER, make_inputs, make_targets
+
+#: Every method, small settings, and the beginnings of the names of parameters that only views use.
+METHODS = {
+    "msvse": (
+        Msvse,
+        {"prefix_length": 2, "prefix_width": 8},
+        "region_projection|interaction|prefixes|visual_classifier",
+    ),
+    "text_crf": (TextCrf, {"joint_views": ["caption"], "text_view": True}, "nothing"),
+    "umt": (Umt, {}, "text_regions|query_regions|to_picture|to_text|fusion|gate"),
+    "maf": (Maf, {}, "regions|cross|gate|matching|picture_head|text_head"),
+    "umgf": (
+        Umgf,
+        {"fusion_width": 8, "fusion_heads": 2, "fusion_inner_width": 8},
+        r"object_projection|layers\.\d+\.(object|to)",
+    ),
+    "uamner": (Uamner, {"max_uncertainty": 1.0}, "regions|cross|gate"),
+    "m3s_like": (M3sLike, {}, "region_projection|near|relations|grain"),
+    "mner_qg": (MnerQg, {}, "regions|cross|grounding"),
+    "rgcn": (RGcn, {}, "regions|picture|cross|text_graph|text_gate"),
+    "smvae": (Smvae, {"latent_width": 4}, "picture"),
+    "hvpnet": (HvpNet, {"levels": [1, 2, 3], "cells": 2}, "prefixes"),
+}
+
+
+def make_network(name: str) -> Network:
+    torch.manual_seed(0)
+    method, settings, _ = METHODS[name]
+    base = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER, "region_dim": 6}
+    network = method.build({**base, **settings}).eval()
+    network.index_posts([make_inputs([4, 5, 6], [3, 0, 2], [0] * 3, [0] * 3, seed=7)])
+    return network
+
+
+@pytest.fixture(params=METHODS)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def network(name) -> Network:
+    return make_network(name)
+
+
+def scores_of(network: Network, inputs: Inputs) -> torch.Tensor:
+    """The scores that decide the answer, without padding."""
+    answer = network.answer(network(inputs))
+    if isinstance(answer, Lattice):
+        return answer.emissions[answer.mask]
+    assert isinstance(answer, ScoredSpans)
+    return answer.scores
+
+
+def absent_inputs() -> Inputs:
+    return make_inputs([5, 3, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0])
+
+
+def view_parameters(name: str, network: Network) -> list[nn.Parameter]:
+    pattern = METHODS[name][2]
+    found = [p for n, p in network.named_parameters() if re.match(pattern, n)]
+    assert found or pattern == "nothing"
+    return found
+
+
+def test_without_views_the_parameters_of_views_do_not_matter(name, network):
+    inputs = absent_inputs()
+    before = scores_of(network, inputs)
+    for parameter in view_parameters(name, network):
+        nn.init.normal_(parameter)
+    torch.testing.assert_close(scores_of(network, inputs), before, atol=0, rtol=0)
+
+
+def test_without_views_the_parameters_of_views_get_no_gradient(name, network):
+    inputs = absent_inputs()
+    network.train()
+    network.loss(network(inputs), make_targets(inputs)).total.backward()
+    for parameter in view_parameters(name, network):
+        assert parameter.grad is None or not parameter.grad.any()
+
+
+def test_a_view_that_is_missing_from_the_batch_is_absent(network):
+    inputs = absent_inputs()
+    expected = scores_of(network, inputs)
+    torch.testing.assert_close(scores_of(network, replace(inputs, vectors={})), expected)
+
+
+def test_with_views_every_parameter_trains(network):
+    inputs = make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 2], [6, 0, 4])
+    network.train()
+    loss = network.loss(network(inputs), make_targets(inputs)).total
+    loss.backward()
+    assert loss.isfinite()
+    assert not [name for name, p in network.named_parameters() if p.grad is None]
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_a_post_in_a_batch_equals_that_post_alone(network):
+    """With more tokens, regions and captions beside it, and with none."""
+    if network.mixes_posts:
+        pytest.skip("the method declares that it mixes posts")
+    batch = make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 2], [6, 0, 4])
+    together = network.answer(network(batch))
+    for post, length in enumerate([5, 3, 7]):
+        alone = network.answer(network(select(batch, post)))
+        if isinstance(alone, ScoredSpans):
+            rows = together.spans[:, 0] == post
+            torch.testing.assert_close(alone.scores, together.scores[rows], atol=1e-5, rtol=0)
+            continue
+        torch.testing.assert_close(
+            alone.emissions[0, :length], together.emissions[post, :length], atol=1e-5, rtol=0
+        )
+
+
+def test_missing_labels_and_unknown_types_give_a_finite_loss(network):
+    inputs = make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 2], [6, 0, 4])
+    targets = make_targets(inputs)
+    targets.allowed[1] = True
+    targets.types_known[1] = False
+    network.train()
+    network.loss(network(inputs), targets).total.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_accumulated_posts_equal_a_batch(network):
+    """The loss of a batch is the sum of the losses of its posts."""
+    if network.mixes_posts or network.mixes_losses:
+        pytest.skip("the method declares that it mixes posts")
+    batch = make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 2], [6, 0, 4])
+    targets = make_targets(batch)
+    total = network.loss(network(batch), targets).total
+    parts = 0.0
+    for post, length in enumerate([5, 3, 7]):
+        row = slice(post, post + 1)
+        one = Targets(
+            targets.allowed[row, :length], targets.entity_types[row], targets.types_known[row]
+        )
+        parts += network.loss(network(select(batch, post)), one).total
+    torch.testing.assert_close(parts, total, atol=1e-5, rtol=1e-5)
+
+
+def select(inputs: Inputs, post: int) -> Inputs:
+    """One post of a batch whose windows are its posts, without padding."""
+    row = torch.tensor([post])
+    length = int(inputs.token_mask[post].sum())
+    vectors = {}
+    for view, regions in inputs.vectors.items():
+        kept = max(1, int(regions.mask[post].sum()))
+        part = {f.name: getattr(regions, f.name) for f in fields(regions)}
+        vectors[view] = type(regions)(**{k: v[row, :kept] for k, v in part.items()})
+    return replace(
+        inputs,
+        text=inputs.text.rows(row),
+        joint=inputs.joint.rows(row),
+        window_post=torch.zeros(1, dtype=torch.long),
+        token_window=torch.zeros(1, length, dtype=torch.long),
+        token_piece=inputs.token_piece[row, :length],
+        token_mask=inputs.token_mask[row, :length],
+        joint_spans={view: spans[row] for view, spans in inputs.joint_spans.items()},
+        texts={view: pieces.rows(row) for view, pieces in inputs.texts.items()},
+        vectors=vectors,
+    )

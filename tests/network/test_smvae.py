@@ -1,0 +1,124 @@
+"""SMVAE: spans, a product of experts, and predictions without chance."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spacy_msvse.network.methods.smvae import Smvae, product_of_experts, span_weights
+from spacy_msvse.network.span_candidates import list_spans, span_means, span_types
+
+from .conftest import TINY_ENCODER, make_inputs, make_targets
+
+
+def make_smvae(**settings) -> Smvae:
+    torch.manual_seed(0)
+    base = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER, "region_dim": 6, "latent_width": 4}
+    return Smvae.build({**base, **settings}).eval()
+
+
+@pytest.fixture
+def inputs():
+    return make_inputs([5, 3], [4, 0], [0, 0], [0, 0])
+
+
+def test_all_short_spans_are_candidates():
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    expected = [[0, 0, 1], [0, 0, 2], [0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 0, 1]]
+    assert list_spans(mask, 2).tolist() == expected
+    vectors = torch.arange(6.0).view(2, 3, 1)
+    means = span_means(vectors, torch.tensor(expected))
+    assert means[:, 0].tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 3.0]
+
+
+#: Labels: O, B-PER, I-PER, B-LOC, I-LOC.
+@pytest.mark.parametrize(
+    ("labels", "entities"),
+    [
+        ([1, 2, 0], [(0, 2, 0)]),
+        ([1, 1, 2], [(0, 1, 0), (1, 3, 0)]),
+        ([3, 4, 4], [(0, 3, 1)]),
+        ([0, 0, 3], [(2, 3, 1)]),
+        ([1, 4, 0], [(0, 1, 0)]),  # an I of another type ends the entity
+        ([0, 2, 0], []),
+    ],
+)
+def test_the_gold_types_of_spans_are_those_of_the_labels(labels, entities):
+    allowed = torch.nn.functional.one_hot(torch.tensor([labels]), 5).bool()
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    spans = list_spans(mask, 3)
+    types, known = span_types(allowed, mask, spans)
+    found = [
+        (s, e, t) for (_, s, e), t in zip(spans.tolist(), types.tolist(), strict=True) if t < 2
+    ]
+    assert found == entities
+    assert known.all()
+
+
+def test_spans_that_a_missing_label_decides_are_left_out():
+    allowed = torch.nn.functional.one_hot(torch.tensor([[1, 0, 0, 0]]), 5).bool()
+    allowed[0, 2] = True
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    spans = list_spans(mask, 2)
+    known = span_types(allowed, mask, spans)[1]
+    left = [tuple(span[1:]) for span, one in zip(spans.tolist(), known, strict=True) if one]
+    # The label after a span decides where it ends.
+    assert left == [(0, 1), (3, 4)]
+
+
+def test_entities_and_other_spans_weigh_the_same():
+    post = torch.tensor([0, 0, 0, 0, 1, 1, 2])
+    entity = torch.tensor([True, False, False, False, False, False, True])
+    known = torch.tensor([True, True, True, False, True, True, True])
+    weights = span_weights(post, entity, known, 4)
+    assert weights.tolist() == [0.5, 0.25, 0.25, 0.0, 0.5, 0.5, 1.0]
+
+
+def test_the_product_of_experts_is_the_closed_form():
+    text = (torch.tensor([[1.0]]), torch.tensor([[0.0]]))
+    picture = (torch.tensor([[4.0]]), torch.tensor([[2.0]]).log())
+    mean, log_variance = product_of_experts(text, picture, torch.tensor([[True]]))
+    assert log_variance.exp().item() == pytest.approx(1 / (1 / 1 + 1 / 2))
+    assert mean.item() == pytest.approx((1 / 1 + 4 / 2) / (1 / 1 + 1 / 2))
+    alone = product_of_experts(text, picture, torch.tensor([[False]]))
+    assert torch.equal(alone[0], text[0])
+    assert torch.equal(alone[1], text[1])
+
+
+def test_an_absent_picture_has_no_reconstruction_and_no_divergence(inputs):
+    network = make_smvae()
+    outputs = network(inputs)
+    absent = outputs.answer.spans[:, 0] == 1
+    assert (outputs.extra["picture"][absent] == 0).all()
+    assert (outputs.extra["picture"][~absent] > 0).all()
+
+
+def test_the_reconstructions_train_the_encoder_only_through_the_labels(inputs):
+    network = make_smvae()
+    network(inputs).extra["text"].sum().backward()
+    assert any(p.grad is not None and p.grad.any() for p in network.encoder.parameters())
+    network.zero_grad()
+    with torch.no_grad():  # the decoder of the text no longer reads the labels
+        network.text_decoder[0].weight[:, :3] = 0
+    extra = network(inputs).extra
+    (extra["text"].sum() + extra["picture"].sum()).backward()
+    assert all(p.grad is None or not p.grad.any() for p in network.encoder.parameters())
+
+
+def test_a_prediction_is_always_the_same_and_a_training_step_is_not(inputs):
+    network = make_smvae()
+    assert torch.equal(network(inputs).answer.scores, network(inputs).answer.scores)
+    network.train()
+    network.set_dropout(0.0)
+    assert not torch.equal(network(inputs).answer.scores, network(inputs).answer.scores)
+
+
+def test_the_candidates_do_not_depend_on_gold_labels(inputs):
+    network = make_smvae()
+    outputs = network(inputs)
+    spans = outputs.answer.spans.clone()
+    targets = make_targets(inputs)
+    network.loss(outputs, targets)
+    network.loss(outputs, replace(targets, allowed=targets.allowed.roll(1, 1)))
+    assert torch.equal(outputs.answer.spans, spans)
+    assert len(spans) == 5 + 4 + 3 + 2 + 1 + 3 + 2 + 1

@@ -1,0 +1,69 @@
+"""UAMNer: only uncertain tokens are labelled with the picture, and samples are always the same."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spacy_msvse.network.methods.uamner import Uamner
+
+from .conftest import TINY_ENCODER, make_inputs
+
+
+def make_uamner(**settings) -> Uamner:
+    torch.manual_seed(0)
+    base = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER, "region_dim": 6}
+    return Uamner.build({**base, **settings}).eval()
+
+
+@pytest.fixture
+def inputs():
+    return make_inputs([5, 3], [4, 2], [0, 0], [0, 0])
+
+
+def without_picture(inputs):
+    return replace(inputs, vectors={})
+
+
+def test_without_a_limit_the_answer_is_that_of_the_text_whatever_the_picture(inputs):
+    network = make_uamner(max_uncertainty=1000.0)
+    outputs = network(inputs)
+    assert torch.equal(outputs.answer.emissions, outputs.others["draft"].emissions)
+    other = network(without_picture(inputs)).answer.emissions
+    assert torch.equal(outputs.answer.emissions, other)
+
+
+def test_a_picture_changes_only_the_uncertain_tokens(inputs):
+    network = make_uamner()
+    uncertainty = network(inputs).extra["uncertainty"][inputs.token_mask]
+    network = make_uamner(max_uncertainty=float(uncertainty.median()))
+    first, second = network(inputs), network(without_picture(inputs))
+    changed = (first.answer.emissions != second.answer.emissions).any(dim=2)
+    uncertain = first.extra["uncertainty"] > network.config.max_uncertainty
+    mask = inputs.token_mask
+    assert torch.equal(changed[mask], uncertain[mask])
+    assert 0 < int(uncertain[mask].sum()) < int(mask.sum())
+
+
+def test_the_samples_are_the_same_in_each_prediction_and_each_copy(inputs):
+    first, copy = make_uamner(), make_uamner()
+    assert torch.equal(first(inputs).extra["uncertainty"], first(inputs).extra["uncertainty"])
+    copy.load_state_dict(first.state_dict())
+    assert torch.equal(first(inputs).extra["uncertainty"], copy(inputs).extra["uncertainty"])
+
+
+def test_a_label_that_is_planted_half_the_time_is_more_uncertain_than_a_clear_one():
+    network = make_uamner()
+    head = network.decoder.emissions
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(-20.0)
+        head.bias[0] = head.bias[1] = 0.0
+    hidden = torch.zeros(1, 1, 16)
+    even = network.sample_labels(hidden)
+    with torch.no_grad():
+        head.bias[0] = 20.0
+    clear = network.sample_labels(hidden)
+    entropies = [-torch.special.xlogy(p, p).sum() for p in (even, clear)]
+    assert entropies[0] == pytest.approx(0.693, abs=1e-3)
+    assert entropies[1] < 1e-3

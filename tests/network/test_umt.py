@@ -1,0 +1,55 @@
+"""UMT: the boundary labels reach the entity labels, and the picture reaches only the second."""
+
+import torch
+
+from spacy_msvse.network.methods.umt import Umt
+
+from .conftest import TINY_ENCODER, make_inputs, make_targets
+
+LENGTHS = [5, 3]
+
+
+def make_umt(**settings) -> Umt:
+    torch.manual_seed(0)
+    base = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER, "region_dim": 6, "dropout": 0.0}
+    return Umt.build({**base, **settings}).eval()
+
+
+def with_pictures():
+    return make_inputs(LENGTHS, [4, 2], [0, 0], [0, 0])
+
+
+def test_a_boundary_label_is_divided_evenly_among_the_types():
+    network, inputs = make_umt(), with_pictures()
+    before = network(inputs).answer.emissions.detach()
+    with torch.no_grad():
+        network.boundary_decoder.emissions.bias[1] += 1.0
+    difference = network(inputs).answer.emissions.detach() - before
+    expected = torch.tensor([0, 0.25, 0, 0.25, 0])  # 0.5 / 2 types, for B only
+    torch.testing.assert_close(difference, expected.expand_as(difference))
+
+
+def test_the_loss_of_the_entities_trains_the_boundary_branch():
+    network, inputs = make_umt(boundary_loss_weight=0.0), with_pictures()
+    network.loss(network(inputs), make_targets(inputs)).total.backward()
+    assert all(p.grad.any() for p in network.boundary_layer.parameters() if p.grad.ndim > 1)
+
+
+def test_without_a_picture_the_projections_of_regions_do_not_matter():
+    network = make_umt()
+    inputs = make_inputs(LENGTHS, [0, 2], [0, 0], [0, 0])
+    before = network(inputs).answer.emissions[0]
+    with torch.no_grad():
+        network.text_regions.weight.normal_()
+        network.query_regions.weight.normal_()
+    after = network(inputs).answer.emissions
+    torch.testing.assert_close(after[0], before, atol=0, rtol=0)
+    assert not torch.allclose(after[1], before[: len(after[1])])
+
+
+def test_the_boundary_branch_gets_no_gradient_from_the_picture():
+    network, inputs = make_umt(), with_pictures()
+    regions = inputs.vectors["regions"]
+    regions.vectors.requires_grad_()
+    network(inputs).others["boundary"].emissions.sum().backward()
+    assert regions.vectors.grad is None
