@@ -408,6 +408,19 @@ class Errors:
         "or a local file or folder that holds all weights of the model."
     )
 
+    E200 = (
+        "[MSVSE-E200] Worker processes ended {count} times in a row without any result, the last "
+        "one by {reason}. If memory is short, use fewer processes or a smaller `max_batch_tokens`. "
+        "With 0 processes, the work is done in this process, which may show the cause."
+    )
+    E201 = (
+        "[MSVSE-E201] The output '{path}' cannot be written: {reason}. Free some space or name "
+        "another output, and run again. An older output is as before."
+    )
+    E202 = (
+        "[MSVSE-E202] Another process{process} is writing '{path}'. Wait until it has ended, or "
+        "name another output."
+    )
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."

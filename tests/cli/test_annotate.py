@@ -306,7 +306,7 @@ def fails_on_stones(doc):
     return doc
 
 
-@pytest.mark.parametrize("n_process", [1, 2])
+@pytest.mark.parametrize("n_process", [0, 1, 2])
 def test_a_failure_on_one_post_does_not_affect_the_others(n_process):
     nlp = spacy.blank("en")
     nlp.add_pipe("tests_fails_on_stones")
@@ -341,9 +341,8 @@ print(memory_mb("VmRSS") - before)
 
 
 @pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
-def test_memory_stays_flat(trained, monkeypatch):
+def test_memory_stays_flat(trained):
     """Few rows are held, and the vocabulary drops their words."""
-    monkeypatch.setattr("spacy_msvse.corpus.annotate.ZONE_SIZE", 2 * BATCH_SIZE)
     nlp = spacy.load(trained)
     asked = 0
 
@@ -354,9 +353,9 @@ def test_memory_stays_flat(trained, monkeypatch):
             yield Row("posts.jsonl", asked, {"text": f"saw jordan{asked} today"})
 
     words = []
-    for done, row in enumerate(islice(annotate(nlp, endless()), 8 * BATCH_SIZE), start=1):
+    before = len(nlp.vocab.strings)
+    for done, row in enumerate(islice(annotate(nlp, endless(), n_process=0), 8 * BATCH_SIZE), start=1):
         assert row.values["text"] == f"saw jordan{done} today"
         assert asked - done <= 2 * BATCH_SIZE
         words.append(len(nlp.vocab.strings))
-    assert max(words[: 2 * BATCH_SIZE]) > words[0]
-    assert max(words[-2 * BATCH_SIZE :]) <= max(words[: 2 * BATCH_SIZE])
+    assert max(words) <= before + 10  # without it, hundreds

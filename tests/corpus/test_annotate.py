@@ -17,15 +17,13 @@ def nlp(tmp_path_factory):
     return nlp
 
 
-def test_the_settings_of_the_pipeline_are_restored(nlp, tmp_path):
+@pytest.mark.parametrize("n_process", [0, 1])
+def test_the_settings_of_the_pipeline_stay(nlp, tmp_path, n_process):
     component = nlp.get_pipe("msvse_ner")
     before = (component.image_root, component.on_missing_image, nlp.default_error_handler)
     rows = [Row(Path("posts.jsonl"), 1, {"text": "saw jordan", "image": "gone.jpg"})]
-    annotated = annotate(nlp, rows, image_root=tmp_path)
-    row = next(annotated)
+    (row,) = annotate(nlp, rows, image_root=tmp_path, n_process=n_process)
     assert "gone.jpg" in row.values["error"]
-    assert component.on_missing_image == "ignore"
-    assert list(annotated) == []
     after = (component.image_root, component.on_missing_image, nlp.default_error_handler)
     assert after == before
     config = nlp.config["components"]["msvse_ner"]
