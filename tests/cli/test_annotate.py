@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -318,6 +319,29 @@ def test_a_failure_on_one_post_does_not_affect_the_others(n_process):
         assert ("stone" in row.values["text"]) == (row.problem is not None)
         assert ("stone" in row.values["text"]) == ("spans" not in row.values)
     assert "'tests_fails_on_stones' failed: a stone" in found[5].values["error"]
+
+
+@Language.component("tests_ends_its_process_on_stones")
+def ends_its_process_on_stones(doc):
+    if "stone" in doc.text:
+        os.kill(os.getpid(), signal.SIGKILL)
+    doc.set_ents([doc[:1]])
+    return doc
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("n_process", [1, 2])
+def test_a_post_that_ends_its_process_does_not_affect_the_others(n_process):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tests_ends_its_process_on_stones")
+    texts = ["a stone" if i % 70 == 5 else f"post {i}" for i in range(3 * BATCH_SIZE)]
+    rows = [Row("posts.jsonl", i, {"text": text}) for i, text in enumerate(texts)]
+    found = list(annotate(nlp, rows, n_process=n_process))
+    assert [row.values["text"] for row in found] == texts
+    for row in found:
+        assert ("stone" in row.values["text"]) == (row.problem is not None)
+        assert ("stone" in row.values["text"]) == ("spans" not in row.values)
+    assert "it ended the process that annotated it (SIGKILL)" in found[5].values["error"]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
