@@ -26,6 +26,7 @@ from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths
 from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC
 from ..evaluation.report.markdown import percent
 from .loading import coded_loading_errors, load_code, use_gpu
+from .lock import locked
 from .options import Code, GpuId
 from .outputs import check_output
 from .root import app
@@ -103,6 +104,7 @@ def ablate_cli(
     overrides = parse_config_overrides(ctx.args)
     load_code(code)
     check_output(output)
+    ctx.with_resource(locked(output))
     if test is not None:
         check_corpus(test)
     use_gpu(gpu_id)

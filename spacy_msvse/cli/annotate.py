@@ -31,6 +31,7 @@ from .root import app
 
 @app.command("annotate")
 def annotate_cli(
+    ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
     input_path: Annotated[
         Path,
@@ -86,6 +87,7 @@ def annotate_cli(
     if input_path != PIPE:
         check_jsonl(input_path)
     check_output(output_path, input_path, code)
+    ctx.with_resource(locked(output_path))
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
     load = partial(_load, model, code=code, gpu_id=gpu_id, min_confidence=min_confidence)
@@ -103,39 +105,13 @@ def annotate_cli(
         options.update(threads=torch.get_num_threads() if n_process == 1 else 1)
         torch.set_num_threads(1)
         nlp = load()
-    with locked(output_path):
-        _annotate_file(nlp, input_path, output_path, image_root, force, options)
-
-
-def _load(
-    model: str, *, code: Path | None, gpu_id: int, min_confidence: float | None
-) -> Language:
-    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
-    if min_confidence is not None:
-        for _, component in components(nlp):
-            component.min_confidence = min_confidence
-    return nlp
-
-
-def _annotate_file(
-    nlp: Language,
-    input_path: Path,
-    output_path: Path,
-    image_root: Path | None,
-    force: bool,
-    options: dict[str, Any],
-) -> None:
     if force:
         partial_path(output_path).unlink(missing_ok=True)
-    elif output_path != PIPE and output_path.exists():  # of a process that has just ended
-        raise MsvseError(Errors.E041.format(path=output_path))
     read = read_folder if input_path.is_dir() else read_rows
     done, again, rows = skip_written(output_path, read(input_path), BATCH_SIZE)
     image_root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     unread: Counter[str] = Counter()
-    annotated = annotate(
-        nlp, chain(again, rows), image_root=image_root, unread=unread, **options
-    )
+    annotated = annotate(nlp, chain(again, rows), image_root=image_root, unread=unread, **options)
     shown = sys.stderr.isatty()
     total = sum(1 for _ in read(input_path)) if shown and input_path.exists() else None
     written = 0
@@ -165,6 +141,14 @@ def _annotate_file(
     if problems:
         summary += f", {len(problems)} of them with an error"
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
+
+
+def _load(model: str, *, code: Path | None, gpu_id: int, min_confidence: float | None) -> Language:
+    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
+    if min_confidence is not None:
+        for _, component in components(nlp):
+            component.min_confidence = min_confidence
+    return nlp
 
 
 def any_without_error(path: Path) -> bool:

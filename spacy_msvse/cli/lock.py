@@ -1,4 +1,4 @@
-"""A lock on an output, so that no two commands write to it at once."""
+"""A lock on an output, so that two commands do not write to it at once."""
 
 import os
 import sys
@@ -24,13 +24,15 @@ def lock_path(output: Path) -> Path:
         Path: A hidden file.
     """
     output = output.absolute()
+    if output.is_dir() and not os.access(output.parent, os.W_OK):
+        return output / ".lock"
     return output.with_name(f".{output.name}.lock")
 
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Let no other command write to an output in this context. The lock of a process that is killed
-    is released at once: its child processes do not have it.
+    """Keep other commands from writing to an output in this context. A process that is killed
+    releases its lock at once: its child processes do not have it.
 
     Args:
         output (Path): The file or folder, or `PIPE`, which is not locked.
@@ -42,6 +44,7 @@ def locked(output: Path) -> Iterator[None]:
         yield
         return
     path = lock_path(output)
+    created = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     file_ = _lock(path, output)
     try:
@@ -51,6 +54,9 @@ def locked(output: Path) -> Iterator[None]:
         with suppress(OSError):  # on Windows, it is deleted by the last one that has it open
             path.unlink()
         os.close(file_)
+        with suppress(OSError):  # they have the output
+            for parent in created:
+                parent.rmdir()
 
 
 def _lock(path: Path, output: Path) -> int:

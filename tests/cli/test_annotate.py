@@ -378,7 +378,9 @@ def test_memory_stays_flat(trained):
 
     words = []
     before = len(nlp.vocab.strings)
-    for done, row in enumerate(islice(annotate(nlp, endless(), n_process=0), 8 * BATCH_SIZE), start=1):
+    for done, row in enumerate(
+        islice(annotate(nlp, endless(), n_process=0), 8 * BATCH_SIZE), start=1
+    ):
         assert row.values["text"] == f"saw jordan{done} today"
         assert asked - done <= 2 * BATCH_SIZE
         words.append(len(nlp.vocab.strings))

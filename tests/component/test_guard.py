@@ -66,7 +66,7 @@ def test_a_process_that_is_killed_from_outside_loses_nothing_and_divides_nothing
 
 def test_processes_that_end_before_they_begin_end_the_run():
     begun = time.monotonic()
-    with pytest.raises(MsvseError, match="MSVSE-E200.*exit status 3"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E200.*exit status 3"):
         run(lambda: os._exit(3), n_process=2)
     assert time.monotonic() - begun < 10
     assert not active_children()
@@ -74,7 +74,7 @@ def test_processes_that_end_before_they_begin_end_the_run():
 
 def test_processes_that_end_in_all_their_work_end_the_run(monkeypatch):
     monkeypatch.setattr(guard, "MAX_DEATHS", 10)
-    with pytest.raises(MsvseError, match="MSVSE-E200.*10 times in a row.*SIGKILL"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E200.*10 times in a row.*SIGKILL"):
         run(lambda: lambda items: os.kill(os.getpid(), signal.SIGKILL))
 
 
