@@ -42,7 +42,8 @@ class Errors:
     )
     E005 = (
         "[MSVSE-E005] Label '{label}' cannot be added to '{name}': its network is already built "
-        "for {labels}. Call `add_label` before `nlp.initialize()`."
+        "for {labels}. A built network gets no new labels: add '{label}' to a new pipeline, before "
+        "`nlp.initialize()`, and train it."
     )
     E006 = (
         "[MSVSE-E006] Saved weights are incomplete or damaged ({reason}). Save the pipeline again, "
@@ -471,8 +472,9 @@ class Warnings:
     )
     W009 = (
         "[MSVSE-W009] None of {count} training posts has a picture or another view, so '{name}' "
-        "learns from text only. spaCy's reader of corpora loses pictures: use `@readers = "
-        '"spacy-msvse.Corpus.v1"`. A DocBin needs `store_user_data=True`.'
+        "learns from text only. If the posts have pictures: read a corpus with `@readers = "
+        '"spacy-msvse.Corpus.v1"`, save a DocBin with `store_user_data=True`, and make Docs with '
+        "`spacy_msvse.make_doc(nlp, text, image=...)`."
     )
     W010 = (
         "[MSVSE-W010] The labels of '{name}' are {labels}: from "
