@@ -25,6 +25,7 @@ from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, t
 from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths, make_plan
 from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC
 from ..evaluation.report.markdown import percent
+from ..util import write_whole
 from .loading import coded_loading_errors, load_code, use_gpu
 from .lock import locked
 from .options import Code, GpuId
@@ -161,8 +162,9 @@ def ablate_cli(
     with runs:
         failed = train_all(plan.runs, settings, jobs, print_outcome)
     report = make_report(plan, "python -m spacy " + shlex.join(sys.argv[1:]), failed)
-    srsly.write_json(output / "ablation.json", report)
-    (output / "ablation.md").write_text(to_markdown(report), encoding="utf8")
+    output.mkdir(parents=True, exist_ok=True)
+    write_whole(output / "ablation.json", srsly.json_dumps(report, indent=2).encode("utf8"))
+    write_whole(output / "ablation.md", to_markdown(report).encode("utf8"))
     cells = [
         (row["row"], mean_cell(row["f1"]), *difference_cells(row["difference"]))
         for row in report["rows"]

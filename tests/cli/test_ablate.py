@@ -126,6 +126,31 @@ def test_after_a_kill_it_continues_and_the_tables_are_the_same(data):
     assert srsly.read_json(scores)["ents_f"] == pytest.approx(full["f1"]["mean"])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the system has no /proc")
+def test_killed_at_20_moments_the_tables_are_the_same(data):
+    began = time.monotonic()
+    whole = run(data, "whole")
+    seconds = time.monotonic() - began
+    for moment in range(20):
+        process = multiprocessing.get_context("fork").Process(target=run, args=(data, "killed"))
+        process.start()
+        time.sleep(seconds / 2 * (moment + 1) / 20)
+        threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+        children = [int(pid) for path in threads for pid in path.read_text().split()]
+        process.kill()
+        process.join()
+        while any(map(is_running, children)):
+            time.sleep(0.01)
+    again = run(data, "killed")
+    assert again["failed"] == []
+    assert rows(again) == rows(whole)
+    folders = [data / name / "runs" for name in ("whole", "killed")]
+    left = [sorted(path.relative_to(runs) for path in runs.rglob("*")) for runs in folders]
+    assert left[0] == left[1]
+
+
 def test_jobs_run_at_a_time_and_a_failed_run_ends_no_other(data, monkeypatch):
     begun = []
     met = Barrier(2, timeout=60)
