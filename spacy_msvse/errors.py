@@ -409,6 +409,15 @@ class Errors:
         "or a local file or folder that holds all weights of the model."
     )
 
+    E190 = (
+        "[MSVSE-E190] '{path}' cannot be written: {reason}. An older file or folder of this name "
+        "is unchanged. Free space on its disk, or raise the limit, and run again."
+    )
+    E191 = (
+        "[MSVSE-E191] '{path}' is a link, so nothing is written there: the unfinished output must "
+        "be a file. Delete the link, or name another output."
+    )
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."

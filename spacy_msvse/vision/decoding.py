@@ -73,9 +73,20 @@ def decode_opened(image: ImageFile.ImageFile, shrink_to: int | None) -> Image.Im
     if shrink_to is not None:
         image.draft(None, (shrink_to, shrink_to))
     picture = _to_rgb(image)
-    factor = 1 if shrink_to is None else math.isqrt(math.prod(picture.size)) // shrink_to
     # `reduce` always copies, so the file and its decoder can be freed.
-    return _upright(picture.reduce(max(1, factor)), image)
+    return _upright(picture.reduce(_find_factors(picture.size, shrink_to)), image)
+
+
+def _find_factors(size: tuple[int, int], shrink_to: int | None) -> tuple[int, int]:
+    """The whole numbers by which width and height are divided."""
+    pixels = math.prod(size)
+    factor = 1 if shrink_to is None else max(1, math.isqrt(pixels) // shrink_to)
+    if shrink_to is None or factor <= min(size):
+        return factor, factor
+    # A side of few pixels cannot become less than one pixel, so the other side shrinks more.
+    width, height = size
+    share = pixels // shrink_to**2
+    return (width, share // width) if width < height else (share // height, height)
 
 
 def explain(error: Exception) -> str:
