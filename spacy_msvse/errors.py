@@ -418,6 +418,11 @@ class Errors:
         "be a file. Delete the link, or name another output."
     )
 
+    E192 = (
+        "[MSVSE-E192] The record '{key}' of the feature store '{path}' cannot be used: {reason}. "
+        "Delete it with `python -m spacy msvse store prune`, and extract the pictures again."
+    )
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."
