@@ -409,19 +409,30 @@ class Errors:
         "or a local file or folder that holds all weights of the model."
     )
 
+    E190 = (
+        "[MSVSE-E190] '{path}' cannot be written: {reason}. An older file or folder of this name "
+        "is unchanged. Free space on its disk, or raise the limit, and run again."
+    )
+    E191 = (
+        "[MSVSE-E191] '{path}' is a link, so nothing is written there: the unfinished output must "
+        "be a file. Delete the link, or name another output."
+    )
+
+    E192 = (
+        "[MSVSE-E192] The record '{key}' of the feature store '{path}' cannot be used: {reason}. "
+        "Delete it with `python -m spacy msvse store prune`, and extract the pictures again."
+    )
+
     E200 = (
         "[MSVSE-E200] Worker processes ended {count} times in a row without any result, the last "
         "one by {reason}. If memory is short, use fewer processes or a smaller `max_batch_tokens`. "
         "With 0 processes, the work is done in this process, which may show the cause."
     )
     E201 = (
-        "[MSVSE-E201] The output '{path}' cannot be written: {reason}. Free some space or name "
-        "another output, and run again. An older output is as before."
-    )
-    E202 = (
-        "[MSVSE-E202] Another process{process} is writing '{path}'. Wait until it has ended, or "
+        "[MSVSE-E201] Another process{process} is writing '{path}'. Wait until it has ended, or "
         "name another output."
     )
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."

@@ -38,7 +38,7 @@ def locked(output: Path) -> Iterator[None]:
         output (Path): The file or folder, or `PIPE`, which is not locked.
 
     Raises:
-        MsvseError: If another process writes to it (MSVSE-E202).
+        MsvseError: If another process writes to it (MSVSE-E201).
     """
     if output == PIPE:
         yield
@@ -67,7 +67,7 @@ def _lock(path: Path, output: Path) -> int:
             if not _lock_file(file_):
                 number = os.read(file_, 20).decode("ascii", "replace").strip()
                 process = f" (number {number})" if number.isdigit() else ""
-                raise MsvseError(Errors.E202.format(path=output, process=process))
+                raise MsvseError(Errors.E201.format(path=output, process=process))
             if _is_at(file_, path):
                 with suppress(OSError):  # a full disk
                     os.ftruncate(file_, 0)

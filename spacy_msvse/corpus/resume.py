@@ -4,7 +4,6 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -12,6 +11,7 @@ from typing import IO
 from pydantic_core import from_json
 
 from ..errors import Errors, MsvseError
+from ..util import coded_full_disk, open_unlinked
 from .jsonl import dump_row, kept_values
 from .rows import PIPE, Row
 
@@ -39,40 +39,27 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
         Row: The same rows.
 
     Raises:
-        MsvseError: If they cannot be written, such as to a full disk (MSVSE-E201). The rows before
-            stay in the unfinished output.
+        MsvseError: If the disk is full (MSVSE-E190). The rows before stay in the unfinished output.
     """
-    with _coded_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_path(path)
-        # Without a buffer, an error leaves nothing that closing the file would try to write again.
-        file_ = sys.stdout.buffer if path == PIPE else partial.open("ab", buffering=0)
-    with nullcontext(file_) if path == PIPE else file_:
-        for row in rows:
-            with _coded_errors(path):
-                _write(file_, dump_row(row.values).encode("utf-8"))
-            yield row
-    if path != PIPE:
-        with _coded_errors(path):
-            os.replace(partial, path)
+    if path == PIPE:
+        yield from _append(rows, sys.stdout.buffer, path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    # Without a buffer, an error leaves nothing that closing the file would try to write again.
+    with _open(partial, "ab", buffering=0) as file_:
+        yield from _append(rows, file_, path)
+    os.replace(partial, path)
 
 
-def _write(file_: IO[bytes], content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:  # a nearly full disk takes a part
-        rest = rest[file_.write(rest) :]
-    file_.flush()
-
-
-@contextmanager
-def _coded_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:  # the reader of standard output has ended
-        raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise MsvseError(Errors.E201.format(path=path, reason=reason)) from error
+def _append(rows: Iterable[Row], file_: IO[bytes], path: Path) -> Iterator[Row]:
+    for row in rows:
+        with coded_full_disk(path):
+            rest = memoryview(dump_row(row.values).encode("utf-8"))
+            while rest:  # a nearly full disk takes a part
+                rest = rest[file_.write(rest) :]
+            file_.flush()
+        yield row
 
 
 def skip_written(
@@ -100,7 +87,7 @@ def skip_written(
         return 0, [], rows
     done = end = 0
     last = b""
-    with partial.open("r+b") as file_:
+    with _open(partial, "r+b") as file_:
         for line in file_:
             if line.endswith(b"\n"):
                 done, end, last = done + 1, end + len(line), line
@@ -109,6 +96,11 @@ def skip_written(
             raise MsvseError(Errors.E090.format(row=done, path=partial))
         file_.truncate(end)
     return done, [row for number, row in skipped if number > done - done % batch_size], rows
+
+
+def _open(partial: Path, mode: str, buffering: int = -1) -> IO[bytes]:
+    # The name is known beforehand, so somebody may have put a link there.
+    return open(partial, mode, buffering, opener=open_unlinked)
 
 
 def _is_from(line: bytes, row: Row) -> bool:

@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from ..errors import Errors, MsvseError
-from .features import Features, RegionFeatures
+from .features import Features, RegionFeatures, find_unusable
 
 #: The file in the store's folder with all records.
 DATA_FILE = "features.sqlite"
@@ -85,11 +85,24 @@ class FeatureStore:
         Returns:
             dict: The features; None if they are not stored.
         """
+        return self.look_up(key, fingerprint)[0]
+
+    def look_up(self, key: str, fingerprint: str) -> tuple[Features | None, str | None]:
+        """Look up the features of an item, and the damage of its record.
+
+        Args:
+            key (str): The item.
+            fingerprint (str): The extractor.
+
+        Returns:
+            tuple: The features, None if there is no sound record; and the reason why the record
+                cannot be used, None if it can be, or if there is none.
+        """
         record = self._get_record(key, fingerprint)
         try:
-            return None if record is None else unpack(record)
-        except ValueError:
-            return None
+            return None if record is None else unpack(record), None
+        except ValueError as error:
+            return None, str(error)
 
     def holds(self, key: str, fingerprint: str) -> bool:
         """Whether there is an undamaged record of an item. The record is not decoded.
@@ -300,9 +313,12 @@ def unpack(record: bytes) -> Features:
         for name, view in features.items():
             if isinstance(view, dict):
                 features[name], start = _unpack_regions(view, record, start)
-        return features
+        unusable = find_unusable(features)
     except Exception as error:  # json and numpy raise many kinds
         raise ValueError(f"it cannot be decoded ({error})") from error
+    for reason in unusable.values():
+        raise ValueError(reason)
+    return features
 
 
 def _unpack_regions(

@@ -103,8 +103,9 @@ def test_annotate_gives_the_same_bytes_if_it_is_killed(
     for moment in moments:
         process = start(*arguments)
         workers = wait_until(
-            lambda moment=moment, process=process: lines(partial_path(output)) >= moment
-            and children(process.pid)
+            lambda moment=moment, process=process: (
+                lines(partial_path(output)) >= moment and children(process.pid)
+            )
         )
         process.kill()
         process.join()

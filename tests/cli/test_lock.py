@@ -45,7 +45,7 @@ def writer(tmp_path):
 def refused(command, process) -> None:
     output = command(status=1).output
     (line,) = output.splitlines()
-    assert "MSVSE-E202" in line
+    assert "MSVSE-E201" in line
     assert f"(number {process.pid})" in line
 
 
