@@ -129,7 +129,8 @@ def test_annotate_gives_the_same_bytes_if_its_workers_are_killed(
         # At most one kill in the time of a batch: a batch that is interrupted twice is divided.
         for moment in sorted(Random(killed).sample(range(8), min(kills - killed, 8))):
             moment = 64 * moment + 1
-            wait_until(lambda moment=moment: lines(partial_path(output)) >= moment)
+            partial = partial_path(output)
+            wait_until(lambda partial=partial, moment=moment: lines(partial) >= moment)
             os.kill(children(process.pid)[0], signal.SIGKILL)
             killed += 1
         finish(process)
