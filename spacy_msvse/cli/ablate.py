@@ -13,6 +13,7 @@ from spacy.util import dot_to_object, load_config, load_model_from_config
 from tqdm import tqdm
 from wasabi import Printer, msg
 
+from ..component import components
 from ..corpus.files import check_corpus
 from ..errors import Errors, MsvseError
 from ..evaluation.experiments.collate import (
@@ -112,9 +113,14 @@ def ablate_cli(
     with coded_loading_errors(config_path):
         config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = load_model_from_config(config, auto_fill=True)
+    reads_pictures = any(component.vision is not None for _, component in components(nlp))
     for name, path in corpus_paths(nlp.config).values():
-        if dot_to_object(nlp.config, name).get("@readers") in READERS:
+        corpus = dot_to_object(nlp.config.interpolate(), name)
+        if corpus.get("@readers") in READERS:
             check_corpus(path)
+        root = corpus.get("image_root")
+        if reads_pictures and root is not None and not Path(root).is_dir():
+            raise MsvseError(Errors.E203.format(path=root, name=name))
     plan = make_plan(
         nlp,
         config_path,

@@ -52,7 +52,7 @@ class FeatureStore:
             write permission is opened like this in any case.
 
     Raises:
-        MsvseError: If there is no store to read (MSVSE-E033), it is damaged beyond single records
+        MsvseError: If there is no store to read (MSVSE-E033, MSVSE-E202), it is damaged beyond single records
             (MSVSE-E060) or cannot be opened (MSVSE-E065). The last two may also be raised whenever
             the store is used.
     """
@@ -67,6 +67,8 @@ class FeatureStore:
                 reason = error.strerror or error
                 raise MsvseError(Errors.E065.format(path=path, reason=reason)) from error
         elif not file.is_file():
+            if self.path.is_dir():
+                raise MsvseError(Errors.E202.format(path=path, file=DATA_FILE))
             raise MsvseError(Errors.E033.format(path=path))
         self.readonly = readonly or not _is_writable(self.path)
         self._connection: sqlite3.Connection | None = None

@@ -208,6 +208,18 @@ def test_encoders_that_cannot_be_loaded_are_named_once_before_any_run(data, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_pictures_that_does_not_exist_is_refused_before_any_run(data):
+    arguments = ["msvse", "ablate", data / "config.cfg", data / "refused"]
+    arguments += ["--paths.dev", data / "dev.spacy", "--paths.train", data / "train.spacy"]
+    arguments += ["--corpora.dev.image_root", data / "nowhere"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert "MSVSE-E203" in line
+    assert "nowhere' of [corpora.dev] does not exist" in line
+    assert not (data / "refused").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [(("--matrix", "structures"), "E040"), (("--paths.train", "nowhere.spacy"), "E121")],
