@@ -423,6 +423,12 @@ class Errors:
         "Delete it with `python -m spacy msvse store prune`, and extract the pictures again."
     )
 
+    E193 = (
+        "[MSVSE-E193] The feature store '{path}' cannot be used, because this process gets no more "
+        "memory: {reason}. Raise the limit, or free memory, and run again. Its records are not "
+        "damaged."
+    )
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."
