@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from spacy_msvse.util import as_folder, open_unlinked, replaced_when_done, save_files, write_whole
+from spacy_msvse.util import (
+    as_folder,
+    first_line,
+    open_unlinked,
+    replaced_when_done,
+    save_files,
+    write_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -180,9 +187,17 @@ def test_a_file_is_not_opened_through_a_link(tmp_path):
     (tmp_path / "dangling").symlink_to(tmp_path / "none")
     for name in ("out.partial", "dangling"):
         with pytest.raises(ValueError, match=r"E191.*is a link"):
-            open(tmp_path / name, "ab", opener=open_unlinked)
+            open_unlinked(tmp_path / name, os.O_RDWR | os.O_CREAT)
     assert (tmp_path / "victim").read_bytes() == b"valuable"
     assert not (tmp_path / "none").exists()
     with open(tmp_path / "new", "ab", opener=open_unlinked) as file_:
         file_.write(b"new")
     assert (tmp_path / "new").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("one.\ntwo", "one"), ("\n  two \nthree", "two"), ("", "ValueError"), ("\n", "ValueError")],
+)
+def test_the_first_line_of_an_error_is_a_reason(message, line):
+    assert first_line(ValueError(message)) == line

@@ -16,8 +16,15 @@ from ..errors import Errors, MsvseError
 from ..network.base import Network, wrong_setting
 from ..network.inputs import Inputs, Outputs, to_device
 from ..network.pretrained import LOCAL, no_random_weights
-from ..util import as_folder, join_files, pack_files, save_files, select_files, unpack_files
-from ..vision.extractors.base import first_line
+from ..util import (
+    as_folder,
+    first_line,
+    join_files,
+    pack_files,
+    save_files,
+    select_files,
+    unpack_files,
+)
 from .optimizer import NetworkOptimizer, parameter_factors
 
 if TYPE_CHECKING:

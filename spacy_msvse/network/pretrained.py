@@ -9,6 +9,7 @@ from threading import RLock
 from typing import Any
 
 from ..errors import Errors, MsvseError
+from ..util import first_line
 from .encoders.base import Encoder
 from .encoders.families import ATTENTION, NO_CODE, auto_classes, find_adapter, make_encoder
 
@@ -82,8 +83,7 @@ def load_pretrained(
         raise
     except Exception as error:
         # transformers, tokenizers and safetensors raise errors of many types.
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise MsvseError(Errors.E001.format(name=name, reason=reason)) from error
+        raise MsvseError(Errors.E001.format(name=name, reason=first_line(error))) from error
     return make_encoder(model.float()), tokenizer
 
 

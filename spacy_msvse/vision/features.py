@@ -190,11 +190,12 @@ def find_unusable(features: Mapping[str, View]) -> dict[str, str]:
     unusable = {}
     for name, view in features.items():
         for part, numbers in vars(view).items() if isinstance(view, RegionFeatures) else ():
-            if part in ("vectors", "boxes", "scores") and numbers is not None:
-                if not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
-                    reason = f"the {part} of the view '{name}' have numbers that are not finite"
-                    too_large = f", or larger than {np.finfo(np.float16).max:.0f}"
-                    unusable[name] = reason + (too_large if part == "vectors" else "")
+            if part not in ("vectors", "boxes", "scores") or numbers is None:
+                continue
+            if not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
+                reason = f"the {part} of the view '{name}' have numbers that are not finite"
+                too_large = f", or larger than {np.finfo(np.float16).max:.0f}"
+                unusable[name] = reason + (too_large if part == "vectors" else "")
     return unusable
 
 

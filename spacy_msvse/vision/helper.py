@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import warnings
-from io import BytesIO, RawIOBase
+from contextlib import suppress
+from io import BytesIO, FileIO
 from struct import Struct
 from tempfile import TemporaryFile
 from typing import Any, cast
@@ -65,8 +66,8 @@ class Helper:
             )
         except (OSError, ValueError) as error:
             raise DecodingError(f"its decoder cannot be started ({error})") from error
-        self.requests = cast(RawIOBase, self.process.stdin)
-        self.replies = cast(RawIOBase, self.process.stdout)
+        self.requests = cast(FileIO, self.process.stdin)
+        self.replies = cast(FileIO, self.process.stdout)
         try:
             _receive(self.replies)
         except BaseException as error:
@@ -120,10 +121,8 @@ class Helper:
     def forget(self) -> None:
         """Close the pipes."""
         for stream in (self.requests, self.replies):
-            try:
+            with suppress(OSError):
                 stream.close()
-            except OSError:  # bytes that the helper has not read
-                pass
 
 
 _idle: list[Helper] = []
@@ -206,7 +205,7 @@ def serve() -> None:
     """Decode pictures from standard input until it is closed. The program of a helper."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent may finish its work
     warnings.simplefilter("ignore")
-    requests, replies = (os.fdopen(os.dup(stream), mode, 0) for stream, mode in ((0, "rb"), (1, "wb")))
+    requests, replies = FileIO(os.dup(0), "rb"), FileIO(os.dup(1), "wb")
     with TemporaryFile() as messages:
         for stream in (1, 2):
             os.dup2(messages.fileno(), stream)
@@ -222,7 +221,7 @@ def serve() -> None:
             _send(replies, reply, pixels)
 
 
-def _answer(data: bytes, request: Any, messages: Any) -> tuple[dict[str, Any], bytes]:
+def _answer(data: bytearray, request: Any, messages: Any) -> tuple[dict[str, Any], bytes]:
     messages.seek(0)
     messages.truncate()
     try:
@@ -237,7 +236,7 @@ def _answer(data: bytes, request: Any, messages: Any) -> tuple[dict[str, Any], b
     return {"reason": f"{reason} ({said})" if said else reason}, b""
 
 
-def _send(stream: RawIOBase, message: Any, data: bytes) -> None:
+def _send(stream: FileIO, message: Any, data: bytes) -> None:
     header = json.dumps(message).encode()
     for part in (_LENGTHS.pack(len(header), len(data)), header, data):
         rest = memoryview(part)
@@ -245,12 +244,12 @@ def _send(stream: RawIOBase, message: Any, data: bytes) -> None:
             rest = rest[stream.write(rest) :]
 
 
-def _receive(stream: RawIOBase) -> tuple[Any, bytearray]:
+def _receive(stream: FileIO) -> tuple[Any, bytearray]:
     header, data = _LENGTHS.unpack(_read(stream, _LENGTHS.size))
     return json.loads(_read(stream, header)), _read(stream, data)
 
 
-def _read(stream: RawIOBase, size: int) -> bytearray:
+def _read(stream: FileIO, size: int) -> bytearray:
     data = bytearray(size)
     rest = memoryview(data)
     while rest:

@@ -277,7 +277,8 @@ def pack(features: Features, key: str, fingerprint: str) -> bytes:
         fingerprint (str): The extractor.
 
     Returns:
-        bytes: A checksum of the item, the extractor and all that follows, the length of a JSON message, the message, and the arrays.
+        bytes: A checksum of the item, the extractor and all that follows, the length of a JSON
+            message, the message, and the arrays.
     """
     arrays: list[bytes] = []
 

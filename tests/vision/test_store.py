@@ -1,6 +1,5 @@
 """A store of features: whole after any fault, shared by threads and processes."""
 
-
 import json
 import multiprocessing
 import os
@@ -117,7 +116,10 @@ def test_presence_of_a_record_can_be_asked_without_decoding_it(tmp_path):
 def test_all_records_can_be_read_in_order(tmp_path):
     with FeatureStore(tmp_path) as store:
         store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
-        found = [(key, fingerprint, unpack(record, key, fingerprint)) for key, fingerprint, record in store.scan()]
+        found = [
+            (key, fingerprint, unpack(record, key, fingerprint))
+            for key, fingerprint, record in store.scan()
+        ]
     assert [row[:2] for row in found] == [(KEY, EXTRACTOR), (OTHER_KEY, EXTRACTOR)]
     assert found[0][2]["tags"] == ["cup", "tray"]
 

@@ -16,7 +16,7 @@ from ...component import components
 from ...errors import Errors, MsvseError
 from ...network.encoders.families import NO_CODE, auto_classes
 from ...network.pretrained import find_encoder
-from ...util import hash_files
+from ...util import first_line, hash_files
 from ..controls import shuffle_corpus
 from ..scores import describe_posts
 from .rows import TRAINED_SHUFFLED, Settings, choose_rows, method_rows, vary
@@ -167,7 +167,7 @@ def check_encoders(runs: Sequence[TrainRun]) -> None:
             configs.from_pretrained(find_encoder(encoder), **NO_CODE)
         except Exception as error:  # transformers raises errors of many types
             missing.append(f"'{encoder}' (rows: {', '.join(names)})")
-            reasons.append(str(error).partition("\n")[0].rstrip("."))
+            reasons.append(first_line(error))
     if missing:
         encoders = "; ".join(missing)
         raise MsvseError(Errors.E165.format(encoders=encoders, reason=reasons[0]))

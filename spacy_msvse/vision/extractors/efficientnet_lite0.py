@@ -5,7 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .base import GridClassifier, first_line
+from ...util import first_line
+from .base import GridClassifier
 from .weights_error import WeightsError
 
 

@@ -43,7 +43,7 @@ def plant(saved: str, folder: Path, file: str, model_type: str | None) -> Path:
     marker = folder / "was-run"
     (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Evil: ...\n")
     values = json.loads((folder / file).read_text())
-    values["auto_map"] = {name: "evil.Evil" for name in AUTO_CLASSES}
+    values["auto_map"] = dict.fromkeys(AUTO_CLASSES, "evil.Evil")
     values["trust_remote_code"] = True
     if model_type is not None:
         values.update(model_type=model_type, image_processor_type="E", tokenizer_class="E")
