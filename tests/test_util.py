@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from spacy_msvse.corpus.resume import partial_path, write_rows
+from spacy_msvse.corpus.rows import Row
 from spacy_msvse.util import (
     as_folder,
     first_line,
@@ -179,6 +181,17 @@ def test_errors_that_have_another_cause_stay_as_they_are(tmp_path):
         save_files(lambda folder: (Path(folder) / "missing" / "file").write_bytes(b""))
     with pytest.raises(KeyError), as_folder({}):
         raise KeyError
+
+
+def test_unfinished_rows_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "victim").write_bytes(b"valuable")
+    output = tmp_path / "out.jsonl"
+    partial_path(output).symlink_to(tmp_path / "victim")
+    rows = [Row(output, 1, {"text": "new", "spans": []})]
+    with pytest.raises(ValueError, match=r"E191.*is a link"):
+        list(write_rows(rows, output))
+    assert (tmp_path / "victim").read_bytes() == b"valuable"
+    assert not output.exists()
 
 
 def test_a_file_is_not_opened_through_a_link(tmp_path):

@@ -28,6 +28,9 @@ from .guard import DECODING_SECONDS
 #: Helpers that wait for the next picture. More may run at the same time.
 MAX_IDLE = min(4, os.cpu_count() or 1)
 
+#: Seconds that starting a helper may take.
+START_SECONDS = 60
+
 #: Bytes of a pipe, where the system permits it. Large pipes are several times faster.
 _PIPE_BYTES = 2**20
 
@@ -68,6 +71,8 @@ class Helper:
             raise DecodingError(f"its decoder cannot be started ({error})") from error
         self.requests = cast(FileIO, self.process.stdin)
         self.replies = cast(FileIO, self.process.stdout)
+        timer = threading.Timer(START_SECONDS, self.process.kill)
+        timer.start()
         try:
             _receive(self.replies)
         except BaseException as error:
@@ -77,6 +82,8 @@ class Helper:
                 reason = f"its decoder cannot be started (exit code {code})"
                 raise DecodingError(reason) from error
             raise
+        finally:
+            timer.cancel()
 
     def decode(self, data: bytes, max_pixels: int, shrink_to: int | None) -> Image.Image:
         """Decode a picture.
