@@ -149,13 +149,18 @@ class FeatureStore:
             )
 
     def drop(self, names: Iterable[tuple[str, str]]) -> None:
-        """Delete records in one transaction. The file keeps their space for later records.
+        """Delete records in one transaction, and rows that are none. The file keeps their space
+        for later records.
 
         Args:
             names (Iterable): Key and fingerprint of each.
         """
         with self._writing() as connection:
             connection.executemany("DELETE FROM records WHERE key = ? AND fingerprint = ?", names)
+            # A flipped bit has changed their type, so no name finds them.
+            connection.execute(
+                "DELETE FROM records WHERE typeof(key) <> 'text' OR typeof(fingerprint) <> 'text'"
+            )
 
     def scan(self) -> Iterator[tuple[str, str, bytes]]:
         """Read all records, those of one extractor together.
@@ -163,7 +168,10 @@ class FeatureStore:
         Yields:
             tuple: Key, fingerprint, and the record, which `unpack` decodes.
         """
-        query = "SELECT key, fingerprint, record FROM records ORDER BY fingerprint, key"
+        query = (
+            "SELECT coalesce(CAST(key AS TEXT), ''), coalesce(CAST(fingerprint AS TEXT), ''), "
+            "coalesce(CAST(record AS BLOB), x'') FROM records ORDER BY fingerprint, key"
+        )
         with _coded_errors(self.path), closing(_open(self.path, self.readonly)) as connection:
             yield from connection.execute(query)
 

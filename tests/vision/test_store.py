@@ -22,7 +22,7 @@ import pytest
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.features import Features, RegionFeatures
 from spacy_msvse.vision.store import DATA_FILE, FeatureStore, pack, unpack
-from spacy_msvse.vision.upkeep import find_damage
+from spacy_msvse.vision.upkeep import find_damage, prune, summarize
 
 KEY, OTHER_KEY, EXTRACTOR = "a" * 64, "b" * 64, "e" * 64
 
@@ -468,6 +468,22 @@ def test_a_record_of_another_form_is_damaged_and_ends_nothing(tmp_path, view):
             put_raw(store, struct.pack(">I", crc32(content, crc32(name))) + content)
         assert store.get(KEY, EXTRACTOR) is None
     assert len(find_damage(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", [b"bytes", 5, None, "text"])
+@pytest.mark.parametrize("record", [b"", "text", 5, None])
+def test_a_row_whose_types_have_changed_is_named_and_can_be_pruned(tmp_path, name, record):
+    """A flipped bit may change the type of a column."""
+    with FeatureStore(tmp_path) as store:
+        put(store, KEY)
+        with closing(sqlite3.connect(store.path / DATA_FILE)) as connection, connection:
+            connection.execute("INSERT INTO records VALUES (?, ?, ?)", (name, name, record))
+        assert summarize(store).records == 2
+    (found,) = find_damage(tmp_path)
+    assert isinstance(found.key, str)
+    report = prune(tmp_path, lambda key, fingerprint: bool(key + fingerprint) or True)
+    assert (report.kept, report.damaged) == (1, 1)
+    assert find_damage(tmp_path) == []
 
 
 def test_links_that_wait_beside_the_file_are_not_followed(tmp_path):
