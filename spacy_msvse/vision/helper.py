@@ -213,7 +213,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent may finish its work
     warnings.simplefilter("ignore")
     requests, replies = FileIO(os.dup(0), "rb"), FileIO(os.dup(1), "wb")
-    with TemporaryFile() as messages:
+    with _open_messages() as messages:
         for stream in (1, 2):
             os.dup2(messages.fileno(), stream)
         _send(replies, {}, b"")
@@ -228,9 +228,18 @@ def serve() -> None:
             _send(replies, reply, pixels)
 
 
+def _open_messages() -> Any:
+    """A file for what libraries print, or nothing where no folder can be written to."""
+    try:
+        return TemporaryFile()
+    except OSError:
+        return open(os.devnull, "r+b")
+
+
 def _answer(data: bytearray, request: Any, messages: Any) -> tuple[dict[str, Any], bytes]:
-    messages.seek(0)
-    messages.truncate()
+    with suppress(OSError):  # of the null device
+        messages.seek(0)
+        messages.truncate()
     try:
         with opened_image(BytesIO(data), request["max_pixels"], max_reads=None) as image:
             picture = decode_opened(image, request["shrink_to"])
@@ -240,6 +249,7 @@ def _answer(data: bytearray, request: Any, messages: Any) -> tuple[dict[str, Any
     messages.seek(0)
     said = messages.read(_SHOWN).decode(errors="replace").split("\n")[0].strip()
     said = said.removeprefix("tempfile.tif: ")  # the name that Pillow gives every TIFF
+    said = "".join(letter if letter.isprintable() else "?" for letter in said)
     return {"reason": f"{reason} ({said})" if said else reason}, b""
 
 

@@ -165,6 +165,19 @@ def test_a_helper_that_cannot_be_started_is_the_reason(monkeypatch, tmp_path):
         decode_picture(data, "it")
 
 
+def test_a_helper_works_where_no_file_can_be_written(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(helper, "TemporaryFile", fail)
+    request = {"max_pixels": 10**6, "shrink_to": None}
+    data = encode(photo(), "TIFF", compression="tiff_lzw")
+    with helper._open_messages() as messages:
+        reply, pixels = helper._answer(bytearray(data), request, messages)
+        assert (tuple(reply["size"]), pixels) == (photo().size, photo().tobytes())
+        assert "reason" in helper._answer(bytearray(data[:99]), request, messages)[0]
+
+
 def test_a_helper_that_was_killed_is_replaced():
     data = encode(photo(), "TIFF", compression="tiff_lzw")
     first = decode_picture(data, "it").tobytes()
