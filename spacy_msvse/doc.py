@@ -17,12 +17,8 @@ from .values import (
     CHECKS,
     VIEW_ATTRIBUTES,
     Picture,
-    check_caption,
-    check_features,
     check_picture,
-    check_tags,
     check_text,
-    check_texts,
     check_words,
     clean_text,
     refuse,
@@ -166,34 +162,6 @@ def picture_source(doc: Doc) -> str | bytes | None:
         MsvseError: If a file of Docs held something else (MSVSE-E035).
     """
     return check_picture(doc._.image)
-
-
-def given_view(doc: Doc, view: str) -> Any:
-    """Get a view as the user gave it.
-
-    Args:
-        doc (Doc): The Doc.
-        view (str): Name of the view.
-
-    Returns:
-        Any: The array of region vectors (`image_features`) for "regions"; for all other views a
-            text, tags joined by commas. None for a view that the user did not give: it is missing,
-            an extractor filled it, or it is a key in a feature store.
-
-    Raises:
-        MsvseError: If a file of Docs held a wrong value (MSVSE-E035, MSVSE-E014).
-    """
-    if view == "regions":
-        features = check_features(doc._.image_features)
-        return None if isinstance(features, str) else features
-    if view in (doc._.image_extracted or ()):
-        return None
-    if view == "tags":
-        tags = check_tags(doc._.image_tags)
-        return None if tags is None else ", ".join(tags)
-    if view == "caption":
-        return check_caption(doc._.image_caption)
-    return (check_texts(doc._.image_texts) or {}).get(view)
 
 
 def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:

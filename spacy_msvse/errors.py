@@ -50,8 +50,8 @@ class Errors:
         "or copy the whole folder."
     )
     E007 = (
-        "[MSVSE-E007] Setting {setting} is {value!r}, but must be {expected}. Correct it in "
-        "the component's section of the config."
+        "[MSVSE-E007] Setting {setting} is {value}, but must be {expected}. Correct it in the "
+        "config, or in the call."
     )
     E009 = (
         "[MSVSE-E009] None of the {count} referenced pictures can be read and no post carries tags "
@@ -81,8 +81,7 @@ class Errors:
         "width) with at least one row and one column, not {given}. Correct it, or set it to None."
     )
     E015 = (
-        "[MSVSE-E015] '{setting}' is not a setting of {config}. Its settings: {choices}. The "
-        "settings of a method are the fields of its class `Config`."
+        "[MSVSE-E015] '{setting}' is not a setting of {config}.{nearest} Its settings: {choices}."
     )
     E016 = (
         "[MSVSE-E016] Low-rank adapters need the package `peft`, which is not installed. "
@@ -111,10 +110,6 @@ class Errors:
     E022 = (
         "[MSVSE-E022] Picture '{name}' is a URL. A URL is fetched only if you pass `fetch`, and "
         "only over http or https. Download the picture and give its path or its bytes."
-    )
-    E023 = (
-        "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but "
-        "must be {expected}. Correct it in the component's section [vision]."
     )
     E024 = (
         "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "
@@ -336,10 +331,6 @@ class Errors:
         " O, and no label has a prefix such as B- (first labels: {labels}). Give the right column "
         "with --label-column."
     )
-    E150 = (
-        "[MSVSE-E150] {setting} of the learning rate schedule is {value!r}, but must be "
-        "{expected}. Correct it in [training.optimizer.learn_rate]."
-    )
     E151 = (
         "[MSVSE-E151] A file cannot be read or written: {problem}. Check the path, its permissions "
         "and the space on its disk."
@@ -398,6 +389,16 @@ class Errors:
         "[MSVSE-E166] The gallery would be empty: no post of '{path}' can be shown. Check it with "
         "`python -m spacy msvse render - POSTS.jsonl PAGE.html`. If the pictures are in another "
         "folder, name it with --image-root."
+    )
+
+    E180 = (
+        "[MSVSE-E180] The setting {setting} has a factor for '{part}', but no parameter has this "
+        "part in its name.{nearest} Parts of names: {choices}."
+    )
+    E181 = (
+        "[MSVSE-E181] The network of '{name}' reads the view '{view}', but nothing gives it."
+        "{nearest} Correct it in [components.{name}.model], add its extractor to "
+        "[components.{name}.vision], or give it in `doc._.image_texts` of the training posts."
     )
 
     E170 = (

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.reader import Reader, post_source
-from spacy_msvse.doc import given_view, picture_source, set_extracted_views
+from spacy_msvse.component.reader import Reader, given_views, post_source
+from spacy_msvse.doc import picture_source, set_extracted_views
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.base import Reads
 from spacy_msvse.vision.extraction import fill_store
@@ -13,7 +13,7 @@ from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.features import RegionFeatures
 from spacy_msvse.vision.store import FeatureStore
 
-from ..tiny import picture
+from ..tiny import Writer, picture
 
 READS = Reads(vectors=("regions",), texts=("tags", "caption", "ocr"), joint=("caption",))
 
@@ -97,9 +97,7 @@ def test_extracted_views_on_a_doc_do_not_count_as_given(nlp):
     set_extracted_views(doc, {"tags": ["stale"], "caption": "stale", "ocr": "stale", "x": "stale"})
     assert doc._.image_extracted == ["tags", "x"]
     assert doc._.image_texts == {"ocr": "mine", "x": "stale"}
-    assert [given_view(doc, view) for view in ("tags", "caption", "ocr", "x")] == (
-        [None, "mine", "mine", None]
-    )
+    assert given_views(doc) == {"caption": "mine", "ocr": "mine"}
     set_extracted_views(doc, {"x": "new"})
     assert doc._.image_tags is None
     assert doc._.image_texts == {"ocr": "mine", "x": "new"}
@@ -194,31 +192,6 @@ def test_a_wrong_value_in_a_file_is_unreadable(nlp, name, value):
     doc = make_doc(nlp, "look")
     doc.user_data["._.", name, None, None] = value
     check_refused(nlp, doc, "MSVSE-E035")
-
-
-class Writer:
-    """An extractor that reads whole posts, and remembers the known views of each."""
-
-    fills = ("knowledge",)
-    reads = "post"
-    region_dim = 0
-    fingerprint = "writer"
-
-    def __init__(self):
-        self.known = []
-
-    def initialize(self):
-        """Nothing to load."""
-
-    def extract(self, items, known):
-        self.known += known
-        return [{"knowledge": f"of {', '.join(sorted(views))}"} for views in known]
-
-    def to_files(self):
-        return {}
-
-    def from_files(self, files):
-        """Nothing to restore."""
 
 
 def described_posts(nlp) -> list:

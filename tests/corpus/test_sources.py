@@ -13,32 +13,7 @@ from spacy_msvse.vision.extraction import fill_store
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.store import FeatureStore
 
-from ..tiny import MeanColour, picture
-
-
-class Writer:
-    """An extractor that reads whole posts, and counts them."""
-
-    fills = ("knowledge",)
-    reads = "post"
-    region_dim = 0
-    fingerprint = "writer"
-
-    def __init__(self):
-        self.posts = 0
-
-    def initialize(self):
-        """Nothing to load."""
-
-    def extract(self, items, known):
-        self.posts += len(items)
-        return [{"knowledge": "a text"} for _ in items]
-
-    def to_files(self):
-        return {}
-
-    def from_files(self, files):
-        """Nothing to restore."""
+from ..tiny import MeanColour, Writer, picture
 
 
 @pytest.fixture
@@ -67,10 +42,10 @@ def test_what_is_extracted_of_a_corpus_is_found_by_the_pipeline_and_kept(corpus,
     reads = Reads(vectors=("regions",), texts=("tags", "knowledge"))
     with FeatureStore(tmp_path / "store") as store:
         fill_store(vision, read_sources(corpus, []), store)
-        assert writer.posts == 4
+        assert len(writer.known) == 4
         before = {key for key, _, _ in store.scan()}
         Reader(reads, vision=vision, store=store, policy="error").read(read_docs(corpus))
-        assert writer.posts == 4
+        assert len(writer.known) == 4
         assert {key for key, _, _ in store.scan()} == before
     keys, problems = find_corpus_keys([corpus], None)
     assert before <= keys
