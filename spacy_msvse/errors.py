@@ -50,8 +50,8 @@ class Errors:
         "or copy the whole folder."
     )
     E007 = (
-        "[MSVSE-E007] Setting {setting} is {value!r}, but must be {expected}. Correct it in "
-        "the component's section of the config."
+        "[MSVSE-E007] Setting {setting} is {value}, but must be {expected}. Correct it in the "
+        "config, or in the call."
     )
     E009 = (
         "[MSVSE-E009] None of the {count} referenced pictures can be read and no post carries tags "
@@ -81,8 +81,7 @@ class Errors:
         "width) with at least one row and one column, not {given}. Correct it, or set it to None."
     )
     E015 = (
-        "[MSVSE-E015] '{setting}' is not a setting of {config}. Its settings: {choices}. The "
-        "settings of a method are the fields of its class `Config`."
+        "[MSVSE-E015] '{setting}' is not a setting of {config}.{nearest} Its settings: {choices}."
     )
     E016 = (
         "[MSVSE-E016] Low-rank adapters need the package `peft`, which is not installed. "
@@ -111,10 +110,6 @@ class Errors:
     E022 = (
         "[MSVSE-E022] Picture '{name}' is a URL. A URL is fetched only if you pass `fetch`, and "
         "only over http or https. Download the picture and give its path or its bytes."
-    )
-    E023 = (
-        "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but "
-        "must be {expected}. Correct it in the component's section [vision]."
     )
     E024 = (
         "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "
@@ -336,10 +331,6 @@ class Errors:
         " O, and no label has a prefix such as B- (first labels: {labels}). Give the right column "
         "with --label-column."
     )
-    E150 = (
-        "[MSVSE-E150] {setting} of the learning rate schedule is {value!r}, but must be "
-        "{expected}. Correct it in [training.optimizer.learn_rate]."
-    )
     E151 = (
         "[MSVSE-E151] A file cannot be read or written: {problem}. Check the path, its permissions "
         "and the space on its disk."
@@ -400,6 +391,16 @@ class Errors:
         "folder, name it with --image-root."
     )
 
+    E180 = (
+        "[MSVSE-E180] The setting {setting} has a factor for '{part}', but no parameter has this "
+        "part in its name.{nearest} Parts of names: {choices}."
+    )
+    E181 = (
+        "[MSVSE-E181] The network of '{name}' reads the view '{view}', but nothing gives it."
+        "{nearest} Correct it in [components.{name}.model], add its extractor to "
+        "[components.{name}.vision], or give it in `doc._.image_texts` of the training posts."
+    )
+
     E170 = (
         "[MSVSE-E170] The view '{view}' of a post is {given}, but the network reads it as "
         "{expected}. Give the view another name, or choose another extractor for it."
@@ -423,6 +424,12 @@ class Errors:
         "Delete it with `python -m spacy msvse store prune`, and extract the pictures again."
     )
 
+    E193 = (
+        "[MSVSE-E193] The feature store '{path}' cannot be used, because this process gets no more "
+        "memory: {reason}. Raise the limit, or free memory, and run again. Its records are not "
+        "damaged."
+    )
+
     E200 = (
         "[MSVSE-E200] Worker processes ended {count} times in a row without any result, the last "
         "one by {reason}. If memory is short, use fewer processes or a smaller `max_batch_tokens`. "
@@ -441,6 +448,7 @@ class Errors:
         "[MSVSE-E203] The folder of pictures '{path}' of [{name}] does not exist. Nothing was "
         "trained. Correct it, for instance with `--paths.images`."
     )
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."

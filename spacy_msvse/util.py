@@ -1,4 +1,4 @@
-"""Files and folders: written completely or not at all, read with checks, hashed."""
+"""Files and folders: written completely or not at all, read with checks, hashed. Short reasons."""
 
 import errno
 import gc
@@ -365,3 +365,17 @@ def hash_files(files: Iterable[Path]) -> str:
 def _dump_manifest(manifest: Mapping[str, str]) -> bytes:
     text: str = srsly.json_dumps(manifest, indent=2)
     return f"{text}\n".encode()
+
+
+def first_line(error: Exception) -> str:
+    """Shorten the message of an error: some libraries add pages.
+
+    Args:
+        error (Exception): The error.
+
+    Returns:
+        str: The first line that is not empty, without a full stop; the type of an error without a
+            message.
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__).rstrip(".")

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from spacy_msvse.util import as_folder, open_unlinked, replaced_when_done, save_files, write_whole
+from spacy_msvse.corpus.resume import partial_path, write_rows
+from spacy_msvse.corpus.rows import Row
+from spacy_msvse.util import (
+    as_folder,
+    first_line,
+    open_unlinked,
+    replaced_when_done,
+    save_files,
+    write_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -174,15 +183,34 @@ def test_errors_that_have_another_cause_stay_as_they_are(tmp_path):
         raise KeyError
 
 
+def test_unfinished_rows_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "victim").write_bytes(b"valuable")
+    output = tmp_path / "out.jsonl"
+    partial_path(output).symlink_to(tmp_path / "victim")
+    rows = [Row(output, 1, {"text": "new", "spans": []})]
+    with pytest.raises(ValueError, match=r"E191.*is a link"):
+        list(write_rows(rows, output))
+    assert (tmp_path / "victim").read_bytes() == b"valuable"
+    assert not output.exists()
+
+
 def test_a_file_is_not_opened_through_a_link(tmp_path):
     (tmp_path / "victim").write_bytes(b"valuable")
     (tmp_path / "out.partial").symlink_to(tmp_path / "victim")
     (tmp_path / "dangling").symlink_to(tmp_path / "none")
     for name in ("out.partial", "dangling"):
         with pytest.raises(ValueError, match=r"E191.*is a link"):
-            open(tmp_path / name, "ab", opener=open_unlinked)
+            open_unlinked(tmp_path / name, os.O_RDWR | os.O_CREAT)
     assert (tmp_path / "victim").read_bytes() == b"valuable"
     assert not (tmp_path / "none").exists()
     with open(tmp_path / "new", "ab", opener=open_unlinked) as file_:
         file_.write(b"new")
     assert (tmp_path / "new").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("one.\ntwo", "one"), ("\n  two \nthree", "two"), ("", "ValueError"), ("\n", "ValueError")],
+)
+def test_the_first_line_of_an_error_is_a_reason(message, line):
+    assert first_line(ValueError(message)) == line

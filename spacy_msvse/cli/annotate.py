@@ -62,6 +62,7 @@ def annotate_cli(
             "process of the command, and a post that ends it, by a crash or for lack of memory, "
             "ends the run",
             min=-1,
+            max=1024,
         ),
     ] = 1,
     force: Force = False,

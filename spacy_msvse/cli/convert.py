@@ -52,6 +52,7 @@ def convert_cli(
             "-n",
             help="Column of the label, from 1; by default the last (conll)",
             min=2,
+            max=10_000,
         ),
     ] = None,
     offsets: Annotated[

@@ -37,7 +37,7 @@ def extract_cli(
     ],
     image_root: ImageRoot = None,
     workers: Annotated[
-        int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=0)
+        int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=0, max=256)
     ] = WORKERS,
     gpu_id: GpuId = -1,
     code: Code = None,

@@ -47,8 +47,7 @@ def parameter_factors(network: Network, factors: Mapping[str, float]) -> dict[st
     }
     rates = {}
     for name, _ in network.named_parameters():
-        # Match a backbone as a whole: CLIP has a part named "encoder" too.
-        parts = ["backbone"] if name.startswith("backbone.") else name.split(".")
+        parts = name_parts(name)
         factor = 1.0
         for part, value in factors.items():
             factor *= value if part in parts else 1.0
@@ -57,6 +56,18 @@ def parameter_factors(network: Network, factors: Mapping[str, float]) -> dict[st
             factor = 0.0
         rates[name] = 0.0 if name in normalised else factor
     return rates
+
+
+def name_parts(name: str) -> list[str]:
+    """The parts of a parameter's name that a factor can name.
+
+    Args:
+        name (str): Such as "encoder.model.embeddings.norm.weight".
+
+    Returns:
+        list: The parts. A backbone counts as a whole: CLIP has a part named "encoder" too.
+    """
+    return ["backbone"] if name.startswith("backbone.") else name.split(".")
 
 
 class NetworkOptimizer:

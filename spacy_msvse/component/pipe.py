@@ -3,27 +3,30 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from weakref import ref
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import minibatch, raise_error
 from spacy.vocab import Vocab
-from thinc.api import Optimizer, get_torch_default_device, set_dropout_rate
+from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
 
 from ..doc import set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
-from ..network.base import Network, wrong_setting
+from ..network.base import Network
 from ..network.crf import bio_labels
 from ..network.inputs import Outputs, to_device
+from ..settings import AnyPath, Declaration, Name, Names, Share, find_nearest, section, suggest
 from ..util import (
     join_files,
     pack_files,
@@ -33,6 +36,7 @@ from ..util import (
     unpack_files,
     write_files,
 )
+from ..values import VIEW_ATTRIBUTES
 from ..vision.extractor import VisualExtractor
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
@@ -43,14 +47,14 @@ from .predictor import Prediction, Predictor
 from .reader import Reader
 from .reports import StreamReport
 from .saving import (
-    TEMPERATURES,
+    Temperature,
     check_labels,
     dump_settings,
     load_settings,
     read_component_config,
 )
-from .settings import POLICIES, Setting, is_count, is_number, is_share
-from .shim import WEIGHTS_FILE
+from .settings import Attribute, Policy, Setting
+from .shim import WEIGHTS_FILE, NetworkShim
 from .survey import survey_examples
 from .targets import make_targets
 from .workers import prepare_worker
@@ -64,7 +68,30 @@ MANY_POSTS = 32
 #: Views whose extraction is cheap. Any other view that is extracted but not read gives a warning.
 _CHEAP_VIEWS = {"regions", "tags", "caption"}
 
+#: Views that users can give without an extractor for them.
+_GIVEN_VIEWS = {*VIEW_ATTRIBUTES, "ocr", "knowledge"}
+
 _SETTINGS_FILE, _VOCAB, _VISION = "cfg", "vocab", "vision"
+
+#: Arguments of [initialize.components].
+_LABEL, _LABELS, _STORE = (Declaration(one) for one in (Name, Names | None, AnyPath | None))
+
+
+def _check_model(model: Any) -> Any:
+    if not (isinstance(model, Model) and any(isinstance(s, NetworkShim) for s in model.shims)):
+        raise ValueError
+    return model
+
+
+_MODEL = Declaration(
+    Annotated[
+        Any,
+        AfterValidator(_check_model),
+        Field(description="a section whose @architectures is a method, such as MSVSE"),
+    ]
+)
+_TEMPERATURE = Declaration(Temperature)
+_SCORER = Declaration(Callable[..., Any] | None)
 
 
 class MsvseNer(TrainablePipe):
@@ -83,12 +110,23 @@ class MsvseNer(TrainablePipe):
         spans_key (str): Where in `doc.spans` the predicted entities and their scores are.
     """
 
-    overwrite = Setting[bool](lambda value: isinstance(value, bool), "true or false")
-    on_missing_image = Setting[str](POLICIES.__contains__, "one of " + ", ".join(POLICIES))
-    min_view_share = Setting[float](is_share, "in [0, 1]")
-    max_batch_tokens = Setting[int](is_count, "a whole number of at least 1")
-    min_confidence = Setting[float](is_share, "in [0, 1]")
-    spans_key = Setting[str](lambda value: isinstance(value, str) and value != "", "a name")
+    overwrite = Setting[bool](bool)
+    on_missing_image = Setting[str](Policy)
+    min_view_share = Setting[float](Share)
+    max_batch_tokens = Setting[int](Annotated[int, Field(ge=1, le=1_000_000)])
+    min_confidence = Setting[float](Share)
+    spans_key = Setting[str](Name)
+    vision = Attribute[VisualExtractor | None](
+        Annotated[
+            VisualExtractor | None,
+            Field(description="a section whose @misc is spacy-msvse.VisualExtractor.v1, or null"),
+        ]
+    )
+    #: The only folder to read pictures from; None allows any path. Never saved.
+    image_root = Attribute[str | Path | None](AnyPath | None)
+    #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
+    #: processes, so with `n_process` it must be picklable.
+    fetch = Attribute[Fetcher | None](Callable[..., Any] | None)
 
     def __init__(
         self,
@@ -128,8 +166,8 @@ class MsvseNer(TrainablePipe):
             MsvseError: For a setting that cannot be used (MSVSE-E007).
         """
         self.vocab = vocab
-        self.model = model
         self.name = name
+        self.model: NetworkModel = _MODEL.check("model", model, f"components.{name}")
         self.cfg: dict[str, Any] = {"labels": [], **UNCALIBRATED}
         self.vision = vision
         self.settings: dict[str, Any] = {}
@@ -142,18 +180,16 @@ class MsvseNer(TrainablePipe):
         self.spans_key = name if spans_key is None else spans_key
         #: The settings as the config has them.
         self._configured = {**self.settings, "spans_key": spans_key}
-        #: The only folder to read pictures from; None allows any path. Never saved.
-        self.image_root: str | Path | None = None
-        #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
-        #: processes, so with `n_process` it must be picklable.
-        self.fetch: Fetcher | None = None
-        self.scorer = scorer
+        self.image_root = None
+        self.fetch = None
+        self.scorer = _SCORER.check("scorer", scorer, f"components.{name}")
         #: The store of extracted features. Never saved.
         self.feature_store: FeatureStore | None = None
         self._warned: set[str] = set()
         self._skipped = SkippedBatches(name)
         #: Posts that were annotated, and how many of them had a view.
         self._posts = self._posts_with_views = 0
+        self._check_views()
 
     # Settings
 
@@ -201,6 +237,7 @@ class MsvseNer(TrainablePipe):
         Raises:
             MsvseError: If the network is built already (MSVSE-E005).
         """
+        _LABEL.check("label", label, self.name)
         if label in self.cfg["labels"]:
             return 0
         if get_shim(self.model).network is not None:
@@ -226,10 +263,8 @@ class MsvseNer(TrainablePipe):
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        low, high = TEMPERATURES
-        if not is_number(value) or not low <= value <= high:
-            raise wrong_setting(f"{self.name}.temperature", value, f"in [{low}, {high:g}]")
-        self.cfg["temperature"] = value
+        path = f"components.{self.name}"
+        self.cfg["temperature"] = _TEMPERATURE.check("temperature", value, path)
 
     # Training
 
@@ -253,12 +288,16 @@ class MsvseNer(TrainablePipe):
         Raises:
             MsvseError: Without any label (MSVSE-E004), with a label in the examples that `labels`
                 does not have (MSVSE-E019), if weights cannot be loaded (MSVSE-E001, MSVSE-E011), if
-                pictures are referenced but nothing visual can be read (MSVSE-E009), or if the
-                reader of the corpus has lost the pictures (MSVSE-E026).
+                pictures are referenced but nothing visual can be read (MSVSE-E009), if the reader
+                of the corpus has lost the pictures (MSVSE-E026), for a view that nothing gives
+                (MSVSE-E181), or for a setting that cannot be used or does not fit the encoder
+                (MSVSE-E007, MSVSE-E180).
         """
         if nlp is not None:
             self.attach(nlp)
         validate_get_examples(get_examples, "MsvseNer.initialize")
+        labels = _LABELS.check("labels", labels, f"initialize.components.{self.name}")
+        _STORE.check("feature_store", feature_store, f"initialize.components.{self.name}")
         views = network_config(self.model).views
         found = survey_examples(
             get_examples(),
@@ -271,6 +310,7 @@ class MsvseNer(TrainablePipe):
                 raise MsvseError(Errors.E026.format(name=self.name, count=found.lost))
             message = Warnings.W009.format(name=self.name, count=found.posts)
             warnings.warn(message, stacklevel=2)
+        self._check_views(found.texts)
         self._check_labels(labels, found.labels)
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
@@ -290,7 +330,31 @@ class MsvseNer(TrainablePipe):
         self.model.attrs["types"] = list(self.labels)
         # At least 1, since a pipeline without regions has no region width.
         self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
-        self.model.initialize()
+        with self._model_section():
+            self.model.initialize()
+
+    def _model_section(self) -> AbstractContextManager[None]:
+        """Name this section of the config in errors of settings of the network."""
+        return section(f"components.{self.name}.model")
+
+    def _check_views(self, given: Set[str] | None = None) -> None:
+        """Refuse a view that nothing can give to the network, such as a misspelt one.
+
+        Args:
+            given (Set): Textual views of the training posts. None before they are known: then only
+                a view is refused whose name is nearly that of another one.
+        """
+        views = network_config(self.model).views
+        filled = {*(self.vision.extractors if self.vision is not None else ())}
+        known = filled | (_GIVEN_VIEWS if given is None else {*VIEW_ATTRIBUTES, *given})
+        for view in views:
+            nearest = find_nearest(view, filled | _GIVEN_VIEWS)
+            # "ocr2" may be a view beside "ocr".
+            numbered = nearest in views and view.startswith(str(nearest))
+            if view not in known and (given is not None or (nearest and not numbered)):
+                hint = suggest(view, filled | _GIVEN_VIEWS)
+                names = {"name": self.name, "view": view, "nearest": hint}
+                raise MsvseError(Errors.E181.format(**names))
 
     def _check_labels(self, given: Sequence[str] | None, found: set[str]) -> None:
         """Compare the labels of [initialize] with those of the training posts."""
@@ -595,7 +659,8 @@ class MsvseNer(TrainablePipe):
             list: For each Doc its labellings.
 
         Raises:
-            MsvseError: For k below 1 (MSVSE-E081) or a method without a lattice (MSVSE-E083).
+            MsvseError: For a k out of range (MSVSE-E007), or a method without a lattice
+                (MSVSE-E083).
         """
         return analysis.best_labellings(self.predictor, docs, k)
 
@@ -725,7 +790,9 @@ class MsvseNer(TrainablePipe):
             self.vision.from_files(select_files(files, _VISION))
             backbone = self._place_vision(self.vision)
         if "model" not in exclude:
-            changed.update(shim.from_files(files, backbone, self.model.attrs["settings"]))
+            with self._model_section():
+                given = self.model.attrs["settings"]
+                changed.update(shim.from_files(files, backbone, given))
         if shim.network is not None:
             check_labels(self.labels, shim.network.config.types)
         if changed:

@@ -10,8 +10,8 @@ from thinc.api import Config
 
 from ..errors import Errors, MsvseError
 
-#: The range of a temperature.
-TEMPERATURES = (0.001, 1000.0)
+#: A temperature with its range.
+Temperature = Annotated[float, Field(ge=0.001, le=1000)]
 
 
 class SavedSettings(BaseModel):
@@ -28,10 +28,10 @@ class SavedSettings(BaseModel):
         reading (dict): Settings of the model that decide how texts are read.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     labels: list[Annotated[str, Field(min_length=1)]]
-    temperature: float = Field(ge=TEMPERATURES[0], le=TEMPERATURES[1], allow_inf_nan=False)
+    temperature: Temperature
     calibration: dict[str, Any] | None
     settings: dict[str, Any]
     configured: dict[str, Any]

@@ -13,12 +13,20 @@ from thinc.types import FloatsXd
 from torch import Tensor, nn
 
 from ..errors import Errors, MsvseError
-from ..network.base import Network, wrong_setting
+from ..network.base import Network
 from ..network.inputs import Inputs, Outputs, to_device
 from ..network.pretrained import LOCAL, no_random_weights
-from ..util import as_folder, join_files, pack_files, save_files, select_files, unpack_files
-from ..vision.extractors.base import first_line
-from .optimizer import NetworkOptimizer, parameter_factors
+from ..settings import setting_path, suggest, wrong_setting
+from ..util import (
+    as_folder,
+    first_line,
+    join_files,
+    pack_files,
+    save_files,
+    select_files,
+    unpack_files,
+)
+from .optimizer import NetworkOptimizer, name_parts, parameter_factors
 
 if TYPE_CHECKING:
     from .encode import PieceEncoder
@@ -28,6 +36,9 @@ PRECISIONS = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
 }
+
+#: Parts that a network may lack, since their factors are defaults.
+OPTIONAL_PARTS = {"encoder", "backbone", "crf"}
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER = "network.json", "network.safetensors", "tokenizer"
 
@@ -53,12 +64,7 @@ class NetworkShim(PyTorchShim):
             learning_rate_factors (Mapping): Part of a parameter's name to the factor on its
                 learning rate. If several parts fit, their factors multiply; 0 freezes.
             precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
-
-        Raises:
-            MsvseError: For an unknown precision (MSVSE-E007).
         """
-        if precision not in PRECISIONS:
-            raise wrong_setting("precision", precision, "one of " + ", ".join(PRECISIONS))
         super().__init__(None)
         self.method = method
         self.learning_rate_factors = dict(learning_rate_factors or {})
@@ -89,7 +95,9 @@ class NetworkShim(PyTorchShim):
         self.tokenizer = tokenizer
         self.piece_encoder = None
         self._optimizer = None
-        for name, factor in self.factors().items():
+        factors = self.factors()
+        self._check_factors(factors)
+        for name, factor in factors.items():
             network.get_parameter(name).requires_grad_(factor > 0)
 
     def predict(self, inputs: Inputs) -> Outputs:  # type: ignore[override]
@@ -160,6 +168,19 @@ class NetworkShim(PyTorchShim):
         assert self.network is not None
         return parameter_factors(self.network, self.learning_rate_factors)
 
+    def _check_factors(self, factors: Mapping[str, float]) -> None:
+        """Refuse a part that no parameter has, and a network of which no part trains."""
+        setting = "learning_rate_factors"
+        known = {part for name in factors for part in name_parts(name)}
+        for part in self.learning_rate_factors.keys() - known - OPTIONAL_PARTS:
+            choices = sorted(name for name in known if not name.isdecimal())
+            names = {"part": part, "nearest": suggest(part, choices)}
+            path = setting_path(setting)
+            raise MsvseError(Errors.E180.format(setting=path, choices=", ".join(choices), **names))
+        if not any(factors.values()):
+            expected = "above 0 for at least one part"
+            raise wrong_setting(setting, self.learning_rate_factors, expected)
+
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
         return torch.autocast(self.device.type, dtype=self.precision, enabled=reduced)
@@ -224,8 +245,10 @@ class NetworkShim(PyTorchShim):
             weights = load_tensors(files[WEIGHTS_FILE])
             with as_folder(select_files(files, TOKENIZER)) as folder:
                 tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-        except MsvseError:
-            raise
+        except MsvseError as error:
+            if error.code != "E007":
+                raise
+            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         except Exception as error:  # json, safetensors and transformers have their own
             raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         config = self.method.Config.from_dict({**saved, **(given or {})}).to_dict()
@@ -235,9 +258,9 @@ class NetworkShim(PyTorchShim):
             with no_random_weights():
                 network = self.method.build(config)
             network.load_state_dict(weights, assign=True)
-        except MsvseError:
-            raise
         except Exception as error:  # torch, transformers and peft have their own
+            if isinstance(error, MsvseError) and (changed or error.code != "E007"):
+                raise
             if changed:
                 values = ", ".join(f"{name} (saved: {saved[name]!r})" for name in changed)
                 raise MsvseError(Errors.E027.format(settings=values)) from error

@@ -24,6 +24,7 @@ class Survey:
         posts_with_views (int): Those of them that have a picture or another view.
         lost (int): Examples whose gold side has a picture or another view, but not the side that
             is predicted.
+        texts (set): Names of the textual views in `image_texts`.
         region_dim (int): Width of the region vectors that users gave; None if there are none.
     """
 
@@ -31,6 +32,7 @@ class Survey:
     posts: int = 0
     posts_with_views: int = 0
     lost: int = 0
+    texts: set[str] = field(default_factory=set)
     region_dim: int | None = None
 
 
@@ -74,6 +76,7 @@ def survey_examples(
             referenced += 1
             problems.append(str(error))
             continue
+        found.texts.update(given)
         regions = given.get("regions")
         if isinstance(regions, RegionFeatures) and regions.vectors is not None:
             found.region_dim = found.region_dim or int(regions.vectors.shape[1])

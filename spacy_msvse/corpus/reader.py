@@ -5,7 +5,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Corpus as DocBinCorpus
@@ -15,12 +17,17 @@ from tqdm import tqdm
 from ..doc import get_picture_attributes, set_picture_attributes
 from ..doc_bin import read_doc_bin, read_docs_of
 from ..errors import Errors, MsvseError, Warnings
+from ..settings import AnyPath, checked, without_types
 from .files import check_corpus
 from .post import WORDS_GIVEN
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
+#: A number of tokens or posts; 0 for no limit.
+Limit = Annotated[int, Field(ge=0, le=10**9)]
 
+
+@without_types
 def create_corpus(
     path: str | Path | None,
     image_root: str | Path | None = None,
@@ -48,12 +55,12 @@ def create_corpus(
 
     Raises:
         MsvseError: If there is no path (MSVSE-E037), nothing at the path (MSVSE-E033), no `.spacy`
-            file (MSVSE-E042), or a pointer of Git LFS (MSVSE-E130).
+            file (MSVSE-E042), a pointer of Git LFS (MSVSE-E130), or a setting out of range
+            (MSVSE-E007).
     """
     if path is None:
         raise MsvseError(Errors.E037)
-    check_corpus(path)
-    return Corpus(
+    corpus = Corpus(
         path,
         image_root=image_root,
         gold_preproc=gold_preproc,
@@ -62,6 +69,8 @@ def create_corpus(
         augmenter=augmenter,
         shuffle=shuffle,
     )
+    check_corpus(path)
+    return corpus
 
 
 class Corpus(DocBinCorpus):
@@ -79,14 +88,15 @@ class Corpus(DocBinCorpus):
         shuffle (bool): Whether to shuffle the posts.
     """
 
+    @checked("corpora.*")
     def __init__(
         self,
-        path: str | Path,
+        path: AnyPath,
         *,
-        image_root: str | Path | None = None,
-        limit: int = 0,
+        image_root: AnyPath | None = None,
+        limit: Limit = 0,
         gold_preproc: bool = False,
-        max_length: int = 0,
+        max_length: Limit = 0,
         augmenter: Augmenter | None = None,
         shuffle: bool = False,
     ) -> None:

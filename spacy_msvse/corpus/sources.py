@@ -26,7 +26,7 @@ def load_extractor(config_path: Path) -> VisualExtractor:
 
     Raises:
         MsvseError: If no component uses extractors (MSVSE-E066), or if an extractor does not fill
-            its view (MSVSE-E010) or has a setting out of range (MSVSE-E023).
+            its view (MSVSE-E010) or has a setting out of range (MSVSE-E007).
     """
     config = load_config(config_path)
     # Paths and other variables do not matter here, so only this block is resolved.
@@ -116,7 +116,7 @@ def find_fingerprints(
         MsvseError: If the store has no record of one of them (MSVSE-E062): a typing error would
             otherwise delete the records of all others. If there is no store (MSVSE-E033), it is
             damaged (MSVSE-E060) or cannot be opened (MSVSE-E065). If the config has no extractors
-            that can be used (MSVSE-E010, MSVSE-E023, MSVSE-E066), or weights cannot be loaded
+            that can be used (MSVSE-E010, MSVSE-E007, MSVSE-E066), or weights cannot be loaded
             (MSVSE-E011).
     """
     wanted = list(prefixes)

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import srsly
 from PIL.Image import Image
+from pydantic import AfterValidator, Field
 
 #: What one item of `Extractor.extract` may be.
 READS = ("picture", "text", "post")
@@ -134,6 +135,18 @@ class Extractor(Protocol):
         ...
 
 
+def _check_extractor(value: Any) -> Any:
+    if isinstance(value, type) or not (hasattr(value, "fills") and hasattr(value, "extract")):
+        raise ValueError
+    return value
+
+
+#: A setting: an extractor. A protocol as the type would read `fingerprint`, which needs weights.
+AnyExtractor = Annotated[
+    Any, AfterValidator(_check_extractor), Field(description="an extractor, a section with @misc")
+]
+
+
 def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:
     """Name what one item of an extractor is.
 
@@ -190,11 +203,12 @@ def find_unusable(features: Mapping[str, View]) -> dict[str, str]:
     unusable = {}
     for name, view in features.items():
         for part, numbers in vars(view).items() if isinstance(view, RegionFeatures) else ():
-            if part in ("vectors", "boxes", "scores") and numbers is not None:
-                if not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
-                    reason = f"the {part} of the view '{name}' have numbers that are not finite"
-                    too_large = f", or larger than {np.finfo(np.float16).max:.0f}"
-                    unusable[name] = reason + (too_large if part == "vectors" else "")
+            if part not in ("vectors", "boxes", "scores") or numbers is None:
+                continue
+            if not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
+                reason = f"the {part} of the view '{name}' have numbers that are not finite"
+                too_large = f", or larger than {np.finfo(np.float16).max:.0f}"
+                unusable[name] = reason + (too_large if part == "vectors" else "")
     return unusable
 
 

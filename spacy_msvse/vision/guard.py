@@ -21,9 +21,9 @@ MAX_TIFF_HEADER_BYTES = 3 * 2**18
 #: Scans that a JPEG of the largest size may have. A scan may have less than 20 bytes.
 MAX_LARGE_SCANS = 24
 
-#: Formats and decoders whose time grows only with the bytes and the pixels of the picture: one frame
-#: is decoded once, and nothing is nested. This is not so for the codecs inside TIFF, the hidden
-#: frames of AVIF, and Pillow's slow decoders in Python.
+#: Formats and decoders whose time grows only with the bytes and the pixels of the picture: one
+#: frame is decoded once, and nothing is nested. This is not so for the codecs inside TIFF, the
+#: hidden frames of AVIF, and Pillow's slow decoders in Python.
 _LINEAR_FORMATS = {"BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"}
 _LINEAR_DECODERS = {"gif", "jpeg", "raw", "zip"}
 _MAX_LINEAR_PIXELS = 64 * 2**20

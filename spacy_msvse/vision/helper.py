@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import warnings
-from io import BytesIO, RawIOBase
+from contextlib import suppress
+from io import BytesIO, FileIO
 from struct import Struct
 from tempfile import TemporaryFile
 from typing import Any, cast
@@ -26,6 +27,9 @@ from .guard import DECODING_SECONDS
 
 #: Helpers that wait for the next picture. More may run at the same time.
 MAX_IDLE = min(4, os.cpu_count() or 1)
+
+#: Seconds that starting a helper may take.
+START_SECONDS = 60
 
 #: Bytes of a pipe, where the system permits it. Large pipes are several times faster.
 _PIPE_BYTES = 2**20
@@ -65,8 +69,10 @@ class Helper:
             )
         except (OSError, ValueError) as error:
             raise DecodingError(f"its decoder cannot be started ({error})") from error
-        self.requests = cast(RawIOBase, self.process.stdin)
-        self.replies = cast(RawIOBase, self.process.stdout)
+        self.requests = cast(FileIO, self.process.stdin)
+        self.replies = cast(FileIO, self.process.stdout)
+        timer = threading.Timer(START_SECONDS, self.process.kill)
+        timer.start()
         try:
             _receive(self.replies)
         except BaseException as error:
@@ -76,6 +82,8 @@ class Helper:
                 reason = f"its decoder cannot be started (exit code {code})"
                 raise DecodingError(reason) from error
             raise
+        finally:
+            timer.cancel()
 
     def decode(self, data: bytes, max_pixels: int, shrink_to: int | None) -> Image.Image:
         """Decode a picture.
@@ -120,10 +128,8 @@ class Helper:
     def forget(self) -> None:
         """Close the pipes."""
         for stream in (self.requests, self.replies):
-            try:
+            with suppress(OSError):
                 stream.close()
-            except OSError:  # bytes that the helper has not read
-                pass
 
 
 _idle: list[Helper] = []
@@ -206,10 +212,8 @@ def serve() -> None:
     """Decode pictures from standard input until it is closed. The program of a helper."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent may finish its work
     warnings.simplefilter("ignore")
-    requests, replies = (
-        os.fdopen(os.dup(stream), mode, 0) for stream, mode in ((0, "rb"), (1, "wb"))
-    )
-    with TemporaryFile() as messages:
+    requests, replies = FileIO(os.dup(0), "rb"), FileIO(os.dup(1), "wb")
+    with _open_messages() as messages:
         for stream in (1, 2):
             os.dup2(messages.fileno(), stream)
         _send(replies, {}, b"")
@@ -224,9 +228,18 @@ def serve() -> None:
             _send(replies, reply, pixels)
 
 
-def _answer(data: bytes, request: Any, messages: Any) -> tuple[dict[str, Any], bytes]:
-    messages.seek(0)
-    messages.truncate()
+def _open_messages() -> Any:
+    """A file for what libraries print, or nothing where no folder can be written to."""
+    try:
+        return TemporaryFile()
+    except OSError:
+        return open(os.devnull, "r+b")
+
+
+def _answer(data: bytearray, request: Any, messages: Any) -> tuple[dict[str, Any], bytes]:
+    with suppress(OSError):  # of the null device
+        messages.seek(0)
+        messages.truncate()
     try:
         with opened_image(BytesIO(data), request["max_pixels"], max_reads=None) as image:
             picture = decode_opened(image, request["shrink_to"])
@@ -236,10 +249,11 @@ def _answer(data: bytes, request: Any, messages: Any) -> tuple[dict[str, Any], b
     messages.seek(0)
     said = messages.read(_SHOWN).decode(errors="replace").split("\n")[0].strip()
     said = said.removeprefix("tempfile.tif: ")  # the name that Pillow gives every TIFF
+    said = "".join(letter if letter.isprintable() else "?" for letter in said)
     return {"reason": f"{reason} ({said})" if said else reason}, b""
 
 
-def _send(stream: RawIOBase, message: Any, data: bytes) -> None:
+def _send(stream: FileIO, message: Any, data: bytes) -> None:
     header = json.dumps(message).encode()
     for part in (_LENGTHS.pack(len(header), len(data)), header, data):
         rest = memoryview(part)
@@ -247,12 +261,12 @@ def _send(stream: RawIOBase, message: Any, data: bytes) -> None:
             rest = rest[stream.write(rest) :]
 
 
-def _receive(stream: RawIOBase) -> tuple[Any, bytearray]:
+def _receive(stream: FileIO) -> tuple[Any, bytearray]:
     header, data = _LENGTHS.unpack(_read(stream, _LENGTHS.size))
     return json.loads(_read(stream, header)), _read(stream, data)
 
 
-def _read(stream: RawIOBase, size: int) -> bytearray:
+def _read(stream: FileIO, size: int) -> bytearray:
     data = bytearray(size)
     rest = memoryview(data)
     while rest:

@@ -9,7 +9,7 @@ from spacy.cli._util import app
 from spacy.training import Example
 from typer.testing import CliRunner
 
-import spacy_msvse.cli  # noqa: F401  (adds the commands to spaCy's)
+import spacy_msvse.cli
 import spacy_msvse.display.page
 from spacy_msvse import make_doc
 

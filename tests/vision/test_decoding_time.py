@@ -148,7 +148,7 @@ def test_small_pictures_of_slow_formats_are_read(data):
     assert [picture.getpixel((x, 0)) for x in range(3)] == [(0, 0, 0), (255, 255, 255), (0, 0, 0)]
 
 
-def test_a_helper_that_cannot_be_started_is_the_reason(monkeypatch):
+def test_a_helper_that_cannot_be_started_is_the_reason(monkeypatch, tmp_path):
     helper.stop_helpers()
     monkeypatch.setattr(sys, "executable", "/nothing/python")
     data = encode(photo(), "TIFF", compression="tiff_lzw")
@@ -157,6 +157,25 @@ def test_a_helper_that_cannot_be_started_is_the_reason(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/true")
     with pytest.raises(PictureError, match=r"E020.*decoder cannot be started"):
         decode_picture(data, "it")
+    (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(helper, "START_SECONDS", 0.2)
+    with pytest.raises(PictureError, match=r"E020.*decoder cannot be started"):
+        decode_picture(data, "it")
+
+
+def test_a_helper_works_where_no_file_can_be_written(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(helper, "TemporaryFile", fail)
+    request = {"max_pixels": 10**6, "shrink_to": None}
+    data = encode(photo(), "TIFF", compression="tiff_lzw")
+    with helper._open_messages() as messages:
+        reply, pixels = helper._answer(bytearray(data), request, messages)
+        assert (tuple(reply["size"]), pixels) == (photo().size, photo().tobytes())
+        assert "reason" in helper._answer(bytearray(data[:99]), request, messages)[0]
 
 
 def test_a_helper_that_was_killed_is_replaced():
