@@ -56,8 +56,8 @@ class FeatureStore:
 
     Raises:
         MsvseError: If there is no store to read (MSVSE-E033, MSVSE-E202), it is damaged beyond
-            single records (MSVSE-E060), cannot be opened (MSVSE-E065) or gets no memory (MSVSE-E193). The last
-            three may also be raised whenever the store is used.
+            single records (MSVSE-E060), cannot be opened (MSVSE-E065) or gets no memory
+            (MSVSE-E193). The last three may also be raised whenever the store is used.
     """
 
     def __init__(self, path: str | Path, readonly: bool = False) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ from spacy.tokens import DocBin
 
 from spacy_msvse import make_doc
 from spacy_msvse.corpus.resume import partial_path
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.store import FeatureStore
 
 from ..tiny import COLOURS, picture
@@ -137,8 +139,9 @@ def test_annotate_gives_the_same_bytes_if_its_workers_are_killed(
         assert output.read_bytes() == whole
 
 
-@pytest.mark.parametrize("kills", KILLS)
-def test_extract_stores_the_same_records_if_it_is_killed(tmp_path, nlp, kills):
+@pytest.fixture
+def extraction(tmp_path, nlp):
+    """A function that starts `extract` into a store, and one that reads its records."""
     (tmp_path / "config.cfg").write_text(command.CONFIG)
     docs = []
     for number in range(300):
@@ -155,6 +158,12 @@ def test_extract_stores_the_same_records_if_it_is_killed(tmp_path, nlp, kills):
         with FeatureStore(tmp_path / store, readonly=True) as opened:
             return list(opened.scan())
 
+    return extract, records
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_extract_stores_the_same_records_if_it_is_killed(extraction, tmp_path, kills):
+    extract, records = extraction
     begun = time.monotonic()
     finish(extract("whole"))
     seconds = time.monotonic() - begun
@@ -173,3 +182,20 @@ def test_extract_stores_the_same_records_if_it_is_killed(tmp_path, nlp, kills):
     assert counts == sorted(counts)
     finish(extract("store"))
     assert records("store") == expected
+
+
+def test_two_extracts_and_a_prune_share_one_store(extraction, tmp_path):
+    extract, records = extraction
+    finish(extract("whole"))
+    both = [extract("store"), extract("store")]
+
+    def has_records() -> bool:
+        with suppress(MsvseError):  # it is not there, or just being created
+            return bool(records("store"))
+        return False
+
+    wait_until(has_records)
+    pruned = start("store", "prune", tmp_path / "store")
+    for process in (*both, pruned):
+        finish(process)
+    assert records("store") == records("whole")
