@@ -12,6 +12,7 @@ from weasel.util import split_command
 
 from spacy_msvse.cli import app
 from spacy_msvse.component.defaults import DEFAULT_CONFIG
+from spacy_msvse.evaluation.experiments.rows import method_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -163,3 +164,15 @@ def test_the_ci_runs_the_commands_of_the_readme():
     for command in (install, 'pip install{} -e ".[dev]"'):
         assert command.format("") in README
         assert command.format(" -q") in ci
+
+
+def test_the_page_of_methods_has_every_architecture():
+    rows = [line.split("|") for line in read_page("methods.md") if line.startswith("| ")]
+    documented = {row[2].strip(" `") for row in rows} - {"architecture", "---"}
+    assert documented == set(method_names())
+    assert len(rows) - 2 == 17
+    assert {row[4].strip() for row in rows[2:]} == {"faithful", "corrected", "reconstructed"}
+
+
+def read_page(name: str) -> list[str]:
+    return (ROOT / "docs" / name).read_text(encoding="utf8").splitlines()

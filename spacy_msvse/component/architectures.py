@@ -126,11 +126,15 @@ def make_model(
 _SET_BY_PIPELINE = {"types", "encoder", "region_dim", "dropout"}
 
 
-def make_architecture(method: type[Network]) -> Callable[..., NetworkModel]:
+def make_architecture(
+    method: type[Network], name: str | None = None, **defaults: Any
+) -> Callable[..., NetworkModel]:
     """Make the function that creates the model of a method from the settings of a config.
 
     Args:
         method (type): The method's class, a subclass of `Network`.
+        name (str): Name of the architecture. Defaults to None: that of the class.
+        defaults (Any): Settings of the method with other defaults than those of its `Config`.
 
     Returns:
         Callable: The function. Its arguments are the settings of the method's `Config` and those of
@@ -138,7 +142,7 @@ def make_architecture(method: type[Network]) -> Callable[..., NetworkModel]:
     """
 
     def create(**settings: Any) -> NetworkModel:
-        return make_model(method, **settings)
+        return make_model(method, **{**defaults, **settings})
 
     common = [
         parameter
@@ -146,14 +150,19 @@ def make_architecture(method: type[Network]) -> Callable[..., NetworkModel]:
         if name not in ("method", "settings")
     ]
     own = [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field))
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(field.name, _default(field)),
+        )
         for field in fields(method.Config)
         if field.name not in _SET_BY_PIPELINE
     ]
-    create.__name__ = create.__qualname__ = f"create_{method.__name__.lower()}_model"
+    name = method.__name__ if name is None else name
+    create.__name__ = create.__qualname__ = f"create_{name.lower()}_model"
     create.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
     create.__doc__ = (
-        f"Create a model of `{method.__name__}`. Its settings are those of "
+        f"Create a model of {name}, by `{method.__name__}`. Its settings are those of "
         f"`{method.Config.__name__}` and of `make_model`, and the errors are those of the latter."
     )
     registered = without_types(create)
@@ -165,6 +174,23 @@ def _default(field: DataclassField[Any]) -> Any:
     """The default of a setting."""
     return field.default if field.default_factory is MISSING else field.default_factory()
 
+
+#: The joint encoding teaches that of the text alone. The authors' weights are 1 for the text, and
+#: 0.5 for the joint encoding and for the divergence. Here that of the joint encoding is always 1.
+create_ita_model = make_architecture(
+    TextCrf,
+    "ITA",
+    joint_views=("tags", "caption", "ocr"),
+    text_view=True,
+    shared_decoder=True,
+    text_loss_weight=2.0,
+    tie_loss_weight=1.0,
+    tie_temperature=4.0,
+)
+#: Reconstructed: tags after the text, and no gate.
+create_msb_model = make_architecture(TextCrf, "MSB", joint_views=("tags",))
+#: What a language model wrote about the post, after the text.
+create_pgim_model = make_architecture(TextCrf, "PGIM", joint_views=("knowledge",))
 
 create_hvpnet_model = make_architecture(HvpNet)
 create_m3s_like_model = make_architecture(M3sLike)
