@@ -16,6 +16,7 @@ from spacy_msvse.component.defaults import DEFAULT_CONFIG
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "SECURITY.md",
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("assets/*/README.md")),
     ROOT / "benchmarks" / "README.md",

@@ -20,7 +20,7 @@ from spacy_msvse.vision.picture import (
 )
 
 from .conftest import encode, photo
-from .hostile import chunk, png, samples, scans
+from ..hostile.pictures import chunk, png, samples, scans
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 

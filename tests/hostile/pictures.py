@@ -1,6 +1,6 @@
 """Hostile files, generated from a seed, and a run over all of them.
 
-`python -m tests.vision.hostile FOLDER < names.json` reads them and prints the result for each.
+`python -m tests.hostile.pictures FOLDER < names.json` reads them and prints the result for each.
 """
 
 import faulthandler
@@ -25,7 +25,7 @@ from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.picture import picture_name
 from spacy_msvse.vision.store import FeatureStore
 
-from .conftest import CountingExtractor, encode, photo
+from ..vision.conftest import CountingExtractor, encode, photo
 
 REFUSED, DECODED, EITHER = "refused", "decoded", "refused or decoded"
 
