@@ -8,13 +8,13 @@ from .mutations import bases, fixed_pictures
 from .scene import Scene, make_scene
 
 KINDS = {
-    "pictures": Kind(posts.hostile_picture, 5000, 5),
+    "pictures": Kind(posts.hostile_picture, 5020, 5),
     "values": Kind(values.hostile_values, 1400, 10),
     "rows": Kind(rows.hostile_rows, 200, 20),
     "conversion": Kind(rows.converted_rows, 200, 20),
     "sidecars": Kind(rows.hostile_sidecar, 120, 20),
     "files": Kind(rows.hostile_file, 100, 20),
-    "pages": Kind(rows.hostile_page, 60, 20),
+    "pages": Kind(rows.hostile_page, 40, 20),
     "settings": Kind(settings.hostile_setting, 1000, 20),
     "components": Kind(pipelines.damaged_component, 900, 20),
     "pipelines": Kind(pipelines.damaged_pipeline, 150, 20),

@@ -159,7 +159,7 @@ def converted_rows(case: Case) -> None:
     scene, chance = case.scene, case.chance
     path, which = mixed_file(case, 12)
     output = case.folder / "out.spacy"
-    options = ["--format", "jsonl", "--skip-bad-rows", "--allow-no-entities", "--allow-no-pictures"]
+    options = ["--lang", "xx", "--format", "jsonl", "--skip-bad-rows", "--allow-no-entities", "--allow-no-pictures"]
     options += ["--offsets", chance.choice(("characters", "utf16", "utf8"))]
     if chance.random() < 0.3:
         options.append("--binary")
@@ -238,7 +238,7 @@ def hostile_sidecar(case: Case) -> None:
     path = write_rows(case.folder / "posts.jsonl", scene.rows)
     output = case.folder / "out.spacy"
     arguments = (path, output, "--image-root", scene.pictures, f"--{kind}", sidecar)
-    options = ("--format", "jsonl", "--skip-bad-rows", "--allow-no-entities")
+    options = ("--lang", "xx", "--format", "jsonl", "--skip-bad-rows", "--allow-no-entities")
     status, text = command("convert", *arguments, *options)
     coded_exit(status, text)
     if status == 0:
