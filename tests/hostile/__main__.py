@@ -1,4 +1,4 @@
-"""Runs the campaign: `python -m tests.hostile run`, or shows one case: `... replay KIND SEED NUMBER`."""
+"""The campaign: `python -m tests.hostile run`, `... replay KIND SEED NUMBER`, `... compare FILES`"""
 
 import argparse
 import json
@@ -23,12 +23,16 @@ def main() -> int:
     run.add_argument("--inputs", type=int, default=10_000, help="number of inputs")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--kinds", help="only these kinds, separated by commas")
-    run.add_argument("--output", type=Path, help="JSON file of the results; the table lies beside it")
+    run.add_argument(
+        "--output", type=Path, help="JSON file of the results; the table lies beside it"
+    )
     replay = commands.add_parser("replay", help="run one case in this process and show how it ends")
     replay.add_argument("kind")
     replay.add_argument("seed", type=int)
     replay.add_argument("number", type=int)
-    compare = commands.add_parser("compare", help="print the tables of several results side by side")
+    compare = commands.add_parser(
+        "compare", help="print the tables of several results side by side"
+    )
     compare.add_argument("results", nargs="+", type=Path)
     arguments = parser.parse_args()
 
@@ -52,9 +56,7 @@ def main() -> int:
         names = arguments.kinds.split(",") if arguments.kinds else list(KINDS)
         kinds = {name: KINDS[name] for name in names}
         start = time.monotonic()
-        found = list(
-            run_campaign(kinds, scene, arguments.seed, arguments.inputs, progress=True)
-        )
+        found = list(run_campaign(kinds, scene, arguments.seed, arguments.inputs, progress=True))
         seconds = time.monotonic() - start
     about = {"inputs": len(found), "seed": arguments.seed, "python": platform.python_version()}
     about |= {"package": spacy_msvse.__version__, "seconds": round(seconds)}

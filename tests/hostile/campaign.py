@@ -240,7 +240,9 @@ def table(*results: dict[str, Any]) -> str:
     Returns:
         str: The table.
     """
-    counts = [Counter((one["kind"], one["verdict"]) for one in result["findings"]) for result in results]
+    counts = [
+        Counter((one["kind"], one["verdict"]) for one in result["findings"]) for result in results
+    ]
     kinds = list(dict.fromkeys(kind for result in results for kind in result["tried"]))
 
     def cell(numbers: Iterable[int]) -> str:
@@ -251,7 +253,10 @@ def table(*results: dict[str, Any]) -> str:
         tried = cell(result["tried"].get(kind, 0) for result in results)
         rows.append([kind, tried, *(cell(c[kind, verdict] for c in counts) for verdict in COLUMNS)])
     whole = cell(sum(result["tried"].values()) for result in results)
-    totals = (cell(sum(n for (_, v), n in c.items() if v == verdict) for c in counts) for verdict in COLUMNS)
+    totals = (
+        cell(sum(n for (_, v), n in c.items() if v == verdict) for c in counts)
+        for verdict in COLUMNS
+    )
     rows.append(["all", whole, *totals])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 

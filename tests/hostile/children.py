@@ -2,12 +2,12 @@
 
 import contextlib
 import os
-import re
 import resource
 import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ def coded_exit(status: int, output: str) -> None:
 class Child:
     """A forked process that runs a function, with its output in a file."""
 
-    def __init__(self, function: Callable[[], Any], folder: Path, prepare: Callable[[], Any] = int) -> None:
+    def __init__(
+        self, function: Callable[[], Any], folder: Path, prepare: Callable[[], Any] = int
+    ) -> None:
         self.output = Path(tempfile.mkstemp(dir=folder)[1])
         self.status: int | None = None
         self.pid = os.fork()
@@ -65,8 +67,6 @@ class Child:
             except SystemExit as error:
                 status = error.code if isinstance(error.code, int) else 1
             except BaseException:
-                import traceback
-
                 traceback.print_exc()
             finally:
                 with contextlib.suppress(Exception):
@@ -149,7 +149,3 @@ def limit_file_size(size: int) -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     return limit
-
-
-def has_traceback(text: str) -> bool:
-    return re.search(r"Traceback \(most recent call last\)|^Traceback|╭.* Traceback", text, re.M) is not None

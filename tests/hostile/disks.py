@@ -1,9 +1,10 @@
-"""Full disks and planted links: outputs stay whole, errors are coded, nothing is written elsewhere."""
+"""Full disks and planted links: outputs stay whole, and nothing is written elsewhere."""
 
 import contextlib
 import os
 import shutil
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,13 +44,17 @@ def full_disk(case: Case) -> None:
     gold = case.folder / "gold.spacy"
     docs = scene.docs() * 10
     DocBin(store_user_data=True, docs=docs).to_disk(gold)
-    name = chance.choice(("annotate", "convert", "render", "extract", "to_disk", "evaluate", "calibrate", "card"))
+    name = chance.choice(
+        ("annotate", "convert", "render", "extract", "to_disk", "evaluate", "calibrate", "card")
+    )
     mounted = chance.random() < 0.6
     # Enough for a part of the output only, where its size is known.
     size = {"annotate": 16, "convert": 4, "render": 64, "extract": 64, "evaluate": 4}.get(name, 300)
     kilobytes = max(4, chance.randrange(1, size + 1))
     case.say(f"{name} on {'a disk' if mounted else 'files'} of {kilobytes} KiB")
-    with small_disk(case.folder / "disk", kilobytes) if mounted else contextlib.nullcontext() as disk:
+    with (
+        small_disk(case.folder / "disk", kilobytes) if mounted else contextlib.nullcontext() as disk
+    ):
         place = disk or case.folder / "outputs"
         place.mkdir(exist_ok=True)
         output = place / {"convert": "out.spacy"}.get(name, "out")
@@ -60,16 +65,49 @@ def full_disk(case: Case) -> None:
                 old = b"old"
         arguments = {
             "annotate": ("annotate", scene.pipeline, posts, output, "--image-root", scene.pictures),
-            "convert": ("convert", posts, output, "--format", "jsonl", "--allow-no-entities", "--image-root", scene.pictures),
+            "convert": (
+                "convert",
+                posts,
+                output,
+                "--format",
+                "jsonl",
+                "--allow-no-entities",
+                "--image-root",
+                scene.pictures,
+            ),
             "render": ("render", scene.pipeline, posts, output, "--image-root", scene.pictures),
-            "extract": ("extract", gold, output, "--config", scene.pipeline / "config.cfg", "--image-root", "/"),
+            "extract": (
+                "extract",
+                gold,
+                output,
+                "--config",
+                scene.pipeline / "config.cfg",
+                "--image-root",
+                "/",
+            ),
             "evaluate": ("evaluate", scene.pipeline, gold, "--output", output, "--image-root", "/"),
-            "calibrate": ("calibrate", scene.pipeline, gold, "--output", output, "--image-root", "/"),
+            "calibrate": (
+                "calibrate",
+                scene.pipeline,
+                gold,
+                "--output",
+                output,
+                "--image-root",
+                "/",
+            ),
             "card": ("card", scene.pipeline, case.folder / "scores.json", "--output", output),
         }
         if name == "card":
-            with child("evaluate", scene.pipeline, gold, "--output", case.folder / "scores.json",
-                       "--image-root", "/", folder=case.folder) as scored:
+            with child(
+                "evaluate",
+                scene.pipeline,
+                gold,
+                "--output",
+                case.folder / "scores.json",
+                "--image-root",
+                "/",
+                folder=case.folder,
+            ) as scored:
                 expect(scored.wait() == 0, CRASH, scored.text[-300:])
         prepare = int if disk else limit_file_size(kilobytes * 1024)
         if name == "to_disk":
@@ -115,7 +153,12 @@ def planted_link(case: Case) -> None:
     target = outside if to_folder else secret
     pid = os.getpid()
     names = [f".{output.name}.{pid}.{end}" for end in ("tmp", "old")]
-    names += [f"{output.name}.partial", f".{output.name}.tmp", f"{output.name}.tmp", f"{output.name}.lock"]
+    names += [
+        f"{output.name}.partial",
+        f".{output.name}.tmp",
+        f"{output.name}.tmp",
+        f"{output.name}.lock",
+    ]
     names += [f".{output.name}.lock", f".{output.name}.partial", f"{output.name}.json"]
     names += [f".{output.name}.json.{pid}.tmp"]
     for one in names:
@@ -127,7 +170,11 @@ def planted_link(case: Case) -> None:
         if to_folder:
             scene.nlp.get_pipe(NAME).to_disk(output)
         elif name == "convert":
-            coded_exit(*command("convert", posts, output, "--format", "jsonl", "--allow-no-entities", *options))
+            coded_exit(
+                *command(
+                    "convert", posts, output, "--format", "jsonl", "--allow-no-entities", *options
+                )
+            )
         else:
             coded_exit(*command(name, scene.pipeline, posts, output, *options))
     finally:
@@ -136,7 +183,7 @@ def planted_link(case: Case) -> None:
 
 
 def save_over_other(case: Case) -> None:
-    """A save over an older pipeline on a disk that becomes full leaves one of the two, or an error."""
+    """A save over an older pipeline on a full disk leaves one of the two, or an error."""
     scene, chance = case.scene, case.chance
     kilobytes = chance.randrange(300, 900)
     case.say(f"to_disk over another pipeline, {kilobytes} KiB")
@@ -144,7 +191,9 @@ def save_over_other(case: Case) -> None:
         place = (disk or case.folder) / "pipeline"
         shutil.copytree(scene.other, place)
         limit = chance.randrange(20, 200) * 1024
-        process = Child(lambda: scene.nlp.to_disk(place), case.folder, int if disk else limit_file_size(limit))
+        process = Child(
+            lambda: scene.nlp.to_disk(place), case.folder, int if disk else limit_file_size(limit)
+        )
         status = process.wait()
         process.end()
         expect(status is not None, HANG, "no end")
@@ -153,8 +202,6 @@ def save_over_other(case: Case) -> None:
 
 def judge_mixture(case: Case, place: Path) -> None:
     """A pipeline is one of two, or loading it is an error."""
-    import warnings
-
     scene = case.scene
     try:
         with warnings.catch_warnings(record=True) as given:

@@ -1,6 +1,7 @@
 """Crafted `.spacy` files: a coded error, or every post that the file has."""
 
 import random
+import struct
 import warnings
 import zlib
 from collections.abc import Callable
@@ -31,7 +32,9 @@ def good_message(case: Case) -> dict[str, Any]:
     return message
 
 
-def _user_data(message: dict[str, Any], chance: random.Random, change: Callable[[Any], Any]) -> None:
+def _user_data(
+    message: dict[str, Any], chance: random.Random, change: Callable[[Any], Any]
+) -> None:
     row = chance.randrange(len(message["user_data"]))
     data = srsly.msgpack_loads(message["user_data"][row], use_list=False)
     message["user_data"][row] = srsly.msgpack_dumps(change(data))
@@ -39,17 +42,30 @@ def _user_data(message: dict[str, Any], chance: random.Random, change: Callable[
 
 def set_attribute(message: dict[str, Any], chance: random.Random) -> str:
     """An attribute of a post gets a value of another type."""
-    names = ("image", "image_tags", "image_caption", "image_texts", "image_regions", "image_features")
+    names = (
+        "image",
+        "image_tags",
+        "image_caption",
+        "image_texts",
+        "image_regions",
+        "image_features",
+    )
     names += ("image_extracted", "image_status", "image_problems", "visual_entities")
     name = chance.choice(names)
     makers: list[Callable[[], Any]] = [lambda: any_value(chance)] * 3
-    makers += [lambda: np.asarray(any_vector(chance)), lambda: chance.choice(([], {}, 3, "", b"", [1]))]
+    makers += [
+        lambda: np.asarray(any_vector(chance)),
+        lambda: chance.choice(([], {}, 3, "", b"", [1])),
+    ]
     value = chance.choice(makers)()
     if name == "image_features" and chance.random() < 0.5:
         value = np.asarray(any_vector(chance), dtype="float32")
 
     def change(data: Any) -> Any:
-        return [*[p for p in _pairs(data) if p[0] != (KEY, name, None, None)], ((KEY, name, None, None), value)]
+        return [
+            *[p for p in _pairs(data) if p[0] != (KEY, name, None, None)],
+            ((KEY, name, None, None), value),
+        ]
 
     try:
         _user_data(message, chance, change)
@@ -65,7 +81,9 @@ def _pairs(data: Any) -> list[Any]:
 
 def odd_user_data(message: dict[str, Any], chance: random.Random) -> str:
     row = chance.randrange(len(message["user_data"]))
-    value = chance.choice((b"", b"\xc1", b"\x93", 3, None, srsly.msgpack_dumps([1, 2]), srsly.msgpack_dumps(3)))
+    value = chance.choice(
+        (b"", b"\xc1", b"\x93", 3, None, srsly.msgpack_dumps([1, 2]), srsly.msgpack_dumps(3))
+    )
     message["user_data"][row] = value
     return f"user_data is {value!r}"
 
@@ -73,7 +91,9 @@ def odd_user_data(message: dict[str, Any], chance: random.Random) -> str:
 def lengths(message: dict[str, Any], chance: random.Random) -> str:
     """The lengths disagree with the tokens."""
     data = np.frombuffer(message["lengths"], dtype="int32").copy()
-    kind = chance.choice(("one more", "one less", "zero", "negative", "huge", "fewer", "more", "swapped", "none"))
+    kind = chance.choice(
+        ("one more", "one less", "zero", "negative", "huge", "fewer", "more", "swapped", "none")
+    )
     row = chance.randrange(len(data))
     if kind == "one more":
         data[row] += 1
@@ -99,7 +119,9 @@ def lengths(message: dict[str, Any], chance: random.Random) -> str:
 
 def lists(message: dict[str, Any], chance: random.Random) -> str:
     """A list has other elements than there are posts."""
-    key = chance.choice(sorted(k for k, v in message.items() if isinstance(v, list) and k != "attrs"))
+    key = chance.choice(
+        sorted(k for k, v in message.items() if isinstance(v, list) and k != "attrs")
+    )
     kind = chance.choice(("empty", "fewer", "more", "null", "numbers"))
     values = message[key]
     message[key] = {
@@ -177,25 +199,37 @@ def entities_out_of_range(message: dict[str, Any], chance: random.Random) -> str
     row = chance.randrange(len(message["span_groups"]))
     group = {"name": "msvse_ner", "attrs": {}, "spans": []}
     start, end = chance.choice(((0, 99), (5, 2), (-1, 1), (2**31, 2**32)))
-    import struct
-
-    span = struct.pack(">QQllll", 0, 0, *[max(min(v, 2**31 - 1), -(2**31)) for v in (start, end, start, end)])
+    span = struct.pack(
+        ">QQllll", 0, 0, *[max(min(v, 2**31 - 1), -(2**31)) for v in (start, end, start, end)]
+    )
     group["spans"] = [span]
     message["span_groups"][row] = srsly.msgpack_dumps({"msvse_ner": [srsly.msgpack_dumps(group)]})
     return f"a span group with the span {start}-{end}"
 
 
 def whole(message: dict[str, Any], chance: random.Random) -> str:
-    return chance.choice(("cut", "flip", "uncompressed", "empty", "text", "bomb", "twice", "other message"))
+    return chance.choice(
+        ("cut", "flip", "uncompressed", "empty", "text", "bomb", "twice", "other message")
+    )
 
 
 CRAFTS = (
-    (set_attribute, 6), (odd_user_data, 2), (lengths, 3), (lists, 2), (buffers, 2), (keys, 2),
-    (strings, 2), (attributes, 1), (entities_out_of_range, 1), (whole, 2),
+    (set_attribute, 6),
+    (odd_user_data, 2),
+    (lengths, 3),
+    (lists, 2),
+    (buffers, 2),
+    (keys, 2),
+    (strings, 2),
+    (attributes, 1),
+    (entities_out_of_range, 1),
+    (whole, 2),
 )
 
 
-def write(path: Path, message: dict[str, Any], craft: Any, what: str, chance: random.Random) -> None:
+def write(
+    path: Path, message: dict[str, Any], craft: Any, what: str, chance: random.Random
+) -> None:
     data = srsly.msgpack_dumps(message)
     content = zlib.compress(data)
     if craft is whole:
@@ -231,7 +265,9 @@ def crafted_docbin(case: Case) -> None:
             "extract": (path, case.folder / "store", "--config", config),
             "debug-data": (path, path),
         }[route]
-        coded_exit(*command(route, *arguments, *(() if route == "debug-data" else ("--image-root", "/"))))
+        coded_exit(
+            *command(route, *arguments, *(() if route == "debug-data" else ("--image-root", "/")))
+        )
         return
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
@@ -244,8 +280,8 @@ def crafted_docbin(case: Case) -> None:
     for doc in done:
         for entity in doc.ents:
             confidence = entity._.confidence
-            expect(confidence is None or 0 <= confidence <= 1.0001, WRONG, f"confidence {confidence}")
+            expect(
+                confidence is None or 0 <= confidence <= 1.0001, WRONG, f"confidence {confidence}"
+            )
         states = doc._.image_status or {}
         expect("unreadable" not in states.values() or given, LOSS, f"no warning: {states}")
-
-

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from .. import tiny
 from .children import Child, child, coded_exit
 from .disks import judge_mixture
 from .rows import parse
-from .scene import NAME, expect_right, write_rows
+from .scene import NAME, answer, expect_right, write_rows
 from .verdicts import CRASH, HANG, LOSS, WRONG, Case, expect
 
 #: How long a run with a killed worker may take, in seconds.
@@ -40,7 +41,9 @@ def judge_rows(case: Case, output: Path, count: int) -> None:
             continue
         expected = right[number % len(right)]
         found = [(s["start"], s["end"], s["label"], s["score"]) for s in row["spans"]]
-        expect([f[:3] for f in found] == [e[:3] for e in expected], WRONG, f"{found}, not {expected}")
+        expect(
+            [f[:3] for f in found] == [e[:3] for e in expected], WRONG, f"{found}, not {expected}"
+        )
 
 
 def pause(case: Case, output: Path, process: Child, longest: float) -> None:
@@ -62,7 +65,16 @@ def killed_annotate(case: Case) -> None:
     path, _ = many_rows(case, count)
     output = case.folder / "out.jsonl"
     case.say(f"annotate with {processes} processes is killed, {count} rows")
-    arguments = ("annotate", scene.pipeline, path, output, "--image-root", scene.pictures, "-n", processes)
+    arguments = (
+        "annotate",
+        scene.pipeline,
+        path,
+        output,
+        "--image-root",
+        scene.pictures,
+        "-n",
+        processes,
+    )
     for _ in range(2):
         with child(*arguments, folder=case.folder) as process:
             pause(case, output, process, 1.0)
@@ -96,7 +108,11 @@ def killed_worker(case: Case) -> None:
     with child(*arguments, folder=case.folder) as process:
         pause(case, output, process, 0.5)
         end = time.monotonic() + 10
-        while not (workers := process.children()) and process.wait(0.0) is None and time.monotonic() < end:
+        while (
+            not (workers := process.children())
+            and process.wait(0.0) is None
+            and time.monotonic() < end
+        ):
             time.sleep(0.005)
         if workers:
             os.kill(case.chance.choice(workers), signal.SIGKILL)
@@ -128,7 +144,11 @@ def killed_pipe_worker(case: Case) -> None:
     process = Child(pipe, case.folder)
     try:
         end = time.monotonic() + 15
-        while not (workers := process.children()) and process.wait(0.0) is None and time.monotonic() < end:
+        while (
+            not (workers := process.children())
+            and process.wait(0.0) is None
+            and time.monotonic() < end
+        ):
             time.sleep(0.005)
         time.sleep(case.chance.random() * 0.3)
         if workers:
@@ -154,7 +174,15 @@ def killed_extract(case: Case) -> None:
     DocBin(store_user_data=True, docs=docs).to_disk(case.folder / "posts.spacy")
     store = case.folder / "store"
     config = scene.pipeline / "config.cfg"
-    arguments = ("extract", case.folder / "posts.spacy", store, "--config", config, "--image-root", folder)
+    arguments = (
+        "extract",
+        case.folder / "posts.spacy",
+        store,
+        "--config",
+        config,
+        "--image-root",
+        folder,
+    )
     case.say("extract is killed")
     for _ in range(2):
         with child(*arguments, folder=case.folder) as process:
@@ -252,10 +280,6 @@ def resumed_scores(case: Case) -> None:
 
 def threads(case: Case) -> None:
     """One pipeline in eight threads: every answer is right, and saving goes on beside."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from .scene import answer
-
     scene = case.scene
     nlp = scene.nlp
     kinds = ("nlp", "pipe", "component")
@@ -273,5 +297,3 @@ def threads(case: Case) -> None:
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(work, range(24)):
             expect_right(found, scene.answers)
-
-

@@ -83,8 +83,12 @@ def containers() -> tuple[Picture, ...]:
     found: list[Picture] = []
     for codec in ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg"):
         found.append((f"{codec}.tif", encode(picture, "TIFF", compression=codec), DECODED))
-    found.append(("group4.tif", encode(picture.convert("1"), "TIFF", compression="group4"), DECODED))
-    found.append(("cmyk-jpeg.tif", encode(picture.convert("CMYK"), "TIFF", compression="jpeg"), DECODED))
+    found.append(
+        ("group4.tif", encode(picture.convert("1"), "TIFF", compression="group4"), DECODED)
+    )
+    found.append(
+        ("cmyk-jpeg.tif", encode(picture.convert("CMYK"), "TIFF", compression="jpeg"), DECODED)
+    )
     big = encode(picture, "TIFF", big_tiff=True)
     found.append(("big.tif", big, EITHER))
     found.append(("pages.tif", encode(picture, "TIFF", **frames), DECODED))
@@ -102,7 +106,9 @@ def containers() -> tuple[Picture, ...]:
         for maximum in (1, 100, 254, 1023, 65535):
             found.append((f"p{kind}-{maximum}.ppm", portable(kind, maximum=maximum), DECODED))
     found.append(("pfm.pfm", b"PF\n2 2\n-1.0\n" + bytes(48), REFUSED))
-    found.append(("pam.pam", b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 1\nMAXVAL 255\nENDHDR\n" + bytes(4), EITHER))
+    found.append(
+        ("pam.pam", b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 1\nMAXVAL 255\nENDHDR\n" + bytes(4), EITHER)
+    )
     found.append(("pictures.mpo", encode(picture, "MPO", **frames), EITHER))
     found.append(("frames.apng", encode(picture, "PNG", **frames), DECODED))
     found.append(("frames.webp", encode(picture, "WEBP", **frames), DECODED))
@@ -120,18 +126,36 @@ def slow() -> tuple[Picture, ...]:
     """Files of legal size that keep a decoder busy."""
     found: list[Picture] = []
     for size, count in ((8000, 90), (2000, 60), (4000, 300), (1000, 1000)):
-        found.append((f"scans-{size}-{count}.tif", jpeg_tiff([scans(size, count)], size, size), EITHER))
+        found.append(
+            (f"scans-{size}-{count}.tif", jpeg_tiff([scans(size, count)], size, size), EITHER)
+        )
     strip = scans(500, 40)
     found.append(("scans-strips.tif", jpeg_tiff([strip] * 100, 500, 500), EITHER))
     found.append(("scans.mpo", scans(3000, 200), EITHER))
     bomb = zlib.compress(bytes(4000 * 4000 * 3 + 4000), 9)
-    found.append(("deflate.tif", encode(Image.new("RGB", (6000, 6000)), "TIFF", compression="tiff_adobe_deflate"), EITHER))
-    found.append(("bomb.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4000, 4000, 8, 2, 0, 0, 0))
-                  + chunk(b"IDAT", bomb) + chunk(b"IEND", b""), EITHER))
+    found.append(
+        (
+            "deflate.tif",
+            encode(Image.new("RGB", (6000, 6000)), "TIFF", compression="tiff_adobe_deflate"),
+            EITHER,
+        )
+    )
+    found.append(
+        (
+            "bomb.png",
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", struct.pack(">IIBBBBB", 4000, 4000, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", bomb)
+            + chunk(b"IEND", b""),
+            EITHER,
+        )
+    )
     interlaced = encode(Image.new("P", (5000, 5000)), "GIF", interlace=1)
     found.append(("interlaced.gif", interlaced, EITHER))
     if features.check("avif"):
-        found.append(("large.avif", encode(Image.new("RGB", (5000, 5000)), "AVIF", speed=10), EITHER))
+        found.append(
+            ("large.avif", encode(Image.new("RGB", (5000, 5000)), "AVIF", speed=10), EITHER)
+        )
     return tuple(found)
 
 
@@ -225,7 +249,9 @@ def repaired_png(data: bytes, chance: random.Random) -> bytes:
     elif action == 4:
         pieces.insert(number, chance.choice(pieces))
     else:
-        kind = chance.choice((b"tRNS", b"PLTE", b"gAMA", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT", b"zTXt"))
+        kind = chance.choice(
+            (b"tRNS", b"PLTE", b"gAMA", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT", b"zTXt")
+        )
         pieces.insert(max(1, number), (kind, chance.randbytes(chance.choice((0, 1, 8, 26, 300)))))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*piece) for piece in pieces)
 

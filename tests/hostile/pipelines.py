@@ -216,9 +216,15 @@ def edit_cfg(saved: Saved, chance: random.Random) -> str:
         f"setting {inner} renamed": lambda: values["settings"].update(
             {inner + "s": values["settings"].pop(inner)}
         ),
-        "settings of another type": lambda: values.update(settings=chance.choice((None, [], 3, "x"))),
-        "configured of another type": lambda: values.update(configured=chance.choice((None, [], 3))),
-        "calibration of another type": lambda: values.update(calibration=chance.choice(([], 3, "x"))),
+        "settings of another type": lambda: values.update(
+            settings=chance.choice((None, [], 3, "x"))
+        ),
+        "configured of another type": lambda: values.update(
+            configured=chance.choice((None, [], 3))
+        ),
+        "calibration of another type": lambda: values.update(
+            calibration=chance.choice(([], 3, "x"))
+        ),
     }
     what = chance.choice(list(edits))
     edits[what]()
@@ -247,7 +253,9 @@ def edit_network(saved: Saved, chance: random.Random) -> str:
         "types reversed": lambda: config.update(types=config["types"][::-1]),
         "types renamed": lambda: config.update(types=["A", "B", "C"]),
         "types dropped": lambda: config.update(types=config["types"][:-1]),
-        "other method": lambda: values.update(method=chance.choice(("TextCrf", "os.system", 3, None))),
+        "other method": lambda: values.update(
+            method=chance.choice(("TextCrf", "os.system", 3, None))
+        ),
         f"{key} renamed": lambda: config.update({key + "s": config.pop(key)}),
         "unknown key": lambda: config.update(added=1),
         "region_dim": lambda: config.update(region_dim=number),
@@ -351,7 +359,9 @@ def raw_damage(saved: Saved, chance: random.Random) -> str:
     def damage(data: bytes) -> bytes:
         place = chance.randrange(len(data))
         if kind == "flip":
-            return data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :]
+            return (
+                data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :]
+            )
         if kind == "cut":
             return data[:place]
         if kind in ("zero", "noise"):
@@ -360,7 +370,9 @@ def raw_damage(saved: Saved, chance: random.Random) -> str:
             return (data[:place] + filling + data[place + size :])[: len(data)]
         if kind == "twice":
             return data + data
-        return chance.choice((b"", b"\xc0", b"\x80", b"\x90", b"\xde\xff\xff", b"\xdf" + b"\xff" * 4))
+        return chance.choice(
+            (b"", b"\xc0", b"\x80", b"\x90", b"\xde\xff\xff", b"\xdf" + b"\xff" * 4)
+        )
 
     saved.raw = damage
     return f"message: {kind}"
@@ -437,8 +449,10 @@ def save_folder(case: Case, saved: Saved) -> Path:
     text = (folder / MANIFEST).read_text("utf8")
     if saved.repaired:
         manifest = json.loads(repair_hashes(text, saved.before, saved.files))
-        hashes = manifest if SETTINGS in manifest else next(
-            value for value in manifest.values() if isinstance(value, dict)
+        hashes = (
+            manifest
+            if SETTINGS in manifest
+            else next(value for value in manifest.values() if isinstance(value, dict))
         )
         hashes |= {n: _sha(data) for n, data in saved.files.items() if n not in saved.before}
         text = json.dumps(manifest)
@@ -458,7 +472,9 @@ def save_message(case: Case, saved: Saved) -> bytes:
     container, key = place
     before = dict(container[key])
     after = {
-        name: saved.files.get(name, content) if saved.before.get(name) != saved.files.get(name) else content
+        name: saved.files.get(name, content)
+        if saved.before.get(name) != saved.files.get(name)
+        else content
         for name, content in before.items()
         if name in saved.files or name not in saved.before
     }
@@ -489,7 +505,10 @@ def damaged_pipeline(case: Case) -> None:
             raise
         except Exception as error:
             # spaCy reads its own files and the structure of the config.
-            if "spaCy's" in what or type(error).__name__ in ("ConfigValidationError", "ConfigParsingError"):
+            if "spaCy's" in what or type(error).__name__ in (
+                "ConfigValidationError",
+                "ConfigParsingError",
+            ):
                 return
             raise
         found = answers(nlp.get_pipe(NAME), scene.docs(nlp))
@@ -553,8 +572,14 @@ def edited_config(folder: Path, case: Case) -> str:
         ("min_confidence = 0.0", "min_confidence = NaN"),
         ("min_confidence = 0.0", "min_confidence = 7"),
         ('prefix_views = ["regions", "tags", "caption"]', 'prefix_views = ["regions"]'),
-        ('prefix_views = ["regions", "tags", "caption"]', 'prefix_views = ["tags", "regions", "caption"]'),
-        ('prefix_views = ["regions", "tags", "caption"]', 'prefix_views = ["regionss", "tags", "caption"]'),
+        (
+            'prefix_views = ["regions", "tags", "caption"]',
+            'prefix_views = ["tags", "regions", "caption"]',
+        ),
+        (
+            'prefix_views = ["regions", "tags", "caption"]',
+            'prefix_views = ["regionss", "tags", "caption"]',
+        ),
         ('joint_views = ["caption"]', 'joint_views = ["tags"]'),
         ('joint_views = ["caption"]', 'joint_views = ["captoin"]'),
         ("gate = true", "gate = false"),
@@ -588,7 +613,9 @@ def damaged_files(folder: Path, case: Case) -> str:
     kind = chance.choice(("flip", "cut", "missing", "folder", "empty"))
     if kind == "flip" and data:
         place = chance.randrange(len(data))
-        path.write_bytes(data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :])
+        path.write_bytes(
+            data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :]
+        )
     elif kind == "cut":
         path.write_bytes(data[: chance.randrange(len(data) or 1)])
     elif kind == "empty":

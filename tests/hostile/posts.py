@@ -38,7 +38,9 @@ def hostile_picture(case: Case) -> None:
     by_path = case.number % 2 == 0 and "/" not in name and "\0" not in name
     image: str | bytes = data
     if by_path:
-        path = case.folder / (name if name.isprintable() and len(name.encode()) < 200 else "picture")
+        path = case.folder / (
+            name if name.isprintable() and len(name.encode()) < 200 else "picture"
+        )
         path.write_bytes(data)
         image = str(path)
     elif not data.strip():

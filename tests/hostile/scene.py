@@ -87,7 +87,9 @@ def same(given: list[Answer], right: list[Answer], tolerance: float = 1e-6) -> b
     """Whether answers are equal; NaN equals nothing."""
     if [[e[:3] for e in one] for one in given] != [[e[:3] for e in one] for one in right]:
         return False
-    pairs = [(a[3], b[3]) for x, y in zip(given, right, strict=True) for a, b in zip(x, y, strict=True)]
+    pairs = [
+        (a[3], b[3]) for x, y in zip(given, right, strict=True) for a, b in zip(x, y, strict=True)
+    ]
     return all(abs((a or 0.0) - (b or 0.0)) <= tolerance for a, b in pairs)
 
 
@@ -138,9 +140,7 @@ def make_scene(folder: Path) -> Scene:
         nlp.to_disk(folder / name)
         saved.append((folder / name, untrained))
     nlp = spacy.load(saved[0][0])
-    scene = Scene(
-        folder, encoder, saved[0][0], saved[1][0], pictures, rows, nlp, saved[0][1]
-    )
+    scene = Scene(folder, encoder, saved[0][0], saved[1][0], pictures, rows, nlp, saved[0][1])
     scene.answers = answers(nlp.get_pipe(NAME), scene.docs())
     other = spacy.load(scene.other)
     scene.other_answers = answers(other.get_pipe(NAME), scene.docs(other))

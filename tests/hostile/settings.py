@@ -1,7 +1,7 @@
 """Hostile values of every setting, found by introspection of the registered functions.
 
-A value that makes no sense is refused when the pipeline is made. A value that is accepted works: the
-pipeline initialises, learns and predicts with finite numbers.
+A value that makes no sense is refused when the pipeline is made. A value that is accepted works:
+the pipeline initialises, learns and predicts with finite numbers.
 """
 
 import inspect
@@ -31,7 +31,11 @@ from .scene import NAME, finite
 from .verdicts import CRASH, WRONG, Case, coded, expect
 
 #: The registries of the functions of this package that a config of the component can name.
-GROUPS = {"spacy_architectures": "architectures", "spacy_misc": "misc", "spacy_span_getters": "span_getters"}
+GROUPS = {
+    "spacy_architectures": "architectures",
+    "spacy_misc": "misc",
+    "spacy_span_getters": "span_getters",
+}
 
 #: A value that a setting cannot have.
 REFUSED = "refused"
@@ -82,7 +86,10 @@ def find_settings() -> tuple[Setting, ...]:
     for group, owner in registered():
         function = getattr(registry, group).get(owner)
         for name, one in inspect.signature(function).parameters.items():
-            if name.startswith("_") or one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
+            if name.startswith("_") or one.kind not in (
+                one.POSITIONAL_OR_KEYWORD,
+                one.KEYWORD_ONLY,
+            ):
                 continue
             found.append(Setting(owner, group, name, one.default, one.annotation))
     return tuple(found)
@@ -111,7 +118,9 @@ def hostile_values(setting: Setting) -> list[tuple[Any, str]]:
         # A config file has no other form of these numbers than a text.
         values += [(value, REFUSED) for value in ("NaN", "Infinity", "-Infinity", "1e400")]
         whole = float not in kinds
-        values += [(value, REFUSED) for value in (-1, -5, math.nan, math.inf, -math.inf, [], {}, "x")]
+        values += [
+            (value, REFUSED) for value in (-1, -5, math.nan, math.inf, -math.inf, [], {}, "x")
+        ]
         values += [(value, EITHER) for value in (0, 1, 2, 10**6, 10**9, 2**70, True)]
         values += [(0.5, REFUSED if whole else EITHER), (1e30, REFUSED if whole else EITHER)]
         if not whole and isinstance(setting.default, float) and _is_share(setting.name):
@@ -120,40 +129,63 @@ def hostile_values(setting: Setting) -> list[tuple[Any, str]]:
         values += [(value, REFUSED) for value in ("x", 3, -1, 0.5, [], {}, math.nan)]
         values += [(value, EITHER) for value in (True, False)]
     elif str in kinds:
-        values += [(value, REFUSED) for value in (3, [], {}, math.nan, True, "", "misspelt", "\0", "x" * 5000)]
+        values += [
+            (value, REFUSED)
+            for value in (3, [], {}, math.nan, True, "", "misspelt", "\0", "x" * 5000)
+        ]
         values += [("../../x", REFUSED), ("http://127.0.0.1:1/x", REFUSED)]
         if setting.name in ("spans_key", "prompt"):  # free texts
             values = [(v, EITHER if isinstance(v, str) else e) for v, e in values]
     if kinds & {list, tuple} or "Sequence" in str(setting.annotation):
-        values += [(value, REFUSED) for value in (3, "regions", [3], [None], [[]], {"a": 1}, math.nan)]
+        values += [
+            (value, REFUSED) for value in (3, "regions", [3], [None], [[]], {"a": 1}, math.nan)
+        ]
         # Names of classes may repeat: those of COCO have several "N/A".
         values += [(["a", "a"], EITHER), ([""], EITHER), ([], EITHER)]
         if "views" in setting.name:
             values += [([""], REFUSED)]
             values += [(["regoins", "tags"], REFUSED), (["captoin"], REFUSED), (["text"], REFUSED)]
-            values += [(["tags", "tags"], REFUSED), (["regions", "tags", "caption", "tag"], REFUSED)]
+            values += [
+                (["tags", "tags"], REFUSED),
+                (["regions", "tags", "caption", "tag"], REFUSED),
+            ]
     if dict in kinds or "dict" in str(setting.annotation):
         values += [(value, REFUSED) for value in (3, "x", ["a"], math.nan, {"nonsense": "x"})]
         values += [({}, EITHER)]
         if "config" in setting.name:
-            values += [({"trust_remote_code": True}, REFUSED), ({"trust_remote_code": "yes"}, REFUSED)]
+            values += [
+                ({"trust_remote_code": True}, REFUSED),
+                ({"trust_remote_code": "yes"}, REFUSED),
+            ]
             values += [({"code_revision": "main"}, EITHER), ({"num_hidden_layers": -1}, REFUSED)]
         if "factors" in setting.name:
             numbers = (-1.0, math.nan, math.inf, "x", None, [], 1e30)
             values += [({"encoder": number}, REFUSED) for number in numbers]
-            values += [({"encodr": 0.1}, REFUSED), ({"crv": 5.0}, REFUSED), ({"encoder": 0}, EITHER)]
+            values += [
+                ({"encodr": 0.1}, REFUSED),
+                ({"crv": 5.0}, REFUSED),
+                ({"encoder": 0}, EITHER),
+            ]
         if setting.name == "lora":
             values += [({"r": number}, REFUSED) for number in (0, -1, "x", 0.5)]
-            values += [({"r": 2, "lora_dropout": 7.0}, REFUSED), ({"r": 2, "lora_alpha": math.nan}, REFUSED)]
+            values += [
+                ({"r": 2, "lora_dropout": 7.0}, REFUSED),
+                ({"r": 2, "lora_alpha": math.nan}, REFUSED),
+            ]
     if not values:
         values += [(value, EITHER) for value in (3, "x", [], {}, math.nan)]
     # A default may also be null; nothing else may.
-    values.append((None, EITHER if setting.default is None or _is_union(setting.annotation) else REFUSED))
+    values.append(
+        (None, EITHER if setting.default is None or _is_union(setting.annotation) else REFUSED)
+    )
     return values
 
 
 def _is_share(name: str) -> bool:
-    return any(part in name for part in ("share", "confidence", "score", "depth", "threshold", "joint_decoding"))
+    return any(
+        part in name
+        for part in ("share", "confidence", "score", "depth", "threshold", "joint_decoding")
+    )
 
 
 @cache
@@ -163,7 +195,9 @@ def all_cases() -> tuple[tuple[Setting, Any, str], ...]:
     for setting in find_settings():
         found += [(setting, value, expected) for value, expected in hostile_values(setting)]
         for wrong in (setting.name + "s", setting.name[:-1], setting.name.title()):
-            misspelt = Setting(setting.owner, setting.group, wrong, setting.default, setting.annotation)
+            misspelt = Setting(
+                setting.owner, setting.group, wrong, setting.default, setting.annotation
+            )
             default = None if setting.default is inspect.Parameter.empty else setting.default
             found.append((misspelt, default, REFUSED))
     found += [(find_settings()[0], {"window": w, "stride": s}, e) for w, s, e in SPANS]
@@ -174,13 +208,19 @@ def all_cases() -> tuple[tuple[Setting, Any, str], ...]:
 SPANS = [
     *((w, s, REFUSED) for w, s in ((4, 5), (128, 129), (0, 0), (0, 1), (1, 0), (-1, -2), (4, -1))),
     *((w, s, REFUSED) for w, s in (("a", 1), (4, "a"), (math.nan, 1), (4, math.inf), ([], 1))),
-    *((w, s, EITHER) for w, s in ((1, 1), (10**9, 10**9), (10**9, 1), (4, 4), (2.5, 1), (True, True))),
+    *(
+        (w, s, EITHER)
+        for w, s in ((1, 1), (10**9, 10**9), (10**9, 1), (4, 4), (2.5, 1), (True, True))
+    ),
 ]
 
 
 def config_of(setting: Setting, value: Any, case: Case) -> dict[str, Any]:
     """The config of a component with one hostile setting."""
-    model: dict[str, Any] = {"@architectures": "spacy-msvse.MSVSE.v1", "encoder": case.scene.encoder}
+    model: dict[str, Any] = {
+        "@architectures": "spacy-msvse.MSVSE.v1",
+        "encoder": case.scene.encoder,
+    }
     vision: dict[str, Any] = {
         "@misc": "spacy-msvse.VisualExtractor.v1",
         "regions": {"@misc": "tests.MeanColour.v1"},
@@ -247,7 +287,11 @@ def try_setting(case: Case, setting: Setting, value: Any, expected: str) -> None
     told = [str(one.message) for one in given if "MSVSE-W" in str(one.message)]
     if setting.group == "misc" and setting.owner != "spacy-msvse.VisualExtractor.v1":
         # Other extractors need weights, which a campaign does not have: only their settings count.
-        expect(expected == EITHER or _late(setting, value), WRONG, f"{setting.name}: {value!r} is accepted")
+        expect(
+            expected == EITHER or _late(setting, value),
+            WRONG,
+            f"{setting.name}: {value!r} is accepted",
+        )
         return
     use(case, nlp, setting, value, told, expected)
 
@@ -276,7 +320,9 @@ def use(case: Case, nlp: Any, setting: Setting, value: Any, told: list[str], exp
         # Some values can only be judged with the weights of the encoder.
         late = setting.name in ("encoder", "lora", "tokenizer_config", "transformer_config")
         parts = [part for part in value if isinstance(part, str)] if isinstance(value, list) else []
-        named = setting.name in str(error) or any(f"'{part}'" in str(error) for part in parts) or late
+        named = (
+            setting.name in str(error) or any(f"'{part}'" in str(error) for part in parts) or late
+        )
         expect(named, WRONG, f"the error does not name {setting.name}: {error}")
         return
     told = told + early

@@ -1,6 +1,7 @@
 """Damaged feature stores: a damaged record counts as absent, damage beyond it is a coded error."""
 
 import random
+import resource
 import shutil
 import sqlite3
 import warnings
@@ -13,6 +14,7 @@ import numpy as np
 from spacy_msvse.vision.features import RegionFeatures
 from spacy_msvse.vision.store import FeatureStore
 
+from .children import Child
 from .scene import NAME, answer, answers, expect_right
 from .verdicts import LOSS, WRONG, Case, expect
 
@@ -46,7 +48,9 @@ def fill(scene: Any, folder: Path) -> None:
 def bytes_damage(folder: Path, chance: random.Random) -> str:
     path = folder / FILE
     data = bytearray(path.read_bytes())
-    kind = chance.choice(("flip", "flip", "flips", "cut", "zero", "noise", "empty", "other", "folder", "header"))
+    kind = chance.choice(
+        ("flip", "flip", "flips", "cut", "zero", "noise", "empty", "other", "folder", "header")
+    )
     if kind in ("flip", "flips"):
         for _ in range(1 if kind == "flip" else 200):
             data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
@@ -90,8 +94,8 @@ def sql_damage(folder: Path, chance: random.Random) -> str:
         "view": "CREATE VIEW x AS SELECT 1",
         "trigger": "CREATE TRIGGER t AFTER INSERT ON records BEGIN DELETE FROM records; END",
         "rows missing": "DELETE FROM records",
-        "records swapped": "UPDATE records SET record = (SELECT record FROM records r WHERE "
-        "r.key > records.key OR r.key = (SELECT min(key) FROM records) ORDER BY r.key DESC LIMIT 1)",
+        "records exchanged": "UPDATE records SET record = (SELECT record FROM records r WHERE "
+        "r.key != records.key ORDER BY r.key LIMIT 1)",
     }
     what = chance.choice(sorted(statements))
     connection = sqlite3.connect(folder / FILE, isolation_level=None)
@@ -138,9 +142,18 @@ def hostile_record(case: Case) -> None:
     vectors = np.asarray([[odd, 0, 0]], dtype="float32")
     contents: dict[str, Any] = {
         f"vectors with {odd}": {"regions": RegionFeatures(vectors, box), "tags": ["red"]},
-        "vectors of another width": {"regions": RegionFeatures(np.ones((1, 7), "float32"), box), "tags": ["a"]},
-        "boxes with nan": {"regions": RegionFeatures(np.ones((1, 3), "float32"), box * np.nan), "tags": ["a"]},
-        "tags of numbers": {"regions": RegionFeatures(np.ones((1, 3), "float32"), box), "tags": [1, None]},
+        "vectors of another width": {
+            "regions": RegionFeatures(np.ones((1, 7), "float32"), box),
+            "tags": ["a"],
+        },
+        "boxes with nan": {
+            "regions": RegionFeatures(np.ones((1, 3), "float32"), box * np.nan),
+            "tags": ["a"],
+        },
+        "tags of numbers": {
+            "regions": RegionFeatures(np.ones((1, 3), "float32"), box),
+            "tags": [1, None],
+        },
         "text as regions": {"regions": "red", "tags": ["red"]},
         "nothing": {},
         "no vectors": {"regions": RegionFeatures(None, box), "tags": ["red"]},
@@ -160,7 +173,9 @@ def hostile_record(case: Case) -> None:
             expect(len(done) == len(docs), LOSS, "a post is lost")
             for doc, before in zip(done, docs, strict=True):
                 states = (doc._.image_status or {}).values()
-                expect("unreadable" not in states or given, LOSS, f"no warning: {doc._.image_status}")
+                expect(
+                    "unreadable" not in states or given, LOSS, f"no warning: {doc._.image_status}"
+                )
                 if "used" in states:
                     marginals = component.label_marginals([before])[0]
                     finite = np.isfinite(marginals).all()
@@ -173,10 +188,6 @@ def hostile_record(case: Case) -> None:
 
 def store_under_limit(case: Case) -> None:
     """Under a limit of the address space a store opens, or the error names the memory."""
-    import resource
-
-    from .children import Child
-
     folder = filled_store(case)
     room = (0, 256, 1024, 2**17, 2**20)[case.number % 5] * 1024
     case.say(f"a store with {room >> 10} KiB of address space left")
@@ -197,5 +208,3 @@ def store_under_limit(case: Case) -> None:
     expect("MSVSE-E" in text, WRONG, text[-300:])
     blames = "permissions" in text and "memory" not in text.partition("Its records")[0]
     expect(not blames, WRONG, f"the error blames permissions: {text[-400:]}")
-
-

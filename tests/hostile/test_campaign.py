@@ -1,4 +1,4 @@
-"""The campaign itself: it sees crashes, hangs and deaths, and the same seed gives the same inputs."""
+"""The campaign itself: it sees crashes, hangs and deaths; a seed always gives the same inputs."""
 
 import os
 import signal
@@ -132,7 +132,12 @@ def test_the_same_seed_gives_the_same_inputs(tmp_path):
 
 def test_every_setting_of_the_package_is_tried_with_wrong_values():
     owners = {setting.owner for setting in find_settings()}
-    assert {"", "spacy-msvse.MSVSE.v1", "spacy-msvse.TextCrf.v1", "spacy-msvse.VisualExtractor.v1"} <= owners
+    assert {
+        "",
+        "spacy-msvse.MSVSE.v1",
+        "spacy-msvse.TextCrf.v1",
+        "spacy-msvse.VisualExtractor.v1",
+    } <= owners
     tried = {setting.path for setting, _, _ in all_cases()}
     assert {setting.path for setting in find_settings()} <= tried
     assert len(all_cases()) > 10 * len(find_settings())
@@ -153,7 +158,11 @@ def test_answers_are_equal_only_if_spans_labels_and_confidences_are():
 
 
 def test_results_stand_side_by_side():
-    findings = [Finding("rows", 0, n, verdict, "n", "w") for n, verdict in enumerate((OK, CRASH, HANG))]
+    findings = [
+        Finding("rows", 0, n, verdict, "n", "w") for n, verdict in enumerate((OK, CRASH, HANG))
+    ]
     before, after = summary(findings, {"seed": 0}), summary(findings[:1] * 3, {"seed": 0})
-    assert table(before, after).splitlines()[2] == "| rows | 3 / 3 | 1 / 0 | 1 / 0 | 0 / 0 | 0 / 0 |"
+    assert (
+        table(before, after).splitlines()[2] == "| rows | 3 / 3 | 1 / 0 | 1 / 0 | 0 / 0 | 0 / 0 |"
+    )
     assert listing(findings).splitlines() == ["crash: rows 0 1: w: n", "hang: rows 0 2: w: n"]

@@ -31,7 +31,7 @@ def bad(found: dict, *kinds: str) -> list[str]:
     """The cases of some kinds that are not ok."""
     assert all(found["tried"][kind] > 0 for kind in kinds)
     return [
-        f"{one['verdict']}: {one['kind']} {one['seed']} {one['number']}: {one['what']}: {one['note']}"
+        "{verdict}: {kind} {seed} {number}: {what}: {note}".format(**one)
         for one in found["findings"]
         if one["kind"] in kinds
     ]

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import spacy
 from spacy.tokens import Doc, DocBin
+from spacy.training import Example
 
 from spacy_msvse import make_doc
 from spacy_msvse.errors import MsvseError
 
+from .. import tiny
+from .extractors import MODES, TROUBLE
 from .scene import NAME, answer, answers, expect_right, finite, same
 from .verdicts import CRASH, LOSS, WRONG, Case, coded, expect
 
@@ -37,7 +40,7 @@ def any_text(chance: random.Random) -> str:
         lambda: "[PAD] [CLS] [SEP] [MASK] [UNK]",
         lambda: "".join(chr(chance.randrange(0x110000)) for _ in range(chance.randrange(40))),
         lambda: "\ufffe\uffff",
-        lambda: "٣ ﷽ ａ 　",
+        lambda: "\u0663 \ufdfd \uff41 \u3000",
     )
     return chance.choice(texts)()
 
@@ -81,7 +84,9 @@ def any_array(chance: random.Random) -> Any:
     """Region vectors of any shape and type."""
     with np.errstate(all="ignore"):
         shape = chance.choice(((1, 3), (0, 3), (3,), (1, 4), (2, 2, 3), (1, 0), (), (500, 3)))
-        dtype = chance.choice(("float16", "float32", "float64", "int8", "uint64", "bool", "U3", "O", "complex64"))
+        dtype = chance.choice(
+            ("float16", "float32", "float64", "int8", "uint64", "bool", "U3", "O", "complex64")
+        )
         return np.ones(shape).astype(dtype)
 
 
@@ -102,8 +107,14 @@ def hostile_arguments(chance: random.Random) -> tuple[str, dict[str, Any]]:
             )
         ),
         "features": lambda: chance.choice(
-            (any_value(chance), any_vector(chance), any_vector(chance), any_array(chance),
-             np.asarray(any_vector(chance)), np.asarray(any_vector(chance), dtype="float64"))
+            (
+                any_value(chance),
+                any_vector(chance),
+                any_vector(chance),
+                any_array(chance),
+                np.asarray(any_vector(chance)),
+                np.asarray(any_vector(chance), dtype="float64"),
+            )
         ),
         "text_or_words": lambda: chance.choice(
             (any_value(chance), any_text(chance), [any_text(chance) for _ in range(3)])
@@ -128,12 +139,12 @@ def hostile_values(case: Case) -> None:
             if name == "spaces" or coded(error):
                 return
             raise
-    check_post(case, doc, f"{name}")
+    check_post(case, doc)
     good = case.scene.docs()[:1]
     expect_right(answers(component, good), case.scene.answers[:1], "another post:")
 
 
-def check_post(case: Case, doc: Doc, about: str) -> None:
+def check_post(case: Case, doc: Doc) -> None:
     """Annotate a Doc, and judge its status, its numbers and whether it can be saved."""
     nlp, component = case.scene.nlp, case.scene.nlp.get_pipe(NAME)
     alone = doc.copy()
@@ -147,14 +158,15 @@ def check_post(case: Case, doc: Doc, about: str) -> None:
     expect(not problems or told, LOSS, f"no warning names {problems}")
     expect(finite(doc._.visual_entities or {}), WRONG, f"numbers that are not finite: {status}")
     for entity in doc.ents:
-        expect(0 <= (entity._.confidence or 0) <= 1.0001, WRONG, f"confidence {entity._.confidence}")
+        expect(
+            0 <= (entity._.confidence or 0) <= 1.0001, WRONG, f"confidence {entity._.confidence}"
+        )
     if len(doc) and "used" in status.values():
         marginals = component.label_marginals([alone])[0]
         expect(np.isfinite(marginals).all(), WRONG, f"marginals that are not finite: {status}")
     saved = DocBin(store_user_data=True, docs=[doc]).to_bytes()
     again = next(iter(DocBin().from_bytes(saved).get_docs(nlp.vocab)))
     expect(same([answer(again)], [answer(doc)]), WRONG, "a DocBin changes the entities")
-    del about
 
 
 # An extractor that makes trouble, and training
@@ -162,10 +174,6 @@ def check_post(case: Case, doc: Doc, about: str) -> None:
 
 def pipeline_with_trouble(case: Case) -> Any:
     """An initialised pipeline whose extractor can make trouble, and an example of each type."""
-    from spacy.training import Example
-
-    from .. import tiny
-
     nlp = spacy.blank("xx")
     hostile = {"@misc": "tests.HostileExtractor.v1"}
     nlp.add_pipe(
@@ -195,8 +203,6 @@ def pipeline_with_trouble(case: Case) -> Any:
 
 def hostile_extractor(case: Case) -> None:
     """An extractor whose result cannot be used makes views unreadable, and loses no entity."""
-    from .extractors import MODES, TROUBLE
-
     modes = [*MODES, "fails", "fewer results"]
     mode = modes[case.number % len(modes)]
     training = (case.number // len(modes)) % 2 == 1
@@ -239,8 +245,6 @@ def hostile_extractor(case: Case) -> None:
 
 def train_in_trouble(case: Case, nlp: Any, examples: Any, optimizer: Any, mode: str) -> None:
     """Training goes on without the batch, or ends with an error; no weight becomes NaN."""
-    from .extractors import TROUBLE
-
     network = nlp.get_pipe(NAME).require_network()
     TROUBLE.mode = mode
     try:
@@ -258,7 +262,9 @@ def vectors_in_files(case: Case) -> None:
     """Vectors that a file holds, so that no assignment has checked them, in training too."""
     training = case.number % 2 == 1
     vectors = np.asarray(any_vector(case.chance), dtype=case.chance.choice(("float32", "float64")))
-    case.say(f"vectors of a file: {vectors.tolist()} {vectors.dtype}, {'training' if training else ''}")
+    case.say(
+        f"vectors of a file: {vectors.tolist()} {vectors.dtype}, {'training' if training else ''}"
+    )
     nlp, examples = pipeline_with_trouble(case)
     optimizer = nlp.initialize(lambda: examples)
     component = nlp.get_pipe(NAME)
@@ -267,7 +273,6 @@ def vectors_in_files(case: Case) -> None:
         if not training:
             doc = examples[0].predicted.copy()
             doc.user_data[key] = vectors
-            other = case.scene
             try:
                 done = component(doc)
             except MsvseError as error:
@@ -280,7 +285,6 @@ def vectors_in_files(case: Case) -> None:
                 again.user_data[key] = vectors
                 marginals = component.label_marginals([again])[0]
                 expect(np.isfinite(marginals).all(), WRONG, f"marginals not finite: {states}")
-            del other
             return
         examples[0].predicted.user_data[key] = vectors
         train_in_trouble(case, nlp, examples, optimizer, "vectors")
