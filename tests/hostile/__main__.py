@@ -1,4 +1,4 @@
-"""The campaign: `python -m tests.hostile run`, `... replay KIND SEED NUMBER`, `... compare FILES`"""
+"""The campaign: `python -m tests.hostile run`, `replay KIND SEED NUMBER` or `compare FILES`."""
 
 import argparse
 import json
