@@ -30,12 +30,11 @@ def standard_error() -> Iterator[Path]:
 
 def hostile_picture(case: Case) -> None:
     """A picture is decoded, or is unreadable with a coded reason; the post beside it is right."""
-    fixed = fixed_pictures()
-    numbered = case.number < len(fixed)
-    name, data, expected = fixed[case.number] if numbered else mutated(case.chance)
+    fixed, (half, odd) = fixed_pictures(), divmod(case.number, 2)
+    name, data, expected = mutated(case.chance) if odd or half >= len(fixed) else fixed[half]
     case.say(f"{name}, {len(data)} bytes")
     scene = case.scene
-    by_path = case.number % 2 == 0 and "/" not in name and "\0" not in name
+    by_path = case.number % 4 < 2 and "/" not in name and "\0" not in name
     image: str | bytes = data
     if by_path:
         path = case.folder / (

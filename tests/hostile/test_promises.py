@@ -12,7 +12,7 @@ from .kinds import KINDS
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked and killed")
 
 #: The sample. Every kind has at least one input.
-INPUTS, SEED = 300, 2026
+INPUTS, SEED = 200, 2026
 
 
 @pytest.fixture(scope="module")
