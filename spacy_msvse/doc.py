@@ -17,12 +17,8 @@ from .values import (
     CHECKS,
     VIEW_ATTRIBUTES,
     Picture,
-    check_caption,
-    check_features,
     check_picture,
-    check_tags,
     check_text,
-    check_texts,
     check_words,
     clean_text,
     refuse,
@@ -168,34 +164,6 @@ def picture_source(doc: Doc) -> str | bytes | None:
     return check_picture(doc._.image)
 
 
-def given_view(doc: Doc, view: str) -> Any:
-    """Get a view as the user gave it.
-
-    Args:
-        doc (Doc): The Doc.
-        view (str): Name of the view.
-
-    Returns:
-        Any: The array of region vectors (`image_features`) for "regions"; for all other views a
-            text, tags joined by commas. None for a view that the user did not give: it is missing,
-            an extractor filled it, or it is a key in a feature store.
-
-    Raises:
-        MsvseError: If a file of Docs held a wrong value (MSVSE-E035, MSVSE-E014).
-    """
-    if view == "regions":
-        features = check_features(doc._.image_features)
-        return None if isinstance(features, str) else features
-    if view in (doc._.image_extracted or ()):
-        return None
-    if view == "tags":
-        tags = check_tags(doc._.image_tags)
-        return None if tags is None else ", ".join(tags)
-    if view == "caption":
-        return check_caption(doc._.image_caption)
-    return (check_texts(doc._.image_texts) or {}).get(view)
-
-
 def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
     """Write extracted views to a Doc. They replace views that were extracted earlier. Views that
     the user gave are kept.
@@ -260,7 +228,8 @@ def _given_texts(doc: Doc) -> dict[str, str] | None:
 
 
 def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:
-    """Put the values that `get_picture_attributes` collected onto another Doc.
+    """Put the values that `get_picture_attributes` collected onto another Doc. They are checked
+    when they are read, not here: one wrong value in a file must not end the reading of the file.
 
     Args:
         doc (Doc): The Doc to write to.
@@ -270,10 +239,7 @@ def set_picture_attributes(doc: Doc, values: dict[str, Any]) -> Doc:
         Doc: The same Doc.
     """
     for name, value in values.items():
-        if name == "meta":
-            doc.user_data["meta"] = value
-        else:
-            doc._.set(name, value)
+        doc.user_data["meta" if name == "meta" else _key(name)] = value
     return doc
 
 
@@ -321,8 +287,10 @@ def make_doc(
         "image_regions": regions,
         "image_features": features,
     }
-    given = {name: value for name, value in values.items() if value is not None}
-    return set_picture_attributes(_tokenize(nlp, text_or_words, spaces), given)
+    doc = _tokenize(nlp, text_or_words, spaces)
+    for name, value in values.items():
+        doc._.set(name, value)
+    return doc
 
 
 def _tokenize(

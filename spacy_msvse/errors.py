@@ -42,15 +42,16 @@ class Errors:
     )
     E005 = (
         "[MSVSE-E005] Label '{label}' cannot be added to '{name}': its network is already built "
-        "for {labels}. Call `add_label` before `nlp.initialize()`."
+        "for {labels}. A built network gets no new labels: add '{label}' to a new pipeline, before "
+        "`nlp.initialize()`, and train it."
     )
     E006 = (
         "[MSVSE-E006] Saved weights are incomplete or damaged ({reason}). Save the pipeline again, "
         "or copy the whole folder."
     )
     E007 = (
-        "[MSVSE-E007] Setting {setting} is {value!r}, but must be {expected}. Correct it in "
-        "the component's section of the config."
+        "[MSVSE-E007] Setting {setting} is {value}, but must be {expected}. Correct it in the "
+        "config, or in the call."
     )
     E009 = (
         "[MSVSE-E009] None of the {count} referenced pictures can be read and no post carries tags "
@@ -80,8 +81,7 @@ class Errors:
         "width) with at least one row and one column, not {given}. Correct it, or set it to None."
     )
     E015 = (
-        "[MSVSE-E015] '{setting}' is not a setting of {config}. Its settings: {choices}. The "
-        "settings of a method are the fields of its class `Config`."
+        "[MSVSE-E015] '{setting}' is not a setting of {config}.{nearest} Its settings: {choices}."
     )
     E016 = (
         "[MSVSE-E016] Low-rank adapters need the package `peft`, which is not installed. "
@@ -110,10 +110,6 @@ class Errors:
     E022 = (
         "[MSVSE-E022] Picture '{name}' is a URL. A URL is fetched only if you pass `fetch`, and "
         "only over http or https. Download the picture and give its path or its bytes."
-    )
-    E023 = (
-        "[MSVSE-E023] Setting {setting} of the picture extractor '{extractor}' is {value!r}, but "
-        "must be {expected}. Correct it in the component's section [vision]."
     )
     E024 = (
         "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "
@@ -335,10 +331,6 @@ class Errors:
         " O, and no label has a prefix such as B- (first labels: {labels}). Give the right column "
         "with --label-column."
     )
-    E150 = (
-        "[MSVSE-E150] {setting} of the learning rate schedule is {value!r}, but must be "
-        "{expected}. Correct it in [training.optimizer.learn_rate]."
-    )
     E151 = (
         "[MSVSE-E151] A file cannot be read or written: {problem}. Check the path, its permissions "
         "and the space on its disk."
@@ -399,6 +391,16 @@ class Errors:
         "folder, name it with --image-root."
     )
 
+    E180 = (
+        "[MSVSE-E180] The setting {setting} has a factor for '{part}', but no parameter has this "
+        "part in its name.{nearest} Parts of names: {choices}."
+    )
+    E181 = (
+        "[MSVSE-E181] The network of '{name}' reads the view '{view}', but nothing gives it."
+        "{nearest} Correct it in [components.{name}.model], add its extractor to "
+        "[components.{name}.vision], or give it in `doc._.image_texts` of the training posts."
+    )
+
     E170 = (
         "[MSVSE-E170] The view '{view}' of a post is {given}, but the network reads it as "
         "{expected}. Give the view another name, or choose another extractor for it."
@@ -406,6 +408,16 @@ class Errors:
     E171 = (
         "[MSVSE-E171] The weights '{weights}' cannot be used: {reason}. Give a name that is known, "
         "or a local file or folder that holds all weights of the model."
+    )
+
+    E210 = (
+        "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
+        "refused. Leave it out, and choose weights of a family that transformers has."
+    )
+    E211 = (
+        "[MSVSE-E211] Training of '{name}' has diverged: {count} of {steps} batches had a loss or "
+        "gradients that are not finite, {row} of them in a row. Lower the learning rate, or check "
+        "the region vectors of the posts. The last good pipeline is the one that was saved last."
     )
 
 
@@ -448,8 +460,9 @@ class Warnings:
     )
     W009 = (
         "[MSVSE-W009] None of {count} training posts has a picture or another view, so '{name}' "
-        "learns from text only. spaCy's reader of corpora loses pictures: use `@readers = "
-        '"spacy-msvse.Corpus.v1"`. A DocBin needs `store_user_data=True`.'
+        "learns from text only. If the posts have pictures: read a corpus with `@readers = "
+        '"spacy-msvse.Corpus.v1"`, save a DocBin with `store_user_data=True`, and make Docs with '
+        "`spacy_msvse.make_doc(nlp, text, image=...)`."
     )
     W010 = (
         "[MSVSE-W010] The labels of '{name}' are {labels}: from "
@@ -463,6 +476,22 @@ class Warnings:
     W012 = (
         "[MSVSE-W012] The context {context} looks like a picture, but contexts of `as_tuples` are "
         "not read. Make Docs: `spacy_msvse.make_doc(nlp, text, image=...)`."
+    )
+
+    W050 = (
+        "[MSVSE-W050] The {what} of a batch is not finite ({value}), so '{name}' has not learned "
+        "from it ({count} of {steps} batches so far). The first post of the batch: {text!r}. "
+        "Check its region vectors, or lower the learning rate."
+    )
+    W051 = (
+        "[MSVSE-W051] The learning rate was 0 in {count} updates in a row, so nothing is learned. "
+        "Call `optimizer.step_schedules()` after each `nlp.update`, as `spacy train` does, or "
+        "change the schedule in [training.optimizer]."
+    )
+    W052 = (
+        "[MSVSE-W052] '{name}' was trained with other settings than its config has now: "
+        "{settings}. It predicts with those of the config. Restore them, or train again, unless "
+        "that is meant."
     )
 
     W020 = (

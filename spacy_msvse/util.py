@@ -1,5 +1,6 @@
 """Files and folders: written completely or not at all, read with checks, hashed."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -16,8 +17,23 @@ from .errors import Errors, MsvseError
 #: The file of a saved component that has the SHA-256 hash of each of its other files.
 MANIFEST = "manifest.json"
 
+#: The suffixes of the files that a saved tokenizer or model may have. Code and pickles are none.
+SUFFIXES = (".codes", ".jinja", ".json", ".model", ".safetensors", ".spm", ".txt", ".vocab")
+
 #: The beginning of a pointer of Git LFS.
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+@contextmanager
+def keeping_garbage_collection() -> Iterator[None]:
+    """Turn garbage collection on again if it was on before. srsly turns it off to read a message,
+    and leaves it off if the message is damaged."""
+    was_on = gc.isenabled()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager
@@ -73,8 +89,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         folder (Path): The folder, which is created.
         files (Mapping): File name, with "/" between folders, to content.
     """
-    manifest = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    for name, content in {**files, MANIFEST: _dump_manifest(manifest)}.items():
+    for name, content in {**files, MANIFEST: _dump_manifest(_hash_each(files))}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -93,16 +108,74 @@ def read_files(folder: Path) -> dict[str, bytes]:
         MsvseError: If a file is missing or damaged (MSVSE-E006).
     """
     try:
-        manifest = srsly.json_loads((folder / MANIFEST).read_text("utf8"))
-        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest):
-            raise ValueError(f"'{MANIFEST}' names files outside of the folder")
-        files = {name: (folder / name).read_bytes() for name in manifest}
+        manifest = dict(srsly.json_loads((folder / MANIFEST).read_text("utf8")))
     except (OSError, ValueError, TypeError) as error:
         raise MsvseError(Errors.E006.format(reason=error)) from error
-    for name, content in files.items():
-        if hashlib.sha256(content).hexdigest() != manifest[name]:
-            raise MsvseError(Errors.E006.format(reason=f"'{name}' is damaged"))
+    for name in manifest:
+        _check_name(name)
+    try:
+        files = {name: (folder / name).read_bytes() for name in manifest}
+    except OSError as error:
+        raise MsvseError(Errors.E006.format(reason=error)) from error
+    _check_hashes(files, manifest)
     return files
+
+
+def pack_files(files: Mapping[str, bytes]) -> bytes:
+    """Put files and a manifest of their hashes into one message.
+
+    Args:
+        files (Mapping): File name, with "/" between folders, to content.
+
+    Returns:
+        bytes: A message of msgpack.
+    """
+    packed: bytes = srsly.msgpack_dumps({"files": dict(files), "manifest": _hash_each(files)})
+    return packed
+
+
+def unpack_files(message: bytes) -> dict[str, bytes]:
+    """Take the files out of the result of `pack_files`, and check their hashes.
+
+    Args:
+        message (bytes): The message.
+
+    Returns:
+        dict: File name to content.
+
+    Raises:
+        MsvseError: If it is damaged (MSVSE-E006).
+    """
+    try:
+        with keeping_garbage_collection():
+            content = srsly.msgpack_loads(message)
+        files, manifest = dict(content["files"]), dict(content["manifest"])
+    except Exception as error:  # msgpack has many
+        reason = f"{type(error).__name__}: {error}"
+        raise MsvseError(Errors.E006.format(reason=reason)) from error
+    _check_hashes(files, manifest)
+    return files
+
+
+def _hash_each(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def _check_hashes(files: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """Refuse files that the manifest does not have, and files of another content."""
+    if missing := sorted(set(manifest).symmetric_difference(files), key=str):
+        raise MsvseError(Errors.E006.format(reason=f"'{missing[0]}' is missing"))
+    for name, content in files.items():
+        if not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != manifest[name]:
+            raise MsvseError(Errors.E006.format(reason=f"'{name}' is damaged"))
+
+
+def _check_name(name: str) -> None:
+    """Refuse the name of a file that leads out of the folder, on any system."""
+    for part in name.split("/"):
+        # On Windows, "\\" divides folders and ":" follows a drive.
+        if part in ("", ".", "..") or any(character in part for character in "\\:\0"):
+            raise MsvseError(Errors.E006.format(reason=f"{name!r} is not the name of a file"))
 
 
 def is_lfs_pointer(path: Path) -> bool:
@@ -150,15 +223,18 @@ def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
         str: The path of the folder, which is removed afterwards.
 
     Raises:
-        MsvseError: If a name leads out of the folder (MSVSE-E006).
+        MsvseError: If a name leads out of the folder, or is that of code or of a pickle
+            (MSVSE-E006).
     """
+    for name in files:
+        _check_name(name)
+        if not name.endswith(SUFFIXES):
+            reason = f"{name!r} is not the name of a saved file"
+            raise MsvseError(Errors.E006.format(reason=reason))
     # Windows cannot remove a file that is still mapped into memory.
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for name, content in files.items():
-            path = (Path(folder) / name).resolve()
-            if not path.is_relative_to(Path(folder).resolve()):
-                reason = f"'{name}' is not the name of a file"
-                raise MsvseError(Errors.E006.format(reason=reason))
+            path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         yield folder

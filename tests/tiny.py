@@ -121,6 +121,31 @@ class MeanColour:
         """Nothing to restore."""
 
 
+class Writer:
+    """An extractor that reads whole posts, and remembers the known views of each."""
+
+    fills = ("knowledge",)
+    reads = "post"
+    region_dim = 0
+    fingerprint = "writer"
+
+    def __init__(self):
+        self.known = []
+
+    def initialize(self):
+        """Nothing to load."""
+
+    def extract(self, items, known):
+        self.known += known
+        return [{"knowledge": f"of {', '.join(sorted(views))}"} for views in known]
+
+    def to_files(self):
+        return {}
+
+    def from_files(self, files):
+        """Nothing to restore."""
+
+
 @spacy.registry.misc("tests.MeanColour.v1")
 def make_mean_colour() -> MeanColour:
     return MeanColour()

@@ -72,7 +72,9 @@ def ablate_cli(
             "default, those of this package",
         ),
     ] = "",
-    seeds: Annotated[int, typer.Option("--seeds", help="Number of seeds, from 0", min=1)] = 3,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Number of seeds, from 0", min=1, max=1000)
+    ] = 3,
     bilstm: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +86,9 @@ def ablate_cli(
     ] = None,
     code: Code = None,
     gpu_id: GpuId = -1,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Number of runs at a time", min=1)] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Number of runs at a time", min=1, max=256)
+    ] = 1,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the best pipeline of each run")
     ] = False,

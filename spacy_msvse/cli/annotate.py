@@ -47,7 +47,10 @@ def annotate_cli(
         ),
     ] = None,
     n_process: Annotated[
-        int, typer.Option("--n-process", "-n", help="Number of processes; -1 for all cores", min=-1)
+        int,
+        typer.Option(
+            "--n-process", "-n", help="Number of processes; -1 for all cores", min=-1, max=1024
+        ),
     ] = 1,
     force: Force = False,
     code: Code = None,

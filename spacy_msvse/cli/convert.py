@@ -9,7 +9,7 @@ import typer
 from wasabi import msg
 
 from ..corpus.convert import ConversionReport, Format, convert
-from ..corpus.jsonl import Offsets
+from ..corpus.jsonl import Offsets, list_keys
 from ..corpus.rows import BadRowsError
 from ..errors import Errors, MsvseError
 from .loading import make_blank
@@ -50,6 +50,7 @@ def convert_cli(
             "-n",
             help="Column of the label, from 1; by default the last (conll)",
             min=2,
+            max=10_000,
         ),
     ] = None,
     offsets: Annotated[
@@ -208,6 +209,8 @@ def print_report(report: ConversionReport) -> None:
         ("Posts with a caption", report.captions_used),
         ("Posts with tags", report.tags_used),
     ]
+    if report.other_keys:
+        rows.append(("Keys that are not read", list_keys(report.other_keys)))
     msg.divider(report.source)
     msg.table(rows, aligns=("l", "r"))
 

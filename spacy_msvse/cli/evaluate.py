@@ -61,7 +61,9 @@ def evaluate_cli(
         Control | None,
         typer.Option("--control", help="Remove the pictures, or shuffle them over the posts"),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the shuffle")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the shuffle", min=0, max=2**32 - 1)
+    ] = 0,
     gpu_id: GpuId = -1,
     code: Code = None,
 ) -> None:

@@ -37,7 +37,7 @@ def extract_cli(
     ],
     image_root: ImageRoot = None,
     workers: Annotated[
-        int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=0)
+        int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=0, max=256)
     ] = WORKERS,
     gpu_id: GpuId = -1,
     code: Code = None,
@@ -57,14 +57,18 @@ def extract_cli(
     extractor.initialize()
     extractor.to(str(get_torch_default_device()))
     start = time.perf_counter()
+    refused: list[tuple[str, str]] = []
     with FeatureStore(store_path) as store:
         report = fill_store(
             extractor,
-            read_sources(data_path, progress=sys.stderr.isatty()),
+            read_sources(data_path, refused, progress=sys.stderr.isatty()),
             store,
             image_root=image_root,
             workers=workers,
         )
+    report.posts += len(refused)
+    report.items += len(refused)
+    report.failed += refused
     print_report(report, time.perf_counter() - start)
     if not report.posts:
         raise MsvseError(Errors.E154.format(path=data_path))

@@ -18,7 +18,9 @@ ImageRoot = Annotated[
 Features = Annotated[
     Path | None, typer.Option("--features", help="Feature store to read and fill", file_okay=False)
 ]
-GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU", min=-1)]
+GpuId = Annotated[
+    int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU", min=-1, max=1023)
+]
 Code = Annotated[
     Path | None,
     typer.Option(

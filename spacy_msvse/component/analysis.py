@@ -6,17 +6,21 @@ They are functions of a predictor and Docs. They return plain values and do not 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from spacy.tokens import Doc
 
 from ..doc import USED
-from ..errors import Errors, MsvseError
 from ..network.crf import bio_labels, label_entities
 from ..network.spans import SpanDistribution
+from ..settings import Declaration
 from .architectures import get_network
 from .predictor import Prediction, Predictor, probabilities_of
+
+_K = Declaration(Annotated[int, Field(ge=1, le=10_000)])
 
 
 @dataclass
@@ -92,11 +96,10 @@ def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[l
         list: For each Doc its labellings, the most probable one first.
 
     Raises:
-        MsvseError: For k below 1 (MSVSE-E081), a method without a lattice (MSVSE-E083), or the
-            reasons of `Predictor.predict`.
+        MsvseError: For a k out of range (MSVSE-E007), a method without a lattice (MSVSE-E083), or
+            the reasons of `Predictor.predict`.
     """
-    if k < 1:
-        raise MsvseError(Errors.E081.format(setting="k", value=k, expected="at least 1"))
+    _K.check("k", k, "best_labellings")
     docs = list(docs)
     answers = [[Labelling([], 1.0)] for _ in docs]
     for batch in predictor.batches(docs):

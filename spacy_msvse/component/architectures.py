@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
+from pydantic import Field
 from spacy.tokens import Doc
 from spacy.util import registry
 from thinc.api import Model
@@ -12,7 +13,8 @@ from ..network.base import Network, NetworkConfig
 from ..network.inputs import Outputs
 from ..network.methods.msvse import Msvse, MsvseConfig
 from ..network.methods.text_crf import TextCrf, TextCrfConfig
-from ..network.pretrained import load_pretrained
+from ..network.pretrained import load_pretrained, refuse_code
+from ..settings import Name, Weight, checked, section, without_types
 from .defaults import DEFAULT_CONFIG
 from .encode import EncodedPost, PieceEncoder
 from .reader import Reader
@@ -35,9 +37,13 @@ MAX_VIEW_WORDS = 64
 #: Guards the piece encoder of a network, which threads share.
 _lock = Lock()
 
+#: The section of a model. `*` stands for the name of the component, which a model does not know.
+SECTION = "components.*.model"
+
 NetworkModel = Model[Sequence[EncodedPost], Outputs]
 
 
+@without_types
 def create_msvse_model(
     encoder: str = ENCODER,
     get_spans: SpanGetter | None = None,
@@ -110,6 +116,7 @@ def create_msvse_model(
     return make_model(Msvse, **locals())
 
 
+@without_types
 def create_text_crf_model(
     encoder: str = ENCODER,
     get_spans: SpanGetter | None = None,
@@ -164,17 +171,18 @@ def create_text_crf_model(
     return make_model(TextCrf, **locals())
 
 
+@checked(SECTION)
 def make_model(
     method: type[Network],
     *,
-    encoder: str = ENCODER,
+    encoder: Name = ENCODER,
     get_spans: SpanGetter | None = None,
-    learning_rate_factors: dict[str, float] = LEARNING_RATE_FACTORS,
-    max_view_words: int = MAX_VIEW_WORDS,
+    learning_rate_factors: dict[str, Weight] = LEARNING_RATE_FACTORS,
+    max_view_words: Annotated[int, Field(ge=1, le=4096)] = MAX_VIEW_WORDS,
     normalize_urls: bool = True,
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
-    precision: str = "float32",
+    precision: Literal["float32", "bfloat16"] = "float32",
     **settings: Any,
 ) -> NetworkModel:
     """Create the Thinc model of a method. The architecture of each method calls this.
@@ -198,10 +206,13 @@ def make_model(
 
     Raises:
         MsvseError: For a setting out of range (MSVSE-E007), or one that the method does not have
-            (MSVSE-E015).
+            (MSVSE-E015), or that runs code which comes with the weights (MSVSE-E210).
     """
     # Checked here, so that a wrong setting is refused when the pipeline is made.
-    method.Config.from_dict({"types": (), **settings})
+    with section(SECTION):
+        method.Config.from_dict({"types": (), **settings})
+    refuse_code(tokenizer_config or {}, "tokenizer_config")
+    refuse_code(transformer_config or {}, "transformer_config")
     shim = NetworkShim(
         method,
         {**LEARNING_RATE_FACTORS, **learning_rate_factors},

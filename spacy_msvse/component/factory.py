@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.language import Language
 
 from .. import doc  # noqa: F401  (registers the attributes)
+from ..settings import without_types
 from . import span_getters  # noqa: F401  (makes the registry)
 from .defaults import DEFAULT_CONFIG
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     default_config=DEFAULT_CONFIG,
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
+@without_types
 def make_msvse_ner(
     nlp: Language,
     name: str,

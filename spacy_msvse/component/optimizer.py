@@ -4,6 +4,8 @@ Thinc would update one tensor after the other on one thread, clip each by its ow
 biases too. Its settings are kept; torch does the arithmetic.
 """
 
+import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +15,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ..errors import Warnings
 from ..network.base import Network
 from ..network.encoders.lora import LORA_PARAMETER
+
+#: So many updates in a row at a learning rate of 0 give a warning.
+MANY_UPDATES = 3
 
 #: Limits how slowly averages follow the weights, as in Thinc.
 MAX_AVERAGE_DECAY = 0.9999
@@ -41,8 +47,7 @@ def parameter_factors(network: Network, factors: Mapping[str, float]) -> dict[st
     }
     rates = {}
     for name, _ in network.named_parameters():
-        # Match a backbone as a whole: CLIP has a part named "encoder" too.
-        parts = ["backbone"] if name.startswith("backbone.") else name.split(".")
+        parts = name_parts(name)
         factor = 1.0
         for part, value in factors.items():
             factor *= value if part in parts else 1.0
@@ -51,6 +56,18 @@ def parameter_factors(network: Network, factors: Mapping[str, float]) -> dict[st
             factor = 0.0
         rates[name] = 0.0 if name in normalised else factor
     return rates
+
+
+def name_parts(name: str) -> list[str]:
+    """The parts of a parameter's name that a factor can name.
+
+    Args:
+        name (str): Such as "encoder.model.embeddings.norm.weight".
+
+    Returns:
+        list: The parts. A backbone counts as a whole: CLIP has a part named "encoder" too.
+    """
+    return ["backbone"] if name.startswith("backbone.") else name.split(".")
 
 
 class NetworkOptimizer:
@@ -80,21 +97,28 @@ class NetworkOptimizer:
         self.averages: dict[str, Tensor] = {}
         if settings.averages is not None:
             self.averages = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self._updates = 0
+        self._updates = self._updates_at_rate_0 = 0
         self._optimizer = self._make_optimizer(factors)
 
-    def step(self) -> None:
-        """Update the parameters by their gradients, and clear the gradients."""
+    def step(self) -> float | None:
+        """Update the parameters by their gradients, and clear the gradients. Gradients that are not
+        finite are cleared without an update.
+
+        Returns:
+            float: The norm of all gradients together; None if there are none.
+        """
         if all(parameter.grad is None for parameter in self.parameters.values()):
-            return
-        self._updates += 1
-        if self.settings.grad_clip:
-            clip_grad_norm_(list(self.parameters.values()), self.settings.grad_clip)
-        self._read_settings()
-        self._optimizer.step()
+            return None
+        limit = self.settings.grad_clip or math.inf
+        norm = float(clip_grad_norm_(list(self.parameters.values()), limit))
+        if math.isfinite(norm):
+            self._updates += 1
+            self._read_settings()
+            self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        if self.averages:
+        if self.averages and math.isfinite(norm):
             self._average()
+        return norm
 
     def _make_optimizer(self, factors: Mapping[str, float]) -> torch.optim.Optimizer:
         groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
@@ -116,6 +140,9 @@ class NetworkOptimizer:
     def _read_settings(self) -> None:
         """Copy Thinc's settings, any of which may follow a schedule."""
         settings = self.settings
+        self._updates_at_rate_0 = 0 if settings.learn_rate else self._updates_at_rate_0 + 1
+        if self._updates_at_rate_0 == MANY_UPDATES:
+            warnings.warn(Warnings.W051.format(count=MANY_UPDATES), stacklevel=2)
         for group in self._optimizer.param_groups:
             group["lr"] = settings.learn_rate * group["factor"]
             group["weight_decay"] = settings.L2 if group["decays"] else 0.0

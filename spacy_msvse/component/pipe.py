@@ -1,40 +1,60 @@
 """The component: the methods that spaCy calls to train, predict, annotate, score and save."""
 
+import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from weakref import ref
 
 import numpy as np
-import srsly
 import torch
+from pydantic import AfterValidator, Field
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import minibatch, raise_error
 from spacy.vocab import Vocab
-from thinc.api import Config, Optimizer, get_torch_default_device, set_dropout_rate
+from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
 
 from ..doc import set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Network
 from ..network.crf import bio_labels
 from ..network.inputs import Outputs, to_device
-from ..util import join_files, read_files, replaced_when_done, select_files, write_files
+from ..settings import AnyPath, Declaration, Name, Names, Share, find_nearest, section, suggest
+from ..util import (
+    join_files,
+    pack_files,
+    read_files,
+    replaced_when_done,
+    select_files,
+    unpack_files,
+    write_files,
+)
+from ..values import VIEW_ATTRIBUTES
 from ..vision.extractor import VisualExtractor
 from ..vision.picture import Fetcher
 from ..vision.store import FeatureStore
 from . import analysis
 from .architectures import NetworkModel, get_piece_encoder, get_shim, network_config
+from .divergence import SkippedBatches
 from .predictor import Prediction, Predictor
 from .reader import Reader
 from .reports import StreamReport
-from .settings import POLICIES, Setting, is_count, is_share
-from .shim import WEIGHTS_FILE
+from .saving import (
+    Temperature,
+    check_labels,
+    dump_settings,
+    load_settings,
+    read_component_config,
+)
+from .settings import Attribute, Policy, Setting
+from .shim import WEIGHTS_FILE, NetworkShim
 from .survey import survey_examples
 from .targets import make_targets
 from .workers import prepare_worker
@@ -48,7 +68,30 @@ MANY_POSTS = 32
 #: Views whose extraction is cheap. Any other view that is extracted but not read gives a warning.
 _CHEAP_VIEWS = {"regions", "tags", "caption"}
 
-_SETTINGS_FILE, _VISION = "cfg", "vision"
+#: Views that users can give without an extractor for them.
+_GIVEN_VIEWS = {*VIEW_ATTRIBUTES, "ocr", "knowledge"}
+
+_SETTINGS_FILE, _VOCAB, _VISION = "cfg", "vocab", "vision"
+
+#: Arguments of [initialize.components].
+_LABEL, _LABELS, _STORE = (Declaration(one) for one in (Name, Names | None, AnyPath | None))
+
+
+def _check_model(model: Any) -> Any:
+    if not (isinstance(model, Model) and any(isinstance(s, NetworkShim) for s in model.shims)):
+        raise ValueError
+    return model
+
+
+_MODEL = Declaration(
+    Annotated[
+        Any,
+        AfterValidator(_check_model),
+        Field(description="a section whose @architectures is a method, such as MSVSE"),
+    ]
+)
+_TEMPERATURE = Declaration(Temperature)
+_SCORER = Declaration(Callable[..., Any] | None)
 
 
 class MsvseNer(TrainablePipe):
@@ -67,12 +110,23 @@ class MsvseNer(TrainablePipe):
         spans_key (str): Where in `doc.spans` the predicted entities and their scores are.
     """
 
-    overwrite = Setting[bool](lambda value: isinstance(value, bool), "true or false")
-    on_missing_image = Setting[str](POLICIES.__contains__, "one of " + ", ".join(POLICIES))
-    min_view_share = Setting[float](is_share, "in [0, 1]")
-    max_batch_tokens = Setting[int](is_count, "a whole number of at least 1")
-    min_confidence = Setting[float](is_share, "in [0, 1]")
-    spans_key = Setting[str](lambda value: isinstance(value, str) and value != "", "a name")
+    overwrite = Setting[bool](bool)
+    on_missing_image = Setting[str](Policy)
+    min_view_share = Setting[float](Share)
+    max_batch_tokens = Setting[int](Annotated[int, Field(ge=1, le=1_000_000)])
+    min_confidence = Setting[float](Share)
+    spans_key = Setting[str](Name)
+    vision = Attribute[VisualExtractor | None](
+        Annotated[
+            VisualExtractor | None,
+            Field(description="a section whose @misc is spacy-msvse.VisualExtractor.v1, or null"),
+        ]
+    )
+    #: The only folder to read pictures from; None allows any path. Never saved.
+    image_root = Attribute[str | Path | None](AnyPath | None)
+    #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
+    #: processes, so with `n_process` it must be picklable.
+    fetch = Attribute[Fetcher | None](Callable[..., Any] | None)
 
     def __init__(
         self,
@@ -112,8 +166,8 @@ class MsvseNer(TrainablePipe):
             MsvseError: For a setting that cannot be used (MSVSE-E007).
         """
         self.vocab = vocab
-        self.model = model
         self.name = name
+        self.model: NetworkModel = _MODEL.check("model", model, f"components.{name}")
         self.cfg: dict[str, Any] = {"labels": [], **UNCALIBRATED}
         self.vision = vision
         self.settings: dict[str, Any] = {}
@@ -126,17 +180,16 @@ class MsvseNer(TrainablePipe):
         self.spans_key = name if spans_key is None else spans_key
         #: The settings as the config has them.
         self._configured = {**self.settings, "spans_key": spans_key}
-        #: The only folder to read pictures from; None allows any path. Never saved.
-        self.image_root: str | Path | None = None
-        #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
-        #: processes, so with `n_process` it must be picklable.
-        self.fetch: Fetcher | None = None
-        self.scorer = scorer
+        self.image_root = None
+        self.fetch = None
+        self.scorer = _SCORER.check("scorer", scorer, f"components.{name}")
         #: The store of extracted features. Never saved.
         self.feature_store: FeatureStore | None = None
         self._warned: set[str] = set()
+        self._skipped = SkippedBatches(name)
         #: Posts that were annotated, and how many of them had a view.
         self._posts = self._posts_with_views = 0
+        self._check_views()
 
     # Settings
 
@@ -184,6 +237,7 @@ class MsvseNer(TrainablePipe):
         Raises:
             MsvseError: If the network is built already (MSVSE-E005).
         """
+        _LABEL.check("label", label, self.name)
         if label in self.cfg["labels"]:
             return 0
         if get_shim(self.model).network is not None:
@@ -207,6 +261,11 @@ class MsvseNer(TrainablePipe):
         value: float = self.cfg["temperature"]
         return value
 
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        path = f"components.{self.name}"
+        self.cfg["temperature"] = _TEMPERATURE.check("temperature", value, path)
+
     # Training
 
     def initialize(
@@ -229,12 +288,16 @@ class MsvseNer(TrainablePipe):
         Raises:
             MsvseError: Without any label (MSVSE-E004), with a label in the examples that `labels`
                 does not have (MSVSE-E019), if weights cannot be loaded (MSVSE-E001, MSVSE-E011), if
-                pictures are referenced but nothing visual can be read (MSVSE-E009), or if the
-                reader of the corpus has lost the pictures (MSVSE-E026).
+                pictures are referenced but nothing visual can be read (MSVSE-E009), if the reader
+                of the corpus has lost the pictures (MSVSE-E026), for a view that nothing gives
+                (MSVSE-E181), or for a setting that cannot be used or does not fit the encoder
+                (MSVSE-E007, MSVSE-E180).
         """
         if nlp is not None:
             self.attach(nlp)
         validate_get_examples(get_examples, "MsvseNer.initialize")
+        labels = _LABELS.check("labels", labels, f"initialize.components.{self.name}")
+        _STORE.check("feature_store", feature_store, f"initialize.components.{self.name}")
         views = network_config(self.model).views
         found = survey_examples(
             get_examples(),
@@ -247,6 +310,7 @@ class MsvseNer(TrainablePipe):
                 raise MsvseError(Errors.E026.format(name=self.name, count=found.lost))
             message = Warnings.W009.format(name=self.name, count=found.posts)
             warnings.warn(message, stacklevel=2)
+        self._check_views(found.texts)
         self._check_labels(labels, found.labels)
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
@@ -262,10 +326,35 @@ class MsvseNer(TrainablePipe):
             extracted_dim = self.vision.region_dim
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.cfg.update(UNCALIBRATED)
+        self._skipped = SkippedBatches(self.name)
         self.model.attrs["types"] = list(self.labels)
         # At least 1, since a pipeline without regions has no region width.
         self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
-        self.model.initialize()
+        with self._model_section():
+            self.model.initialize()
+
+    def _model_section(self) -> AbstractContextManager[None]:
+        """Name this section of the config in errors of settings of the network."""
+        return section(f"components.{self.name}.model")
+
+    def _check_views(self, given: Set[str] | None = None) -> None:
+        """Refuse a view that nothing can give to the network, such as a misspelt one.
+
+        Args:
+            given (Set): Textual views of the training posts. None before they are known: then only
+                a view is refused whose name is nearly that of another one.
+        """
+        views = network_config(self.model).views
+        filled = {*(self.vision.extractors if self.vision is not None else ())}
+        known = filled | (_GIVEN_VIEWS if given is None else {*VIEW_ATTRIBUTES, *given})
+        for view in views:
+            nearest = find_nearest(view, filled | _GIVEN_VIEWS)
+            # "ocr2" may be a view beside "ocr".
+            numbered = nearest in views and view.startswith(str(nearest))
+            if view not in known and (given is not None or (nearest and not numbered)):
+                hint = suggest(view, filled | _GIVEN_VIEWS)
+                names = {"name": self.name, "view": view, "nearest": hint}
+                raise MsvseError(Errors.E181.format(**names))
 
     def _check_labels(self, given: Sequence[str] | None, found: set[str]) -> None:
         """Compare the labels of [initialize] with those of the training posts."""
@@ -286,7 +375,8 @@ class MsvseNer(TrainablePipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from a batch of examples. A calibration is reset.
+        """Learn from a batch of examples. A calibration is reset. A batch whose loss or gradients
+        are not finite is skipped, with a warning (MSVSE-W050).
 
         Args:
             examples (Iterable[Example]): The examples.
@@ -296,6 +386,9 @@ class MsvseNer(TrainablePipe):
 
         Returns:
             dict: The losses.
+
+        Raises:
+            MsvseError: If too many batches were skipped (MSVSE-E211).
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -316,11 +409,32 @@ class MsvseNer(TrainablePipe):
         encoded = get_piece_encoder(self.model).encode(posts)
         outputs, backprop = self.model.begin_update(encoded)
         loss, total = self.get_loss(examples, outputs)
-        backprop(total)  # type: ignore[arg-type]
+        self._skipped.begin(examples[0].predicted.text)
+        if math.isfinite(loss):
+            backprop(total)  # type: ignore[arg-type]
+            losses[self.name] += loss
+        else:
+            self._skipped.skip("loss", loss)
         if sgd is not None:
             self.finish_update(sgd)
-        losses[self.name] += loss
         return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Update the network by the accumulated gradients, unless they are not finite.
+
+        Args:
+            sgd (Optimizer): The optimiser.
+
+        Raises:
+            MsvseError: If too many batches had a loss or gradients that are not finite
+                (MSVSE-E211).
+        """
+        super().finish_update(sgd)
+        norm = get_shim(self.model).gradient_norm
+        if norm is not None and not math.isfinite(norm):
+            self._skipped.skip("norm of the gradients", norm)
+        elif norm is not None:
+            self._skipped.finish()
 
     def get_loss(self, examples: Iterable[Example], scores: Outputs) -> tuple[float, torch.Tensor]:
         """Compare the network's outputs with the gold labels.
@@ -545,7 +659,8 @@ class MsvseNer(TrainablePipe):
             list: For each Doc its labellings.
 
         Raises:
-            MsvseError: For k below 1 (MSVSE-E081) or a method without a lattice (MSVSE-E083).
+            MsvseError: For a k out of range (MSVSE-E007), or a method without a lattice
+                (MSVSE-E083).
         """
         return analysis.best_labellings(self.predictor, docs, k)
 
@@ -584,13 +699,9 @@ class MsvseNer(TrainablePipe):
             exclude (Iterable[str]): Parts to leave out: "cfg", "vocab", "model" or "vision".
 
         Returns:
-            bytes: A msgpack message of the same files that `to_disk` writes.
+            bytes: A msgpack message of the same files that `to_disk` writes, and of their hashes.
         """
-        message: dict[str, Any] = {"files": self._to_files(exclude)}
-        if "vocab" not in exclude:
-            message["vocab"] = self.vocab.to_bytes(exclude=exclude)
-        packed: bytes = srsly.msgpack_dumps(message)
-        return packed
+        return pack_files(self._to_files(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load the result of `to_bytes`.
@@ -603,16 +714,10 @@ class MsvseNer(TrainablePipe):
             MsvseNer: This component.
 
         Raises:
-            MsvseError: If it is incomplete or damaged (MSVSE-E006).
+            MsvseError: If it is incomplete or damaged (MSVSE-E006), or if its weights do not fit
+                changed settings (MSVSE-E027).
         """
-        try:
-            message = srsly.msgpack_loads(bytes_data)
-            files = message["files"]
-        except Exception as error:  # msgpack has many
-            raise MsvseError(Errors.E006.format(reason=error)) from error
-        if "vocab" in message and "vocab" not in exclude:
-            self.vocab.from_bytes(message["vocab"], exclude=exclude)
-        self._from_files(files, exclude)
+        self._from_files(unpack_files(bytes_data), exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -626,8 +731,6 @@ class MsvseNer(TrainablePipe):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced_when_done(path) as folder:
             write_files(folder, self._to_files(exclude, read_component_config(path)))
-            if "vocab" not in exclude:
-                self.vocab.to_disk(folder / "vocab", exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "MsvseNer":
         """Load what `to_disk` saved.
@@ -640,12 +743,10 @@ class MsvseNer(TrainablePipe):
             MsvseNer: This component.
 
         Raises:
-            MsvseError: If it is incomplete or damaged (MSVSE-E006).
+            MsvseError: If it is incomplete or damaged (MSVSE-E006), or if its weights do not fit
+                changed settings (MSVSE-E027).
         """
-        path = Path(path)
-        if "vocab" not in exclude and (path / "vocab").is_dir():
-            self.vocab.from_disk(path / "vocab", exclude=exclude)
-        self._from_files(read_files(path), exclude)
+        self._from_files(read_files(Path(path)), exclude)
         return self
 
     def _to_files(
@@ -656,7 +757,9 @@ class MsvseNer(TrainablePipe):
             # What the config shows is saved too: if it differs at load, somebody has edited it.
             configured = {k: (config or {}).get(k, v) for k, v in self._configured.items()}
             values = {**self.cfg, "settings": self.settings, "configured": configured}
-            files[_SETTINGS_FILE] = srsly.json_dumps(values).encode("utf8")
+            files[_SETTINGS_FILE] = dump_settings({**values, "reading": self._reading})
+        if "vocab" not in exclude:
+            files[_VOCAB] = self.vocab.to_bytes(exclude=exclude)
         if "model" not in exclude:
             files.update(get_shim(self.model).to_files())
         # Before initialisation the extractors have no weights to save.
@@ -666,17 +769,20 @@ class MsvseNer(TrainablePipe):
         return files
 
     def _from_files(self, files: Mapping[str, bytes], exclude: Iterable[str]) -> None:
+        changed: dict[str, Any] = {}
+        if "vocab" not in exclude and _VOCAB in files:
+            self.vocab.from_bytes(files[_VOCAB], exclude=exclude)
         if "cfg" not in exclude:
-            try:
-                values = srsly.json_loads(files[_SETTINGS_FILE])
-                saved, configured = values.pop("settings"), values.pop("configured")
-                self.cfg.update(values)
-            except (KeyError, ValueError, TypeError, AttributeError) as error:
-                raise MsvseError(Errors.E006.format(reason=error)) from error
+            if _SETTINGS_FILE not in files:
+                raise MsvseError(Errors.E006.format(reason=f"'{_SETTINGS_FILE}' is missing"))
+            saved = load_settings(files[_SETTINGS_FILE])
+            self.cfg = {key: getattr(saved, key) for key in self.cfg}
             for setting, value in self._configured.items():
                 # An edited config, or the argument `config` of `spacy.load`, has priority.
-                if setting in saved and configured.get(setting) == value:
-                    setattr(self, setting, saved[setting])
+                if setting in saved.settings and saved.configured.get(setting) == value:
+                    setattr(self, setting, saved.settings[setting])
+            reading = self._reading
+            changed.update({k: v for k, v in saved.reading.items() if reading.get(k) != v})
         shim = get_shim(self.model)
         backbone = shim.backbone
         has_network = WEIGHTS_FILE in files
@@ -684,7 +790,20 @@ class MsvseNer(TrainablePipe):
             self.vision.from_files(select_files(files, _VISION))
             backbone = self._place_vision(self.vision)
         if "model" not in exclude:
-            shim.from_files(files, backbone, self.model.attrs["settings"])
+            with self._model_section():
+                given = self.model.attrs["settings"]
+                changed.update(shim.from_files(files, backbone, given))
+        if shim.network is not None:
+            check_labels(self.labels, shim.network.config.types)
+        if changed:
+            values = ", ".join(f"{name} (trained: {value!r})" for name, value in changed.items())
+            message = Warnings.W052.format(name=self.name, settings=values)
+            warnings.warn(message, stacklevel=4)
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """The settings of the model, besides those of the network, that decide predictions."""
+        return {name: self.model.attrs[name] for name in ("max_view_words", "normalize_urls")}
 
     def _place_vision(self, vision: VisualExtractor) -> Any:
         """Move the extractors to the network's device.
@@ -726,23 +845,6 @@ class MsvseNer(TrainablePipe):
 
 def _no_language() -> None:
     """In place of a reference to a pipeline."""
-
-
-def read_component_config(path: Path) -> dict[str, Any]:
-    """The settings of a component in the config of the pipeline that it is saved with.
-
-    Args:
-        path (Path): The folder of the component. spaCy has written `config.cfg` beside it.
-
-    Returns:
-        dict: Setting to value, without settings that are variables; empty if there is no config.
-    """
-    file = path.parent / "config.cfg"
-    if not file.is_file():
-        return {}
-    config = Config().from_disk(file, interpolate=False)
-    values = config.get("components", {}).get(path.name, {})
-    return {k: v for k, v in values.items() if not (isinstance(v, str) and "${" in v)}
 
 
 def _restore(

@@ -1,7 +1,7 @@
 """Reads the views of Docs, and decides which are used, absent, unreadable or masked."""
 
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ class Reader:
     policy: str = "warn"
 
     def read(self, docs: Sequence[Doc], masked: Collection[str] = ()) -> list[ReadPost]:
-        """Read the views of Docs.
+        """Read the views of Docs. A Doc with a value that cannot be used, which a file may hold,
+        is read without views.
 
         Args:
             docs (Sequence[Doc]): The Docs.
@@ -99,26 +100,39 @@ class Reader:
 
         Raises:
             Exception: The error of an extractor that fails on every item of its first batch.
-            MsvseError: If a file of Docs held a wrong value (MSVSE-E035; MSVSE-E014 for region
-                vectors, MSVSE-E071 for regions). For a key that the store does not have
-                (MSVSE-E014), a view of another form than the network reads (MSVSE-E170), an
-                extractor without weights (MSVSE-E012), or a store that is damaged (MSVSE-E060) or
-                cannot be written (MSVSE-E065). If the policy is "error", also for a picture that
-                cannot or must not be read (MSVSE-E020, MSVSE-E021, MSVSE-E022, MSVSE-E056) or that
-                an extractor fails on (MSVSE-E061).
+            MsvseError: For a key that the store does not have (MSVSE-E014), a view of another form
+                than the network reads (MSVSE-E170), an extractor without weights (MSVSE-E012), or a
+                store that is damaged (MSVSE-E060) or cannot be written (MSVSE-E065). If the policy
+                is "error", also for a value that cannot be used (MSVSE-E035; MSVSE-E014 for region
+                vectors, MSVSE-E071 for regions), a picture that cannot or must not be read
+                (MSVSE-E020, MSVSE-E021, MSVSE-E022, MSVSE-E056) or that an extractor fails on
+                (MSVSE-E061).
         """
         views = dict.fromkeys(self.reads.vectors, True)
         views.update(dict.fromkeys((*self.reads.texts, *self.reads.joint), False))
-        sources = [self._source(doc, views.keys() - {*masked}) for doc in docs]
+        sources: list[PostSource] = []
+        refused: list[str | None] = []
+        for doc in docs:
+            try:
+                sources.append(self._source(doc, views.keys() - {*masked}))
+                refused.append(None)
+            except MsvseError as error:
+                if self.policy == "error":
+                    raise
+                sources.append(PostSource(doc.text, views=frozenset()))
+                refused.append(str(error))
         extractions = self._extract(sources)
+        self._report([*extractions, *(Extraction({}, {"": r}) for r in refused if r)])
         posts = []
-        for doc, source, extraction in zip(docs, sources, extractions, strict=True):
-            if isinstance(doc._.image_features, str):
+        for doc, source, extraction, reason in zip(
+            docs, sources, extractions, refused, strict=True
+        ):
+            if reason is None and isinstance(doc._.image_features, str):
                 extraction.features.update(self._stored(doc._.image_features))
             post = ReadPost(doc, extracted=attributes(extraction.features))
             for view, is_vectors in views.items():
                 content = source.given.get(view, extraction.features.get(view))
-                problem = extraction.problems.get(view)
+                problem = reason or extraction.problems.get(view)
                 self._add(post, view, content, problem, view in masked, is_vectors)
             posts.append(post)
         return posts
@@ -128,22 +142,21 @@ class Reader:
         stored = ("regions",) if isinstance(doc._.image_features, str) else ()
         return post_source(doc, {view for view in wanted if view not in stored})
 
-    def _extract(self, sources: Sequence[PostSource]) -> Iterable[Extraction]:
+    def _extract(self, sources: Sequence[PostSource]) -> list[Extraction]:
         if self.vision is None:
             return [Extraction({}, {}) for _ in sources]
         extractions = extract_posts(
             self.vision, sources, image_root=self.image_root, store=self.store, fetch=self.fetch
         )
-        return self._report(list(extractions))
+        return list(extractions)
 
-    def _report(self, extractions: list[Extraction]) -> list[Extraction]:
+    def _report(self, extractions: Sequence[Extraction]) -> None:
         problems = [next(iter(one.problems.values())) for one in extractions if one.problems]
         if problems and self.policy == "error":
             raise PictureError(problems[0])
         if problems and self.policy == "warn":
             message = Warnings.W002.format(count=len(problems), problem=problems[0])
-            warnings.warn(message, stacklevel=5)
-        return extractions
+            warnings.warn(message, stacklevel=4)
 
     def _add(
         self,

@@ -1,17 +1,27 @@
 """Learning rate schedules for [training.optimizer]."""
 
-import re
 from collections.abc import Iterator
 from itertools import count
+from typing import Annotated
 
-from ..errors import Errors, MsvseError
+from pydantic import Field
 
-#: A variable of a config that is not filled in, such as `${training.max_steps}`.
-VARIABLE = re.compile(r"\$\{.+\}")
+from ..settings import checked
+
+#: A learning rate.
+Rate = Annotated[float, Field(gt=0, le=100)]
+#: A number of steps.
+Steps = Annotated[int, Field(ge=0, le=10**9)]
+#: A variable of a config that is not filled in.
+Variable = Annotated[
+    str,
+    Field(pattern=r"^\$\{.+\}$", description="a variable such as ${training.max_steps}"),
+]
 
 
+@checked("training.optimizer.learn_rate")
 def warmup_linear(
-    initial_rate: float, warmup_steps: int, total_steps: int | str | None = None
+    initial_rate: Rate, warmup_steps: Steps, total_steps: Steps | Variable | None = None
 ) -> Iterator[float]:
     """Make rates that rise linearly in the warmup, and then fall linearly to 0 at the last step.
 
@@ -32,14 +42,9 @@ def warmup_linear(
         Iterator: The rate of each step.
 
     Raises:
-        MsvseError: If the total is a text that is not a variable (MSVSE-E150).
+        MsvseError: For a value out of range, and for a text that is not a variable (MSVSE-E007).
     """
     if isinstance(total_steps, str):
-        if not VARIABLE.fullmatch(total_steps):
-            expected = "a whole number, null, or a variable such as ${training.max_steps}"
-            raise MsvseError(
-                Errors.E150.format(setting="total_steps", value=total_steps, expected=expected)
-            )
         total_steps = None
     return _rates(initial_rate, warmup_steps, total_steps or None)
 

@@ -1,60 +1,57 @@
-"""The settings of the component that can be changed after it is made: one declaration each."""
+"""The attributes of the component that can be changed after it is made."""
 
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
-from ..network.base import wrong_setting
+from ..settings import Declaration
 
 T = TypeVar("T")
 
 #: What to do about a picture that cannot be read.
-POLICIES = ("warn", "error", "ignore")
+Policy = Literal["warn", "error", "ignore"]
 
 
-class Setting(Generic[T]):
-    """An attribute of the component that is checked, shown in `nlp.config`, and saved.
+class Attribute(Generic[T]):
+    """An attribute of the component that is checked. It is not saved.
 
     Args:
-        check (Callable): Whether a value can be used.
-        expected (str): The values that can be used, for the message.
+        declared (Any): Its type and range.
     """
 
-    def __init__(self, check: Callable[[Any], bool], expected: str) -> None:
-        self.check = check
-        self.expected = expected
+    def __init__(self, declared: Any) -> None:
+        self.declaration = Declaration(declared)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     @overload
-    def __get__(self, component: None, owner: type) -> "Setting[T]": ...
+    def __get__(self, component: None, owner: type) -> "Attribute[T]": ...
 
     @overload
     def __get__(self, component: Any, owner: type) -> T: ...
 
-    def __get__(self, component: Any, owner: type) -> "Setting[T] | T":
+    def __get__(self, component: Any, owner: type) -> "Attribute[T] | T":
         if component is None:
             return self
-        value: T = component.settings[self.name]
+        value: T = self._values(component)[self.name]
         return value
 
     def __set__(self, component: Any, value: T) -> None:
-        if not self.check(value):
-            raise wrong_setting(f"components.{component.name}.{self.name}", value, self.expected)
-        component.settings[self.name] = value
-        component.show_setting(self.name, value)
+        value = self.declaration.check(self.name, value, f"components.{component.name}")
+        self._values(component)[self.name] = value
+
+    def _values(self, component: Any) -> dict[str, Any]:
+        """Where the component has the value."""
+        values: dict[str, Any] = vars(component)
+        return values
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a number, and not a bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+class Setting(Attribute[T]):
+    """An attribute of the component that is checked, shown in `nlp.config`, and saved."""
 
+    def __set__(self, component: Any, value: T) -> None:
+        super().__set__(component, value)
+        component.show_setting(self.name, self._values(component)[self.name])
 
-def is_share(value: Any) -> bool:
-    """Whether a value is a number from 0 to 1."""
-    return is_number(value) and 0 <= value <= 1
-
-
-def is_count(value: Any) -> bool:
-    """Whether a value is a whole number of at least 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    def _values(self, component: Any) -> dict[str, Any]:
+        values: dict[str, Any] = component.settings
+        return values

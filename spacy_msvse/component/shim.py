@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-import srsly
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -14,12 +13,13 @@ from thinc.types import FloatsXd
 from torch import Tensor, nn
 
 from ..errors import Errors, MsvseError
-from ..network.base import Network, wrong_setting
+from ..network.base import Network
 from ..network.inputs import Inputs, Outputs, to_device
-from ..network.pretrained import no_random_weights
-from ..util import as_folder, join_files, save_files, select_files
+from ..network.pretrained import LOCAL, no_random_weights
+from ..settings import setting_path, suggest, wrong_setting
+from ..util import as_folder, join_files, pack_files, save_files, select_files, unpack_files
 from ..vision.extractors.base import first_line
-from .optimizer import NetworkOptimizer, parameter_factors
+from .optimizer import NetworkOptimizer, name_parts, parameter_factors
 
 if TYPE_CHECKING:
     from .encode import PieceEncoder
@@ -29,6 +29,9 @@ PRECISIONS = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
 }
+
+#: Parts that a network may lack, since their factors are defaults.
+OPTIONAL_PARTS = {"encoder", "backbone", "crf"}
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER = "network.json", "network.safetensors", "tokenizer"
 
@@ -54,12 +57,7 @@ class NetworkShim(PyTorchShim):
             learning_rate_factors (Mapping): Part of a parameter's name to the factor on its
                 learning rate. If several parts fit, their factors multiply; 0 freezes.
             precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
-
-        Raises:
-            MsvseError: For an unknown precision (MSVSE-E007).
         """
-        if precision not in PRECISIONS:
-            raise wrong_setting("precision", precision, "one of " + ", ".join(PRECISIONS))
         super().__init__(None)
         self.method = method
         self.learning_rate_factors = dict(learning_rate_factors or {})
@@ -69,6 +67,8 @@ class NetworkShim(PyTorchShim):
         self.backbone: nn.Module | None = None
         #: Made when it is first needed.
         self.piece_encoder: PieceEncoder | None = None
+        #: The norm of the gradients of the last update; None if there were no gradients.
+        self.gradient_norm: float | None = None
         self._optimizer: NetworkOptimizer | None = None
 
     @property
@@ -88,7 +88,9 @@ class NetworkShim(PyTorchShim):
         self.tokenizer = tokenizer
         self.piece_encoder = None
         self._optimizer = None
-        for name, factor in self.factors().items():
+        factors = self.factors()
+        self._check_factors(factors)
+        for name, factor in factors.items():
             network.get_parameter(name).requires_grad_(factor > 0)
 
     def predict(self, inputs: Inputs) -> Outputs:  # type: ignore[override]
@@ -119,7 +121,7 @@ class NetworkShim(PyTorchShim):
         return outputs, backprop
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Update the network by the accumulated gradients.
+        """Update the network by the accumulated gradients, unless they are not finite.
 
         Args:
             optimizer (Optimizer): The optimiser of the config, whose settings are read at every
@@ -132,7 +134,7 @@ class NetworkShim(PyTorchShim):
                 # These arrays share the memory of the averages, so they follow later updates.
                 for name, average in self._optimizer.averages.items():
                     optimizer.averages[(self.id, name)] = cast(FloatsXd, torch2xp(average))
-        self._optimizer.step()
+        self.gradient_norm = self._optimizer.step()
 
     @contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
@@ -158,6 +160,19 @@ class NetworkShim(PyTorchShim):
         """The factor on the learning rate of every parameter; 0 for parameters that never train."""
         assert self.network is not None
         return parameter_factors(self.network, self.learning_rate_factors)
+
+    def _check_factors(self, factors: Mapping[str, float]) -> None:
+        """Refuse a part that no parameter has, and a network of which no part trains."""
+        setting = "learning_rate_factors"
+        known = {part for name in factors for part in name_parts(name)}
+        for part in self.learning_rate_factors.keys() - known - OPTIONAL_PARTS:
+            choices = sorted(name for name in known if not name.isdecimal())
+            names = {"part": part, "nearest": suggest(part, choices)}
+            path = setting_path(setting)
+            raise MsvseError(Errors.E180.format(setting=path, choices=", ".join(choices), **names))
+        if not any(factors.values()):
+            expected = "above 0 for at least one part"
+            raise wrong_setting(setting, self.learning_rate_factors, expected)
 
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
@@ -192,13 +207,16 @@ class NetworkShim(PyTorchShim):
         files: Mapping[str, bytes],
         backbone: nn.Module | None = None,
         given: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Restore the result of `to_files`, on the device of Thinc.
 
         Args:
             files (Mapping): File name to content.
             backbone (nn.Module): Computes regions and trains with the network.
             given (Mapping): Settings of the method in the config. They replace the saved ones.
+
+        Returns:
+            dict: The saved values of the settings that `given` changed.
 
         Raises:
             MsvseError: If files are missing or damaged, or of another method (MSVSE-E006), or if
@@ -210,7 +228,7 @@ class NetworkShim(PyTorchShim):
 
         self.backbone = backbone
         if CONFIG_FILE not in files:
-            return
+            return {}
         try:
             settings = json.loads(files[CONFIG_FILE])
             if settings["method"] != self.method.__name__:
@@ -219,9 +237,11 @@ class NetworkShim(PyTorchShim):
             saved = self.method.Config.from_dict(settings["config"]).to_dict()
             weights = load_tensors(files[WEIGHTS_FILE])
             with as_folder(select_files(files, TOKENIZER)) as folder:
-                tokenizer = AutoTokenizer.from_pretrained(folder)
-        except MsvseError:
-            raise
+                tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        except MsvseError as error:
+            if error.code != "E007":
+                raise
+            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         except Exception as error:  # json, safetensors and transformers have their own
             raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         config = self.method.Config.from_dict({**saved, **(given or {})}).to_dict()
@@ -231,20 +251,20 @@ class NetworkShim(PyTorchShim):
             with no_random_weights():
                 network = self.method.build(config)
             network.load_state_dict(weights, assign=True)
-        except MsvseError:
-            raise
         except Exception as error:  # torch, transformers and peft have their own
+            if isinstance(error, MsvseError) and (changed or error.code != "E007"):
+                raise
             if changed:
                 values = ", ".join(f"{name} (saved: {saved[name]!r})" for name in changed)
                 raise MsvseError(Errors.E027.format(settings=values)) from error
             raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
         network.backbone = backbone
         self.set_network(network.eval(), tokenizer)
+        return {name: saved[name] for name in changed}
 
     def to_bytes(self) -> bytes:
         """Save the files of `to_files` in one msgpack message, for Thinc."""
-        packed: bytes = srsly.msgpack_dumps(self.to_files())
-        return packed
+        return pack_files(self.to_files())
 
     def from_bytes(self, bytes_data: bytes) -> "NetworkShim":
         """Restore the result of `to_bytes`.
@@ -258,9 +278,5 @@ class NetworkShim(PyTorchShim):
         Raises:
             MsvseError: If the message is damaged (MSVSE-E006), or for the reasons of `from_files`.
         """
-        try:
-            files = dict(srsly.msgpack_loads(bytes_data))
-        except Exception as error:  # msgpack has its own
-            raise MsvseError(Errors.E006.format(reason=first_line(error))) from error
-        self.from_files(files, self.backbone)
+        self.from_files(unpack_files(bytes_data), self.backbone)
         return self

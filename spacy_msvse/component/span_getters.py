@@ -7,13 +7,14 @@ because this package registers its function only by an entry point.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import catalogue
+from pydantic import Field
 from spacy.tokens import Doc, Span
 from spacy.util import registry
 
-from ..errors import Errors, MsvseError
+from ..settings import checked, wrong_setting
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 
@@ -22,7 +23,14 @@ if not hasattr(_registry, "span_getters"):
     _registry.span_getters = catalogue.create("spacy", "span_getters", entry_points=True)
 
 
-def create_strided_spans(window: int, stride: int) -> SpanGetter:
+#: A length of a text, in tokens.
+Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
+
+_SECTION = "components.*.model.get_spans"
+
+
+@checked(_SECTION)
+def create_strided_spans(window: Tokens, stride: Tokens) -> SpanGetter:
     """Create a span getter of overlapping windows, registered as `spacy-msvse.strided_spans.v1`.
 
     Args:
@@ -35,9 +43,9 @@ def create_strided_spans(window: int, stride: int) -> SpanGetter:
     Raises:
         MsvseError: If a setting is out of range (MSVSE-E007).
     """
-    if not 1 <= stride <= window:
-        expected = f"from 1 to the window of {window}"
-        raise MsvseError(Errors.E007.format(setting="stride", value=stride, expected=expected))
+    if stride > window:
+        expected = f"at most the window of {window} tokens"
+        raise wrong_setting("stride", stride, expected, _SECTION)
     return partial(strided_spans, window=window, stride=stride)
 
 

@@ -9,8 +9,9 @@ from spacy.training import Example
 
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_source
 from ..errors import Errors, MsvseError, Warnings
-from ..values import check_features
+from ..vision.features import RegionFeatures
 from ..vision.picture import Fetcher, PictureError, probe_picture
+from .reader import given_views
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Survey:
         posts_with_views (int): Those of them that have a picture or another view.
         lost (int): Examples whose gold side has a picture or another view, but not the side that
             is predicted.
+        texts (set): Names of the textual views in `image_texts`.
         region_dim (int): Width of the region vectors that users gave; None if there are none.
     """
 
@@ -30,6 +32,7 @@ class Survey:
     posts: int = 0
     posts_with_views: int = 0
     lost: int = 0
+    texts: set[str] = field(default_factory=set)
     region_dim: int | None = None
 
 
@@ -53,8 +56,7 @@ def survey_examples(
 
     Raises:
         MsvseError: If pictures are referenced, but none can be read and no post has tags, a
-            caption, texts or features either (MSVSE-E009), or for region vectors of a wrong shape
-            (MSVSE-E014).
+            caption, texts or features either (MSVSE-E009).
     """
     found = Survey()
     referenced = described = 0
@@ -67,11 +69,18 @@ def survey_examples(
         found.posts_with_views += has_views
         if not has_views and get_picture_attributes(example.reference).keys() - {"meta"}:
             found.lost += 1
-        features = check_features(doc._.image_features)
-        if found.region_dim is None and features is not None and not isinstance(features, str):
-            found.region_dim = int(features.shape[1])
+        try:
+            # A file of Docs may hold anything.
+            given, source = given_views(doc), picture_source(doc)
+        except MsvseError as error:
+            referenced += 1
+            problems.append(str(error))
+            continue
+        found.texts.update(given)
+        regions = given.get("regions")
+        if isinstance(regions, RegionFeatures) and regions.vectors is not None:
+            found.region_dim = found.region_dim or int(regions.vectors.shape[1])
         described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
-        source = picture_source(doc)
         if source is None or not check_pictures:
             continue
         referenced += 1

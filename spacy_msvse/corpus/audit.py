@@ -13,7 +13,8 @@ from spacy.tokens import Doc
 
 from ..component.architectures import default_views
 from ..component.defaults import DEFAULT_CONFIG
-from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, given_view
+from ..component.reader import given_views
+from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes
 from ..errors import MsvseError
 from ..values import check_features, check_picture
 from ..vision.picture import (
@@ -362,16 +363,7 @@ class _SplitAuditor:
         self._count_entities(doc)
         self._count_descriptions(values)
         checked = self._count_picture(values.get("image") or None)
-        for view in self.views:
-            try:
-                value = given_view(doc, view)
-            except MsvseError:  # a file may hold anything
-                value = ()
-            if value is None:
-                has_view = checked.status == "readable" and view in self.extracted
-            else:
-                has_view = len(value) > 0
-            counts.views[view] += has_view
+        counts.views.update(self._find_views(doc, checked.status == "readable"))
         text = _normalize(doc.text)
         if not text:
             counts.empty_posts.add(f"post {counts.posts}")
@@ -381,6 +373,15 @@ class _SplitAuditor:
             counts.repeated_texts.add(name)
         if checked.key is not None and self.contents.add(BOTH, (text, checked.key), name):
             counts.repeated_posts.add(name)
+
+    def _find_views(self, doc: Doc, readable: bool) -> dict[str, int]:
+        """1 for each view that the post has: it gives it, or it can be extracted; else 0."""
+        try:
+            given = given_views(doc)
+        except MsvseError:  # a file may hold anything, and such a post is read without views
+            return dict.fromkeys(self.views, 0)
+        extracted = self.extracted if readable else ()
+        return {view: bool(given.get(view, view in extracted)) for view in self.views}
 
     def _count_entities(self, doc: Doc) -> None:
         counts = self.counts

@@ -18,7 +18,7 @@ from ..util import hash_files, is_lfs_pointer, replaced_when_done
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
-from .jsonl import CAPTION, TAGS, Offsets, list_keys, read_jsonl
+from .jsonl import CAPTION, OTHER, TAGS, Offsets, list_keys, read_jsonl
 from .post import PostRow
 from .rows import BadRow, BadRowsError, check_text_file, shorten
 
@@ -76,6 +76,7 @@ class ConversionReport:
         tags_used (int): Posts with tags.
         unread_keys (dict[str, int]): Posts with a key that is not read and looks like annotation, a
             picture, a caption or tags that the post lacks, by the key.
+        other_keys (dict[str, int]): Posts with any other key that is not read, by the key.
         bad_rows (list[BadRow]): Rows that were left out, also those of other files.
     """
 
@@ -104,6 +105,7 @@ class ConversionReport:
     captions_used: int = 0
     tags_used: int = 0
     unread_keys: Counter[str] = field(default_factory=Counter)
+    other_keys: Counter[str] = field(default_factory=Counter)
     bad_rows: list[BadRow] = field(default_factory=list)
 
     def count(self, post: PostRow, doc: Doc, picture_found: bool | None) -> None:
@@ -132,7 +134,8 @@ class ConversionReport:
         self.boxes_left_out += post.boxes_left_out
         self.captions_used += doc._.image_caption is not None
         self.tags_used += doc._.image_tags is not None
-        self.unread_keys.update(key for keys in post.unread_keys.values() for key in keys)
+        for kind, keys in post.unread_keys.items():
+            (self.other_keys if kind == OTHER else self.unread_keys).update(keys)
 
     def to_json(self) -> dict[str, Any]:
         """Make the report JSON-safe.
@@ -353,6 +356,8 @@ class _Notes:
 
     def add(self, post: PostRow) -> None:
         for kind, keys in post.unread_keys.items():
+            if kind == OTHER:
+                continue
             self.unread.setdefault(kind, Counter()).update(keys)
         self.unknown_labels -= {label for _, _, label in post.entities or ()}
         self.binary += post.binary and post.complete

@@ -45,6 +45,9 @@ REJECTED = ("reject", "ignore")
 BINARY_VIEW, MANUAL_VIEW = "ner", "ner_manual"
 
 ANNOTATION, PICTURE, CAPTION, TAGS = "annotation", "a picture", "a caption", "tags"
+
+#: Keys that look like none of these.
+OTHER = "other"
 # fmt: off
 #: Names of keys that are likely to hold annotation, a picture, its caption or its tags, in lower
 #: case and without separators.
@@ -134,6 +137,10 @@ class JsonRow(BaseModel):
     meta: dict[str, Any] | None = None
     width: Any = None
     height: Any = None
+
+
+#: The keys that are read. Prodigy's answer is read before the row is.
+READ = {*JsonRow.model_fields, "answer"}
 
 
 class RejectedRow(MsvseError):
@@ -308,7 +315,7 @@ def list_keys(keys: Mapping[str, int]) -> str:
     Returns:
         str: The keys with their numbers.
     """
-    return ", ".join(f"'{key}' ({count} posts)" for key, count in keys.items())
+    return ", ".join(f"'{key}' ({count} post{'s'[: count != 1]})" for key, count in keys.items())
 
 
 def kept_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -497,7 +504,7 @@ def _find_corners(box: JsonBox) -> list[float]:
 
 
 def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, list[str]]:
-    """Keys that are not read and look like something that the post lacks."""
+    """Keys that are not read, by what they look like if the post lacks that."""
     lacking = {
         ANNOTATION: not post.entities,
         PICTURE: post.image is None,
@@ -507,12 +514,16 @@ def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, lis
     looks = {ANNOTATION: _looks_like_annotation, PICTURE: _looks_like_picture}
     found: dict[str, list[str]] = {}
     for key, value in values.items():
-        if key in JsonRow.model_fields or key.startswith("_") or value in (None, "", [], {}):
+        if key in READ or key.startswith("_") or value in (None, "", [], {}):
             continue
         name = re.sub(r"[\W_]", "", key).casefold()
-        for kind, names in LIKELY_KEYS.items():
-            if lacking[kind] and (name in names or (kind in looks and looks[kind](value))):
-                found.setdefault(kind, []).append(key)
+        kinds = [
+            kind
+            for kind, names in LIKELY_KEYS.items()
+            if lacking[kind] and (name in names or (kind in looks and looks[kind](value)))
+        ]
+        for kind in kinds or [OTHER]:
+            found.setdefault(kind, []).append(key)
     return found
 
 

@@ -5,21 +5,29 @@ import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Corpus as DocBinCorpus
 from spacy.training import Example
 from tqdm import tqdm
 
 from ..doc import get_picture_attributes, set_picture_attributes
+from ..doc_bin import read_doc_bin, read_docs_of
 from ..errors import Errors, MsvseError, Warnings
+from ..settings import AnyPath, checked, without_types
 from .files import check_corpus
 from .post import WORDS_GIVEN
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
+#: A number of tokens or posts; 0 for no limit.
+Limit = Annotated[int, Field(ge=0, le=10**9)]
 
+
+@without_types
 def create_corpus(
     path: str | Path | None,
     image_root: str | Path | None = None,
@@ -47,12 +55,12 @@ def create_corpus(
 
     Raises:
         MsvseError: If there is no path (MSVSE-E037), nothing at the path (MSVSE-E033), no `.spacy`
-            file (MSVSE-E042), or a pointer of Git LFS (MSVSE-E130).
+            file (MSVSE-E042), a pointer of Git LFS (MSVSE-E130), or a setting out of range
+            (MSVSE-E007).
     """
     if path is None:
         raise MsvseError(Errors.E037)
-    check_corpus(path)
-    return Corpus(
+    corpus = Corpus(
         path,
         image_root=image_root,
         gold_preproc=gold_preproc,
@@ -61,6 +69,8 @@ def create_corpus(
         augmenter=augmenter,
         shuffle=shuffle,
     )
+    check_corpus(path)
+    return corpus
 
 
 class Corpus(DocBinCorpus):
@@ -78,14 +88,15 @@ class Corpus(DocBinCorpus):
         shuffle (bool): Whether to shuffle the posts.
     """
 
+    @checked("corpora.*")
     def __init__(
         self,
-        path: str | Path,
+        path: AnyPath,
         *,
-        image_root: str | Path | None = None,
-        limit: int = 0,
+        image_root: AnyPath | None = None,
+        limit: Limit = 0,
         gold_preproc: bool = False,
-        max_length: int = 0,
+        max_length: Limit = 0,
         augmenter: Augmenter | None = None,
         shuffle: bool = False,
     ) -> None:
@@ -183,11 +194,8 @@ def read_docs(path: str | Path, nlp: Language, *, progress: bool = False) -> Ite
             (MSVSE-E042), or a pointer of Git LFS (MSVSE-E130).
     """
     for file in check_corpus(path):
-        try:
-            doc_bin = DocBin().from_disk(file)
-        except Exception as error:  # of zlib or msgpack, or a missing key
-            raise MsvseError(Errors.E042.format(path=file, reason=error)) from error
-        docs = doc_bin.get_docs(nlp.vocab)
+        doc_bin = read_doc_bin(file)
+        docs = read_docs_of(doc_bin, nlp.vocab, file)
         yield from tqdm(
             docs, total=len(doc_bin), desc=Path(file).name, unit=" posts", disable=not progress
         )

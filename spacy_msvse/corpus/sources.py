@@ -26,7 +26,7 @@ def load_extractor(config_path: Path) -> VisualExtractor:
 
     Raises:
         MsvseError: If no component uses extractors (MSVSE-E066), or if an extractor does not fill
-            its view (MSVSE-E010) or has a setting out of range (MSVSE-E023).
+            its view (MSVSE-E010) or has a setting out of range (MSVSE-E007).
     """
     config = load_config(config_path)
     # Paths and other variables do not matter here, so only this block is resolved.
@@ -39,21 +39,29 @@ def load_extractor(config_path: Path) -> VisualExtractor:
     raise MsvseError(Errors.E066.format(path=config_path))
 
 
-def read_sources(data_path: Path, *, progress: bool = False) -> Iterator[PostSource]:
+def read_sources(
+    data_path: Path, refused: list[tuple[str, str]], *, progress: bool = False
+) -> Iterator[PostSource]:
     """Read the posts of a corpus for an extraction.
 
     Args:
         data_path (Path): A .spacy file, or a folder of such files.
+        refused (list): Number and reason are added for each post that holds a value which cannot
+            be used. Such a post is left out.
         progress (bool): Whether to show a progress bar for each file.
 
     Yields:
         PostSource: The posts.
 
     Raises:
-        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130), or if a file
-            holds a wrong value (MSVSE-E035; MSVSE-E014 for region vectors, MSVSE-E071 for regions).
+        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130).
     """
-    yield from map(post_source, read_docs(data_path, spacy.blank("xx"), progress=progress))
+    docs = read_docs(data_path, spacy.blank("xx"), progress=progress)
+    for number, doc in enumerate(docs, start=1):
+        try:
+            yield post_source(doc)
+        except MsvseError as error:
+            refused.append((f"post {number}", str(error)))
 
 
 def find_corpus_keys(
@@ -68,23 +76,27 @@ def find_corpus_keys(
 
     Returns:
         tuple: The keys, also those by which posts name stored features; and a message for each
-            picture that cannot be read.
+            post whose picture or other value cannot be read.
 
     Raises:
-        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130), or if a file
-            holds a wrong value (MSVSE-E035; MSVSE-E014 for region vectors, MSVSE-E071 for regions).
+        MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130).
     """
     keys: set[str] = set()
+    refused: list[str] = []
 
     def read() -> Iterator[PostSource]:
         for path in data_paths:
-            for doc in read_docs(path, spacy.blank("xx"), progress=progress):
+            docs = read_docs(path, spacy.blank("xx"), progress=progress)
+            for number, doc in enumerate(docs, start=1):
                 if isinstance(doc._.image_features, str):
                     keys.add(doc._.image_features)
-                yield post_source(doc)
+                try:
+                    yield post_source(doc)
+                except MsvseError as error:
+                    refused.append(f"{path}, post {number}: {error}")
 
     found, problems = find_keys(read(), image_root)
-    return keys | found, problems
+    return keys | found, [*problems, *refused]
 
 
 def find_fingerprints(
@@ -104,7 +116,7 @@ def find_fingerprints(
         MsvseError: If the store has no record of one of them (MSVSE-E062): a typing error would
             otherwise delete the records of all others. If there is no store (MSVSE-E033), it is
             damaged (MSVSE-E060) or cannot be opened (MSVSE-E065). If the config has no extractors
-            that can be used (MSVSE-E010, MSVSE-E023, MSVSE-E066), or weights cannot be loaded
+            that can be used (MSVSE-E010, MSVSE-E007, MSVSE-E066), or weights cannot be loaded
             (MSVSE-E011).
     """
     wanted = list(prefixes)

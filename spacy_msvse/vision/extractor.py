@@ -1,13 +1,23 @@
 """The extractors of a pipeline: one for each view."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from PIL.Image import Image
+from pydantic import Field
 
 from ..errors import Errors, MsvseError
+from ..settings import Name, checked, wrong_setting
 from ..util import join_files, select_files
-from .features import READS, Extractor, Features, get_reads, make_fingerprint, round_vectors
+from .features import (
+    READS,
+    AnyExtractor,
+    Extractor,
+    Features,
+    get_reads,
+    make_fingerprint,
+    round_vectors,
+)
 
 #: Items of a batch unless an extractor has a `batch_size`.
 BATCH_SIZE = 16
@@ -32,25 +42,28 @@ class VisualExtractor:
 
     Raises:
         MsvseError: If an extractor does not fill the view that it is named for (MSVSE-E010), or
-            has an unknown value of `reads` (MSVSE-E023).
+            has an unknown value of `reads` (MSVSE-E007).
     """
 
-    # The extractors are `Any`: the registry would check a type with isinstance, which reads the
-    # `fingerprint`, an error for an extractor without weights.
+    @checked("components.*.vision")
     def __init__(
         self,
-        regions: Any = None,
-        tags: Any = None,
-        caption: Any = None,
-        ocr: Any = None,
-        knowledge: Any = None,
-        shrink_to: int | None = 1024,
-        views: dict[str, Any] | None = None,
+        regions: AnyExtractor | None = None,
+        tags: AnyExtractor | None = None,
+        caption: AnyExtractor | None = None,
+        ocr: AnyExtractor | None = None,
+        knowledge: AnyExtractor | None = None,
+        shrink_to: Annotated[int, Field(ge=16, le=16384)] | None = 1024,
+        views: dict[Name, AnyExtractor] | None = None,
     ) -> None:
         self.extractors: dict[str, Extractor] = {}
         self.shrink_to = shrink_to
         named = {"regions": regions, "tags": tags, "caption": caption, "ocr": ocr}
-        named = {**named, "knowledge": knowledge, **(views or {})}
+        named["knowledge"] = knowledge
+        for view in named.keys() & (views or {}):
+            expected = f"without '{view}', which has a section of its own"
+            raise wrong_setting("views", [*(views or {})], expected, "components.*.vision")
+        named.update(views or {})
         for view, extractor in named.items():
             if extractor is None:
                 continue
@@ -279,7 +292,4 @@ def _check(view: str, extractor: Any) -> None:
         raise MsvseError(Errors.E010.format(extractor=name, fills=fills, view=view))
     reads = get_reads(extractor)
     if reads not in READS:
-        expected = f"one of {', '.join(READS)}"
-        raise MsvseError(
-            Errors.E023.format(setting="reads", extractor=name, value=reads, expected=expected)
-        )
+        raise wrong_setting("reads", reads, f"one of {', '.join(READS)}", name)

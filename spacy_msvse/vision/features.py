@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import srsly
 from PIL.Image import Image
+from pydantic import AfterValidator, Field
 
 #: What one item of `Extractor.extract` may be.
 READS = ("picture", "text", "post")
@@ -132,6 +133,18 @@ class Extractor(Protocol):
             files (Mapping): File name to content.
         """
         ...
+
+
+def _check_extractor(value: Any) -> Any:
+    if isinstance(value, type) or not (hasattr(value, "fills") and hasattr(value, "extract")):
+        raise ValueError
+    return value
+
+
+#: A setting: an extractor. A protocol as the type would read `fingerprint`, which needs weights.
+AnyExtractor = Annotated[
+    Any, AfterValidator(_check_extractor), Field(description="an extractor, a section with @misc")
+]
 
 
 def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:

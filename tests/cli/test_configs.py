@@ -135,4 +135,4 @@ def test_without_a_total_the_rate_stays_after_the_warmup(total):
 def test_a_total_that_is_neither_a_number_nor_a_variable_is_a_coded_error():
     with pytest.raises(MsvseError) as error:
         warmup_linear(0.1, 4, "all")
-    assert error.value.code == "E150"
+    assert error.value.code == "E007"

@@ -88,7 +88,7 @@ def test_an_empty_post_has_one_labelling_and_no_marginals(trained):
 
 
 def test_less_than_one_labelling_is_a_coded_error(trained):
-    with pytest.raises(MsvseError, match="MSVSE-E081"):
+    with pytest.raises(MsvseError, match="MSVSE-E007"):
         ner(trained).best_labellings([], 0)
 
 

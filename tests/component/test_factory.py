@@ -3,10 +3,7 @@
 import subprocess
 import sys
 
-import pytest
 import spacy
-
-from spacy_msvse.errors import MsvseError
 
 HEAVY = (
     "spacy_msvse.network",
@@ -68,15 +65,6 @@ def test_no_weights_are_loaded_before_initialize(monkeypatch):
     monkeypatch.setattr("spacy_msvse.component.architectures.load_pretrained", refuse)
     nlp = spacy.blank("en")
     nlp.add_pipe("msvse_ner")
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{"model": {"prefix_length": 0}}, {"on_missing_image": "shrug"}],
-)
-def test_a_wrong_setting_is_refused_when_the_pipeline_is_made(settings):
-    with pytest.raises(MsvseError, match="MSVSE-E007"):
-        spacy.blank("en").add_pipe("msvse_ner", config=settings)
 
 
 def test_extensions_are_registered_once_and_never_forced():

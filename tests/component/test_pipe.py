@@ -202,18 +202,32 @@ def test_no_batch_holds_more_word_pieces_than_the_budget(trained):
     assert max(ids.numel() for ids in seen) <= component.max_batch_tokens
 
 
-def test_a_file_with_wrong_values_is_a_coded_error_that_costs_one_post(encoder):
+def test_a_wrong_value_in_a_file_costs_its_post_the_views_and_is_named(encoder):
     """A file of Docs may contain wrong values, because its attributes are not checked."""
     nlp = tiny_pipeline(encoder)
     nlp.initialize(lambda: ambiguous_examples(nlp))
-    docs = [make_doc(nlp, "saw jordan", caption="the nice") for _ in range(3)]
-    docs[1].user_data["._.", "image_caption", None, None] = "the \ud83d nice"
-    with pytest.raises(MsvseError, match="MSVSE-E035"):
+    docs = [make_doc(nlp, "saw jordan", image=picture("PER")) for _ in range(3)]
+    docs[1].user_data["._.", "image_features", None, None] = [[float("inf"), 0.0, 1.0]]
+    with pytest.warns(UserWarning, match="MSVSE-W002.*MSVSE-E014"):
         list(nlp.pipe(docs))
+    assert [doc._.image_status["regions"] for doc in docs] == ["used", "unreadable", "used"]
+    assert "MSVSE-E014" in docs[1]._.image_problems["regions"]
+    nlp.get_pipe("msvse_ner").on_missing_image = "error"
     failed = []
     nlp.set_error_handler(lambda name, component, docs, error: failed.extend(docs))
     assert list(nlp.pipe(docs)) == [docs[0], docs[2]]
     assert failed == [docs[1]]
+
+
+def test_a_wrong_value_in_a_training_post_is_reported_and_does_not_end_the_training(encoder):
+    nlp = tiny_pipeline(encoder)
+    examples = ambiguous_examples(nlp)
+    broken = examples[0].predicted
+    broken.user_data["._.", "image_features", None, None] = [[float("nan"), 0.0, 1.0]]
+    with pytest.warns(UserWarning, match=r"MSVSE-W004.*MSVSE-E014"):
+        nlp.initialize(lambda: examples)
+    losses = nlp.update(examples, sgd=nlp.resume_training())
+    assert losses["msvse_ner"] > 0
 
 
 def test_empty_docs_are_annotated_with_nothing(trained):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.reader import Reader, post_source
-from spacy_msvse.doc import given_view, picture_source, set_extracted_views
+from spacy_msvse.component.reader import Reader, given_views, post_source
+from spacy_msvse.doc import picture_source, set_extracted_views
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.base import Reads
 from spacy_msvse.vision.extraction import fill_store
@@ -13,7 +13,7 @@ from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.features import RegionFeatures
 from spacy_msvse.vision.store import FeatureStore
 
-from ..tiny import picture
+from ..tiny import Writer, picture
 
 READS = Reads(vectors=("regions",), texts=("tags", "caption", "ocr"), joint=("caption",))
 
@@ -53,7 +53,7 @@ def reader(policy="ignore") -> Reader:
 
 
 def read(doc, masked=(), vision=True):
-    (post,) = (reader() if vision else Reader(READS)).read([doc], masked)
+    (post,) = (reader() if vision else Reader(READS, policy="ignore")).read([doc], masked)
     return post
 
 
@@ -97,9 +97,7 @@ def test_extracted_views_on_a_doc_do_not_count_as_given(nlp):
     set_extracted_views(doc, {"tags": ["stale"], "caption": "stale", "ocr": "stale", "x": "stale"})
     assert doc._.image_extracted == ["tags", "x"]
     assert doc._.image_texts == {"ocr": "mine", "x": "stale"}
-    assert [given_view(doc, view) for view in ("tags", "caption", "ocr", "x")] == (
-        [None, "mine", "mine", None]
-    )
+    assert given_views(doc) == {"caption": "mine", "ocr": "mine"}
     set_extracted_views(doc, {"x": "new"})
     assert doc._.image_tags is None
     assert doc._.image_texts == {"ocr": "mine", "x": "new"}
@@ -133,12 +131,28 @@ def test_a_post_without_views_keeps_its_text_and_says_masked(nlp):
     assert post.status["regions"] == post.status["caption"] == "masked"
 
 
-def test_a_picture_that_is_no_path_and_no_bytes_is_a_coded_error(nlp):
+def check_refused(nlp, doc, code: str) -> None:
+    """A file of Docs may hold anything. A wrong value costs its post the views, and is named."""
+    for vision in (True, False):
+        post = read(doc, vision=vision)
+        assert set(post.status.values()) == {"unreadable"}
+        assert all(code in problem for problem in post.problems.values())
+        assert (post.vectors, post.texts) == ({}, {})
+    with pytest.raises(MsvseError, match=code):
+        reader("error").read([doc])
+    with pytest.raises(MsvseError, match=code):
+        post_source(doc)
+    with pytest.warns(UserWarning, match=f"MSVSE-W002.*1 posts.*{code}"):
+        posts = reader("warn").read([doc, make_doc(nlp, "look", image=picture("PER"))])
+    assert posts[1].status["regions"] == "used"
+
+
+def test_a_picture_that_is_no_path_and_no_bytes_is_unreadable(nlp):
     doc = make_doc(nlp, "look")
     doc.user_data["._.", "image", None, None] = np.zeros((4, 4, 3))
-    for refuse in (picture_source, read, lambda doc: read(doc, ["regions"], vision=False)):
-        with pytest.raises(MsvseError, match="MSVSE-E035"):
-            refuse(doc)
+    with pytest.raises(MsvseError, match="MSVSE-E035"):
+        picture_source(doc)
+    check_refused(nlp, doc, "MSVSE-E035")
 
 
 BAD_FEATURES = [
@@ -155,60 +169,29 @@ BAD_FEATURES = [
 
 
 @pytest.mark.parametrize("features", BAD_FEATURES, ids=str)
-def test_features_of_a_wrong_shape_are_a_coded_error_everywhere(nlp, features):
+def test_features_of_a_wrong_shape_are_refused_or_unreadable(nlp, features):
     with pytest.raises(MsvseError, match="MSVSE-E014"):
         make_doc(nlp, "look", features=features)
-    # A file of Docs may hold anything.
     doc = make_doc(nlp, "look")
     doc.user_data["._.", "image_features", None, None] = features
-    for refuse in (read, post_source, lambda doc: read(doc, vision=False)):
-        with pytest.raises(MsvseError, match="MSVSE-E014"):
-            refuse(doc)
+    check_refused(nlp, doc, "MSVSE-E014")
 
 
 @pytest.mark.parametrize("region", [("cat", 0.9), ("cat", 0.9, "a", "b", "c", "d"), 3])
-def test_a_malformed_region_beside_features_is_a_coded_error(nlp, region):
+def test_a_malformed_region_beside_features_is_unreadable(nlp, region):
     doc = make_doc(nlp, "look", features=np.zeros((1, 3)))
     doc.user_data["._.", "image_regions", None, None] = [region]
-    with pytest.raises(MsvseError, match="MSVSE-E071"):
-        read(doc)
+    check_refused(nlp, doc, "MSVSE-E071")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("image_tags", "dog"), ("image_caption", 3), ("image_texts", {"ocr": 3, "tags": "no tag"})],
 )
-def test_a_wrong_value_in_a_file_is_a_coded_error_everywhere(nlp, name, value):
+def test_a_wrong_value_in_a_file_is_unreadable(nlp, name, value):
     doc = make_doc(nlp, "look")
     doc.user_data["._.", name, None, None] = value
-    for refuse in (read, post_source):
-        with pytest.raises(MsvseError, match="MSVSE-E035"):
-            refuse(doc)
-
-
-class Writer:
-    """An extractor that reads whole posts, and remembers the known views of each."""
-
-    fills = ("knowledge",)
-    reads = "post"
-    region_dim = 0
-    fingerprint = "writer"
-
-    def __init__(self):
-        self.known = []
-
-    def initialize(self):
-        """Nothing to load."""
-
-    def extract(self, items, known):
-        self.known += known
-        return [{"knowledge": f"of {', '.join(sorted(views))}"} for views in known]
-
-    def to_files(self):
-        return {}
-
-    def from_files(self, files):
-        """Nothing to restore."""
+    check_refused(nlp, doc, "MSVSE-E035")
 
 
 def described_posts(nlp) -> list:

@@ -1,15 +1,20 @@
 """Saved pipelines: equal answers, no pickle, no package needed, no path of the machine."""
 
+import hashlib
+import json
 import pickle
 import pickletools
+import tempfile
 
 import pytest
 import spacy
+import srsly
 import torch
 from spacy.tokens import DocBin
 
 from spacy_msvse import make_doc
 from spacy_msvse.errors import MsvseError
+from spacy_msvse.util import unpack_files
 from spacy_msvse.vision.store import FeatureStore
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
@@ -130,12 +135,42 @@ def test_a_half_written_or_damaged_pipeline_is_a_coded_error(trained, tmp_path, 
         spacy.load(tmp_path)
 
 
-def test_a_manifest_names_no_file_outside_of_its_folder(trained, tmp_path):
+#: Names that lead out of a folder, on Linux or on Windows.
+OUTSIDE = [
+    "../meta.json",
+    "/abs/x.json",
+    "a/../../x.json",
+    "C:\\x.json",
+    "a\\..\\..\\x.json",
+    "a//b.json",
+]
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, ""])
+def test_a_manifest_names_no_file_outside_of_its_folder(trained, tmp_path, name):
     trained.to_disk(tmp_path)
     manifest = tmp_path / "msvse_ner" / "manifest.json"
-    manifest.write_text('{"cfg": "", "../meta.json": ""}')
-    with pytest.raises(MsvseError, match=r"MSVSE-E006.*outside"):
+    manifest.write_text(json.dumps({"cfg": "", name: ""}))
+    with pytest.raises(MsvseError, match=r"MSVSE-E006.*not the name of a file"):
         spacy.load(tmp_path)
+
+
+def pack(files: dict[str, bytes]) -> bytes:
+    """A message of files whose hashes are right, as somebody who means harm would make it."""
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return srsly.msgpack_dumps({"files": files, "manifest": hashes})
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "tokenization_own.py", "pytorch_model.bin", "x.pkl"])
+def test_loading_writes_only_data_files_into_its_own_folder(trained, tmp_path, name, monkeypatch):
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(inner))
+    files = unpack_files(trained.get_pipe("msvse_ner").to_bytes())
+    other = spacy.util.load_model_from_config(trained.config).get_pipe("msvse_ner")
+    with pytest.raises(MsvseError, match="MSVSE-E006"):
+        other.from_bytes(pack({**files, f"tokenizer/{name}": b"{}"}))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_weights_of_another_method_are_a_coded_error(trained, tmp_path):
@@ -146,6 +181,85 @@ def test_weights_of_another_method_are_a_coded_error(trained, tmp_path):
     config.to_disk(tmp_path / "config.cfg")
     with pytest.raises(MsvseError, match=r"MSVSE-E006.*Msvse.*TextCrf"):
         spacy.load(tmp_path)
+
+
+def change(values: dict, damage: str) -> None:
+    if damage == "labels in another order":
+        values["labels"].reverse()
+    elif damage == "a renamed label":
+        values["labels"][0] = "OTHER"
+    elif damage == "a label twice":
+        values["labels"][0] = values["labels"][1]
+    elif damage == "a label of another type":
+        values["labels"][0] = 3
+    elif damage == "a renamed key":
+        values["temprature"] = values.pop("temperature")
+    else:
+        values["temperature"] = {"nan": "NaN", "text": "1.0"}.get(damage) or float(damage)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "labels in another order",
+        "a renamed label",
+        "a label twice",
+        "a label of another type",
+        "a renamed key",
+        "0",
+        "-1",
+        "1e9",
+        "nan",
+        "text",
+    ],
+)
+def test_settings_that_do_not_agree_with_the_weights_are_refused(trained, tmp_path, damage):
+    """Also if somebody has edited the file and its hash."""
+    files = unpack_files(trained.get_pipe("msvse_ner").to_bytes())
+    values = srsly.json_loads(files["cfg"])
+    change(values, damage)
+    files["cfg"] = srsly.json_dumps(values).encode()
+    other = spacy.util.load_model_from_config(trained.config).get_pipe("msvse_ner")
+    with pytest.raises(MsvseError, match=r"MSVSE-E006.*(cfg|labels)"):
+        other.from_bytes(pack(files))
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), "1", True])
+def test_a_temperature_out_of_range_is_refused(trained, value):
+    component = trained.get_pipe("msvse_ner")
+    with pytest.raises(MsvseError, match="MSVSE-E007"):
+        component.temperature = value
+    assert component.temperature == 1.0
+
+
+@pytest.mark.parametrize("damage", ["bits of an exponent", "zeros", "noise", "the last byte"])
+@pytest.mark.parametrize("place", range(4))
+def test_a_damaged_message_is_refused(trained, damage, place):
+    data = bytearray(trained.get_pipe("msvse_ner").to_bytes())
+    start = len(data) * (2 * place + 1) // 8
+    if damage == "bits of an exponent":
+        data[start] ^= 0x40
+    elif damage == "the last byte":
+        data = data[: len(data) - 1 - place]
+    else:
+        part = slice(start, start + 64)
+        noise = bytes(range(100, 164)) if damage == "noise" else bytes(64)
+        assert data[part] != noise
+        data[part] = noise
+    other = spacy.util.load_model_from_config(trained.config).get_pipe("msvse_ner")
+    with pytest.raises(MsvseError, match="MSVSE-E006"):
+        other.from_bytes(bytes(data))
+
+
+def test_other_settings_than_those_of_the_training_are_named(trained, tmp_path):
+    """So they are if a save over an older pipeline stops after the config."""
+    trained.to_disk(tmp_path)
+    settings = {"max_view_words": 7, "joint_decoding_weight": 0.75}
+    config = {"components": {"msvse_ner": {"model": settings}}}
+    with pytest.warns(UserWarning, match=r"MSVSE-W052.*max_view_words \(trained: 64") as caught:
+        spacy.load(tmp_path, config=config)
+    assert len(caught) == 1
+    assert "joint_decoding_weight (trained: 0.0)" in str(caught[0].message)
 
 
 def test_saving_replaces_the_folder_as_a_whole_and_leaves_nothing_beside_it(trained, tmp_path):

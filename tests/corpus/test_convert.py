@@ -228,7 +228,7 @@ def test_a_conversion_without_a_post_fails(write, output, name, text, counts):
         (
             "a.jsonl",
             srsly.json_dumps({"text": "Ada", "image": "1.jpg", "entities": [[0, 3, "PER"]]}),
-            r"look like annotation, but are not read: 'entities' \(1 posts\)",
+            r"look like annotation, but are not read: 'entities' \(1 post\)",
         ),
         ("a.txt", "IMGID:1\nAda\tO\n", r"\(0 of 1"),
     ],
@@ -248,7 +248,7 @@ def test_a_conversion_without_an_entity_fails_unless_it_is_meant(write, output, 
     [
         ({}, False, "0 of 1 posts name a picture"),
         ({}, True, "0 of 1 posts name a picture"),
-        ({"images": ["1.jpg"]}, False, r"'images' \(1 posts\)"),
+        ({"images": ["1.jpg"]}, False, r"'images' \(1 post\)"),
         ({"image": "2.jpg"}, True, "1 of 1 posts name a picture.*check --image-root"),
         ({"image": "2.jpg", "caption": "a dog"}, True, "1 of 1 posts name a picture"),
         ({"image": "lfs.jpg"}, True, "git lfs pull"),
@@ -279,8 +279,8 @@ def test_keys_that_are_not_read_are_named_in_a_warning_and_in_the_report(write, 
     with pytest.warns(UserWarning, match="MSVSE-W020") as caught:
         report = convert(posts, output)
     named = [str(warning.message) for warning in caught]
-    assert "annotation are not read: 'label' (1 posts)" in named[0]
-    assert "a picture are not read: 'img' (1 posts)" in named[1]
+    assert "annotation are not read: 'label' (1 post)" in named[0]
+    assert "a picture are not read: 'img' (1 post)" in named[1]
     assert report.unread_keys == {"label": 1, "img": 1}
 
 
@@ -531,3 +531,12 @@ def test_command_explains_a_wrong_setting(write, output, arguments):
 def test_command_is_added_to_spacys_own():
     commands = typer.main.get_command(app).commands
     assert "convert" in commands["msvse"].commands
+
+
+def test_keys_that_are_not_read_are_counted(write, output):
+    """Also those that look like nothing that a post has, such as a mark in the wrong place."""
+    row = {**ROW, "caption": "a face", "picture_decides": True, "lang": "en", "_task_hash": 3}
+    posts = write("posts.jsonl", "\n".join(map(srsly.json_dumps, [row, {**row, "lang": None}])))
+    report = convert(posts, output)
+    assert report.other_keys == {"picture_decides": 2, "lang": 1}
+    assert not report.unread_keys

@@ -8,38 +8,12 @@ from spacy.tokens import DocBin
 from spacy_msvse import make_doc
 from spacy_msvse.component.reader import Reader
 from spacy_msvse.corpus.sources import find_corpus_keys, read_sources
-from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.base import Reads
 from spacy_msvse.vision.extraction import fill_store
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.store import FeatureStore
 
-from ..tiny import MeanColour, picture
-
-
-class Writer:
-    """An extractor that reads whole posts, and counts them."""
-
-    fills = ("knowledge",)
-    reads = "post"
-    region_dim = 0
-    fingerprint = "writer"
-
-    def __init__(self):
-        self.posts = 0
-
-    def initialize(self):
-        """Nothing to load."""
-
-    def extract(self, items, known):
-        self.posts += len(items)
-        return [{"knowledge": "a text"} for _ in items]
-
-    def to_files(self):
-        return {}
-
-    def from_files(self, files):
-        """Nothing to restore."""
+from ..tiny import MeanColour, Writer, picture
 
 
 @pytest.fixture
@@ -67,11 +41,11 @@ def test_what_is_extracted_of_a_corpus_is_found_by_the_pipeline_and_kept(corpus,
     vision = VisualExtractor(regions=MeanColour(), tags=MeanColour(), knowledge=writer)
     reads = Reads(vectors=("regions",), texts=("tags", "knowledge"))
     with FeatureStore(tmp_path / "store") as store:
-        fill_store(vision, read_sources(corpus), store)
-        assert writer.posts == 4
+        fill_store(vision, read_sources(corpus, []), store)
+        assert len(writer.known) == 4
         before = {key for key, _, _ in store.scan()}
         Reader(reads, vision=vision, store=store, policy="error").read(read_docs(corpus))
-        assert writer.posts == 4
+        assert len(writer.known) == 4
         assert {key for key, _, _ in store.scan()} == before
     keys, problems = find_corpus_keys([corpus], None)
     assert before <= keys
@@ -88,11 +62,14 @@ def test_what_the_pipeline_stores_of_a_corpus_is_kept(corpus, tmp_path):
     assert stored <= find_corpus_keys([corpus], None)[0]
 
 
-def test_features_that_the_pipeline_refuses_are_refused_by_an_extraction(corpus):
+def test_features_that_the_pipeline_refuses_are_named_by_an_extraction(corpus):
     docs = read_docs(corpus)
     docs[0].user_data["._.", "image_features", None, None] = np.ones(3)
     DocBin(store_user_data=True, docs=docs).to_disk(corpus)
-    with pytest.raises(MsvseError, match="MSVSE-E014"):
-        list(read_sources(corpus))
-    with pytest.raises(MsvseError, match="MSVSE-E014"):
-        find_corpus_keys([corpus], None)
+    refused = []
+    assert len(list(read_sources(corpus, refused))) == len(docs) - 1
+    ((name, reason),) = refused
+    assert name == "post 1"
+    assert "MSVSE-E014" in reason
+    _, problems = find_corpus_keys([corpus], None)
+    assert any("post 1" in problem and "MSVSE-E014" in problem for problem in problems)

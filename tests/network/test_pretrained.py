@@ -123,3 +123,33 @@ def test_random_weights_are_drawn_again_after_loads_in_threads_and_after_errors(
     torch.manual_seed(0)
     first = build_encoder(CONFIG).model.get_input_embeddings().weight
     assert 0.01 < first.std() < 0.03
+
+
+CODE = ["trust_remote_code", "auto_map"]
+
+
+@pytest.mark.parametrize("setting", CODE)
+@pytest.mark.parametrize("part", ["tokenizer_config", "transformer_config"])
+def test_settings_that_run_code_of_the_weights_are_refused(folder, part, setting):
+    with pytest.raises(MsvseError, match=f"MSVSE-E210.*{setting}"):
+        load_pretrained(str(folder), **{part: {setting: True}})
+
+
+def test_code_beside_weights_is_never_run_and_nothing_is_asked(folder, tmp_path, monkeypatch):
+    """transformers would run it, or ask for permission on standard input."""
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'was run')!r}, 'w')")
+    config = json.loads((folder / "config.json").read_text())
+    own = {"AutoConfig": "own.Config", "AutoModel": "own.Model"}
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": own}))
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    own = {"auto_map": {"AutoTokenizer": ["own.Tokenizer", "own.Tokenizer"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**tokenizer, **own}))
+
+    def ask(*_):
+        raise AssertionError("a question on standard input")
+
+    monkeypatch.setattr("builtins.input", ask)
+    loaded, _ = load_pretrained(str(folder))
+    build_encoder({**config, "auto_map": {"AutoModel": "own.Model"}})
+    assert loaded.width == config["hidden_size"]
+    assert not (tmp_path / "was run").exists()

@@ -70,7 +70,7 @@ def test_extractor_must_fill_the_view_it_is_named_for(counting):
 def test_extractor_must_read_something_known():
     extractor = TextReader()
     extractor.reads = "sound"
-    with pytest.raises(ValueError, match=r"E023.*reads.*'sound'.*picture, text, post"):
+    with pytest.raises(ValueError, match=r"E007.*reads.*'sound'.*picture, text, post"):
         VisualExtractor(knowledge=extractor)
 
 

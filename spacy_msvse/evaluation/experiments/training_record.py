@@ -8,11 +8,14 @@ from typing import IO, Any
 import srsly
 from spacy.language import Language
 
+from ...settings import Name, checked
+
 LogStep = Callable[[dict[str, Any] | None], None]
 Logger = Callable[[Language, IO, IO], tuple[LogStep, Callable[[], None]]]
 
 
-def create_training_record(path: str, logger: Logger) -> Logger:
+@checked("training.logger")
+def create_training_record(path: Name, logger: Logger) -> Logger:
     """Create a logger that records a training in a file; registered as
     `spacy-msvse.TrainingRecord.v1`.
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import Errors, MsvseError
+from ...settings import wrong_setting
 from .base import Encoder
 from .bert import BertEncoder, RobertaEncoder
 from .bilstm import BiLstmEncoder
@@ -13,6 +14,9 @@ from .deberta import DebertaV2Encoder
 from .distilbert import DistilBertEncoder
 from .modernbert import ModernBertEncoder
 from .mpnet import MPNetEncoder
+
+#: Code that comes with weights is never run, and transformers does not ask for permission.
+NO_CODE = {"trust_remote_code": False}
 
 #: Adapters by the `model_type` of transformers. BERTweet is of type "roberta", DeBERTa-v3 of type
 #: "deberta-v2".
@@ -66,14 +70,23 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
         Encoder: The encoder.
 
     Raises:
-        MsvseError: If the family or its positions are not supported (MSVSE-E002).
+        MsvseError: If the family or its positions are not supported (MSVSE-E002), or if the
+            configuration cannot be used (MSVSE-E007).
     """
     configs, models = auto_classes()
     settings = dict(config)
     model_type = settings.pop("model_type", "bert")
     find_adapter(model_type)
-    model_config = configs.for_model(model_type, **settings)
-    return make_encoder(models.from_config(model_config, attn_implementation=ATTENTION))
+    try:
+        model_config = configs.for_model(model_type, **settings)
+        if model_config.num_hidden_layers < 1:
+            raise ValueError(f"{model_config.num_hidden_layers} layers")
+        model = models.from_config(model_config, attn_implementation=ATTENTION, **NO_CODE)
+    except Exception as error:  # transformers and torch raise errors of many types
+        reason = " ".join(str(error).split()).rstrip(".")
+        expected = f"a configuration that transformers accepts ({reason})"
+        raise wrong_setting("encoder", dict(config), expected) from error
+    return make_encoder(model)
 
 
 def auto_classes() -> tuple[Any, Any]:

@@ -5,19 +5,21 @@ Wang, Xu, Wang, Chen: Acta Automatica Sinica 50(6):1234-1245, 2024, doi 10.16383
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ..base import Network, NetworkConfig, Reads, Rows, token_vectors, wrong_setting
+from ...settings import Names, Share, Weight
+from ..base import Network, NetworkConfig, Reads, Rows, token_vectors
 from ..crf import Lattice, negative_log_likelihood
 from ..decoder import LabelDecoder, VisualEntityClassifier, tie_loss, visual_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
 from ..interaction import Interaction
 from ..prefix import PrefixGenerator
-from ..views import REGIONS, RegionProjection, ViewFeatures
+from ..views import REGIONS, RegionProjection, TextViews, ViewFeatures
 
 _WITHOUT_PREFIXES: Mapping[str, Any] = {"model.prefixes": False}
 
@@ -53,32 +55,24 @@ class MsvseConfig(NetworkConfig):
             decodes only the multimodal CRF. Reconstructed.
     """
 
-    prefix_views: tuple[str, ...] = (REGIONS, "tags", "caption")
-    joint_views: tuple[str, ...] = ("caption",)
+    prefix_views: Names = (REGIONS, "tags", "caption")
+    joint_views: TextViews = ("caption",)
     attention: bool = True
     gate: bool = True
     prefixes: bool = True
     visual_classifier: bool = True
     multitask: bool = True
-    view_layers: int = 0
-    shared_depth: float = 0.34
-    prefix_length: int = 4
-    prefix_width: int = 256
-    text_loss_weight: float = 1.0
-    tie_loss_weight: float = 0.1
-    visual_loss_weight: float = 0.1
-    joint_decoding_weight: float = 0.0
+    view_layers: Annotated[int, Field(ge=0, le=128)] = 0
+    shared_depth: Annotated[float, Field(ge=0, lt=1)] = 0.34
+    prefix_length: Annotated[int, Field(ge=1, le=512)] = 4
+    prefix_width: Annotated[int, Field(ge=1, le=4096)] = 256
+    text_loss_weight: Weight = 1.0
+    tie_loss_weight: Weight = 0.1
+    visual_loss_weight: Weight = 0.1
+    joint_decoding_weight: Share = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_views("prefix_views")
-        self.require_views("joint_views", textual=True)
-        for name in ("prefix_length", "prefix_width"):
-            self.require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("text_loss_weight", "tie_loss_weight", "visual_loss_weight", "view_layers"):
-            self.require(getattr(self, name) >= 0, name, "at least 0")
-        self.require(0 <= self.shared_depth < 1, "shared_depth", "at least 0 and below 1")
-        self.require(0 <= self.joint_decoding_weight <= 1, "joint_decoding_weight", "in [0, 1]")
         self.require(
             self.joint_decoding_weight == 0 or self.multitask,
             "joint_decoding_weight",
@@ -158,8 +152,9 @@ class Msvse(Network):
                 trains with the network. None if all region vectors are given.
 
         Raises:
-            MsvseError: For shared layers in an encoder that mixes neighbours, or prefixes in an
-                encoder that does not accept them (MSVSE-E007). For `lora` without the package peft
+            MsvseError: For shared layers in an encoder that mixes neighbours, prefixes in an
+                encoder that does not accept them, or more layers or prefixes than the encoder
+                has layers or positions (MSVSE-E007). For `lora` without the package peft
                 (MSVSE-E016).
         """
         super().__init__(config, encoder, backbone)
@@ -168,9 +163,18 @@ class Msvse(Network):
                 "0 for an encoder with a convolution or an LSTM, which would mix the text with "
                 "the caption"
             )
-            raise wrong_setting("shared_depth", config.shared_depth, expected)
-        if config.prefixes and config.prefix_views and not encoder.takes_prefixes:
-            raise wrong_setting("prefixes", True, "false for an encoder without self-attention")
+            config.require(False, "shared_depth", expected)
+        config.require(
+            encoder.takes_prefixes or not (config.prefixes and config.prefix_views),
+            "prefixes",
+            "false for an encoder without self-attention",
+        )
+        for name, most in (
+            ("view_layers", encoder.num_layers),
+            ("prefix_length", encoder.max_length),
+        ):
+            expected = f"at most {most} for this encoder"
+            config.require(getattr(config, name) <= most, name, expected)
         width, num_types = encoder.width, len(config.types)
         #: The lowest encoder layers, which run once for the text and the joint encoding.
         self.shared_layers = int(config.shared_depth * encoder.num_layers)

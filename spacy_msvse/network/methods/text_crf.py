@@ -5,14 +5,18 @@ texts to the post: tags (MSB), captions (ITA), knowledge (PGIM).
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field
 from torch import nn
 
+from ...settings import Weight
 from ..base import Network, NetworkConfig, Reads, token_vectors
 from ..crf import Lattice, negative_log_likelihood
 from ..decoder import LabelDecoder, tie_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
+from ..views import TextViews
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,15 @@ class TextCrfConfig(NetworkConfig):
         tie_temperature (float): Temperature of these marginals (ITA: 4 on Twitter-2015).
     """
 
-    joint_views: tuple[str, ...] = ()
+    joint_views: TextViews = ()
     text_view: bool = False
     shared_decoder: bool = False
-    text_loss_weight: float = 1.0
-    tie_loss_weight: float = 0.1
-    tie_temperature: float = 1.0
+    text_loss_weight: Weight = 1.0
+    tie_loss_weight: Weight = 0.1
+    tie_temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_views("joint_views", textual=True)
-        for name in ("text_loss_weight", "tie_loss_weight"):
-            self.require(getattr(self, name) >= 0, name, "at least 0")
-        self.require(self.tie_temperature > 0, "tie_temperature", "above 0")
         has_views = bool(self.joint_views)
         self.require(has_views or not self.text_view, "text_view", "false without joint views")
         self.require(

@@ -3,18 +3,28 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import srsly
 from PIL.Image import Image
+from pydantic import Field
 
 from ...errors import Errors, MsvseError
+from ...settings import Name, Settings, Share
 from ..features import Features, RegionFeatures, make_fingerprint
 from .weights_error import WeightsError
 
-#: Precisions of a network. Half precision is for GPUs: it makes most processors no faster.
-PRECISIONS = ("float32", "float16", "bfloat16")
+#: Precision of a network. Half precision is for GPUs: it makes most processors no faster.
+Precision = Literal["float32", "float16", "bfloat16"]
+#: Number of pictures in a batch of a network.
+BatchSize = Annotated[int, Field(ge=1, le=1024)]
+#: Maximum number of tags or detections of a picture.
+Most = Annotated[int, Field(ge=0, le=1000)]
+#: Cells along each side of a grid; 0 for only the whole picture.
+Grid = Annotated[int, Field(ge=0, le=64)]
+#: Names of the classes of a network, of which two may be equal.
+Classes = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 #: Settings that do not change the features. Weights are identified by their content.
 _SHAPELESS = ("weights", "batch_size")
@@ -40,33 +50,8 @@ class Loaded:
     device: str = "cpu"
 
 
-class CheckedSettings:
-    """Settings that are checked: a value out of range is an error (MSVSE-E023)."""
-
-    def _require_at_least(self, least: float, *settings: str) -> None:
-        for setting in settings:
-            self._require(setting, getattr(self, setting) >= least, f"at least {least}")
-
-    def _require_probability(self, setting: str) -> None:
-        self._require(setting, 0 <= getattr(self, setting) <= 1, "between 0 and 1")
-
-    def _require_one_of(self, setting: str, choices: Sequence[str]) -> None:
-        self._require(setting, getattr(self, setting) in choices, f"one of {', '.join(choices)}")
-
-    def _require(self, setting: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise MsvseError(
-                Errors.E023.format(
-                    setting=setting,
-                    extractor=type(self).__name__,
-                    value=getattr(self, setting),
-                    expected=expected,
-                )
-            )
-
-
 @dataclass(frozen=True)
-class NetworkExtractor(CheckedSettings, ABC):
+class NetworkExtractor(Settings, ABC):
     """Base of the extractors with a frozen network.
 
     Attributes:
@@ -74,8 +59,8 @@ class NetworkExtractor(CheckedSettings, ABC):
         batch_size (int): Number of pictures in a batch of the network.
     """
 
-    weights: str = ""
-    batch_size: int = 16
+    weights: Name = ""
+    batch_size: BatchSize = 16
     _loaded: Loaded = field(default_factory=Loaded, init=False, repr=False, compare=False)
 
     @property
@@ -246,9 +231,9 @@ class GridClassifier(NetworkExtractor):
     Its regions are a grid over the last feature map; its tags are the likeliest classes.
     """
 
-    grid: int
-    tags: int
-    min_tag_score: float
+    grid: Grid
+    tags: Most
+    min_tag_score: Share
 
     fills = ("regions", "tags")
 

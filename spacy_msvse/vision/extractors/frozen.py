@@ -15,8 +15,7 @@ class Frozen(nn.Module):
 
     Args:
         network (nn.Module): The network; its weights become float32.
-        precision (str): One of `PRECISIONS`: float32, float16 or bfloat16. The weights stay
-            float32.
+        precision (str): "float32", "float16" or "bfloat16". The weights stay float32.
     """
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
@@ -84,7 +83,7 @@ class FrozenSquare(Frozen):
     Args:
         network (nn.Module): The network.
         pixels (PixelFormat): The pixels that it was trained on.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
     """
 
     def __init__(self, network: nn.Module, pixels: PixelFormat, precision: str = "float32") -> None:

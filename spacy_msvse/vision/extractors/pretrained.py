@@ -31,7 +31,7 @@ class PretrainedNetwork(FrozenSquare):
     Args:
         model (PreTrainedModel): The model.
         parts (Any): The parts saved with it: its image processor, then its tokenizer if it has one.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
     """
 
     def __init__(self, model: Any, *parts: Any, precision: str) -> None:

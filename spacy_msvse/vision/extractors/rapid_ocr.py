@@ -6,14 +6,15 @@ from functools import cache
 from importlib.metadata import files, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL.Image import Image
+from pydantic import Field
 
 from ...errors import Errors, MsvseError
+from ...settings import Settings, Share
 from ..features import Features, make_fingerprint
-from .base import CheckedSettings
 
 _PACKAGES = ("rapidocr", "onnxruntime")
 #: The parts of RapidOCR's config that name a model: detection, orientation, recognition.
@@ -25,7 +26,7 @@ _GREATEST_RATIO = 4
 
 
 @dataclass(frozen=True)
-class RapidOcr(CheckedSettings):
+class RapidOcr(Settings):
     """An extractor of the text in a picture: the view `ocr`.
 
     The models are part of RapidOCR's wheel: nothing is downloaded, and nothing is saved with the
@@ -38,18 +39,14 @@ class RapidOcr(CheckedSettings):
         max_characters (int): Maximum length of the text. A longer text is cut off.
 
     Raises:
-        MsvseError: If a setting is out of range (MSVSE-E023).
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
 
-    min_score: float = 0.85
-    max_characters: int = 1000
+    min_score: Share = 0.85
+    max_characters: Annotated[int, Field(ge=1, le=100_000)] = 1000
 
     fills = ("ocr",)
     region_dim = 0
-
-    def __post_init__(self) -> None:
-        self._require_probability("min_score")
-        self._require_at_least(1, "max_characters")
 
     @property
     def fingerprint(self) -> str:

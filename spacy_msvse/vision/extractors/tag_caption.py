@@ -6,6 +6,7 @@ from typing import Any
 
 from PIL.Image import Image
 
+from ...settings import Settings
 from ..features import Features
 
 
@@ -25,7 +26,7 @@ def caption_from_tags(tags: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class TagCaption:
+class TagCaption(Settings):
     """An extractor that builds the caption from the tags.
 
     It reads only `known`, so it can run again, without a picture, when a user sets other tags.

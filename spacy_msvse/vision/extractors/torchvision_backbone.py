@@ -1,14 +1,15 @@
 """Image classifiers of torchvision: a grid of regions, and classes as tags."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL.Image import Resampling
+from pydantic import Field
 from torch import Tensor, nn
 
-from .base import PRECISIONS, GridClassifier
+from ...settings import Name, Share, suggest
+from .base import BatchSize, Classes, Grid, GridClassifier, Most, Precision
 from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
 from .weights import (
     find_torchvision_weights,
@@ -49,39 +50,37 @@ class TorchvisionBackbone(GridClassifier):
         batch_size (int): Number of pictures in a batch of the network.
         architecture (str): The name of the network in torchvision, such as "resnet152". It must be
             of one of the `FAMILIES`.
-        classes (Sequence[str]): The names of the classes. None uses the names of ImageNet's
+        classes (tuple): The names of the classes. None uses the names of ImageNet's
             classes, on which torchvision's weights were trained.
         side (int): Width and height of the square, in pixels. 224 gives a ResNet 7 x 7 cells.
         grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for only the
             whole picture.
         tags (int): Maximum number of tags of a picture.
         min_tag_score (float): Minimum probability of a tag.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
-        MsvseError: If a setting is out of range (MSVSE-E023).
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
 
-    weights: str = "DEFAULT"
-    batch_size: int = 16
-    architecture: str = "resnet50"
-    classes: Sequence[str] | None = None
-    side: int = 224
-    grid: int = 7
-    tags: int = 5
-    min_tag_score: float = 0.2
-    precision: str = "float32"
+    weights: Name = "DEFAULT"
+    batch_size: BatchSize = 16
+    architecture: Name = "resnet50"
+    classes: Classes | None = None
+    side: Annotated[int, Field(ge=32, le=2048)] = 224
+    grid: Grid = 7
+    tags: Most = 5
+    min_tag_score: Share = 0.2
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        known = self.architecture.startswith(FAMILIES)
-        self._require("architecture", known, f"one of the families {', '.join(FAMILIES)}")
-        self._require_one_of("precision", PRECISIONS)
-        self._require_at_least(1, "batch_size")
-        self._require_at_least(32, "side")
-        self._require_at_least(0, "grid", "tags")
-        self._require_probability("min_tag_score")
-        if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))
+        from torchvision.models import list_models
+
+        super().__post_init__()
+        known = [name for name in list_models() if name.startswith(FAMILIES)]
+        expected = f"a classifier of torchvision, of one of the families {', '.join(FAMILIES)}."
+        expected = (expected + suggest(self.architecture, known)).rstrip(".")
+        self.require(self.architecture in known, "architecture", expected)
 
     @property
     def region_dim(self) -> int:
@@ -112,7 +111,7 @@ class GridNetwork(FrozenSquare):
         weights (dict): Its state.
         side (int): Width and height of a picture, in pixels.
         grid (int): Cells along each side of the grid of regions.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
         RuntimeError: If the weights are those of another network.

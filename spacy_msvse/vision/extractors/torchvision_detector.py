@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
 from PIL.Image import Image, Resampling
+from pydantic import Field
 from torch import Tensor
 
+from ...settings import Name, Share
 from ..features import Features, RegionFeatures
-from .base import PRECISIONS, NetworkExtractor
+from .base import BatchSize, Classes, Most, NetworkExtractor, Precision
 from .frozen import Frozen, without_weights
 from .weights import (
     find_torchvision_weights,
@@ -19,12 +21,13 @@ from .weights import (
 )
 
 #: Detectors of torchvision whose box head gives one vector for each box.
-ARCHITECTURES = (
+Architecture = Literal[
     "fasterrcnn_resnet50_fpn_v2",
     "maskrcnn_resnet50_fpn_v2",
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
-)
+]
+ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
 #: Sides of a batch are multiples of this.
 _DIVISOR = 32
@@ -43,7 +46,7 @@ class TorchvisionDetector(NetworkExtractor):
             .safetensors file with the state of such a detector, with any number of classes.
         batch_size (int): Number of pictures in a batch of the network.
         architecture (str): One of `ARCHITECTURES`.
-        classes (Sequence[str]): The names of the classes, without the background. None uses the
+        classes (tuple): The names of the classes, without the background. None uses the
             names of COCO's classes, on which torchvision's weights were trained.
         max_regions (int): Maximum number of detections in a picture, besides the whole picture.
         min_score (float): Detections with this score or less are left out.
@@ -51,35 +54,24 @@ class TorchvisionDetector(NetworkExtractor):
         min_size (int): The shorter side of a picture in pixels, inside the network. None uses the
             value of the architecture: 320 for the one with `320` in its name, else 800. The longer
             side is limited in proportion.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
-        MsvseError: If a setting is out of range (MSVSE-E023).
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
 
-    weights: str = "DEFAULT"
-    batch_size: int = 4
-    architecture: str = "fasterrcnn_resnet50_fpn_v2"
-    classes: Sequence[str] | None = None
-    max_regions: int = 16
-    min_score: float = 0.3
-    tags: int = 5
-    min_size: int | None = None
-    precision: str = "float32"
+    weights: Name = "DEFAULT"
+    batch_size: BatchSize = 4
+    architecture: Architecture = "fasterrcnn_resnet50_fpn_v2"
+    classes: Classes | None = None
+    max_regions: Most = 16
+    min_score: Share = 0.3
+    tags: Most = 5
+    min_size: Annotated[int, Field(ge=_DIVISOR, le=4096)] | None = None
+    precision: Precision = "float32"
 
     fills = ("regions", "tags")
     region_dim = 1024
-
-    def __post_init__(self) -> None:
-        self._require_one_of("architecture", ARCHITECTURES)
-        self._require_one_of("precision", PRECISIONS)
-        self._require_at_least(1, "batch_size")
-        self._require_at_least(0, "max_regions", "tags")
-        self._require_probability("min_score")
-        if self.min_size is not None:
-            self._require_at_least(_DIVISOR, "min_size")
-        if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))
 
     def _find(self) -> None:
         weights = without_masks(find_torchvision_weights(self.architecture, self.weights))
@@ -144,7 +136,7 @@ class DetectorNetwork(Frozen):
         max_regions (int): Maximum number of detections in a picture.
         min_score (float): Detections with this score or less are left out.
         min_size (int): The shorter side of a picture; None for the value of the architecture.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
         RuntimeError: If the weights are those of another network.

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL.Image import Image
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
+from ...settings import Settings
 from ..features import Features, RegionFeatures, make_fingerprint
-from .base import CheckedSettings, grid_boxes
+from .base import grid_boxes
 from .efficientnet_lite0 import EfficientNetLite0
 from .frozen import FrozenSquare
 from .torchvision_backbone import TorchvisionBackbone
@@ -20,8 +22,14 @@ from .transformers_encoder import TransformersEncoder
 TRAINABLE = (EfficientNetLite0, TorchvisionBackbone, TransformersEncoder)
 
 
+def _check_trainable(backbone: Any) -> Any:
+    if not isinstance(backbone, TRAINABLE):
+        raise ValueError
+    return backbone
+
+
 @dataclass(frozen=True)
-class TrainableBackbone(CheckedSettings):
+class TrainableBackbone(Settings):
     """An extractor of regions whose network is trained end to end with the pipeline.
 
     It extracts the resized picture, and a feature store keeps it. The pipeline computes the regions
@@ -33,17 +41,16 @@ class TrainableBackbone(CheckedSettings):
             for the tags.
 
     Raises:
-        MsvseError: If the extractor cannot be trained (MSVSE-E023).
+        MsvseError: If the extractor cannot be trained (MSVSE-E007).
     """
 
-    # `Any`: a check of the type would read the `fingerprint`, which needs loaded weights.
-    backbone: Any
+    backbone: Annotated[
+        Any,
+        AfterValidator(_check_trainable),
+        Field(description=f"one of {', '.join(known.__name__ for known in TRAINABLE)}"),
+    ]
 
     fills = ("regions",)
-
-    def __post_init__(self) -> None:
-        names = ", ".join(known.__name__ for known in TRAINABLE)
-        self._require("backbone", isinstance(self.backbone, TRAINABLE), f"one of {names}")
 
     @property
     def region_dim(self) -> int:

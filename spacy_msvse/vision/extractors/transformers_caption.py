@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from PIL.Image import Image
+from pydantic import Field
 from torch import Tensor
 
+from ...settings import Name
 from ..features import Features
-from .base import PRECISIONS
+from .base import BatchSize, Precision
 from .pretrained import (
     PretrainedExtractor,
     PretrainedNetwork,
@@ -29,24 +31,20 @@ class TransformersCaption(PretrainedExtractor):
         batch_size (int): Number of pictures in a batch of the network.
         max_length (int): Maximum number of word pieces of a caption.
         beams (int): Beams of the search; 1 takes the likeliest word at each step.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
-        MsvseError: If a setting is out of range (MSVSE-E023).
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
 
-    weights: str = "Salesforce/blip-image-captioning-base"
-    batch_size: int = 8
-    max_length: int = 20
-    beams: int = 1
-    precision: str = "float32"
+    weights: Name = "Salesforce/blip-image-captioning-base"
+    batch_size: BatchSize = 8
+    max_length: Annotated[int, Field(ge=1, le=512)] = 20
+    beams: Annotated[int, Field(ge=1, le=64)] = 1
+    precision: Precision = "float32"
 
     fills = ("caption",)
     region_dim = 0
-
-    def __post_init__(self) -> None:
-        self._require_one_of("precision", PRECISIONS)
-        self._require_at_least(1, "batch_size", "max_length", "beams")
 
     def _open(self, source: str, saved: Mapping[str, Any]) -> "CaptionNetwork":
         from transformers import AutoModelForImageTextToText, AutoTokenizer
@@ -67,7 +65,7 @@ class CaptionNetwork(PretrainedNetwork):
         model (PreTrainedModel): The model.
         processor (BaseImageProcessor): Its image processor.
         tokenizer (PreTrainedTokenizerBase): Its tokenizer.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
     """
 
     def __init__(self, model: Any, processor: Any, tokenizer: Any, precision: str) -> None:

@@ -9,8 +9,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from ...settings import Name
 from ..features import Features, RegionFeatures
-from .base import PRECISIONS, grid_boxes
+from .base import BatchSize, Grid, Precision, grid_boxes
 from .frozen import pool_grid
 from .pretrained import PretrainedExtractor, PretrainedNetwork, load_vision_tower
 
@@ -30,23 +31,18 @@ class TransformersEncoder(PretrainedExtractor):
         batch_size (int): Number of pictures in a batch of the network.
         grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for only the
             whole picture. CLIP's ViT-B/32 has 7 x 7 patches, DINOv2 16 x 16.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
-        MsvseError: If a setting is out of range (MSVSE-E023).
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
 
-    weights: str = "openai/clip-vit-base-patch32"
-    batch_size: int = 16
-    grid: int = 7
-    precision: str = "float32"
+    weights: Name = "openai/clip-vit-base-patch32"
+    batch_size: BatchSize = 16
+    grid: Grid = 7
+    precision: Precision = "float32"
 
     fills = ("regions",)
-
-    def __post_init__(self) -> None:
-        self._require_one_of("precision", PRECISIONS)
-        self._require_at_least(1, "batch_size")
-        self._require_at_least(0, "grid")
 
     @property
     def region_dim(self) -> int:
@@ -73,7 +69,7 @@ class EncoderNetwork(PretrainedNetwork):
         tower (PreTrainedModel): The encoder.
         processor (BaseImageProcessor): Its image processor.
         grid (int): Cells along each side of the grid of regions.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
     """
 
     def __init__(self, tower: Any, processor: Any, grid: int, precision: str) -> None:

@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL.Image import Image
+from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...errors import Errors, MsvseError
+from ...settings import Name, Names, Share
 from ..features import Features
-from .base import PRECISIONS, likeliest
+from .base import BatchSize, Precision, likeliest
 from .pretrained import (
     PretrainedExtractor,
     PretrainedNetwork,
@@ -27,6 +29,9 @@ from .weights import to_safetensors
 #: The file of the encoded prompts.
 _TEXTS_FILE = "texts.safetensors"
 
+#: The text that is encoded for a label.
+Prompt = Annotated[str, Field(pattern=r"\{label\}", description="a text with {label} in it")]
+
 
 @dataclass(frozen=True)
 class ZeroShotTags(PretrainedExtractor):
@@ -39,35 +44,27 @@ class ZeroShotTags(PretrainedExtractor):
         weights (str): A name on the hub, fetched by `initialize`, or a local folder: a model with a
             text encoder, a vision encoder and a tokenizer.
         batch_size (int): Number of pictures in a batch of the network.
-        labels (Sequence[str]): The possible tags.
+        labels (tuple): The possible tags.
         prompt (str): The text that is encoded for a label; {label} is replaced by the label.
         top_k (int): Maximum number of tags of a picture.
         min_score (float): Minimum probability of a tag. With CLIP, the probabilities of all labels
             sum to 1; with SigLIP, each label has an independent probability.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
-        MsvseError: If a setting is out of range (MSVSE-E023).
+        MsvseError: If a setting is out of range (MSVSE-E007).
     """
 
-    weights: str = "openai/clip-vit-base-patch32"
-    batch_size: int = 16
-    labels: Sequence[str] = ()
-    prompt: str = "a photo of a {label}."
-    top_k: int = 5
-    min_score: float = 0.1
-    precision: str = "float32"
+    weights: Name = "openai/clip-vit-base-patch32"
+    batch_size: BatchSize = 16
+    labels: Annotated[Names, Field(min_length=1, description="a list of distinct labels")] = ()
+    prompt: Prompt = "a photo of a {label}."
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 5
+    min_score: Share = 0.1
+    precision: Precision = "float32"
 
     fills = ("tags",)
     region_dim = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
-        self._require("labels", len(self.labels) > 0, "a list of at least one label")
-        self._require("prompt", "{label}" in self.prompt, "a text with {label} in it")
-        self._require_one_of("precision", PRECISIONS)
-        self._require_at_least(1, "batch_size", "top_k")
-        self._require_probability("min_score")
 
     def _open(self, source: str, saved: Mapping[str, Any]) -> "ZeroShotNetwork":
         prompts = [self.prompt.replace("{label}", label) for label in self.labels]
@@ -100,7 +97,7 @@ class ZeroShotNetwork(PretrainedNetwork):
         prompts (list): The prompts.
         texts (dict): The encoded prompts: `labels` (L, P), `scale`, and where the model has them
             `projection` (P, D) and `bias`.
-        precision (str): One of `PRECISIONS`.
+        precision (str): "float32", "float16" or "bfloat16".
     """
 
     def __init__(

@@ -109,12 +109,6 @@ def test_long_texts_are_cut():
     assert read(poster("Hello World"), max_characters=6) == ["Hello"]
 
 
-@pytest.mark.parametrize("settings", [{"min_score": 1.5}, {"max_characters": 0}])
-def test_settings_out_of_range_are_refused(settings):
-    with pytest.raises(ValueError, match=f"E023.*{next(iter(settings))}.*RapidOcr"):
-        RapidOcr(**settings)
-
-
 def test_fingerprint_follows_the_settings_and_the_version_of_the_models(monkeypatch):
     prints = {
         RapidOcr().fingerprint,

@@ -144,7 +144,7 @@ def test_imagenet_names_are_the_usual_ones(saved):
         extractor.initialize()
 
 
-def test_unknown_network_is_an_error_that_names_it(saved):
-    extractor = TorchvisionBackbone(weights=saved(ARCHITECTURE), architecture="resnet19")
-    with pytest.raises(ValueError, match=r"E011.*resnet19"):
-        extractor.initialize()
+@pytest.mark.parametrize(("name", "nearest"), [("resnet19", "resnet18"), ("vit_b_16", "vgg")])
+def test_an_unknown_network_is_named_with_the_nearest(name, nearest):
+    with pytest.raises(ValueError, match=rf"E007.*architecture is '{name}'.*{nearest}"):
+        TorchvisionBackbone(architecture=name)

@@ -70,7 +70,7 @@ def test_the_fingerprint_is_that_of_the_pixels(saved):
 
 
 def test_only_grids_can_be_trained():
-    with pytest.raises(MsvseError, match=r"MSVSE-E023.*EfficientNetLite0"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E007.*EfficientNetLite0"):
         TrainableBackbone(TagCaption())
 
 
