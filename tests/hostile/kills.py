@@ -22,7 +22,7 @@ from .scene import NAME, answer, expect_right, write_rows
 from .verdicts import CRASH, HANG, LOSS, WRONG, Case, expect
 
 #: How long a run with a killed worker may take, in seconds.
-PATIENCE = 25.0
+PATIENCE = 60.0
 
 
 def many_rows(case: Case, count: int) -> tuple[Path, list[dict[str, Any]]]:

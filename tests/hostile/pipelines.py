@@ -18,6 +18,7 @@ from typing import Any
 
 import spacy
 import srsly
+from confection import ConfigValidationError
 
 from spacy_msvse.errors import MsvseError
 
@@ -426,7 +427,9 @@ def damaged_component(case: Case) -> None:
         check_outside(saved)
         expect(not mark.exists(), WRONG, "the code of a file ran")
     told = [str(one.message) for one in given if "MSVSE-W" in str(one.message)]
-    if not (told and "settings" in what):
+    # Another tokenizer with its own hashes is another pipeline: a hash is no signature.
+    other = damage is foreign_files and saved.repaired
+    if not other and not (told and "settings" in what):
         expect_right(found, scene.answers)
 
 
@@ -505,10 +508,7 @@ def damaged_pipeline(case: Case) -> None:
             raise
         except Exception as error:
             # spaCy reads its own files and the structure of the config.
-            if "spaCy's" in what or type(error).__name__ in (
-                "ConfigValidationError",
-                "ConfigParsingError",
-            ):
+            if isinstance(error, ConfigValidationError) or "[E961]" in str(error):
                 return
             raise
         found = answers(nlp.get_pipe(NAME), scene.docs(nlp))
