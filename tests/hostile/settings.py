@@ -329,7 +329,8 @@ def use(case: Case, nlp: Any, setting: Setting, value: Any, told: list[str], exp
     for name, values in component.require_network().state_dict().items():
         expect(np.isfinite(values.float().numpy()).all(), WRONG, f"{name} is not finite")
     expect(finite(doc._.visual_entities or {}), WRONG, "the answer is not finite")
-    expect(doc._.image_status is not None, WRONG, "no status")
+    states = (doc._.image_status or {}).values()
+    expect("unreadable" not in states, WRONG, f"a good picture is unreadable: {doc._.image_problems}")
     if expected == REFUSED:
         expect(told, WRONG, f"{setting.name}: {value!r} is accepted")
 
