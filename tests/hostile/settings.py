@@ -330,7 +330,7 @@ def use(case: Case, nlp: Any, setting: Setting, value: Any, told: list[str], exp
         expect(np.isfinite(values.float().numpy()).all(), WRONG, f"{name} is not finite")
     expect(finite(doc._.visual_entities or {}), WRONG, "the answer is not finite")
     states = (doc._.image_status or {}).values()
-    expect("unreadable" not in states, WRONG, f"a good picture is unreadable: {doc._.image_problems}")
+    expect("unreadable" not in states, WRONG, f"good pictures are refused: {doc._.image_problems}")
     if expected == REFUSED:
         expect(told, WRONG, f"{setting.name}: {value!r} is accepted")
 
