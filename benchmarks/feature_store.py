@@ -246,7 +246,7 @@ def read_epoch(engine: Any, keys: list[str]) -> None:
 def decode(record: bytes | None) -> Any:
     """The features of a record, as training reads them; None if it is missing or damaged."""
     try:
-        return None if record is None else unpack(record)
+        return None if record is None else unpack(record, "", "")
     except ValueError:
         return None
 
@@ -280,7 +280,7 @@ def make_records(count: int) -> Iterator[tuple[str, bytes]]:
         vectors = generator.random((17, 1280), dtype=np.float32)
         regions = RegionFeatures(vectors, np.zeros((17, 4), dtype=np.float32))
         key = f"{'e' * 64}:{generator.bytes(32).hex()}"
-        yield key, pack({"regions": regions, "caption": f"picture {number}"})
+        yield key, pack({"regions": regions, "caption": f"picture {number}"}, "", "")
 
 
 # Two readers beside a writer

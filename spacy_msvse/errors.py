@@ -410,6 +410,26 @@ class Errors:
         "or a local file or folder that holds all weights of the model."
     )
 
+    E190 = (
+        "[MSVSE-E190] '{path}' cannot be written: {reason}. An older file or folder of this name "
+        "is unchanged. Free space on its disk, or raise the limit, and run again."
+    )
+    E191 = (
+        "[MSVSE-E191] '{path}' is a link, so nothing is written there: the unfinished output must "
+        "be a file. Delete the link, or name another output."
+    )
+
+    E192 = (
+        "[MSVSE-E192] The record '{key}' of the feature store '{path}' cannot be used: {reason}. "
+        "Delete it with `python -m spacy msvse store prune`, and extract the pictures again."
+    )
+
+    E193 = (
+        "[MSVSE-E193] The feature store '{path}' cannot be used, because this process gets no more "
+        "memory: {reason}. Raise the limit, or free memory, and run again. Its records are not "
+        "damaged."
+    )
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."

@@ -1,5 +1,6 @@
-"""Files and folders: written completely or not at all, read with checks, hashed."""
+"""Files and folders: written completely or not at all, read with checks, hashed. Short reasons."""
 
+import errno
 import gc
 import hashlib
 import os
@@ -7,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import Any
 
 import srsly
@@ -19,6 +20,12 @@ MANIFEST = "manifest.json"
 
 #: The suffixes of the files that a saved tokenizer or model may have. Code and pickles are none.
 SUFFIXES = (".codes", ".jinja", ".json", ".model", ".safetensors", ".spm", ".txt", ".vocab")
+
+#: The errors of a full disk, of a full quota, and of a file that is larger than allowed.
+_FULL_DISK = (errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else []))
+
+#: Characters of a name that the name of a temporary folder repeats. File systems have a limit.
+_LONGEST_NAME = 50
 
 #: The beginning of a pointer of Git LFS.
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -40,23 +47,90 @@ def keeping_garbage_collection() -> Iterator[None]:
 def replaced_when_done(path: Path) -> Iterator[Path]:
     """Write a file or a folder beside another, and replace the other once it is complete.
 
+    What is written lies in a new folder with a random name, which only this user can change. So
+    nobody can put a link there beforehand.
+
     Args:
         path (Path): The file or folder.
 
     Yields:
-        Path: A temporary path beside it, to write to. It is removed afterwards in any case.
+        Path: A temporary path, to write to. It is removed afterwards in any case.
+
+    Raises:
+        MsvseError: If the disk is full, or a limit of the file size is reached (MSVSE-E190). The
+            older file or folder is as before.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    with coded_full_disk(path):
+        beside = Path(
+            mkdtemp(prefix=f".{path.name[:_LONGEST_NAME]}.", suffix=".tmp", dir=path.parent)
+        )
+        new, old = beside / f"new{path.suffix}", beside / "old"
+        try:
+            yield new
+            if path.is_dir():
+                # A folder that is not empty cannot be replaced in one step.
+                os.replace(path, old)
+                try:
+                    os.replace(new, path)
+                except BaseException:
+                    os.replace(old, path)
+                    raise
+            else:
+                os.replace(new, path)
+        finally:
+            remove(beside)
+
+
+@contextmanager
+def coded_full_disk(path: Path | str) -> Iterator[None]:
+    """Raise the errors of a full disk as a coded error.
+
+    Args:
+        path (Path): The output.
+
+    Raises:
+        MsvseError: If the block ends with such an error (MSVSE-E190).
+    """
     try:
-        yield beside
-        if path.is_dir():
-            # A folder that is not empty cannot be replaced in one step.
-            os.replace(path, old)
-        os.replace(beside, path)
-    finally:
-        remove(beside)
-        remove(old)
+        yield
+    except Exception as error:  # safetensors and shutil have their own errors
+        if (reason := _find_full_disk(error)) is None:
+            raise
+        raise MsvseError(Errors.E190.format(path=path, reason=reason)) from error
+
+
+def _find_full_disk(error: Exception) -> str | None:
+    """What the system says about a full disk; None if the error is another one."""
+    if isinstance(error, MsvseError):
+        return None
+    if isinstance(error, OSError) and error.errno in _FULL_DISK:
+        return error.strerror
+    said = [text for text in map(os.strerror, _FULL_DISK) if text in str(error)]
+    is_copied = isinstance(error, shutil.Error) or type(error).__name__ == "SafetensorError"
+    return said[0] if said and is_copied else None
+
+
+def open_unlinked(path: Path | str, flags: int) -> int:
+    """Open a file, but not through a link. An `opener` of `open`.
+
+    Args:
+        path (Path): The file.
+        flags (int): How to open it.
+
+    Returns:
+        int: A file descriptor.
+
+    Raises:
+        MsvseError: If the path is a link (MSVSE-E191).
+    """
+    try:
+        if os.path.islink(path):  # Windows has no such flag
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise MsvseError(Errors.E191.format(path=path)) from error
 
 
 def remove(path: Path) -> None:
@@ -205,7 +279,7 @@ def save_files(*saves: Callable[[str], Any]) -> dict[str, bytes]:
     Returns:
         dict: File name to content; a file in a subfolder is named like "folder/file".
     """
-    with TemporaryDirectory() as folder:
+    with coded_full_disk(gettempdir()), TemporaryDirectory() as folder:
         for save in saves:
             save(folder)
         paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
@@ -224,7 +298,7 @@ def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
 
     Raises:
         MsvseError: If a name leads out of the folder, or is that of code or of a pickle
-            (MSVSE-E006).
+            (MSVSE-E006), or if the disk of temporary files is full (MSVSE-E190).
     """
     for name in files:
         _check_name(name)
@@ -233,10 +307,11 @@ def as_folder(files: Mapping[str, bytes]) -> Iterator[str]:
             raise MsvseError(Errors.E006.format(reason=reason))
     # Windows cannot remove a file that is still mapped into memory.
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        for name, content in files.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        with coded_full_disk(folder):
+            for name, content in files.items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
         yield folder
 
 
@@ -290,3 +365,17 @@ def hash_files(files: Iterable[Path]) -> str:
 def _dump_manifest(manifest: Mapping[str, str]) -> bytes:
     text: str = srsly.json_dumps(manifest, indent=2)
     return f"{text}\n".encode()
+
+
+def first_line(error: Exception) -> str:
+    """Shorten the message of an error: some libraries add pages.
+
+    Args:
+        error (Exception): The error.
+
+    Returns:
+        str: The first line that is not empty, without a full stop; the type of an error without a
+            message.
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__).rstrip(".")

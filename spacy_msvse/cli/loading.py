@@ -15,7 +15,7 @@ from thinc.util import gpu_is_available
 
 from ..corpus.reader import Corpus
 from ..errors import Errors, MsvseError
-from ..util import is_lfs_pointer
+from ..util import first_line, is_lfs_pointer
 
 #: What spaCy, confection and the standard library raise for a config or a pipeline that they cannot
 #: use.
@@ -36,7 +36,7 @@ def load_code(path: Path | None) -> None:
     try:
         import_file("python_code", path)
     except Exception as error:  # whatever the code of a user raises
-        reason = f"{type(error).__name__}: {_first_line(error)}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise MsvseError(Errors.E153.format(path=path, reason=reason)) from error
 
 
@@ -55,7 +55,7 @@ def use_gpu(gpu_id: int) -> None:
     try:
         setup_gpu(gpu_id, silent=True)
     except Exception as error:  # of CuPy, for a number that does not exist
-        raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=_first_line(error))) from error
+        raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=first_line(error))) from error
 
 
 def load_pipeline(model: str, *, code: Path | None = None, gpu_id: int = -1) -> Language:
@@ -166,7 +166,7 @@ def load_examples(path: Path, nlp: Language, image_root: Path | None = None) -> 
     except MsvseError:
         raise
     except Exception as error:  # of zlib or msgpack, or a missing key
-        raise MsvseError(Errors.E042.format(path=path, reason=_first_line(error))) from error
+        raise MsvseError(Errors.E042.format(path=path, reason=first_line(error))) from error
     if not examples:
         raise MsvseError(Errors.E154.format(path=path))
     return examples
@@ -188,7 +188,7 @@ def make_blank(language: str) -> Language:
     try:
         return spacy.blank(language)
     except (ImportError, ValueError, OSError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise MsvseError(Errors.E160.format(language=language, reason=reason)) from error
 
 
@@ -196,10 +196,5 @@ def _describe(error: Exception) -> str:
     if isinstance(error, ConfigValidationError) and error.errors:
         problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors)
         return "; ".join(problems).rstrip(".")
-    line = _first_line(error)
+    line = first_line(error)
     return f"{type(error).__name__}: {line}" if isinstance(error, LookupError) else line
-
-
-def _first_line(error: Exception) -> str:
-    lines = (line.strip() for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__).rstrip(".")

@@ -122,13 +122,14 @@ class Reader:
                 sources.append(PostSource(doc.text, views=frozenset()))
                 refused.append(str(error))
         extractions = self._extract(sources)
+        for doc, extraction, reason in zip(docs, extractions, refused, strict=True):
+            if reason is None and isinstance(doc._.image_features, str):
+                self._add_stored(extraction, doc._.image_features)
         self._report([*extractions, *(Extraction({}, {"": r}) for r in refused if r)])
         posts = []
         for doc, source, extraction, reason in zip(
             docs, sources, extractions, refused, strict=True
         ):
-            if reason is None and isinstance(doc._.image_features, str):
-                extraction.features.update(self._stored(doc._.image_features))
             post = ReadPost(doc, extracted=attributes(extraction.features))
             for view, is_vectors in views.items():
                 content = source.given.get(view, extraction.features.get(view))
@@ -189,14 +190,19 @@ class Reader:
             else:
                 post.texts[view] = content
 
-    def _stored(self, key: str) -> Features:
-        found = None
+    def _add_stored(self, extraction: Extraction, key: str) -> None:
+        """Add the features of a record that the user named, or the reason why it is damaged."""
+        found = problem = None
         if self.store is not None and self.vision is not None:
-            found = self.store.get(key, self.vision.fingerprint)
-        if found is None:
+            found, problem = self.store.look_up(key, self.vision.fingerprint)
+            if problem is not None:
+                path = self.store.path
+                message = Errors.E192.format(key=key, path=path, reason=problem)
+                extraction.problems["regions"] = message
+        if found is None and problem is None:
             given = f"the key '{key}', which is in no feature store"
             raise MsvseError(Errors.E014.format(given=given))
-        return found
+        extraction.features.update(found or {})
 
 
 def post_source(doc: Doc, wanted: Collection[str] | None = None) -> PostSource:

@@ -17,8 +17,15 @@ from ..network.base import Network
 from ..network.inputs import Inputs, Outputs, to_device
 from ..network.pretrained import LOCAL, no_random_weights
 from ..settings import setting_path, suggest, wrong_setting
-from ..util import as_folder, join_files, pack_files, save_files, select_files, unpack_files
-from ..vision.extractors.base import first_line
+from ..util import (
+    as_folder,
+    first_line,
+    join_files,
+    pack_files,
+    save_files,
+    select_files,
+    unpack_files,
+)
 from .optimizer import NetworkOptimizer, name_parts, parameter_factors
 
 if TYPE_CHECKING:

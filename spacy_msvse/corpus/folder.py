@@ -24,7 +24,7 @@ def read_folder(path: Path) -> Iterator[Row]:
     """
     from PIL import Image
 
-    from ..vision.picture import FORMATS
+    from ..vision.decoding import FORMATS
 
     # Pillow also registers PDF, video and other formats.
     suffixes = {s for s, name in Image.registered_extensions().items() if name in FORMATS}

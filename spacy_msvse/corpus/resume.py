@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 from pydantic_core import from_json
 
 from ..errors import Errors, MsvseError
+from ..util import open_unlinked
 from .jsonl import dump_row, kept_values
 from .rows import PIPE, Row
 
@@ -39,7 +41,8 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
-    with nullcontext(sys.stdout.buffer) if path == PIPE else partial.open("ab") as file_:
+    is_pipe = path == PIPE
+    with nullcontext(sys.stdout.buffer) if is_pipe else _open(partial, "ab") as file_:
         for row in rows:
             file_.write(dump_row(row.values).encode("utf-8"))
             file_.flush()
@@ -69,7 +72,7 @@ def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
         return 0, rows
     done = end = 0
     last = b""
-    with partial.open("r+b") as file_:
+    with _open(partial, "r+b") as file_:
         for line in file_:
             if line.endswith(b"\n"):
                 done, end, last = done + 1, end + len(line), line
@@ -78,6 +81,11 @@ def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
             raise MsvseError(Errors.E090.format(row=done, path=partial))
         file_.truncate(end)
     return done, rows
+
+
+def _open(partial: Path, mode: str) -> IO[bytes]:
+    # The name is known beforehand, so somebody may have put a link there.
+    return open(partial, mode, opener=open_unlinked)
 
 
 def _is_from(line: bytes, row: Row) -> bool:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ..errors import Errors, MsvseError
 from ..settings import Declaration, section, setting_path, unknown_setting, wrong_setting
+from ..util import first_line
 from .encoders.base import Encoder
 from .encoders.families import ATTENTION, NO_CODE, auto_classes, find_adapter, make_encoder
 
@@ -93,8 +94,7 @@ def load_pretrained(
         raise
     except Exception as error:
         # transformers, tokenizers and safetensors raise errors of many types.
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise MsvseError(Errors.E001.format(name=name, reason=reason)) from error
+        raise MsvseError(Errors.E001.format(name=name, reason=first_line(error))) from error
     return make_encoder(model.float()), tokenizer
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from .features import (
     View,
     copy_views,
     digest_features,
+    find_unusable,
     get_reads,
     merge_features,
     round_vectors,
@@ -267,6 +269,19 @@ class _Item:
     problem: MsvseError | None = None
     is_new: bool = False
 
+    @cached_property
+    def unusable(self) -> dict[str, str]:
+        """Views with numbers that are not finite, and a message for each. Asked once it is done."""
+        return {
+            view: Errors.E061.format(name=self.name, reason=reason)
+            for view, reason in find_unusable(self.features or {}).items()
+        }
+
+    @property
+    def usable(self) -> Features:
+        """The features without unusable views."""
+        return {n: view for n, view in (self.features or {}).items() if n not in self.unusable}
+
 
 @dataclass(eq=False)
 class _Post:
@@ -497,7 +512,9 @@ class _Stage(ABC):
         """Store the features of a batch."""
         items = [token for token in batch if isinstance(token, _Item) and token.problem is None]
         if items and self.run.store is not None and not self.run.store.readonly:
-            rows = ((item.key, self.fingerprint, item.features or {}) for item in items)
+            # Like an item that fails, one with an unusable view is extracted again the next time.
+            sound = (item for item in items if not item.unusable)
+            rows = ((item.key, self.fingerprint, item.features or {}) for item in sound)
             self.run.store.put_many(rows)
         return batch
 
@@ -505,7 +522,8 @@ class _Stage(ABC):
         """Release an item that is done. Its features are now in the store or in memory."""
         del self.waiting[item.key]
         item.is_new = item.problem is None
-        if item.is_new and (self.run.store is None or self.run.store.readonly):
+        store = self.run.store
+        if item.is_new and (store is None or store.readonly or item.unusable):
             self.remembered[item.key] = item.features or {}
 
     def count(self, name: str, item: _Item | None, problem: MsvseError | None) -> None:
@@ -514,6 +532,8 @@ class _Stage(ABC):
         report.items += 1
         if item is None or problem is not None:
             report.failed.append((name, str(problem)))
+        elif item.unusable:
+            report.failed.append((name, next(iter(item.unusable.values()))))
         elif item.is_new:
             report.extracted += 1
             item.is_new = False
@@ -545,20 +565,24 @@ class _PictureStage(_Stage):
     def finish(self, post: _Post) -> None:
         items = iter(post.items)
         found: dict[int, Features] = {}
+        unusable: dict[str, str] = {}
         for number, content in enumerate(post.contents):
             item = None if content.problem else next(items)
             if item is not None:
                 content.problem = item.problem
                 if item.problem is None:
-                    found[number] = item.features or {}
+                    found[number] = item.usable
+                    unusable = {**item.unusable, **unusable}
             self.count(content.name, item, content.problem)
             if not self.run.post_views:
                 content.data = b""
         post.items = []
         post.found = merge_features(found)
+        wanted = sorted(post.wanted & self.views)
         problem = post.picture_problem
+        post.problems = {view: unusable[view] for view in wanted if view in unusable}
         if problem is not None:
-            post.problems = dict.fromkeys(sorted(post.wanted & self.views), problem)
+            post.problems = dict.fromkeys(wanted, problem)
 
 
 class _ReaderStage(_Stage):
@@ -589,7 +613,8 @@ class _ReaderStage(_Stage):
             self.count(item.name, item, item.problem)
             wanted = sorted(post.wanted & self.views)
             if item.problem is None:
-                post.found.update(copy_views(item.features or {}, wanted))
+                post.found.update(copy_views(item.usable, wanted))
+                post.problems.update((v, item.unusable[v]) for v in wanted if v in item.unusable)
             else:
                 post.problems.update(dict.fromkeys(wanted, str(item.problem)))
         post.items = []

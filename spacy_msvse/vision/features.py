@@ -184,10 +184,32 @@ def round_vectors(features: Features) -> Features:
     rounded: Features = {}
     for name, view in features.items():
         if isinstance(view, RegionFeatures) and view.vectors is not None:
-            vectors = view.vectors.astype(np.float16).astype(np.float32)
+            with np.errstate(over="ignore"):  # `find_unusable` finds what is too large
+                vectors = view.vectors.astype(np.float16).astype(np.float32)
             view = replace(view, vectors=vectors)
         rounded[name] = view
     return rounded
+
+
+def find_unusable(features: Mapping[str, View]) -> dict[str, str]:
+    """Find views with numbers that no network can use.
+
+    Args:
+        features (Mapping): View name to content, after `round_vectors`.
+
+    Returns:
+        dict: Name of each such view to the reason.
+    """
+    unusable = {}
+    for name, view in features.items():
+        for part, numbers in vars(view).items() if isinstance(view, RegionFeatures) else ():
+            if part not in ("vectors", "boxes", "scores") or numbers is None:
+                continue
+            if not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
+                reason = f"the {part} of the view '{name}' have numbers that are not finite"
+                too_large = f", or larger than {np.finfo(np.float16).max:.0f}"
+                unusable[name] = reason + (too_large if part == "vectors" else "")
+    return unusable
 
 
 def merge_features(found: Mapping[int, Features]) -> Features:

@@ -1,12 +1,16 @@
 """Guards against pictures of legal size that would keep a decoder busy for minutes.
 
-Pillow's decoders in C are fast, but it reads headers in Python. The limits here stop files of legal
-size that would take minutes and gigabytes.
+Most pictures are decoded in this process, because the time that their decoder takes has a limit:
+some seconds for the largest picture. Every other picture is decoded by a helper process, which ends
+itself after `DECODING_SECONDS`. A decoder in C cannot be stopped in any other way.
 """
 
 from typing import Any, BinaryIO
 
-from PIL import Image, ImageFile
+from PIL import ImageFile
+
+#: Seconds that decoding a picture may take.
+DECODING_SECONDS = 10
 
 #: Reads that a picture may take: a PNG of 64 MiB takes some 30,000.
 MAX_READS = 100_000
@@ -17,6 +21,13 @@ MAX_TIFF_HEADER_BYTES = 3 * 2**18
 #: Scans that a JPEG of the largest size may have. A scan may have less than 20 bytes.
 MAX_LARGE_SCANS = 24
 
+#: Formats and decoders whose time grows only with the bytes and the pixels of the picture: one
+#: frame is decoded once, and nothing is nested. This is not so for the codecs inside TIFF, the
+#: hidden frames of AVIF, and Pillow's slow decoders in Python.
+_LINEAR_FORMATS = {"BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"}
+_LINEAR_DECODERS = {"gif", "jpeg", "raw", "zip"}
+_MAX_LINEAR_PIXELS = 64 * 2**20
+
 
 class MeteredStream:
     """A stream that stops a decoder that reads a large header or too many small pieces.
@@ -26,11 +37,13 @@ class MeteredStream:
 
     Attributes:
         in_header (bool): Whether the header is being read.
+        max_reads (int): Reads that are allowed in all; None for any number.
         problem (str): The reason why reading was stopped. Pillow may replace the error.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self.in_header = True
+        self.max_reads: int | None = MAX_READS
         self.problem: str | None = None
         self._stream = stream
         self._reads = self._header_bytes = 0
@@ -57,7 +70,7 @@ class MeteredStream:
             self._header_bytes += len(data)
             if self._header_bytes > self._max_header_bytes:
                 self.problem = "its header is too large"
-        if self._reads > MAX_READS:
+        if self.max_reads is not None and self._reads > self.max_reads:
             self.problem = "it is made of too many pieces"
         if self.problem is not None:
             raise OSError(self.problem)
@@ -67,22 +80,24 @@ class MeteredStream:
         return getattr(self._stream, name)
 
 
-def check_effort(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> None:
-    """Refuse a picture of legal size whose decoding would take minutes.
+def takes_limited_time(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> bool:
+    """Whether decoding takes a few seconds at most, by the size of the picture.
 
     Args:
         image (ImageFile): The opened picture, not yet decoded.
         data (bytes): The encoded content.
         max_pixels (int): Width times height that a picture may have.
 
+    Returns:
+        bool: False if only the helper process may decode it.
+
     Raises:
-        ValueError: If decoding would take too long; the message says why.
+        ValueError: If it is a JPEG with so many scans that it would take minutes.
     """
-    for decoder, *_ in image.tile:
-        # Pillow's decoders in Python are for rare variants of BMP and PPM.
-        if decoder in Image.DECODERS:
-            raise ValueError(f"its encoding, {decoder}, is too slow; save it as PNG or JPEG")
-        if decoder == "jpeg":
-            scans = data.count(b"\xff\xda")
-            if scans * image.width * image.height > MAX_LARGE_SCANS * max_pixels:
-                raise ValueError(f"it has {scans} scans, too many for its size")
+    decoders = {tile[0] for tile in image.tile}
+    if "jpeg" in decoders:
+        scans = data.count(b"\xff\xda")
+        if scans * image.width * image.height > MAX_LARGE_SCANS * max_pixels:
+            raise ValueError(f"it has {scans} scans, too many for its size")
+    known = image.format in _LINEAR_FORMATS and decoders <= _LINEAR_DECODERS
+    return known and image.width * image.height <= _MAX_LINEAR_PIXELS

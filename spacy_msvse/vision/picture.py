@@ -1,32 +1,26 @@
 """Decode pictures to RGB, within limits and inside a folder. Errors name the picture."""
 
 import hashlib
-import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
+from PIL import Image
 
 from ..errors import Errors, MsvseError
-from .guard import MeteredStream, check_effort
+from .decoding import DecodingError, decode_opened, explain, opened_image
+from .guard import takes_limited_time
+from .helper import decode_in_helper
 
 #: Bytes that an encoded picture may have.
 MAX_BYTES = 64 * 2**20
 
 #: Width times height that a picture may have.
 MAX_PIXELS = 64 * 2**20
-
-#: The formats of posted pictures. Pillow's other formats are old or rare, and two are dangerous:
-#: EPS starts another program, and JPEG 2000 may take 10 seconds within the limits, three times as
-#: long as the slowest of these.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 
 #: A function from a URL to the encoded bytes of a picture. It may raise any error. It gets only
 #: http and https URLs, and needs its own time limit.
@@ -36,12 +30,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # A fetcher that opens "file://", as urllib's does, must not read files outside `image_root`.
 _WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
-#: Bytes of EXIF that are read. A JPEG can hold no more in one piece.
-_EXIF_BYTES = 2**16
 #: Characters of a name that messages show.
 _SHOWN = 200
-_ZERO_IS_WHITE = 0  # in TIFF
-_SIXTEEN_BIT_WHITE = 65535
 
 
 class PictureError(MsvseError):
@@ -84,7 +74,7 @@ def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
         root = Path(image_root).resolve()
         path = (root / name).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
-        raise _unreadable(shown, _reason(error)) from error
+        raise _unreadable(shown, explain(error)) from error
     if not path.is_relative_to(root):
         message = Errors.E021.format(name=shown, root=image_root)
         raise PictureError(message, "it lies outside the picture folder")
@@ -143,6 +133,10 @@ def decode_picture(
 ) -> Image.Image:
     """Decode a picture's first frame, upright, on white, with 8 bits per channel.
 
+    Decoding takes 10 seconds at most. The usual kinds of picture take less by their limits of size.
+    All others, such as TIFF with compressed pixels, AVIF and PPM as text, are decoded by a helper
+    process, which is started when the first of them is read, and ends itself after 10 seconds.
+
     Args:
         data (bytes): The encoded content.
         name (str): The name of the picture in messages.
@@ -157,17 +151,16 @@ def decode_picture(
         Image: The picture, of mode RGB.
 
     Raises:
-        PictureError: If the content cannot be decoded, is too large, or would keep a decoder busy
-            for minutes (MSVSE-E020).
+        PictureError: If the content cannot be decoded, is too large, or takes longer than 10
+            seconds to decode (MSVSE-E020).
     """
-    with _open_image(BytesIO(data), name, max_pixels) as image:
-        check_effort(image, data, max_pixels)
-        if shrink_to is not None:
-            image.draft(None, (shrink_to, shrink_to))
-        picture = _to_rgb(image)
-        factor = 1 if shrink_to is None else math.isqrt(math.prod(picture.size)) // shrink_to
-        # `reduce` always copies, so the file and its decoder can be freed.
-        return _upright(picture.reduce(max(1, factor)), image)
+    try:
+        with opened_image(BytesIO(data), max_pixels) as image:
+            if takes_limited_time(image, data, max_pixels):
+                return decode_opened(image, shrink_to)
+        return decode_in_helper(data, max_pixels, shrink_to)
+    except DecodingError as error:
+        raise _unreadable(name, str(error)) from error
 
 
 def open_picture(
@@ -226,11 +219,12 @@ def probe_picture(
             (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher fails
             (MSVSE-E056).
     """
-    with (
-        _open_stream(source, image_root, max_bytes, fetch) as stream,
-        _open_image(stream, picture_name(source), max_pixels),
-    ):
-        pass
+    with _open_stream(source, image_root, max_bytes, fetch) as stream:
+        try:
+            with opened_image(stream, max_pixels):
+                pass
+        except DecodingError as error:
+            raise _unreadable(picture_name(source), str(error)) from error
 
 
 def picture_key(source: str | bytes, image_root: str | Path | None = None) -> str:
@@ -269,7 +263,7 @@ def _open_stream(
                 raise OSError("it is not a file")
             stream = path.open("rb")
         except (OSError, ValueError) as error:
-            raise _unreadable(name, _reason(error)) from error
+            raise _unreadable(name, explain(error)) from error
         size = os.fstat(stream.fileno()).st_size
     with stream:
         if size == 0:
@@ -285,82 +279,9 @@ def _fetch(url: str, fetch: Fetcher) -> bytes:
     try:
         data = fetch(url)
     except Exception as error:  # a user's fetcher may raise anything
-        reason = _reason(error)
+        reason = explain(error)
         raise PictureError(Errors.E056.format(name=name, reason=reason), reason) from error
     if not isinstance(data, bytes):
         reason = f"`fetch` returned a {type(data).__name__}, not bytes"
         raise PictureError(Errors.E056.format(name=name, reason=reason), reason)
     return data
-
-
-@contextmanager
-def _open_image(stream: BinaryIO, name: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """The undecoded picture. Any error inside the block becomes a `PictureError`."""
-    metered = MeteredStream(stream)
-    try:
-        with Image.open(cast(BinaryIO, metered), formats=_known_formats()) as image:
-            metered.in_header = False
-            if image.width * image.height > max_pixels:
-                raise ValueError(
-                    f"it has {image.width} x {image.height} pixels, more than the limit of "
-                    f"{max_pixels}"
-                )
-            yield image
-    except Exception as error:  # on damaged files Pillow raises nearly anything
-        reason = metered.problem or _reason(error)
-        raise _unreadable(name, reason) from error
-
-
-def _known_formats() -> list[str]:
-    """`FORMATS` without those that this build of Pillow lacks."""
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it with 8 bits per channel")
-    if image.mode.startswith("I"):
-        return _to_eight_bits(image).convert("RGB")
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        image = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image)
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits, where Pillow's own `convert` would clip it."""
-    tags = getattr(image, "tag_v2", {})
-    bits, zero = tags.get(BITSPERSAMPLE, (16,)), tags.get(PHOTOMETRIC_INTERPRETATION)
-    if bits not in [(16,), (32,)] or zero == _ZERO_IS_WHITE:
-        raise ValueError("its grey format is not supported; save it with 8 bits per channel")
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > _SIXTEEN_BIT_WHITE:
-        raise ValueError("its pixels have more than 16 bits; save it with 8 bits per channel")
-    grey = (values // (_SIXTEEN_BIT_WHITE // 255)).astype(np.uint8)
-    if "transparency" in image.info:
-        grey[values == image.info["transparency"]] = 255
-    return Image.fromarray(grey)
-
-
-def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
-    """Rotate a picture by the EXIF orientation of its source, if that can be read."""
-    picture.info.clear()  # what Pillow copied may be damaged, or large
-    if len(source.info.get("exif", b"")) <= _EXIF_BYTES:
-        with suppress(Exception):  # a picture with damaged EXIF is still used
-            orientation = source.getexif().get(ExifTags.Base.Orientation)
-            picture.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(picture)
-
-
-def _reason(error: Exception) -> str:
-    """The reason of an exception, as a text that follows "cannot be read: "."""
-    if isinstance(error, UnidentifiedImageError):  # its own text shows the memory address
-        return f"it is not a picture of a known format ({', '.join(FORMATS)})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, RuntimeError) and "loop" in str(error):  # pathlib's, before Python 3.13
-        return "its links form a loop"
-    return str(error) or type(error).__name__

@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from ..errors import Errors, MsvseError
-from .features import Features, RegionFeatures
+from .features import Features, RegionFeatures, find_unusable
 
 #: The file in the store's folder with all records.
 DATA_FILE = "features.sqlite"
@@ -33,6 +33,9 @@ _PAGE_SIZE = 16384
 
 #: The numbers at the start of a record: its checksum, and the length of its JSON message.
 _UINT32 = Struct(">I")
+
+#: SQLite's names of the errors of a process that gets no more memory.
+_MEMORY_ERRORS = ("SQLITE_NOMEM", "SQLITE_IOERR_NOMEM", "SQLITE_IOERR_SHMMAP")
 
 #: Connections of a parent process. SQLite forbids to use or close them in its child.
 _inherited: list[sqlite3.Connection] = []
@@ -53,8 +56,8 @@ class FeatureStore:
 
     Raises:
         MsvseError: If there is no store to read (MSVSE-E033), it is damaged beyond single records
-            (MSVSE-E060) or cannot be opened (MSVSE-E065). The last two may also be raised whenever
-            the store is used.
+            (MSVSE-E060), cannot be opened (MSVSE-E065) or gets no memory (MSVSE-E193). The last
+            three may also be raised whenever the store is used.
     """
 
     def __init__(self, path: str | Path, readonly: bool = False) -> None:
@@ -85,11 +88,24 @@ class FeatureStore:
         Returns:
             dict: The features; None if they are not stored.
         """
+        return self.look_up(key, fingerprint)[0]
+
+    def look_up(self, key: str, fingerprint: str) -> tuple[Features | None, str | None]:
+        """Look up the features of an item, and the damage of its record.
+
+        Args:
+            key (str): The item.
+            fingerprint (str): The extractor.
+
+        Returns:
+            tuple: The features, None if there is no sound record; and the reason why the record
+                cannot be used, None if it can be, or if there is none.
+        """
         record = self._get_record(key, fingerprint)
         try:
-            return None if record is None else unpack(record)
-        except ValueError:
-            return None
+            return None if record is None else unpack(record, key, fingerprint), None
+        except ValueError as error:
+            return None, str(error)
 
     def holds(self, key: str, fingerprint: str) -> bool:
         """Whether there is an undamaged record of an item. The record is not decoded.
@@ -102,7 +118,7 @@ class FeatureStore:
             bool: True if so.
         """
         record = self._get_record(key, fingerprint)
-        return record is not None and _is_sound(record)
+        return record is not None and _is_sound(record, key, fingerprint)
 
     def knows(self, fingerprint: str) -> bool:
         """Whether there is a record of an extractor.
@@ -126,25 +142,36 @@ class FeatureStore:
         with self._writing() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
-                ((fingerprint, key, pack(features)) for key, fingerprint, features in items),
+                (
+                    (fingerprint, key, pack(features, key, fingerprint))
+                    for key, fingerprint, features in items
+                ),
             )
 
     def drop(self, names: Iterable[tuple[str, str]]) -> None:
-        """Delete records in one transaction. The file keeps their space for later records.
+        """Delete records in one transaction, and rows that are none. The file keeps their space
+        for later records.
 
         Args:
             names (Iterable): Key and fingerprint of each.
         """
         with self._writing() as connection:
             connection.executemany("DELETE FROM records WHERE key = ? AND fingerprint = ?", names)
+            # A flipped bit has changed their type, so no name finds them.
+            connection.execute(
+                "DELETE FROM records WHERE typeof(key) <> 'text' OR typeof(fingerprint) <> 'text'"
+            )
 
     def scan(self) -> Iterator[tuple[str, str, bytes]]:
         """Read all records, those of one extractor together.
 
         Yields:
-            tuple: Key, fingerprint, and the record that `unpack` decodes.
+            tuple: Key, fingerprint, and the record, which `unpack` decodes.
         """
-        query = "SELECT key, fingerprint, record FROM records ORDER BY fingerprint, key"
+        query = (
+            "SELECT coalesce(CAST(key AS TEXT), ''), coalesce(CAST(fingerprint AS TEXT), ''), "
+            "coalesce(CAST(record AS BLOB), x'') FROM records ORDER BY fingerprint, key"
+        )
         with _coded_errors(self.path), closing(_open(self.path, self.readonly)) as connection:
             yield from connection.execute(query)
 
@@ -249,14 +276,17 @@ class FeatureStore:
                 raise
 
 
-def pack(features: Features) -> bytes:
+def pack(features: Features, key: str, fingerprint: str) -> bytes:
     """Encode features as a record.
 
     Args:
         features (Features): The features; region vectors keep 16 bits.
+        key (str): The item.
+        fingerprint (str): The extractor.
 
     Returns:
-        bytes: A checksum, the length of a JSON message, the message, and the arrays.
+        bytes: A checksum of the item, the extractor and all that follows, the length of a JSON
+            message, the message, and the arrays.
     """
     arrays: list[bytes] = []
 
@@ -276,22 +306,25 @@ def pack(features: Features) -> bytes:
             message[name] = view
     header = json.dumps(message).encode()
     content = b"".join([_UINT32.pack(len(header)), header, *arrays])
-    return _UINT32.pack(crc32(content)) + content
+    return _checksum(content, key, fingerprint) + content
 
 
-def unpack(record: bytes) -> Features:
+def unpack(record: bytes, key: str, fingerprint: str) -> Features:
     """Decode a record.
 
     Args:
         record (bytes): A record that `pack` made.
+        key (str): The item that the record was found for.
+        fingerprint (str): The extractor that it was found for.
 
     Returns:
         dict: The features. Their arrays may be written to.
 
     Raises:
-        ValueError: If the record is damaged; the message says how.
+        ValueError: If the record is damaged or belongs to another item or extractor; the message
+            says how.
     """
-    if not _is_sound(record):
+    if not _is_sound(record, key, fingerprint):
         raise ValueError("its checksum is wrong")
     try:
         (length,) = _UINT32.unpack_from(record, _UINT32.size)
@@ -300,9 +333,16 @@ def unpack(record: bytes) -> Features:
         for name, view in features.items():
             if isinstance(view, dict):
                 features[name], start = _unpack_regions(view, record, start)
-        return features
+            else:
+                texts = view if isinstance(view, list) else [view]
+                if not all(isinstance(text, str) for text in texts):
+                    raise ValueError(f"the view '{name}' is not a text or a list of texts")
+        unusable = find_unusable(features)
     except Exception as error:  # json and numpy raise many kinds
         raise ValueError(f"it cannot be decoded ({error})") from error
+    for reason in unusable.values():
+        raise ValueError(reason)
+    return features
 
 
 def _unpack_regions(
@@ -316,14 +356,26 @@ def _unpack_regions(
             start += array.nbytes
             # A copy, since an array of bytes cannot be written to.
             values[key] = array.astype(np.float32 if key == "vectors" else dtype)
-    return RegionFeatures(**values), start
+    regions = RegionFeatures(**values)
+    count = len(regions.boxes)
+    parts = (regions.vectors, regions.labels, regions.scores, regions.pictures)
+    lengths = {len(part) for part in parts if part is not None}
+    if regions.boxes.shape != (count, 4) or lengths - {count}:
+        raise ValueError("its parts have different numbers of regions")
+    return regions, start
 
 
-def _is_sound(record: object) -> bool:
+def _is_sound(record: object, key: str, fingerprint: str) -> bool:
     if not isinstance(record, bytes):  # a flipped bit may have changed its type
         return False
-    checksum = _UINT32.pack(crc32(memoryview(record)[_UINT32.size :]))
-    return record[: _UINT32.size] == checksum
+    content = memoryview(record)[_UINT32.size :]
+    return record[: _UINT32.size] == _checksum(content, key, fingerprint)
+
+
+def _checksum(content: bytes | memoryview, key: str, fingerprint: str) -> bytes:
+    # With its name: a flipped bit in the index of the file may lead to the record of another item.
+    name = json.dumps([key, fingerprint]).encode()
+    return _UINT32.pack(crc32(content, crc32(name)))
 
 
 def _is_writable(path: Path) -> bool:
@@ -377,10 +429,26 @@ def _create(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _coded_errors(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors as coded ones: damage, or a refusal of the operating system."""
+    """Raise errors of SQLite as coded ones: damage, no memory, or a refusal of the system."""
     try:
         yield
+    except MemoryError as error:
+        raise MsvseError(Errors.E193.format(path=path, reason=_name_memory_limit())) from error
     except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") in _MEMORY_ERRORS:  # from Python 3.11 on
+            raise MsvseError(Errors.E193.format(path=path, reason=_name_memory_limit())) from error
         raise MsvseError(Errors.E065.format(path=path, reason=error)) from error
     except sqlite3.DatabaseError as error:
         raise MsvseError(Errors.E060.format(path=path, reason=error)) from error
+
+
+def _name_memory_limit() -> str:
+    """The limit of the memory of this process, which is the likely cause if there is one."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return "memory is full"
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return "memory is full"
+    return f"the limit of its address space is {limit // 1024} kB (`ulimit -v`)"

@@ -100,13 +100,13 @@ def summarize(store: FeatureStore) -> StoreSummary:
         MsvseError: If the store is damaged beyond single records (MSVSE-E060).
     """
     extractors: dict[str, ExtractorRecords] = {}
-    for _, fingerprint, record in store.scan():
+    for key, fingerprint, record in store.scan():
         counts = extractors.setdefault(fingerprint, ExtractorRecords(fingerprint))
         counts.records += 1
         counts.size += len(record)
         if counts.records > _DESCRIBED_BY:
             continue
-        for name, view in (_unpack_sound(record) or {}).items():
+        for name, view in (_unpack_sound(record, key, fingerprint) or {}).items():
             if name not in counts.views:
                 counts.views.append(name)
             if isinstance(view, RegionFeatures) and view.vectors is not None:
@@ -135,7 +135,7 @@ def find_damage(path: str | Path) -> list[DamagedRecord]:
             store.scan(), total=len(store), unit=" records", disable=not sys.stderr.isatty()
         ):
             try:
-                unpack(record)
+                unpack(record, key, fingerprint)
             except ValueError as error:
                 damaged.append(DamagedRecord(key, fingerprint, str(error)))
     return damaged
@@ -166,7 +166,7 @@ def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = Fa
         for key, fingerprint, record in store.scan():
             if not keep(key, fingerprint):
                 report.dropped += 1
-            elif _unpack_sound(record) is None:
+            elif _unpack_sound(record, key, fingerprint) is None:
                 report.damaged += 1
             else:
                 report.kept += 1
@@ -182,8 +182,8 @@ def prune(path: str | Path, keep: Callable[[str, str], bool], dry_run: bool = Fa
     return report
 
 
-def _unpack_sound(record: bytes) -> Features | None:
+def _unpack_sound(record: bytes, key: str, fingerprint: str) -> Features | None:
     try:
-        return unpack(record)
+        return unpack(record, key, fingerprint)
     except ValueError:
         return None

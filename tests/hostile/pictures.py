@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from spacy_msvse.vision import helper
 from spacy_msvse.vision.extraction import PostSource, extract_posts, fill_store
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.picture import picture_name
@@ -31,6 +32,9 @@ REFUSED, DECODED, EITHER = "refused", "decoded", "refused or decoded"
 
 #: Seconds after which the run stops reading a file.
 PATIENCE = 60
+
+#: Seconds that decoding may take in the run.
+DECODING_SECONDS = 3
 
 #: Side of a square that is legal, but takes a while and much memory: 16 million pixels.
 LARGE = 4000
@@ -201,9 +205,9 @@ def inside(data: bytes, marker: bytes, more: bytes) -> bytes:
     return data[:at] + more + data[at:]
 
 
-def scans(size: int, count: int) -> bytes:
-    """A progressive JPEG that repeats its last scan."""
-    data = encode(Image.new("L", (size, size)), "JPEG", progressive=True)
+def scans(size: int, count: int, rows: int | None = None) -> bytes:
+    """A progressive JPEG that repeats its last scan; a square unless `rows` is given."""
+    data = encode(Image.new("L", (size, rows or size)), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * count + data[-2:]
 
@@ -252,11 +256,11 @@ def bombs() -> Iterator[tuple[str, bytes, str]]:
 
     # Work without end in a file of legal size
     yield "scans.jpg", scans(4000, 1000), REFUSED
-    yield "runs.bmp", bitmap((4000, 4000), 1, b"\1\5" * MEGABYTE), REFUSED
-    yield "leaps.bmp", bitmap((2**26 - 1, 1), 1, b"\0\2\0\xff"), EITHER
-    yield "numbers.ppm", b"P3 1000 1000 255\n" + b"1 " * MEGABYTE, REFUSED
+    yield "runs.bmp", bitmap((8000, 8000), 1, b"\1\5" * 2**24), REFUSED
+    yield "leaps.bmp", bitmap((2**22 - 1, 1), 1, b"\0\2\0\xff"), EITHER
+    yield "numbers.ppm", b"P3 400 400 255\n" + b"1 " * 480_000, DECODED
     yield "comments.ppm", b"P3 1000 1000 255\n" + b"#\n" * MEGABYTE, REFUSED
-    yield "maximum.ppm", b"P6 1000 1000 254\n" + bytes(3_000_000), REFUSED
+    yield "maximum.ppm", b"P6 400 400 254\n" + bytes(480_000), DECODED
 
     # Metadata that is large when it is decompressed
     full = zlib.compress(bytes(100 * MEGABYTE))
@@ -354,6 +358,7 @@ def run(folder: Path, names: list[str]) -> dict:
             refused; the report of a second run, with files in batches; the extraction of each file;
             and the growth of memory in bytes.
     """
+    helper.DECODING_SECONDS = DECODING_SECONDS
     root = folder / "root"
     visual = VisualExtractor(regions=CountingExtractor(), tags=CountingExtractor())
     before = peak()

@@ -105,7 +105,7 @@ def test_stored_pictures_are_neither_decoded_nor_extracted(counting, root, store
 def test_damaged_record_is_made_anew(counting, root, store, monkeypatch):
     visual = VisualExtractor(tags=counting)
     with monkeypatch.context() as patch:
-        patch.setattr("spacy_msvse.vision.store.pack", lambda features: b"no features")
+        patch.setattr("spacy_msvse.vision.store.pack", lambda *given: b"no features")
         fill(names(0), visual, store, root)
     for stored in (0, 1):
         report = fill(names(0), visual, store, root)

@@ -200,7 +200,9 @@ def test_large_jpeg_can_shrink_while_decoding():
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("size", [(800, 400), (3000, 20), (250, 90), (99, 99), (1, 30000)])
+@pytest.mark.parametrize(
+    "size", [(800, 400), (3000, 20), (250, 90), (99, 99), (1, 30000), (2_000_000, 1)]
+)
 def test_no_picture_keeps_more_than_four_times_the_pixels_asked_for(format, size):
     data = encode(Image.new("RGB", size, RED), format) if max(size) < 16000 else None
     picture = open_picture(data or encode(Image.new("RGB", size, RED)), shrink_to=100)

@@ -1,20 +1,28 @@
 """A store of features: whole after any fault, shared by threads and processes."""
 
+import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import sqlite3
+import struct
+import subprocess
+import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 import numpy as np
 import pytest
 
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.features import Features, RegionFeatures
 from spacy_msvse.vision.store import DATA_FILE, FeatureStore, pack, unpack
+from spacy_msvse.vision.upkeep import find_damage, prune, summarize
 
 KEY, OTHER_KEY, EXTRACTOR = "a" * 64, "b" * 64, "e" * 64
 
@@ -108,7 +116,10 @@ def test_presence_of_a_record_can_be_asked_without_decoding_it(tmp_path):
 def test_all_records_can_be_read_in_order(tmp_path):
     with FeatureStore(tmp_path) as store:
         store.put_many((key, EXTRACTOR, features()) for key in (OTHER_KEY, KEY))
-        found = [(key, fingerprint, unpack(record)) for key, fingerprint, record in store.scan()]
+        found = [
+            (key, fingerprint, unpack(record, key, fingerprint))
+            for key, fingerprint, record in store.scan()
+        ]
     assert [row[:2] for row in found] == [(KEY, EXTRACTOR), (OTHER_KEY, EXTRACTOR)]
     assert found[0][2]["tags"] == ["cup", "tray"]
 
@@ -116,7 +127,7 @@ def test_all_records_can_be_read_in_order(tmp_path):
 @pytest.mark.parametrize("place", [0, 4, 100, -1])
 def test_damaged_record_is_a_miss_and_can_be_put_again(tmp_path, place):
     with FeatureStore(tmp_path) as store:
-        record = bytearray(pack(features()))
+        record = bytearray(pack(features(), KEY, EXTRACTOR))
         record[place] ^= 1
         put_raw(store, record)
         assert store.get(KEY, EXTRACTOR) is None
@@ -384,3 +395,153 @@ def test_damaged_pages_are_an_error_or_misses_and_never_end_the_process(tmp_path
     except ValueError as error:
         code = error.code
     assert code == "E060" or None in found
+
+
+LIMITED = """
+import resource, sys
+from spacy_msvse.vision.store import FeatureStore
+with open("/proc/self/statm") as file_:
+    used = int(file_.read().split()[0]) * resource.getpagesize()
+limit = used + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    with FeatureStore(sys.argv[1]) as store:
+        store.put_many([("a" * 64, "e" * 64, {"tags": ["cup"]})])
+        print(store.get("a" * 64, "e" * 64))
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no such limit here")
+@pytest.mark.parametrize(
+    ("spare", "answer"),
+    [(2**24, "'tags': .'cup'."), (0, "E193.*no more memory.*ulimit -v")],
+)
+def test_a_limit_of_the_address_space_is_named_if_it_is_the_cause(tmp_path, spare, answer):
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), str(spare)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert re.search(answer, done.stdout), done.stderr
+    assert "permission" not in done.stdout
+    with FeatureStore(tmp_path) as store:
+        store.check()
+
+
+def test_a_process_without_memory_leaves_the_store_whole(tmp_path):
+    def items():
+        yield KEY, EXTRACTOR, features()
+        raise MemoryError
+
+    with FeatureStore(tmp_path) as store:
+        with pytest.raises(ValueError, match=r"E193.*no more memory"):
+            store.put_many(items())
+        assert len(store) == 0
+        put(store, KEY)
+        assert store.get(KEY, EXTRACTOR) is not None
+
+
+def test_a_record_of_another_item_or_extractor_is_never_read(tmp_path):
+    """A flipped bit in the index of the file leads to such a record."""
+    with FeatureStore(tmp_path) as store:
+        put(store, OTHER_KEY)
+        with closing(sqlite3.connect(store.path / DATA_FILE)) as connection, connection:
+            connection.execute("UPDATE records SET key = ?", (KEY,))
+            rows = connection.execute("SELECT 'f', key, record FROM records").fetchall()
+            connection.execute("INSERT INTO records VALUES (?, ?, ?)", rows[0])
+        for fingerprint in (EXTRACTOR, "f"):
+            assert store.get(KEY, fingerprint) is None
+            assert not store.holds(KEY, fingerprint)
+    assert {one.key for one in find_damage(tmp_path)} == {KEY}
+    assert len(find_damage(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    "view", [5, None, [1], ["a", None], {"boxes": None, "vectors": None}, {"other": 1}]
+)
+def test_a_record_of_another_form_is_damaged_and_ends_nothing(tmp_path, view):
+    with FeatureStore(tmp_path) as store:
+        put(store, KEY, {"view": view} if not isinstance(view, dict) else {})
+        if isinstance(view, dict):
+            header = json.dumps({"view": view}).encode()
+            content = struct.pack(">I", len(header)) + header
+            name = json.dumps([KEY, EXTRACTOR]).encode()
+            put_raw(store, struct.pack(">I", crc32(content, crc32(name))) + content)
+        assert store.get(KEY, EXTRACTOR) is None
+    assert len(find_damage(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", [b"bytes", 5, None, "text"])
+@pytest.mark.parametrize("record", [b"", "text", 5, None])
+def test_a_row_whose_types_have_changed_is_named_and_can_be_pruned(tmp_path, name, record):
+    """A flipped bit may change the type of a column."""
+    with FeatureStore(tmp_path) as store:
+        put(store, KEY)
+        with closing(sqlite3.connect(store.path / DATA_FILE)) as connection, connection:
+            connection.execute("INSERT INTO records VALUES (?, ?, ?)", (name, name, record))
+        assert summarize(store).records == 2
+    (found,) = find_damage(tmp_path)
+    assert isinstance(found.key, str)
+    report = prune(tmp_path, lambda key, fingerprint: bool(key + fingerprint) or True)
+    assert (report.kept, report.damaged) == (1, 1)
+    assert find_damage(tmp_path) == []
+
+
+def test_links_that_wait_beside_the_file_are_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"valuable")
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for end in ("-wal", "-shm", "-journal"):
+        (folder / f"{DATA_FILE}{end}").symlink_to(victim)
+    with suppress(ValueError), FeatureStore(folder) as store:
+        put(store, KEY)
+        store.compact()
+    assert victim.read_bytes() == b"valuable"
+
+
+@pytest.mark.parametrize("name", ["../../out", "/tmp/out", "..\\out", "nul\0", "x" * 10**5, ""])
+def test_keys_and_fingerprints_are_only_texts_in_the_file(tmp_path, name):
+    with FeatureStore(tmp_path / "store") as store:
+        store.put_many([(name, name, {"tags": ["cup"], f"../{name}": "text"})])
+        assert store.get(name, name) == {"tags": ["cup"], f"../{name}": "text"}
+    assert find_damage(tmp_path / "store") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [DATA_FILE]
+
+
+def test_a_flipped_bit_anywhere_in_the_file_changes_no_number(tmp_path):
+    """A record is read as it was written, or not at all."""
+    given = {f"{number:064}": features(number) for number in range(3)}
+    with FeatureStore(tmp_path) as store:
+        for key, found in given.items():
+            put(store, key, found)
+        expected = {key: pack(store.get(key, EXTRACTOR), key, EXTRACTOR) for key in given}
+    file = tmp_path / DATA_FILE
+    whole, random = file.read_bytes(), np.random.default_rng(0)
+    missing = 0
+    for place in random.integers(0, 8 * len(whole), 300):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        file.write_bytes(data)
+        try:
+            with FeatureStore(tmp_path) as store:
+                found = {key: store.get(key, EXTRACTOR) for key in given}
+        except MsvseError as error:
+            assert error.code in ("E060", "E065")  # noqa: PT017 - each result is right
+            continue
+        for key, view in found.items():
+            missing += view is None
+            assert view is None or pack(view, key, EXTRACTOR) == expected[key]
+        if None in found.values():
+            assert find_problem(tmp_path, given)
+    assert missing > 50
+
+
+def find_problem(path, keys) -> bool:
+    """Whether `store verify` reports a problem, or a record lies under another key."""
+    try:
+        with FeatureStore(path, readonly=True) as store:
+            rows = {key for key, fingerprint, _ in store.scan() if fingerprint == EXTRACTOR}
+        return bool(find_damage(path)) or not rows >= set(keys)
+    except MsvseError:
+        return True

@@ -1,5 +1,6 @@
 """Upkeep of a store: counts, damage, pruning."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -7,6 +8,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -16,7 +18,6 @@ from spacy_msvse.vision.store import DATA_FILE, FeatureStore, pack
 from spacy_msvse.vision.upkeep import find_damage, prune, summarize
 
 ONE, TWO = "1" * 64, "2" * 64
-CHECKSUM_OF_NOTHING = bytes(4)
 
 
 def features(width: int = 4, count: int = 3) -> Features:
@@ -26,6 +27,9 @@ def features(width: int = 4, count: int = 3) -> Features:
 
 def key(number: int) -> str:
     return f"{number:064}"
+
+
+CHECKSUM_OF_NOTHING = crc32(json.dumps([key(7), ONE]).encode()).to_bytes(4, "big")
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def put_raw(path, fingerprint: str, number: int, record: bytes) -> None:
 
 
 def damage(path, fingerprint: str, number: int) -> None:
-    put_raw(path, fingerprint, number, pack(features())[:-1])
+    put_raw(path, fingerprint, number, pack(features(), key(number), fingerprint)[:-1])
 
 
 def content(path) -> set[tuple[str, str]]:
@@ -106,7 +110,7 @@ def test_sound_store_has_no_damage(path):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (pack(features())[:-1], "its checksum is wrong"),
+        (pack(features(), key(7), ONE)[:-1], "its checksum is wrong"),
         (b"", "its checksum is wrong"),
         # The checksum is right, but the content is not that of a record.
         (CHECKSUM_OF_NOTHING, "it cannot be decoded"),

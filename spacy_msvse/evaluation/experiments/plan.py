@@ -14,9 +14,9 @@ from thinc.api import Config
 
 from ...component import components
 from ...errors import Errors, MsvseError
-from ...network.encoders.families import auto_classes
+from ...network.encoders.families import NO_CODE, auto_classes
 from ...network.pretrained import find_encoder
-from ...util import hash_files
+from ...util import first_line, hash_files
 from ..controls import shuffle_corpus
 from ..scores import describe_posts
 from .rows import TRAINED_SHUFFLED, Settings, choose_rows, method_rows, vary
@@ -164,10 +164,10 @@ def check_encoders(runs: Sequence[TrainRun]) -> None:
     reasons = []
     for encoder, names in rows.items():
         try:
-            configs.from_pretrained(find_encoder(encoder))
+            configs.from_pretrained(find_encoder(encoder), **NO_CODE)
         except Exception as error:  # transformers raises errors of many types
             missing.append(f"'{encoder}' (rows: {', '.join(names)})")
-            reasons.append(str(error).partition("\n")[0].rstrip("."))
+            reasons.append(first_line(error))
     if missing:
         encoders = "; ".join(missing)
         raise MsvseError(Errors.E165.format(encoders=encoders, reason=reasons[0]))

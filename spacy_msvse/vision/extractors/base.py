@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ...errors import Errors, MsvseError
 from ...settings import Name, Settings, Share
+from ...util import first_line
 from ..features import Features, RegionFeatures, make_fingerprint
 from .weights_error import WeightsError
 
@@ -280,18 +281,6 @@ def grid_boxes(grid: int) -> np.ndarray:
         for column in range(grid)
     ]
     return np.array([(0, 0, 1, 1), *cells], dtype=np.float32)
-
-
-def first_line(error: Exception) -> str:
-    """Shorten the message of an error: some libraries add pages.
-
-    Args:
-        error (Exception): The error.
-
-    Returns:
-        str: One line.
-    """
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _reason(error: Exception) -> str:

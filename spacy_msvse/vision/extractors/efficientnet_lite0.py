@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ...settings import Name, Share
-from .base import BatchSize, GridClassifier, Most, first_line
+from ...util import first_line
+from .base import BatchSize, GridClassifier, Most
 from .weights_error import WeightsError
 
 

@@ -90,6 +90,7 @@ def load_model(auto_class: Any, source: str, **settings: Any) -> Any:
             source,
             torch_dtype=torch.float32,
             output_loading_info=True,
+            weights_only=True,  # of a pickle, only tensors are read
             **_caution(source),
             **settings,
         )
