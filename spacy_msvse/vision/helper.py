@@ -16,6 +16,7 @@ import threading
 import warnings
 from contextlib import suppress
 from io import BytesIO, FileIO
+from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryFile
 from typing import Any, cast
