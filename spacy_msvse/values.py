@@ -233,6 +233,10 @@ def check_features(features: Any) -> Any:
         raise MsvseError(Errors.E014.format(given=f"an array of type {array.dtype}"))
     if not numpy.isfinite(array).all():
         raise MsvseError(Errors.E014.format(given="an array with numbers that are not finite"))
+    limit = float(numpy.finfo(numpy.float16).max)
+    if numpy.abs(array, dtype="float64").max() > limit:
+        given = f"an array with numbers beyond {limit:.0f}, the largest that a feature store holds"
+        raise MsvseError(Errors.E014.format(given=given))
     return array
 
 

@@ -143,3 +143,10 @@ def test_words_and_blanks_that_do_not_make_a_text_are_refused(nlp, arguments):
 def test_a_region_with_a_number_that_is_too_large_is_refused(nlp):
     with pytest.raises(MsvseError, match="MSVSE-E071"):
         make_doc(nlp, "saw jordan", regions=[("a", 0.5, 0, 0, 10**400, 1)])
+
+
+@pytest.mark.parametrize("number", [1e300, -1e300, 3e38, 1e20, 70_000.0])
+def test_vectors_with_a_number_beyond_16_bits_are_refused(nlp, number):
+    """A network would make numbers of them that are not finite."""
+    with pytest.raises(MsvseError, match=r"MSVSE-E014.* 65504"):
+        make_doc(nlp, "saw jordan", features=[[0.5, number]])
