@@ -48,6 +48,15 @@ def jpeg_tiff(jpegs: list[bytes], width: int, rows: int) -> bytes:
     return head + struct.pack(f"<{2 * count}I", *offsets, *sizes) + b"".join(jpegs)
 
 
+def busy_scans(size: int, count: int) -> bytes:
+    """A progressive JPEG of noise that repeats its last scan: the decoder has work in each."""
+    pixels = np.zeros((size, size), np.uint8)
+    pixels[: size // 8] = np.random.default_rng(0).integers(0, 256, (size // 8, size), np.uint8)
+    data = encode(Image.fromarray(pixels), "JPEG", progressive=True, quality=1)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * count + data[-2:]
+
+
 def icon(png: bytes, size: int = 32) -> bytes:
     """An ICO that holds a PNG."""
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, size, size, 0, 0, 1, 32, len(png), 22) + png
@@ -125,7 +134,8 @@ def containers() -> tuple[Picture, ...]:
 def slow() -> tuple[Picture, ...]:
     """Files of legal size that keep a decoder busy."""
     found: list[Picture] = []
-    for size, count in ((8000, 90), (2000, 60), (4000, 300), (1000, 1000)):
+    found.append(("busy.tif", jpeg_tiff([busy_scans(8192, 90)], 8192, 8192), EITHER))
+    for size, count in ((2000, 60), (4000, 300), (1000, 1000)):
         found.append(
             (f"scans-{size}-{count}.tif", jpeg_tiff([scans(size, count)], size, size), EITHER)
         )

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spacy_msvse.vision import helper
 from spacy_msvse.vision.extraction import PostSource, extract_posts, fill_store
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.picture import picture_name
@@ -358,6 +357,8 @@ def run(folder: Path, names: list[str]) -> dict:
             refused; the report of a second run, with files in batches; the extraction of each file;
             and the growth of memory in bytes.
     """
+    from spacy_msvse.vision import helper
+
     helper.DECODING_SECONDS = DECODING_SECONDS
     root = folder / "root"
     visual = VisualExtractor(regions=CountingExtractor(), tags=CountingExtractor())
