@@ -1,7 +1,8 @@
 """Named entity recognition for text with a picture, as a spaCy component.
 
 nlp.add_pipe("msvse_ner") adds the component, an `MsvseNer`; `components` finds it in a pipeline.
-`make_doc` makes a Doc that has a picture; `render` shows Docs with their pictures; `calibrate` fits
+`make_doc` makes a Doc that has a picture; `guarded_pipe` annotates Docs in processes, of which any
+may end; `render` shows Docs with their pictures; `calibrate` fits
 confidences to annotated posts; `build_network` builds the network without spaCy, in plain PyTorch.
 Invalid input raises an `MsvseError`.
 """
@@ -12,6 +13,7 @@ from .about import __version__
 
 if TYPE_CHECKING:
     from .component import components
+    from .component.guarded_pipe import guarded_pipe
     from .component.pipe import MsvseNer
     from .display.render import render
     from .doc import make_doc
@@ -26,6 +28,7 @@ __all__ = [
     "build_network",
     "calibrate",
     "components",
+    "guarded_pipe",
     "make_doc",
     "render",
 ]
@@ -36,6 +39,7 @@ _HOMES = {
     "build_network": "network.build",
     "calibrate": "evaluation.calibration",
     "components": "component",
+    "guarded_pipe": "component.guarded_pipe",
     "make_doc": "doc",
     "render": "display.render",
 }

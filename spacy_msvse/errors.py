@@ -137,7 +137,7 @@ class Errors:
     E033 = "[MSVSE-E033] '{path}' does not exist. Check the path."
     E034 = (
         "[MSVSE-E034] '{path}': malformed rows ({count}), so nothing was written; the first: "
-        "{first}. Correct them, or pass --skip-bad-rows to leave these posts out."
+        "{first}. Correct them, or pass --skip-bad-rows to leave them out."
     )
     E035 = "[MSVSE-E035] {type} cannot be used as `{argument}`: {reason}. Give {expected}."
     E036 = (
@@ -430,6 +430,25 @@ class Errors:
         "damaged."
     )
 
+    E200 = (
+        "[MSVSE-E200] Worker processes ended {count} times in a row without any result, the last "
+        "one by {reason}. If memory is short, use fewer processes or a smaller `max_batch_tokens`. "
+        "With 0 processes, the work is done in this process, which may show the cause."
+    )
+    E201 = (
+        "[MSVSE-E201] Another process{process} is writing '{path}'. Wait until it has ended, or "
+        "name another output."
+    )
+
+    E202 = (
+        "[MSVSE-E202] The folder '{path}' has no feature store: it has no file '{file}'. Give the "
+        "folder that `python -m spacy msvse extract` has filled."
+    )
+    E203 = (
+        "[MSVSE-E203] The folder of pictures '{path}' of [{name}] does not exist. Nothing was "
+        "trained. Correct it, for instance with `--paths.images`."
+    )
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."
@@ -449,8 +468,8 @@ class Warnings:
         "text. {cause}"
     )
     W002 = (
-        "[MSVSE-W002] The pictures of {count} posts cannot be read. The posts are read without "
-        "them. The first: {problem}"
+        "[MSVSE-W002] Posts whose pictures cannot be read: {count}. They are read without them. "
+        "The first: {problem}"
     )
     W003 = (
         "[MSVSE-W003] Only {share:.2%} of the training posts had the view '{view}' (less than "
@@ -498,6 +517,11 @@ class Warnings:
         "not read. Make Docs: `spacy_msvse.make_doc(nlp, text, image=...)`."
     )
 
+    W045 = (
+        "[MSVSE-W045] Pictures of '{path}' that cannot be read: {count}. The page shows the reason "
+        "in place of each. The first: {first}. If the pictures are in another folder, name it with "
+        "--image-root."
+    )
     W050 = (
         "[MSVSE-W050] The {what} of a batch is not finite ({value}), so '{name}' has not learned "
         "from it ({count} of {steps} batches so far). The first post of the batch: {text!r}. "

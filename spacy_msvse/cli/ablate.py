@@ -13,6 +13,7 @@ from spacy.util import dot_to_object, load_config, load_model_from_config
 from tqdm import tqdm
 from wasabi import Printer, msg
 
+from ..component import components
 from ..corpus.files import check_corpus
 from ..errors import Errors, MsvseError
 from ..evaluation.experiments.collate import (
@@ -25,7 +26,9 @@ from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, t
 from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths, make_plan
 from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC
 from ..evaluation.report.markdown import percent
+from ..util import write_whole
 from .loading import coded_loading_errors, load_code, use_gpu
+from .lock import locked
 from .options import Code, GpuId
 from .outputs import check_output
 from .root import app
@@ -107,15 +110,21 @@ def ablate_cli(
     overrides = parse_config_overrides(ctx.args)
     load_code(code)
     check_output(output)
+    ctx.with_resource(locked(output))
     if test is not None:
         check_corpus(test)
     use_gpu(gpu_id)
     with coded_loading_errors(config_path):
         config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = load_model_from_config(config, auto_fill=True)
+    reads_pictures = any(component.vision is not None for _, component in components(nlp))
     for name, path in corpus_paths(nlp.config).values():
-        if dot_to_object(nlp.config, name).get("@readers") in READERS:
+        corpus = dot_to_object(nlp.config.interpolate(), name)
+        if corpus.get("@readers") in READERS:
             check_corpus(path)
+        root = corpus.get("image_root")
+        if reads_pictures and root is not None and not Path(root).is_dir():
+            raise MsvseError(Errors.E203.format(path=root, name=name))
     plan = make_plan(
         nlp,
         config_path,
@@ -163,8 +172,9 @@ def ablate_cli(
     with runs:
         failed = train_all(plan.runs, settings, jobs, print_outcome)
     report = make_report(plan, "python -m spacy " + shlex.join(sys.argv[1:]), failed)
-    srsly.write_json(output / "ablation.json", report)
-    (output / "ablation.md").write_text(to_markdown(report), encoding="utf8")
+    output.mkdir(parents=True, exist_ok=True)
+    write_whole(output / "ablation.json", srsly.json_dumps(report, indent=2).encode("utf8"))
+    write_whole(output / "ablation.md", to_markdown(report).encode("utf8"))
     cells = [
         (row["row"], mean_cell(row["f1"]), *difference_cells(row["difference"]))
         for row in report["rows"]

@@ -2,21 +2,27 @@
 
 import sys
 from collections import Counter
+from functools import partial
+from itertools import chain, islice
+from multiprocessing import get_start_method
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import torch
 import typer
+from spacy.language import Language
 from tqdm import tqdm
 
 from ..component import components
-from ..corpus.annotate import annotate
+from ..corpus.annotate import BATCH_SIZE, annotate
 from ..corpus.files import check_jsonl
 from ..corpus.folder import read_folder
 from ..corpus.jsonl import PICTURE, list_keys, read_rows
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
-from .loading import load_pipeline
+from .loading import check_gpu, load_pipeline
+from .lock import locked
 from .messages import count, print_warning
 from .options import Code, Force, GpuId, ImageRoot
 from .outputs import check_output
@@ -25,6 +31,7 @@ from .root import app
 
 @app.command("annotate")
 def annotate_cli(
+    ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
     input_path: Annotated[
         Path,
@@ -49,7 +56,13 @@ def annotate_cli(
     n_process: Annotated[
         int,
         typer.Option(
-            "--n-process", "-n", help="Number of processes; -1 for all cores", min=-1, max=1024
+            "--n-process",
+            "-n",
+            help="Number of worker processes; -1 for all cores. With 0, the work is done in the "
+            "process of the command, and a post that ends it, by a crash or for lack of memory, "
+            "ends the run",
+            min=-1,
+            max=1024,
         ),
     ] = 1,
     force: Force = False,
@@ -65,35 +78,47 @@ def annotate_cli(
 
     Rows are written to a file beside the output, with .partial at the end of its name, which is
     renamed when all are written. If the command is killed and run again with the same arguments,
-    but without --force, it continues after the last row of that file.
+    but without --force, it continues after the last row of that file, and the output is the same as
+    that of a run without interruption. A row that ends its worker process, by a crash or for lack
+    of memory, has an "error", and the other rows are annotated.
 
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
-    if n_process == 0:
-        raise typer.BadParameter("0 processes do nothing", param_hint="--n-process")
     if input_path != PIPE:
         check_jsonl(input_path)
     check_output(output_path, input_path, code)
+    ctx.with_resource(locked(output_path))
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
-    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
+    load = partial(_load, model, code=code, gpu_id=gpu_id, min_confidence=min_confidence)
+    options: dict[str, Any] = {"n_process": n_process}
+    if n_process == 0:
+        nlp = load()
+    elif gpu_id >= 0 or get_start_method() != "fork":
+        # A process that has used a GPU cannot be forked. Each worker loads the pipeline, and this
+        # process loads it without the GPU, to report errors.
+        check_gpu(gpu_id)
+        options.update(load=load, method="spawn" if gpu_id >= 0 else None)
+        nlp = _load(model, code=code, gpu_id=-1, min_confidence=min_confidence)
+    else:
+        # Forked processes can use several threads only if this one does not.
+        options.update(threads=torch.get_num_threads() if n_process == 1 else 1)
+        torch.set_num_threads(1)
+        nlp = load()
     if force:
         partial_path(output_path).unlink(missing_ok=True)
     read = read_folder if input_path.is_dir() else read_rows
-    done, rows = skip_written(output_path, read(input_path))
-    if min_confidence is not None:
-        for _, component in components(nlp):
-            component.min_confidence = min_confidence
+    done, again, rows = skip_written(output_path, read(input_path), BATCH_SIZE)
     image_root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     unread: Counter[str] = Counter()
-    annotated = annotate(nlp, rows, image_root=image_root, n_process=n_process, unread=unread)
+    annotated = annotate(nlp, chain(again, rows), image_root=image_root, unread=unread, **options)
     shown = sys.stderr.isatty()
     total = sum(1 for _ in read(input_path)) if shown and input_path.exists() else None
     written = 0
     problems: list[str] = []
     for row in tqdm(
-        write_rows(annotated, output_path),
+        write_rows(islice(annotated, len(again), None), output_path),
         desc=input_path.name,
         unit=" posts",
         initial=done,
@@ -117,6 +142,14 @@ def annotate_cli(
     if problems:
         summary += f", {len(problems)} of them with an error"
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
+
+
+def _load(model: str, *, code: Path | None, gpu_id: int, min_confidence: float | None) -> Language:
+    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
+    if min_confidence is not None:
+        for _, component in components(nlp):
+            component.min_confidence = min_confidence
+    return nlp
 
 
 def any_without_error(path: Path) -> bool:

@@ -12,6 +12,7 @@ from ..component import components
 from ..errors import Errors, MsvseError
 from ..evaluation.calibration import calibrate
 from ..evaluation.report.write_card import check_copy
+from ..util import replaced_when_done
 from ..vision.store import FeatureStore
 from .loading import find_writable_folder, load_examples, load_pipeline
 from .messages import count
@@ -75,7 +76,9 @@ def calibrate_cli(
         if output is None and fitted:
             component.to_disk(folder / name, exclude=["vocab"])
     if output is not None:
-        nlp.to_disk(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_when_done(output) as new:
+            nlp.to_disk(new)
     unchanged = "the temperature is as before"
     if not changed and output is None:
         msg.warn(f"Wrote nothing: {unchanged}")

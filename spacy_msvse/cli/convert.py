@@ -13,6 +13,7 @@ from ..corpus.jsonl import Offsets, list_keys
 from ..corpus.rows import BadRowsError
 from ..errors import Errors, MsvseError
 from .loading import make_blank
+from .lock import locked
 from .messages import print_bad_rows
 from .options import ImageRoot, Language
 from .outputs import check_output
@@ -21,6 +22,7 @@ from .root import app
 
 @app.command("convert")
 def convert_cli(
+    ctx: typer.Context,
     input_path: Annotated[
         Path,
         typer.Argument(help="File of posts", exists=True, dir_okay=False),
@@ -122,6 +124,7 @@ def convert_cli(
     --image-root, the pictures that exist are counted, and the pictures of WID lines are found.
     """
     check_output(output_path, input_path, captions, tags)
+    ctx.with_resource(locked(output_path))
     make_blank(language)
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -10,6 +10,7 @@ from ..corpus.vectors import is_pipeline, read_vectors
 from ..network.pretrained import PACKAGED_ENCODERS
 from ..network.static_vectors import save_bilstm, save_bilstm_of_encoder
 from .loading import coded_loading_errors, load_code
+from .lock import locked
 from .options import Code
 from .outputs import check_output
 from .root import app
@@ -17,6 +18,7 @@ from .root import app
 
 @app.command("init-bilstm")
 def init_bilstm_cli(
+    ctx: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -39,6 +41,7 @@ def init_bilstm_cli(
     """
     load_code(code)
     check_output(output, Path(source))
+    ctx.with_resource(locked(output))
     with coded_loading_errors(Path(source), name=source):
         if source not in PACKAGED_ENCODERS and is_pipeline(source):
             save_bilstm(*read_vectors(source), output, layers)

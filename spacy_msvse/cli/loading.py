@@ -40,6 +40,20 @@ def load_code(path: Path | None) -> None:
         raise MsvseError(Errors.E153.format(path=path, reason=reason)) from error
 
 
+def check_gpu(gpu_id: int) -> None:
+    """Check that there is a GPU, if one is needed.
+
+    Args:
+        gpu_id (int): The number of the GPU, or -1 for the CPU.
+
+    Raises:
+        MsvseError: If there is none (MSVSE-E163).
+    """
+    if gpu_id >= 0 and not gpu_is_available():
+        reason = "CuPy or PyTorch finds no GPU"
+        raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=reason))
+
+
 def use_gpu(gpu_id: int) -> None:
     """Choose the GPU, or the CPU.
 
@@ -49,9 +63,7 @@ def use_gpu(gpu_id: int) -> None:
     Raises:
         MsvseError: If the GPU cannot be used (MSVSE-E163).
     """
-    if gpu_id >= 0 and not gpu_is_available():
-        reason = "CuPy or PyTorch finds no GPU"
-        raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=reason))
+    check_gpu(gpu_id)
     try:
         setup_gpu(gpu_id, silent=True)
     except Exception as error:  # of CuPy, for a number that does not exist

@@ -12,11 +12,11 @@ from wasabi import msg
 
 from ..component import reading_pictures
 from ..corpus.files import check_jsonl
-from ..corpus.rows import BadRow
+from ..corpus.jsonl import list_keys
 from ..display.page import write_page
-from ..errors import Errors, MsvseError
+from ..errors import Errors, MsvseError, Warnings
 from .loading import load_code, load_pipeline
-from .messages import count, print_bad_rows
+from .messages import count, print_bad_rows, print_warning
 from .options import Code, GpuId
 from .outputs import check_output
 from .root import app
@@ -70,13 +70,11 @@ def render_cli(
         load_code(code)
     else:
         nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
-    bad_rows: list[BadRow] = []
     with reading_pictures(nlp, image_root):  # the page shows the reason for an unreadable one
-        posts = write_page(
+        report = write_page(
             nlp,
             input_path,
             output_path,
-            bad_rows,
             image_root=image_root,
             keep_entities=model == NO_MODEL,
             effects=effects,
@@ -84,14 +82,21 @@ def render_cli(
                 tqdm, desc=input_path.name, unit=" posts", disable=not sys.stderr.isatty()
             ),
         )
+    bad_rows = report.bad_rows
     print_bad_rows(bad_rows)
-    if not posts and not bad_rows:
+    if not report.posts and not bad_rows:
         raise MsvseError(Errors.E154.format(path=input_path))
-    if not posts:
+    if not report.posts:
         first = f"line {bad_rows[0].line}, {bad_rows[0].reason}".rstrip(".")
         counted = len(bad_rows)
         raise MsvseError(Errors.E155.format(count=counted, path=input_path, first=first))
+    for kind, keys in report.unread_keys.items():
+        print_warning(Warnings.W020.format(path=input_path, kind=kind, keys=list_keys(keys)))
+    if report.unreadable:
+        first = report.unreadable[0].rstrip(".")
+        counted = len(report.unreadable)
+        print_warning(Warnings.W045.format(path=input_path, count=counted, first=first))
     if bad_rows:
         were = "was" if len(bad_rows) == 1 else "were"
         msg.warn(f"{count(len(bad_rows), 'row')} cannot be used and {were} left out")
-    msg.good(f"Wrote {count(posts, 'post')} to {output_path}")
+    msg.good(f"Wrote {count(report.posts, 'post')} to {output_path}")

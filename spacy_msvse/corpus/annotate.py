@@ -1,28 +1,30 @@
 """Annotate rows of posts with a pipeline: no bad row ends the run, and memory stays bounded."""
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import chain, islice
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.tokens.underscore import Underscore
+from spacy.util import minibatch
 
 from ..component import reading_pictures
 from .jsonl import PICTURE, kept_values, parse_row, with_spans
 from .rows import Row
 
-#: Number of posts that a process has in memory at once.
+#: Number of rows that are annotated together.
 BATCH_SIZE = 64
-
-#: After this many posts, the vocabulary drops the new words, so that memory stays bounded.
-ZONE_SIZE = 4096
 
 #: Keys of a row that are not read: they describe an earlier annotation.
 UNREAD = ("spans", "answer", "meta")
+
+#: An annotated row, and its keys that look like a picture and are not read.
+_Annotated = tuple[Row, Sequence[str]]
 
 
 def annotate(
@@ -31,33 +33,120 @@ def annotate(
     *,
     image_root: str | Path | None = None,
     n_process: int = 1,
+    threads: int | None = None,
+    load: Callable[[], Language] | None = None,
+    method: str | None = None,
     unread: Counter[str] | None = None,
 ) -> Iterator[Row]:
     """Annotate rows in their order.
 
     No row ends the run. If a component fails on a batch, the rows of the batch are annotated one by
-    one. A row that cannot be annotated gets the reason under "error". A post whose picture cannot
-    be read is annotated without it, and gets the reason as well. At most `ZONE_SIZE` rows are in
-    memory.
+    one. If a row ends the process that annotates it, by a crash or for lack of memory, another
+    process goes on. A row that cannot be annotated gets the reason under "error". A post whose
+    picture cannot be read is annotated without it, and gets the reason as well. At most two batches
+    of `BATCH_SIZE` rows for each process are in memory.
+
+    The rows are divided into batches from the first one, and a score depends a little on the other
+    rows of its batch. The same batches give the same scores.
+
+    With one process, too, it is a child process: a row that ends this process would end each later
+    run at the same place. A forked process shares the memory of the pipeline and starts in less
+    than a tenth of a second.
 
     Args:
-        nlp (Language): The pipeline. Its image root, its policy for unreadable pictures and its
-            error handler are changed until the end of the rows.
+        nlp (Language): The pipeline. It is not changed.
         rows (Iterable[Row]): The rows.
         image_root (Path): The only folder from which pictures are read; None allows any path.
-        n_process (int): Number of processes; -1 for all cores.
+        n_process (int): Number of child processes; -1 for all cores. With 0, the rows are annotated
+            in this process, and a row that ends it ends the run.
+        threads (int): Threads that a child process computes with, as for `map_guarded`.
+        load (Callable): Loads the pipeline in each child process, and must be picklable unless they
+            are forked. Defaults to None: a forked process shares this pipeline, another one gets a
+            copy.
+        method (str): How child processes start, as for `map_guarded`.
         unread (Counter[str]): Keys that look like a picture and are not read are counted in it.
 
     Yields:
         Row: The rows with "spans", and with their problem if there is one.
+
+    Raises:
+        MsvseError: If child processes end again and again without any result (MSVSE-E200).
     """
     unread = Counter() if unread is None else unread
-    with reading_pictures(nlp, image_root), _noting_errors(nlp):
-        rows = iter(rows)
-        for first in rows:
-            zone = chain([first], islice(rows, ZONE_SIZE - 1))
-            with nlp.memory_zone():
-                yield from _annotate_zone(nlp, zone, n_process, unread)
+    batches = minibatch(rows, BATCH_SIZE)
+    make = _Annotator(load or _Inherited(nlp), image_root)
+    annotated: Iterable[Sequence[_Annotated]]
+    if n_process == 0:
+        annotated = map(make(), batches)
+    else:
+        # torch, which its module needs, is imported when a pipeline is there.
+        from ..component.guard import map_guarded
+
+        annotated = map_guarded(
+            make, batches, _give_up, n_process=n_process, threads=threads, method=method
+        )
+    for batch in annotated:
+        for row, keys in batch:
+            unread.update(keys)
+            yield row
+
+
+@dataclass
+class _Annotator:
+    """Makes the work of a child process."""
+
+    load: Callable[[], Language]
+    image_root: str | Path | None
+    extensions: Any = field(default_factory=Underscore.get_state)
+
+    def __call__(self) -> Callable[[list[Row]], list[_Annotated]]:
+        Underscore.load_state(self.extensions)
+        return partial(_annotate_batch, self.load(), self.image_root)
+
+
+@dataclass
+class _Inherited:
+    """A pipeline that a child process inherits if it is forked, otherwise gets a copy of."""
+
+    nlp: Language
+
+    def __call__(self) -> Language:
+        return self.nlp
+
+
+def note_error(name: str | None, component: Any, docs: list[Doc], error: Exception) -> None:
+    """Store the reason for a failure on the Docs. spaCy then leaves them out of its output.
+
+    Args:
+        name (str): Name of the component.
+        component (Callable): The component.
+        docs (list[Doc]): The Docs.
+        error (Exception): The failure.
+    """
+    for doc in docs:
+        doc.user_data["error"] = f"'{name}' failed: {error}"
+
+
+def _annotate_batch(
+    nlp: Language, image_root: str | Path | None, rows: Sequence[Row]
+) -> list[_Annotated]:
+    annotated: list[Row | None] = [None] * len(rows)
+    unread: list[Sequence[str]] = [()] * len(rows)
+    docs: dict[int, Doc] = {}
+    # The vocabulary drops the new words of a batch, so that memory stays bounded.
+    with reading_pictures(nlp, image_root), _noting_errors(nlp), nlp.memory_zone():
+        for number, row in enumerate(rows):
+            try:
+                docs[number], unread[number] = _make_doc(nlp, row)
+            except ValueError as error:
+                annotated[number] = _with_problem(row, str(error))
+        pairs = ((doc, number) for number, doc in docs.items())
+        for doc, number in nlp.pipe(pairs, as_tuples=True, batch_size=BATCH_SIZE):
+            annotated[number] = _with_entities(rows[number], doc)
+        return [
+            (_annotate_alone(nlp, rows[number], docs[number]) if row is None else row, keys)
+            for number, (row, keys) in enumerate(zip(annotated, unread, strict=True))
+        ]
 
 
 @contextmanager
@@ -72,59 +161,22 @@ def _noting_errors(nlp: Language) -> Iterator[None]:
         nlp.set_error_handler(before)
 
 
-def note_error(name: str | None, component: Any, docs: list[Doc] | None, error: Exception) -> None:
-    """Store the reason for a failure on the Docs. spaCy then leaves them out of its output.
-
-    Args:
-        name (str): Name of the component; None for a failure in another process.
-        component (Callable): The component.
-        docs (list[Doc]): The Docs; None for a failure in another process.
-        error (Exception): The failure.
-    """
-    for doc in docs or ():
-        doc.user_data["error"] = f"'{name}' failed: {error}"
+def _annotate_alone(nlp: Language, row: Row, doc: Doc) -> Row:
+    for annotated in nlp.pipe([doc]):
+        return _with_entities(row, annotated)
+    return _with_problem(row, doc.user_data.get("error", "the pipeline did not return it"))
 
 
-def _annotate_zone(
-    nlp: Language, rows: Iterable[Row], n_process: int, unread: Counter[str]
-) -> Iterator[Row]:
-    # The rows in progress, each with its Doc, or with the reason why there is none.
-    waiting: deque[tuple[Row, Doc | str]] = deque()
-
-    def read_docs() -> Iterator[tuple[Doc, int]]:
-        for number, row in enumerate(rows):
-            try:
-                doc = _make_doc(nlp, row, unread)
-            except ValueError as error:
-                waiting.append((row, str(error)))
-            else:
-                waiting.append((row, doc))
-                yield doc, number
-
-    def annotate_alone(row: Row, doc: Doc | str) -> Row:
-        if isinstance(doc, str):
-            return _with_problem(row, doc)
-        for annotated in nlp.pipe([doc]):
-            return _with_entities(row, annotated)
-        return _with_problem(row, doc.user_data.get("error", "the pipeline did not return it"))
-
-    finished = 0
-    docs = nlp.pipe(read_docs(), as_tuples=True, batch_size=BATCH_SIZE, n_process=n_process)
-    for doc, number in docs:
-        for _ in range(finished, number):
-            yield annotate_alone(*waiting.popleft())
-        yield _with_entities(waiting.popleft()[0], doc)
-        finished = number + 1
-    for row, rest in waiting:
-        yield annotate_alone(row, rest)
+def _give_up(row: Row, reason: str) -> _Annotated:
+    problem = f"it ended the process that annotated it ({reason}): a crash, or too little memory"
+    return _with_problem(row, problem), ()
 
 
-def _make_doc(nlp: Language, row: Row, unread: Counter[str]) -> Doc:
-    """A Doc without annotation."""
+def _make_doc(nlp: Language, row: Row) -> tuple[Doc, Sequence[str]]:
+    """A Doc without annotation, and the keys that look like a picture and are not read."""
     values = {key: value for key, value in row.values.items() if key not in UNREAD}
     post = parse_row(replace(row, values=values))
-    unread.update(post.unread_keys.get(PICTURE, ()))
-    return post.to_doc(nlp)
+    return post.to_doc(nlp), post.unread_keys.get(PICTURE, ())
 
 
 def _with_problem(row: Row, problem: str) -> Row:

@@ -4,7 +4,6 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -12,7 +11,7 @@ from typing import IO
 from pydantic_core import from_json
 
 from ..errors import Errors, MsvseError
-from ..util import open_unlinked
+from ..util import coded_full_disk, open_unlinked
 from .jsonl import dump_row, kept_values
 from .rows import PIPE, Row
 
@@ -38,20 +37,34 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
     Yields:
         Row: The same rows.
+
+    Raises:
+        MsvseError: If the disk is full (MSVSE-E190). The rows before stay in the unfinished output.
     """
+    if path == PIPE:
+        yield from _append(rows, sys.stdout.buffer, path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
-    is_pipe = path == PIPE
-    with nullcontext(sys.stdout.buffer) if is_pipe else _open(partial, "ab") as file_:
-        for row in rows:
-            file_.write(dump_row(row.values).encode("utf-8"))
+    # Without a buffer, an error leaves nothing that closing the file would try to write again.
+    with _open(partial, "ab", buffering=0) as file_:
+        yield from _append(rows, file_, path)
+    os.replace(partial, path)
+
+
+def _append(rows: Iterable[Row], file_: IO[bytes], path: Path) -> Iterator[Row]:
+    for row in rows:
+        with coded_full_disk(path):
+            rest = memoryview(dump_row(row.values).encode("utf-8"))
+            while rest:  # a nearly full disk takes a part
+                rest = rest[file_.write(rest) :]
             file_.flush()
-            yield row
-    if path != PIPE:
-        os.replace(partial, path)
+        yield row
 
 
-def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
+def skip_written(
+    path: Path, rows: Iterator[Row], batch_size: int = 1
+) -> tuple[int, list[Row], Iterator[Row]]:
     """Skip the rows that an interrupted run has written.
 
     Each row is one line, so an interruption leaves whole lines and at most one incomplete line,
@@ -60,32 +73,34 @@ def skip_written(path: Path, rows: Iterator[Row]) -> tuple[int, Iterator[Row]]:
     Args:
         path (Path): The output, or `PIPE`.
         rows (Iterator[Row]): The rows of the input, from the first one.
+        batch_size (int): The number of rows of a batch.
 
     Returns:
-        tuple: The number of rows that are done, and an iterator over the others.
+        tuple: The number of rows that are done; those of them that belong to the first batch that
+            is not done, which is annotated again as a whole; an iterator over the other rows.
 
     Raises:
         MsvseError: If the file was made from other rows (MSVSE-E090). It is not changed then.
     """
     partial = partial_path(path)
     if path == PIPE or not partial.exists():
-        return 0, rows
+        return 0, [], rows
     done = end = 0
     last = b""
     with _open(partial, "r+b") as file_:
         for line in file_:
             if line.endswith(b"\n"):
                 done, end, last = done + 1, end + len(line), line
-        skipped = deque(enumerate(islice(rows, done), start=1), maxlen=1)
-        if done and not (skipped and skipped[0][0] == done and _is_from(last, skipped[0][1])):
+        skipped = deque(enumerate(islice(rows, done), start=1), maxlen=max(batch_size, 1))
+        if done and not (skipped and skipped[-1][0] == done and _is_from(last, skipped[-1][1])):
             raise MsvseError(Errors.E090.format(row=done, path=partial))
         file_.truncate(end)
-    return done, rows
+    return done, [row for number, row in skipped if number > done - done % batch_size], rows
 
 
-def _open(partial: Path, mode: str) -> IO[bytes]:
+def _open(partial: Path, mode: str, buffering: int = -1) -> IO[bytes]:
     # The name is known beforehand, so somebody may have put a link there.
-    return open(partial, mode, opener=open_unlinked)
+    return open(partial, mode, buffering, opener=open_unlinked)
 
 
 def _is_from(line: bytes, row: Row) -> bool:

@@ -1,6 +1,8 @@
 """A file of posts as one HTML page."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
-from ..corpus.jsonl import read_jsonl
+from ..corpus.jsonl import ANNOTATION, OTHER, read_jsonl
 from ..corpus.rows import BadRow
 from ..util import replaced_when_done
 from .render import explain, pair, stream
@@ -21,17 +23,34 @@ if TYPE_CHECKING:
 BATCH_SIZE = 64
 
 
+@dataclass
+class PageReport:
+    """Counts of a page.
+
+    Attributes:
+        posts (int): The posts on the page.
+        bad_rows (list[BadRow]): Rows that cannot be used. They are left out.
+        unread_keys (dict): Keys that are not read and look like something that their posts lack, by
+            what they look like, with the number of posts.
+        unreadable (list[str]): Pictures that cannot be read, with the reason.
+    """
+
+    posts: int = 0
+    bad_rows: list[BadRow] = field(default_factory=list)
+    unread_keys: dict[str, Counter[str]] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+
 def write_page(
     nlp: Language,
     input_path: Path,
     output_path: Path,
-    bad_rows: list[BadRow],
     *,
     image_root: Path,
     keep_entities: bool = False,
     effects: bool = True,
     progress: Callable[[Iterable], Iterable] = iter,
-) -> int:
+) -> PageReport:
     """Annotate posts and write them as a page, post by post.
 
     Args:
@@ -39,7 +58,6 @@ def write_page(
         input_path (Path): The JSONL file of the posts.
         output_path (Path): The HTML file, which is replaced as a whole. It stays as it is if no
             post can be used.
-        bad_rows (list[BadRow]): Rows that cannot be used are added to it. They are left out.
         image_root (Path): The only folder to read the pictures of the page from.
         keep_entities (bool): Whether to show the entities of the file, for a pipeline without
             components.
@@ -47,19 +65,18 @@ def write_page(
         progress (Callable): Wraps the stream of posts, such as tqdm.
 
     Returns:
-        int: The number of posts on the page.
+        PageReport: The counts.
     """
-    docs = nlp.pipe(_read(nlp, input_path, bad_rows, keep_entities), batch_size=BATCH_SIZE)
+    report = PageReport()
+    docs = nlp.pipe(_read(nlp, input_path, report, keep_entities), batch_size=BATCH_SIZE)
     posts = iter(progress(_explained(nlp, docs) if effects else pair(docs, None)))
     first = next(posts, None)
     if first is None:
-        return 0
-    shown = 0
+        return report
 
     def counted() -> "Iterator[ExplainedDoc]":
-        nonlocal shown
         for post in chain([first], posts):
-            shown += 1
+            report.posts += 1
             yield post
 
     output_path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +85,9 @@ def write_page(
         # A lone surrogate, which JSON can hold, is written as a character reference.
         beside.open("w", encoding="utf-8", errors="xmlcharrefreplace") as file_,
     ):
-        file_.writelines(stream(counted(), page=True, image_root=image_root))
-    return shown
+        page = stream(counted(), True, image_root=image_root, unreadable=report.unreadable)
+        file_.writelines(page)
+    return report
 
 
 def _explained(nlp: Language, docs: Iterable[Doc]) -> "Iterator[ExplainedDoc]":
@@ -78,11 +96,14 @@ def _explained(nlp: Language, docs: Iterable[Doc]) -> "Iterator[ExplainedDoc]":
         yield from pair(batch, explain(nlp, batch))
 
 
-def _read(nlp: Language, path: Path, bad_rows: list[BadRow], keep_entities: bool) -> Iterator[Doc]:
-    for post in read_jsonl(path, bad_rows):
+def _read(nlp: Language, path: Path, report: PageReport, keep_entities: bool) -> Iterator[Doc]:
+    for post in read_jsonl(path, report.bad_rows):
+        for kind, keys in post.unread_keys.items():
+            if kind != OTHER and (keep_entities or kind != ANNOTATION):
+                report.unread_keys.setdefault(kind, Counter()).update(keys)
         if not keep_entities:
             post.entities = None
         try:
             yield post.to_doc(nlp)
         except ValueError as error:
-            bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))
+            report.bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))

@@ -14,7 +14,7 @@ from spacy.util import is_in_jupyter
 from ..component import components
 from ..errors import Errors, MsvseError
 from .colours import Colours
-from .shown import show_post
+from .shown import ShownPost, show_post
 
 if TYPE_CHECKING:
     from ..component.analysis import PictureEffect
@@ -98,6 +98,7 @@ def stream(
     *,
     options: dict[str, Any] | None = None,
     image_root: str | Path | None = None,
+    unreadable: list[str] | None = None,
 ) -> Iterator[str]:
     """Render posts one by one, so that only one of them is in memory.
 
@@ -107,6 +108,7 @@ def stream(
         options (dict): displaCy's "colors", a dict of label to colour, and "ents", the labels to
             show.
         image_root (Path): The only folder to read pictures from; None allows any path.
+        unreadable (list[str]): Pictures that cannot be read are added to it, with the reason.
 
     Yields:
         str: The HTML, in pieces.
@@ -114,9 +116,16 @@ def stream(
     colours = Colours(options or {})
     # One page may contain several fragments, whose names must differ.
     prefix = "post" if page else f"msvse-{uuid4().hex[:8]}"
-    shown = (show_post(doc, colours, image_root, effects) for doc, effects in posts)
     template = load_template("posts.html")
-    yield from template.generate(page=page, posts=shown, colours=colours, prefix=prefix)
+
+    def shown() -> Iterator[ShownPost]:
+        for doc, effects in posts:
+            post = show_post(doc, colours, image_root, effects)
+            if unreadable is not None and post.picture is not None and post.picture.problem:
+                unreadable.append(f"{post.picture.name}: {post.picture.problem}".lstrip(": "))
+            yield post
+
+    yield from template.generate(page=page, posts=shown(), colours=colours, prefix=prefix)
 
 
 def explain(nlp: Language, docs: list[Doc]) -> "list[list[PictureEffect]] | None":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Errors, MsvseError
+from ..util import replaced_when_done
 from .pretrained import load_pretrained
 
 PAD, UNKNOWN, START, SEPARATOR = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -24,7 +25,7 @@ def save_bilstm(
     Args:
         words (Sequence[str]): W distinct words.
         vectors (Tensor): float of shape (W, d).
-        folder (Path): The folder to write, with its tokenizer.
+        folder (Path): The folder to write, with its tokenizer. An older one is replaced.
         num_layers (int): Number of layers.
 
     Raises:
@@ -69,7 +70,7 @@ def save_bilstm_of_encoder(name: str, folder: str | Path, num_layers: int = 1) -
 
     Args:
         name (str): A packaged encoder, a local folder or a name on the hub.
-        folder (Path): The folder to write, with the encoder's tokenizer.
+        folder (Path): The folder to write, with the encoder's tokenizer. An older one is replaced.
         num_layers (int): Number of layers.
 
     Raises:
@@ -96,5 +97,8 @@ def _save(vectors: Tensor, tokenizer: Any, folder: str | Path, num_layers: int) 
     model = BiLstmModel(config)
     with torch.no_grad():
         model.embeddings.weight.copy_(vectors)
-    model.save_pretrained(folder, state_dict={"embeddings.weight": model.embeddings.weight})
-    tokenizer.save_pretrained(folder)
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_when_done(folder) as new:
+        model.save_pretrained(new, state_dict={"embeddings.weight": model.embeddings.weight})
+        tokenizer.save_pretrained(new)

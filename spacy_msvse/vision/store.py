@@ -55,9 +55,9 @@ class FeatureStore:
             write permission is opened like this in any case.
 
     Raises:
-        MsvseError: If there is no store to read (MSVSE-E033), it is damaged beyond single records
-            (MSVSE-E060), cannot be opened (MSVSE-E065) or gets no memory (MSVSE-E193). The last
-            three may also be raised whenever the store is used.
+        MsvseError: If there is no store to read (MSVSE-E033, MSVSE-E202), it is damaged beyond
+            single records (MSVSE-E060), cannot be opened (MSVSE-E065) or gets no memory
+            (MSVSE-E193). The last three may also be raised whenever the store is used.
     """
 
     def __init__(self, path: str | Path, readonly: bool = False) -> None:
@@ -70,6 +70,8 @@ class FeatureStore:
                 reason = error.strerror or error
                 raise MsvseError(Errors.E065.format(path=path, reason=reason)) from error
         elif not file.is_file():
+            if self.path.is_dir():
+                raise MsvseError(Errors.E202.format(path=path, file=DATA_FILE))
             raise MsvseError(Errors.E033.format(path=path))
         self.readonly = readonly or not _is_writable(self.path)
         self._connection: sqlite3.Connection | None = None

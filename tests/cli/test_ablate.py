@@ -126,6 +126,31 @@ def test_after_a_kill_it_continues_and_the_tables_are_the_same(data):
     assert srsly.read_json(scores)["ents_f"] == pytest.approx(full["f1"]["mean"])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the system has no /proc")
+def test_killed_at_20_moments_the_tables_are_the_same(data):
+    began = time.monotonic()
+    whole = run(data, "killed")
+    seconds = time.monotonic() - began
+    files = sorted((data / "killed").rglob("*"))
+    shutil.rmtree(data / "killed")
+    for moment in range(20):
+        process = multiprocessing.get_context("fork").Process(target=run, args=(data, "killed"))
+        process.start()
+        time.sleep(seconds / 2 * (moment + 1) / 20)
+        threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+        children = [int(pid) for path in threads for pid in path.read_text().split()]
+        process.kill()
+        process.join()
+        while any(map(is_running, children)):
+            time.sleep(0.01)
+    again = run(data, "killed")
+    assert again["failed"] == []
+    assert rows(again) == rows(whole)
+    assert sorted((data / "killed").rglob("*")) == files
+
+
 def test_jobs_run_at_a_time_and_a_failed_run_ends_no_other(data, monkeypatch):
     begun = []
     met = Barrier(2, timeout=60)
@@ -181,6 +206,18 @@ def test_encoders_that_cannot_be_loaded_are_named_once_before_any_run(data, tmp_
     for name, folder in encoders.items():
         assert f"'{folder}' (rows: {name}_text_only, {name})" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_pictures_that_does_not_exist_is_refused_before_any_run(data):
+    arguments = ["msvse", "ablate", data / "config.cfg", data / "refused"]
+    arguments += ["--paths.dev", data / "dev.spacy", "--paths.train", data / "train.spacy"]
+    arguments += ["--corpora.dev.image_root", data / "nowhere"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert "MSVSE-E203" in line
+    assert "nowhere' of [corpora.dev] does not exist" in line
+    assert not (data / "refused").exists()
 
 
 @pytest.mark.parametrize(

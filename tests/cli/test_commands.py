@@ -8,23 +8,15 @@ import numpy as np
 import pytest
 import spacy
 import srsly
-from spacy.cli._util import app
 from spacy.tokens import DocBin
 from spacy.training import Example
-from typer.testing import CliRunner
 
 import spacy_msvse.cli.evaluate
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.evaluation.calibration import judged_confidences
 
 from ..tiny import COLOURS, NAMES, ambiguous_examples, picture, save_encoder, tiny_pipeline, train
-from .command import CONFIG
-
-
-def run(*arguments, status: int = 0):
-    result = CliRunner().invoke(app, ["msvse", *map(str, arguments)])
-    assert result.exit_code == status, result.output
-    return result
+from .command import CONFIG, run
 
 
 @pytest.fixture(scope="module")

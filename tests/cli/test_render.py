@@ -2,12 +2,14 @@
 
 import re
 
+import pytest
 import spacy
 import srsly
 from spacy.cli._util import app
 from spacy.training import Example
 from typer.testing import CliRunner
 
+import spacy_msvse.cli
 import spacy_msvse.display.page
 from spacy_msvse import make_doc
 
@@ -65,6 +67,28 @@ def test_an_unreadable_picture_ends_no_run(tmp_path, trained):
     html, _ = render(tmp_path, trained)
     assert html.count("<article") == 4
     assert "outside.png: it lies outside the picture folder" in html
+
+
+def test_pictures_that_cannot_be_read_are_counted_and_the_first_is_named(tmp_path):
+    _, printed = render(tmp_path, "-")
+    (warning,) = re.findall(r"\[MSVSE-W045\].*?image-root", printed)
+    assert "posts.jsonl' that cannot be read: 1." in warning
+    assert "The first: outside.png: it lies outside the picture folder" in warning
+
+
+@pytest.mark.filterwarnings("ignore:.*MSVSE-W001")
+@pytest.mark.parametrize("given", [True, False])
+def test_keys_that_are_not_read_are_named(tmp_path, trained, given):
+    rows = [{"text": "saw jordan", "image_path": "a.png", "label": "PER"}] * 2
+    srsly.write_jsonl(tmp_path / "posts.jsonl", rows)
+    arguments = ["-" if given else trained, tmp_path / "posts.jsonl", tmp_path / "out.html"]
+    result = CliRunner().invoke(app, ["msvse", "render", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    warnings = re.findall("MSVSE-W020.*", result.stderr)
+    assert "a picture are not read: 'image_path' (2 posts)" in " ".join(warnings)
+    # A pipeline needs no annotation.
+    assert ("annotation are not read: 'label' (2 posts)" in " ".join(warnings)) == given
+    assert len(warnings) == 1 + given
 
 
 def test_the_page_has_both_labels_and_both_confidences_unless_declined(tmp_path, trained):

@@ -112,7 +112,9 @@ def test_store_that_is_cut_short_is_a_coded_error(store, command):
 
 @pytest.mark.parametrize("command", ["info", "verify", "prune"])
 def test_folder_that_is_no_store_is_a_coded_error(tmp_path, command):
-    assert "MSVSE-E033" in run("store", command, tmp_path, status=1).output
+    (line,) = run("store", command, tmp_path, status=1).output.splitlines()
+    assert "MSVSE-E202" in line
+    assert "does not exist" not in line
 
 
 def test_prune_keeps_the_extractor_of_a_config(data, store):

@@ -284,7 +284,6 @@ MISUSED = [
     "extract posts.spacy out --config folder",
     "extract posts.spacy out --config config.cfg --workers -1",
     "annotate model posts.jsonl folder",
-    "annotate model posts.jsonl out --n-process 0",
     "annotate model posts.jsonl out --n-process -2",
     "annotate model posts.jsonl out --min-confidence 2",
     "render model folder out",

@@ -142,7 +142,7 @@ def check_refused(nlp, doc, code: str) -> None:
         reader("error").read([doc])
     with pytest.raises(MsvseError, match=code):
         post_source(doc)
-    with pytest.warns(UserWarning, match=f"MSVSE-W002.*1 posts.*{code}"):
+    with pytest.warns(UserWarning, match=f"MSVSE-W002.*cannot be read: 1.*{code}"):
         posts = reader("warn").read([doc, make_doc(nlp, "look", image=picture("PER"))])
     assert posts[1].status["regions"] == "used"
 

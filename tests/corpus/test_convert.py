@@ -130,8 +130,10 @@ def test_bad_rows_do_not_change_the_output(write, output):
 def test_a_bad_row_of_a_file_beside_the_posts_is_reported_for_that_file(write, output):
     posts = write("posts.jsonl", srsly.json_dumps(ROW))
     captions = write("captions.json", srsly.json_dumps({"1.jpg": ["a dog", "a cat"]}))
-    with pytest.raises(BadRowsError, match=r"MSVSE-E034\] '[^']*captions\.json': malformed rows"):
+    expected = r"MSVSE-E034\] '[^']*captions\.json': malformed rows"
+    with pytest.raises(BadRowsError, match=expected) as error:
         convert(posts, output, captions=captions)
+    assert "leave these posts out" not in str(error.value)  # they are captions
 
 
 def test_bad_posts_can_be_left_out_and_are_in_the_report(write, output, nlp):

@@ -37,7 +37,7 @@ def test_a_run_can_be_interrupted_after_any_byte(tmp_path):
     whole = "".join(map(dump_row, WRITTEN)).encode()
     for length in range(len(whole) + 1):
         partial_path(output).write_bytes(whole[:length])
-        done, rest = skip_written(output, rows(tmp_path))
+        done, _, rest = skip_written(output, rows(tmp_path))
         assert done == whole[:length].count(b"\n")
         assert [row.values for row in rest] == list(VALUES[done:])
         list(write_rows(rows(tmp_path, WRITTEN[done:]), output))
@@ -45,7 +45,7 @@ def test_a_run_can_be_interrupted_after_any_byte(tmp_path):
 
 
 def test_without_an_earlier_run_no_row_is_skipped(tmp_path):
-    done, rest = skip_written(tmp_path / "out.jsonl", rows(tmp_path))
+    done, _, rest = skip_written(tmp_path / "out.jsonl", rows(tmp_path))
     assert done == 0
     assert len(list(rest)) == len(VALUES)
 
