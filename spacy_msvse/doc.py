@@ -18,6 +18,7 @@ from .values import (
     VIEW_ATTRIBUTES,
     Picture,
     check_picture,
+    check_spaces,
     check_text,
     check_words,
     clean_text,
@@ -303,7 +304,7 @@ def _tokenize(
         return nlp.make_doc(check_text(text_or_words, "text_or_words"))
     if isinstance(text_or_words, list | tuple):
         words = check_words(text_or_words)
-        doc = Doc(nlp.vocab, words=words, spaces=None if spaces is None else list(spaces))
+        doc = Doc(nlp.vocab, words=words, spaces=check_spaces(spaces, words))
         # Training tokenizes a text again if its blanks are known. Given words must stay whole.
         doc.has_unknown_spaces = True
         return doc

@@ -233,6 +233,10 @@ def check_features(features: Any) -> Any:
         raise MsvseError(Errors.E014.format(given=f"an array of type {array.dtype}"))
     if not numpy.isfinite(array).all():
         raise MsvseError(Errors.E014.format(given="an array with numbers that are not finite"))
+    limit = float(numpy.finfo(numpy.float16).max)
+    if numpy.abs(array, dtype="float64").max() > limit:
+        given = f"an array with numbers beyond {limit:.0f}, the largest that a feature store holds"
+        raise MsvseError(Errors.E014.format(given=given))
     return array
 
 
@@ -256,7 +260,7 @@ def _check_region(region: Any) -> tuple[str, float, float, float, float, float]:
     try:
         label, score, x1, y1, x2, y2 = region
         numbers = [float(number) for number in (score, x1, y1, x2, y2)]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise MsvseError(Errors.E071.format(region=region)) from error
     if not all(map(math.isfinite, numbers)) or not isinstance(label, str | None):
         raise MsvseError(Errors.E071.format(region=region))
@@ -337,9 +341,33 @@ def check_words(words: Sequence[Any]) -> list[str]:
         list: The words.
 
     Raises:
-        MsvseError: If one of them is not a text (MSVSE-E035).
+        MsvseError: If one of them is not a text, or is empty (MSVSE-E035).
     """
+    expected = "a string or a list of strings"
     if not all(isinstance(word, str) for word in words):
-        expected = "a string or a list of strings"
         raise refuse(words, "text_or_words", "it is neither text nor words", expected)
+    if not all(words):
+        raise refuse(words, "text_or_words", "one of its words is empty", expected)
     return [check_text(word, "text_or_words") for word in words]
+
+
+def check_spaces(spaces: Any, words: Sequence[str]) -> list[bool] | None:
+    """Check the blanks between words.
+
+    Args:
+        spaces (Sequence[bool]): Whether a blank follows each of the words, or None.
+        words (Sequence[str]): The words.
+
+    Returns:
+        list: The blanks, or None.
+
+    Raises:
+        MsvseError: If it is not one bool for each word (MSVSE-E035).
+    """
+    if spaces is None:
+        return None
+    fits = isinstance(spaces, list | tuple) and len(spaces) == len(words)
+    if not fits or not all(isinstance(space, bool) for space in spaces):
+        expected = "a list of true or false, one for each word"
+        raise refuse(_quoted(spaces), "spaces", "it does not fit the words", expected)
+    return list(spaces)

@@ -123,3 +123,30 @@ def test_every_attribute_survives_a_docbin(nlp):
     assert loaded._.image_texts == {"ocr": "WOOF"}
     assert list(loaded._.image_regions) == [("dog", 0.9, 0.0, 0.0, 1.0, 1.0)]
     assert numpy.array_equal(loaded._.image_features, doc._.image_features)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"text_or_words": ["saw", "", "today"]},
+        {"text_or_words": ["saw", "jordan"], "spaces": [True]},
+        {"text_or_words": ["saw", "jordan"], "spaces": [True, None]},
+        {"text_or_words": ["saw", "jordan"], "spaces": [(), ()]},
+        {"text_or_words": ["saw", "jordan"], "spaces": 3},
+    ],
+)
+def test_words_and_blanks_that_do_not_make_a_text_are_refused(nlp, arguments):
+    with pytest.raises(MsvseError, match="MSVSE-E035"):
+        make_doc(nlp, **arguments)
+
+
+def test_a_region_with_a_number_that_is_too_large_is_refused(nlp):
+    with pytest.raises(MsvseError, match="MSVSE-E071"):
+        make_doc(nlp, "saw jordan", regions=[("a", 0.5, 0, 0, 10**400, 1)])
+
+
+@pytest.mark.parametrize("number", [1e300, -1e300, 3e38, 1e20, 70_000.0])
+def test_vectors_with_a_number_beyond_16_bits_are_refused(nlp, number):
+    """A network would make numbers of them that are not finite."""
+    with pytest.raises(MsvseError, match=r"MSVSE-E014.* 65504"):
+        make_doc(nlp, "saw jordan", features=[[0.5, number]])

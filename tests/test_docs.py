@@ -17,6 +17,7 @@ from spacy_msvse.evaluation.experiments.rows import method_names
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "SECURITY.md",
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("assets/*/README.md")),
     ROOT / "benchmarks" / "README.md",

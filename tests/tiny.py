@@ -113,7 +113,8 @@ class MeanColour:
         return [self._features(np.asarray(p, dtype="float32") / 255) for p in pictures]
 
     def _features(self, pixels: np.ndarray) -> Features:
-        halves = [pixels, pixels[: len(pixels) // 2], pixels[len(pixels) // 2 :]]
+        middle = max(1, len(pixels) // 2)
+        halves = [pixels, pixels[:middle], pixels[-middle:]]
         vectors = np.stack([half.mean(axis=(0, 1)) for half in halves])
         boxes = np.asarray([[0, 0, 1, 1], [0, 0, 1, 0.5], [0, 0.5, 1, 1]], dtype="float32")
         tag = ("red", "green", "blue")[int(vectors[0].argmax())]
@@ -157,8 +158,9 @@ def make_mean_colour() -> MeanColour:
 
 
 def tiny_pipeline(encoder: str, name: str = "msvse_ner", **settings: Any) -> Language:
-    """A pipeline of the tiny encoder and the tiny extractor; `model` overrides its settings."""
-    given = settings.pop("model", {})
+    """A pipeline of the tiny encoder and the tiny extractor; `model` overrides its settings, and
+    `lang` is the language."""
+    given, language = settings.pop("model", {}), settings.pop("lang", "en")
     architecture = given.get("@architectures", "spacy-msvse.MSVSE.v1")
     model = {
         "@architectures": architecture,
@@ -174,7 +176,7 @@ def tiny_pipeline(encoder: str, name: str = "msvse_ner", **settings: Any) -> Lan
         "tags": {"@misc": "tests.MeanColour.v1"},
         "caption": {"@misc": "spacy-msvse.TagCaption.v1"},
     }
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(language)
     # Only the tests about untrained views mask them.
     config = {"model": model, "vision": vision, "min_view_share": 0.0, **settings}
     nlp.add_pipe("msvse_ner", name=name, config=config)

@@ -240,6 +240,8 @@ def _parse_lines(path: Path, lines: Iterable[tuple[int, bytes]]) -> Iterator[Row
             problem = None if isinstance(values, dict) else "the line is not a JSON object"
             # Docs are saved as msgpack, whose integers have at most 64 bits.
             srsly.msgpack_dumps(values)
+            # A number such as 1e999 is infinite, and JSON has no form of it.
+            json.dumps(values, allow_nan=False)
         except (ValueError, OverflowError) as error:
             problem = f"the line is not JSON ({str(error).replace(' line 1', '')})"
         if problem is not None:

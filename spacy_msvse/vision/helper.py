@@ -16,6 +16,7 @@ import threading
 import warnings
 from contextlib import suppress
 from io import BytesIO, FileIO
+from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryFile
 from typing import Any, cast
@@ -55,7 +56,9 @@ class Helper:
     """
 
     def __init__(self) -> None:
-        path = json.dumps([os.path.abspath(folder) for folder in sys.path])
+        # An editable installation is found by a hook, not by `sys.path`.
+        home = Path(__file__).parents[2]
+        path = json.dumps([os.path.abspath(folder) for folder in (home, *sys.path)])
         try:
             # No window on Windows. Without the options, Python reads settings of the user.
             self.process = subprocess.Popen(

@@ -166,6 +166,8 @@ def test_blank_lines_are_skipped(read):
         ({"text": "Ada", "caption": "a dog \ud83d"}, "not JSON"),
         ({"text": "Ada", "tags": ["\ude00"]}, "not JSON"),
         ('{"text": "Ada", "meta": {"score": NaN}}', "not JSON"),
+        ('{"text": "Ada", "meta": {"score": 1e999}}', "not JSON"),
+        ('{"text": "Ada", "meta": {"score": -1e999}}', "not JSON"),
         ({"text": "Ada", "meta": {"id": 10**30}}, "not JSON"),
     ],
 )

@@ -8,6 +8,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 from PIL import Image, features
@@ -15,8 +16,8 @@ from PIL import Image, features
 from spacy_msvse.vision import helper
 from spacy_msvse.vision.picture import PictureError, decode_picture, open_picture
 
+from ..hostile.pictures import bitmap, png, scans, tiff
 from .conftest import encode, photo
-from .hostile import bitmap, png, scans, tiff
 
 #: Seconds that a picture may take in these tests, and that the rest of a call may take.
 SECONDS, SLACK = 1, 3
@@ -163,6 +164,13 @@ def test_a_helper_that_cannot_be_started_is_the_reason(monkeypatch, tmp_path):
     monkeypatch.setattr(helper, "START_SECONDS", 0.2)
     with pytest.raises(PictureError, match=r"E020.*decoder cannot be started"):
         decode_picture(data, "it")
+
+
+def test_a_helper_finds_the_package_of_an_editable_installation(monkeypatch):
+    """Such an installation finds it by a hook, not by `sys.path`."""
+    found = [folder for folder in sys.path if not (Path(folder) / "spacy_msvse").is_dir()]
+    monkeypatch.setattr(sys, "path", found)
+    helper.Helper().stop()
 
 
 def test_a_helper_works_where_no_file_can_be_written(monkeypatch):

@@ -19,8 +19,8 @@ from spacy_msvse.vision.picture import (
     resolve_picture_path,
 )
 
+from ..hostile.pictures import chunk, png, samples, scans
 from .conftest import encode, photo
-from .hostile import chunk, png, samples, scans
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 

@@ -1,6 +1,6 @@
 """Hostile files, generated from a seed, and a run over all of them.
 
-`python -m tests.vision.hostile FOLDER < names.json` reads them and prints the result for each.
+`python -m tests.hostile.pictures FOLDER < names.json` reads them and prints the result for each.
 """
 
 import faulthandler
@@ -20,13 +20,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spacy_msvse.vision import helper
 from spacy_msvse.vision.extraction import PostSource, extract_posts, fill_store
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.picture import picture_name
 from spacy_msvse.vision.store import FeatureStore
 
-from .conftest import CountingExtractor, encode, photo
+from ..vision.conftest import CountingExtractor, encode, photo
 
 REFUSED, DECODED, EITHER = "refused", "decoded", "refused or decoded"
 
@@ -358,6 +357,8 @@ def run(folder: Path, names: list[str]) -> dict:
             refused; the report of a second run, with files in batches; the extraction of each file;
             and the growth of memory in bytes.
     """
+    from spacy_msvse.vision import helper
+
     helper.DECODING_SECONDS = DECODING_SECONDS
     root = folder / "root"
     visual = VisualExtractor(regions=CountingExtractor(), tags=CountingExtractor())

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from .hostile import DECODED, DECODING_SECONDS, EITHER, LARGE, REFUSED, damaged, make_hostile_files
+from .pictures import DECODED, DECODING_SECONDS, EITHER, LARGE, REFUSED, damaged, make_hostile_files
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="named pipes, sockets and resource usage are those of Unix"
@@ -47,7 +47,7 @@ def outcome(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("hostile")
     files = make_hostile_files(folder)
     names = json.dumps([file.name for file in files])
-    command = [sys.executable, "-m", "tests.vision.hostile", str(folder)]
+    command = [sys.executable, "-m", "tests.hostile.pictures", str(folder)]
     done = subprocess.run(command, input=names, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
