@@ -58,7 +58,7 @@ class Helper:
     def __init__(self) -> None:
         # An editable installation is found by a hook, not by `sys.path`.
         home = Path(__file__).parents[2]
-        path = json.dumps([os.path.abspath(folder) for folder in (home, *sys.path)])
+        path = json.dumps([os.path.abspath(folder) for folder in (str(home), *sys.path)])
         try:
             # No window on Windows. Without the options, Python reads settings of the user.
             self.process = subprocess.Popen(
