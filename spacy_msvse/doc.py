@@ -174,7 +174,7 @@ def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
         views (dict): View to its value: tuples (label, score, x1, y1, x2, y2) for "regions", a list
             of words for "tags", a text for all others. `doc._.image_extracted` lists their names.
     """
-    earlier = doc._.image_extracted
+    earlier = extracted_views(doc)
     if earlier:
         doc._.image_texts = _given_texts(doc)
         for view in earlier:
@@ -199,6 +199,21 @@ def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
     doc._.image_extracted = sorted(written) or None
 
 
+def extracted_views(doc: Doc) -> list[str]:
+    """The views of a Doc that an extractor filled.
+
+    Args:
+        doc (Doc): The post.
+
+    Returns:
+        list: Their names. Values of other types, which a file may hold, are left out.
+    """
+    names = doc._.image_extracted
+    return (
+        [name for name in names if isinstance(name, str)] if isinstance(names, list | tuple) else []
+    )
+
+
 def get_picture_attributes(doc: Doc) -> dict[str, Any]:
     """Collect what the user gave of a post besides its text.
 
@@ -211,7 +226,7 @@ def get_picture_attributes(doc: Doc) -> dict[str, Any]:
             (`doc.user_data["meta"]`), if any.
     """
     values = {name: doc._.get(name) for name in PICTURE_ATTRIBUTES}
-    for view in doc._.image_extracted or ():
+    for view in extracted_views(doc):
         if view in VIEW_ATTRIBUTES:
             values[VIEW_ATTRIBUTES[view]] = None
     values["image_texts"] = _given_texts(doc)
@@ -221,8 +236,8 @@ def get_picture_attributes(doc: Doc) -> dict[str, Any]:
 
 def _given_texts(doc: Doc) -> dict[str, str] | None:
     texts: dict[str, str] | None = doc._.image_texts
-    extracted = doc._.image_extracted or ()
-    if texts is None or not extracted:
+    extracted = extracted_views(doc)
+    if not isinstance(texts, dict) or not extracted:
         return texts
     given = {view: text for view, text in texts.items() if view not in extracted}
     return given or None

@@ -16,7 +16,7 @@ from ..component.defaults import DEFAULT_CONFIG
 from ..component.reader import given_views
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes
 from ..errors import MsvseError
-from ..values import check_features, check_picture
+from ..values import CHECKS, check_picture
 from ..vision.picture import (
     PictureError,
     decode_picture,
@@ -105,8 +105,8 @@ class SplitAudit:
         captions (int): Posts that give a caption.
         texts (Counter): Posts that give each further text, by its name.
         region_widths (Counter): Posts that give region vectors, by their width.
-        bad_regions (Occurrences): Posts whose region vectors training would refuse: they are not a
-            table of finite numbers, or are empty.
+        bad_values (Occurrences): Posts with tags, a caption, texts or region vectors that cannot be
+            used. They are read without views.
         views (Counter): Posts that have each view: they give it, or they have a readable picture
             from which it can be extracted. The extractor may still find nothing.
         repeated_texts (Occurrences): Posts with the text of an earlier post.
@@ -134,7 +134,7 @@ class SplitAudit:
     captions: int = 0
     texts: Counter[str] = field(default_factory=Counter)
     region_widths: Counter[int] = field(default_factory=Counter)
-    bad_regions: Occurrences = field(default_factory=Occurrences)
+    bad_values: Occurrences = field(default_factory=Occurrences)
     views: Counter[str] = field(default_factory=Counter)
     repeated_texts: Occurrences = field(default_factory=Occurrences)
     shared_pictures: Occurrences = field(default_factory=Occurrences)
@@ -408,16 +408,19 @@ class _SplitAuditor:
     def _count_descriptions(self, values: Mapping[str, Any]) -> None:
         counts = self.counts
         counts.described += any(name in values for name in DESCRIBING_ATTRIBUTES)
-        counts.tags += bool(values.get("image_tags"))
-        counts.captions += bool(values.get("image_caption"))
-        counts.texts.update(name for name, text in values.get("image_texts", {}).items() if text)
-        vectors = values.get("image_features")
-        if vectors is None or isinstance(vectors, str):
-            return
-        try:
-            counts.region_widths[check_features(vectors).shape[1]] += 1
-        except MsvseError:
-            counts.bad_regions.add(f"post {counts.posts}")
+        usable = {}
+        for name in DESCRIBING_ATTRIBUTES:
+            try:
+                usable[name] = CHECKS[name](values.get(name))
+            except MsvseError:  # a file may hold anything
+                counts.bad_values.add(f"post {counts.posts}: {name}")
+        counts.tags += bool(usable.get("image_tags"))
+        counts.captions += bool(usable.get("image_caption"))
+        texts = usable.get("image_texts") or {}
+        counts.texts.update(name for name, text in texts.items() if text)
+        vectors = usable.get("image_features")
+        if vectors is not None and not isinstance(vectors, str):
+            counts.region_widths[vectors.shape[1]] += 1
 
     def _count_picture(self, source: Any) -> _CheckedPicture:
         counts = self.counts

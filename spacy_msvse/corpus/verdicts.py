@@ -175,9 +175,9 @@ def _judge_views(
 
 
 def _judge_regions(name: str, split: SplitAudit, train: SplitAudit) -> Iterator[Verdict]:
-    if split.bad_regions.count:
-        text = "posts whose region vectors are not an array of shape (regions, width)"
-        yield _report(FAIL, "Views", name, text, split.bad_regions)
+    if split.bad_values.count:
+        text = "posts with a value that cannot be used, which are read without views"
+        yield _report(FAIL, "Views", name, text, split.bad_values)
     widths = set(train.region_widths) | set(split.region_widths)
     if len(widths) > 1 and split.region_widths:
         counts = ", ".join(f"{width} ({n})" for width, n in sorted(split.region_widths.items()))

@@ -164,7 +164,7 @@ def test_region_vectors_that_are_not_a_table_are_found(nlp, audit_one):
     for doc, vectors in zip(docs, bad, strict=True):
         doc.user_data["._.", "image_features", None, None] = vectors
     found = audit_one(*docs)
-    assert found.bad_regions.count == len(bad)
+    assert found.bad_values.count == len(bad)
     assert not found.region_widths
     assert found.views["regions"] == 0
 
@@ -302,3 +302,14 @@ def test_a_file_that_cannot_be_read_is_a_coded_error_with_its_name(nlp, tmp_path
     (tmp_path / "damaged.spacy").write_bytes(b"damaged")
     with pytest.raises(MsvseError, match=rf"MSVSE-E0(33|42).*{name}"):
         audit({"train": tmp_path / name}, nlp)
+
+
+def test_values_of_a_wrong_type_are_named_and_do_not_end_the_check(audit_one, nlp):
+    """A file of Docs may hold anything."""
+    docs = [post(nlp, "one"), post(nlp, "two"), post(nlp, "three", tags=["cat"])]
+    docs[0].user_data["._.", "image_tags", None, None] = np.zeros((1, 3))
+    docs[1].user_data["._.", "image_texts", None, None] = ["ocr"]
+    docs[2].user_data["._.", "image_extracted", None, None] = np.zeros((2, 3))
+    found = audit_one(*docs)
+    assert found.bad_values.examples == ["post 1: image_tags", "post 2: image_texts"]
+    assert found.tags == 1

@@ -178,7 +178,8 @@ def test_leaks_are_warned_about():
 
 
 def test_region_vectors_that_stop_training_fail():
-    assert "not an array" in only(FAIL, train=split(bad_regions=Occurrences(1, ["post 1"])))
+    bad = Occurrences(1, ["post 1: image_features"])
+    assert "cannot be used" in only(FAIL, train=split(bad_values=bad))
     assert "width" in only(FAIL, train=split(region_widths=Counter({8: 3, 16: 1})))
     train = split(region_widths=Counter({8: 3}))
     assert not verdicts(train=train, dev=split(region_widths=Counter({8: 1})), level=FAIL)
