@@ -173,7 +173,7 @@ class Reader:
             content = ", ".join(content)
         nothing = content is None or (isinstance(content, str) and not content)
         # A masked view is not extracted. It is masked if the post has a picture, else absent.
-        if masked and (post.doc._.image or not nothing):
+        if masked and (post.doc._.image is not None or not nothing):
             post.status[view] = MASKED
         elif content is None or nothing:
             post.status[view] = UNREADABLE if problem else ABSENT

@@ -362,7 +362,7 @@ class _SplitAuditor:
         values = get_picture_attributes(doc)
         self._count_entities(doc)
         self._count_descriptions(values)
-        checked = self._count_picture(values.get("image") or None)
+        checked = self._count_picture(values.get("image"))
         counts.views.update(self._find_views(doc, checked.status == "readable"))
         text = _normalize(doc.text)
         if not text:

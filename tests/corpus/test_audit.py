@@ -306,10 +306,13 @@ def test_a_file_that_cannot_be_read_is_a_coded_error_with_its_name(nlp, tmp_path
 
 def test_values_of_a_wrong_type_are_named_and_do_not_end_the_check(audit_one, nlp):
     """A file of Docs may hold anything."""
-    docs = [post(nlp, "one"), post(nlp, "two"), post(nlp, "three", tags=["cat"])]
+    docs = [post(nlp, name) for name in ("one", "two", "three", "four")]
+    docs[2]._.image_tags = ["cat"]
+    docs[3].user_data["._.", "image", None, None] = np.zeros((1, 3))
     docs[0].user_data["._.", "image_tags", None, None] = np.zeros((1, 3))
     docs[1].user_data["._.", "image_texts", None, None] = ["ocr"]
     docs[2].user_data["._.", "image_extracted", None, None] = np.zeros((2, 3))
     found = audit_one(*docs)
     assert found.bad_values.examples == ["post 1: image_tags", "post 2: image_texts"]
     assert found.tags == 1
+    assert "MSVSE-E035" in found.refused[0].reason
