@@ -430,6 +430,12 @@ class Errors:
         "damaged."
     )
 
+    E194 = (
+        "[MSVSE-E194] The extractor {extractor} returned {given}. Its `extract` must return a list "
+        "with a dictionary for each item: view name to `RegionFeatures` (at least one region, as "
+        "many vectors as boxes), a text, or a list of words."
+    )
+
     E200 = (
         "[MSVSE-E200] Worker processes ended {count} times in a row without any result, the last "
         "one by {reason}. If memory is short, use fewer processes or a smaller `max_batch_tokens`. "

@@ -18,6 +18,9 @@ from .errors import Errors, MsvseError
 #: The file of a saved component that has the SHA-256 hash of each of its other files.
 MANIFEST = "manifest.json"
 
+#: The name of a saved file has at most so many parts.
+MAX_FOLDERS = 16
+
 #: The suffixes of the files that a saved tokenizer or model may have. Code and pickles are none.
 SUFFIXES = (".codes", ".jinja", ".json", ".model", ".safetensors", ".spm", ".txt", ".vocab")
 
@@ -245,11 +248,14 @@ def _check_hashes(files: Mapping[str, Any], manifest: Mapping[str, Any]) -> None
 
 
 def _check_name(name: str) -> None:
-    """Refuse the name of a file that leads out of the folder, on any system."""
-    for part in name.split("/"):
-        # On Windows, "\\" divides folders and ":" follows a drive.
-        if part in ("", ".", "..") or any(character in part for character in "\\:\0"):
-            raise MsvseError(Errors.E006.format(reason=f"{name!r} is not the name of a file"))
+    """Refuse the name of a file that leads out of the folder, on any system, and one that no system
+    has."""
+    parts = name.split("/")
+    # On Windows, "\\" divides folders and ":" follows a drive. "\ud800" is half a character.
+    odd = any(character in "\\:\0" or "\ud800" <= character <= "\udfff" for character in name)
+    if odd or len(parts) > MAX_FOLDERS or not {"", ".", ".."}.isdisjoint(parts):
+        reason = f"{name[:80]!r} is not the name of a file"
+        raise MsvseError(Errors.E006.format(reason=reason))
 
 
 def is_lfs_pointer(path: Path) -> bool:

@@ -362,7 +362,7 @@ class MsvseNer(TrainablePipe):
             # "ocr2" may be a view beside "ocr".
             numbered = nearest in views and view.startswith(str(nearest))
             if view not in known and (given is not None or (nearest and not numbered)):
-                hint = suggest(view, filled | _GIVEN_VIEWS)
+                hint = suggest(view, (filled | _GIVEN_VIEWS) - {view})
                 names = {"name": self.name, "view": view, "nearest": hint}
                 raise MsvseError(Errors.E181.format(**names))
 

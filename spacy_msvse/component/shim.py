@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
+from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp
 from thinc.types import FloatsXd
 from torch import Tensor, nn
 
@@ -155,8 +155,8 @@ class NetworkShim(PyTorchShim):
             for name, parameter in self._model.named_parameters():
                 if (self.id, name) in params:
                     kept[parameter] = parameter.data
-                    average = xp2torch(params[(self.id, name)], device=parameter.device)
-                    parameter.data = average
+                    average = params[(self.id, name)]
+                    parameter.data = torch.as_tensor(average, device=parameter.device)
         try:
             yield
         finally:

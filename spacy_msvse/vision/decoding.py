@@ -1,5 +1,6 @@
 """Decode encoded pictures to RGB. Without names and folders: `picture.py` adds those."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 #: Bytes of EXIF that are read. A JPEG can hold no more in one piece.
 _EXIF_BYTES = 2**16
 _ZERO_IS_WHITE = 0  # in TIFF
+
+# Without any handler, Python writes Pillow's messages to standard error, where they name no file.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 _SIXTEEN_BIT_WHITE = 65535
 
 

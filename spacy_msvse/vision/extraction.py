@@ -21,6 +21,7 @@ from .features import (
     Features,
     PostContent,
     View,
+    check_result,
     copy_views,
     digest_features,
     find_unusable,
@@ -597,7 +598,7 @@ class _ReaderStage(_Stage):
         return self.run.extractor.reader_fingerprint(self.view)
 
     def extract(self, prepared: list[Any], known: list[Features]) -> list[Features]:
-        found = self.reader.extract(prepared, known)
+        found = check_result(self.reader, self.reader.extract(prepared, known), len(prepared))
         return [round_vectors(copy_views(features, sorted(self.views))) for features in found]
 
     def items(self, post: _Post) -> list[_Item]:

@@ -14,6 +14,7 @@ from .features import (
     AnyExtractor,
     Extractor,
     Features,
+    check_result,
     get_reads,
     make_fingerprint,
     round_vectors,
@@ -250,7 +251,8 @@ class VisualExtractor:
         for view, extractor in self.picture_readers.items():
             views = self.views_of(extractor)
             pictures = [one[view] for one in prepared]
-            for known, new in zip(found, extractor.extract(pictures, found), strict=True):
+            results = check_result(extractor, extractor.extract(pictures, found), len(found))
+            for known, new in zip(found, results, strict=True):
                 known.update((name, new[name]) for name in views if name in new)
         return [round_vectors(features) for features in found]
 

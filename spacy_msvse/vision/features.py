@@ -10,6 +10,8 @@ import srsly
 from PIL.Image import Image
 from pydantic import AfterValidator, Field
 
+from ..errors import Errors, MsvseError
+
 #: What one item of `Extractor.extract` may be.
 READS = ("picture", "text", "post")
 
@@ -189,6 +191,50 @@ def round_vectors(features: Features) -> Features:
             view = replace(view, vectors=vectors)
         rounded[name] = view
     return rounded
+
+
+def check_result(extractor: Any, found: Any, count: int) -> list[Features]:
+    """Check the form of what an extractor returned. A user's extractor may return anything.
+
+    Args:
+        extractor (Extractor): The extractor.
+        found (Any): What it returned.
+        count (int): Number of items that it got.
+
+    Returns:
+        list: The same, features for each item.
+
+    Raises:
+        MsvseError: If it is something else (MSVSE-E194).
+    """
+    name = type(extractor).__name__
+    if not isinstance(found, list | tuple) or len(found) != count:
+        given = f"{len(found)} of {count}" if isinstance(found, list | tuple) else repr(found)[:40]
+        raise MsvseError(Errors.E194.format(extractor=name, given=f"results: {given}"))
+    for features in found:
+        if not isinstance(features, dict):
+            raise MsvseError(Errors.E194.format(extractor=name, given=repr(features)[:40]))
+        for view, content in features.items():
+            if not isinstance(view, str) or not _is_view(content):
+                given = f"for {view!r}: {repr(content)[:60]}"
+                raise MsvseError(Errors.E194.format(extractor=name, given=given))
+    return list(found)
+
+
+def _is_view(content: Any) -> bool:
+    if isinstance(content, list | tuple):
+        return all(isinstance(word, str) for word in content)
+    if not isinstance(content, RegionFeatures):
+        return isinstance(content, str)
+    boxes, vectors = content.boxes, content.vectors
+    if not isinstance(boxes, np.ndarray) or boxes.shape[1:] != (4,) or not len(boxes):
+        return False
+    rows = [content.labels, content.scores, content.pictures]
+    if vectors is not None:
+        rows.append(vectors)
+        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2:
+            return False
+    return all(part is None or len(part) == len(boxes) for part in rows)
 
 
 def find_unusable(features: Mapping[str, View]) -> dict[str, str]:

@@ -176,7 +176,7 @@ def test_learning_rate_factors_apply_by_part_of_the_name(encoder):
     assert found["encoder.model.embeddings.word_embeddings.weight"] == 0.0
     assert found["text_decoder.crf.scores.transitions"] == 2.0
     assert found["text_decoder.emissions.weight"] == 1.0
-    assert found["interaction.gate.weight"] == 3.0
+    assert found["interaction.gate.linear.weight"] == 3.0
     assert found["prefixes.queries"] == 1.0
 
 

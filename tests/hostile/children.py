@@ -36,11 +36,12 @@ def command(*arguments: Any) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def coded_exit(status: int, output: str) -> None:
-    """Judge a failure: the last words are a coded error, and there is no traceback."""
+def coded_exit(status: int, output: str, *, report: bool = False) -> None:
+    """Judge a failure: the last words are a coded error, or those of a report, and there is no
+    traceback."""
     if status == 0:
         return
-    clean = "MSVSE-E" in output and "Traceback (most recent call last)" not in output
+    clean = ("MSVSE-E" in output or report) and "Traceback (most recent call last)" not in output
     expect(clean, CRASH, f"exit status {status}: {output[-400:]}")
 
 

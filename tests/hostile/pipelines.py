@@ -482,7 +482,12 @@ def save_message(case: Case, saved: Saved) -> bytes:
         for name, content in before.items()
         if name in saved.files or name not in saved.before
     }
-    after |= {n: data for n, data in saved.files.items() if n not in saved.before}
+    # A message cannot hold half a character.
+    after |= {
+        name.encode("utf-8", "replace").decode(): data
+        for name, data in saved.files.items()
+        if name not in saved.before
+    }
     if saved.repaired:
         message = repair_message(message, before, after)
         container, _ = find_files(message) or (message, key)

@@ -231,8 +231,9 @@ def config_of(setting: Setting, value: Any, case: Case) -> dict[str, Any]:
     if isinstance(value, dict) and "window" in value:
         model["get_spans"] = {"@span_getters": "spacy-msvse.strided_spans.v1", **value}
     elif setting.group == "architectures":
-        model["@architectures"] = setting.owner
-        model[setting.name] = value
+        method = getattr(registry.architectures.get(setting.owner), "method", None)
+        model |= tiny.METHOD_SETTINGS.get(getattr(method, "__name__", ""), {})
+        model |= {"@architectures": setting.owner, setting.name: value}
     elif setting.group == "span_getters":
         model["get_spans"] = {"@span_getters": setting.owner, "window": 4, "stride": 2}
         model["get_spans"][setting.name] = value

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.extraction import extract_posts
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
 from spacy_msvse.vision.extractors.tag_caption import TagCaption
+from spacy_msvse.vision.features import RegionFeatures, check_result
 
 from .conftest import CountingExtractor, encode, photo, sources
 
@@ -241,3 +243,44 @@ def test_large_jpegs_are_shrunk_while_they_are_decoded(counting):
         visual = VisualExtractor(tags=counting, shrink_to=shrink_to)
         (found,) = extract_posts(visual, sources(data))
         assert found.features["tags"] == tags
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        {},
+        [],
+        [None],
+        [{"regions": "red"}] * 2,
+        [{"tags": [1, 2]}],
+        [{"tags": None}],
+        [{3: "red"}],
+        [{"regions": RegionFeatures(np.ones(3), np.zeros((1, 4)))}],
+        [{"regions": RegionFeatures(np.ones((1, 3)), np.zeros((2, 4)))}],
+        [{"regions": RegionFeatures(np.ones((0, 3)), np.zeros((0, 4)))}],
+        [{"regions": RegionFeatures(np.ones((1, 3)), np.zeros((1, 4)), labels=["a", "b"])}],
+    ],
+    ids=repr,
+)
+def test_a_result_of_another_form_is_a_coded_error(result):
+    """The extractor may be a user's own."""
+
+    class Own:
+        fills = ("regions", "tags")
+
+    with pytest.raises(MsvseError, match=r"MSVSE-E194.*Own"):
+        check_result(Own(), result, 1)
+
+
+def test_the_result_of_an_extractor_is_checked_where_it_is_called():
+    class Own:
+        fills = ("tags",)
+        region_dim = 0
+        fingerprint = "own"
+
+        def extract(self, pictures, known):
+            return None
+
+    with pytest.raises(MsvseError, match="MSVSE-E194"):
+        VisualExtractor(tags=Own()).extract([Image.new("RGB", (2, 2))])

@@ -1,6 +1,8 @@
 import hashlib
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -537,3 +539,10 @@ def test_key_is_the_hash_of_the_content(root):
 def test_decode_picture_uses_the_given_name_in_errors():
     with pytest.raises(PictureError, match="'holiday'"):
         decode_picture(b"nothing", "holiday")
+
+
+def test_messages_of_pillow_do_not_go_to_standard_error():
+    """They name no file. The reason for a refusal is in the error."""
+    code = "import logging, spacy_msvse.vision.picture; logging.getLogger('PIL.x').error('odd')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stderr == b""
