@@ -132,8 +132,11 @@ def test_large_items_pass_in_both_directions():
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_ctrl_c_and_the_end_of_the_parent_end_processes_that_never_return(tmp_path, kill):
     script = f"""
-import pathlib, os, time
+import pathlib, os, signal, time
 from spacy_msvse.component.guard import map_guarded
+
+# A shell that starts the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def work(items):
     pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()

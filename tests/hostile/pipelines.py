@@ -56,7 +56,8 @@ def write_folder(folder: Path, files: Files) -> None:
         if not name or name.startswith("/") or ".." in name.split("/") or "\0" in name:
             continue
         path = folder / name
-        if len(path.name) > 200 or path.is_dir():
+        odd = any("\ud800" <= character <= "\udfff" for character in name)
+        if odd or len(path.name) > 200 or name.count("/") > 50 or path.is_dir():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
