@@ -85,14 +85,23 @@ def find_settings() -> tuple[Setting, ...]:
             found.append(Setting("", "", name, default, type(default)))
     for group, owner in registered():
         function = getattr(registry, group).get(owner)
+        declared = _declared_types(function)
         for name, one in inspect.signature(function).parameters.items():
             if name.startswith("_") or one.kind not in (
                 one.POSITIONAL_OR_KEYWORD,
                 one.KEYWORD_ONLY,
             ):
                 continue
-            found.append(Setting(owner, group, name, one.default, one.annotation))
+            annotation = declared.get(name, one.annotation)
+            found.append(Setting(owner, group, name, one.default, annotation))
     return tuple(found)
+
+
+def _declared_types(function: Any) -> dict[str, Any]:
+    """The annotations of the arguments, which are hidden from the config system."""
+    target = inspect.unwrap(function)
+    target = inspect.unwrap(target.__init__) if inspect.isclass(target) else target
+    return {name: one.annotation for name, one in inspect.signature(target).parameters.items()}
 
 
 def kinds_of(setting: Setting) -> set[type]:

@@ -206,6 +206,7 @@ def test_views_are_counted_by_what_is_present_in_any_form(inputs):
         ({"types": []}, "types"),
         ({"types": "PER"}, "types"),
         ({"types": ["PER"], "encoder": {"num_hidden_layers": 0}}, "encoder"),
+        ({"types": ["PER"], "encoder": {"num_hidden_layers": 10**9}}, "encoder"),
         ({"types": ["PER"], "encoder": {"hidden_size": "x"}}, "encoder"),
         ({"types": ["PER"], "encoder": {"hidden_size": 33}}, "encoder"),
     ],

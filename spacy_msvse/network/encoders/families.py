@@ -35,6 +35,9 @@ FAMILIES: dict[str, type[Encoder]] = {
 #: Adapters of encoders without self-attention, which accept no prefixes.
 RECURRENT: dict[str, type[Encoder]] = {"bilstm": BiLstmEncoder}
 
+#: A configuration of more layers is damaged. To build the layers would take hours.
+MAX_LAYERS = 1000
+
 #: The attention that models are loaded with. The encoder replaces it; every family has this one.
 ATTENTION = "eager"
 
@@ -79,7 +82,7 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     find_adapter(model_type)
     try:
         model_config = configs.for_model(model_type, **settings)
-        if model_config.num_hidden_layers < 1:
+        if not 1 <= model_config.num_hidden_layers <= MAX_LAYERS:
             raise ValueError(f"{model_config.num_hidden_layers} layers")
         model = models.from_config(model_config, attn_implementation=ATTENTION, **NO_CODE)
     except Exception as error:  # transformers and torch raise errors of many types
