@@ -56,7 +56,7 @@ def test_many_unreadable_pictures_are_one_warning(nlp):
     with pytest.warns(UserWarning, match="MSVSE-W002") as caught:
         list(nlp.pipe(docs, batch_size=4))
     (message,) = [str(warning.message) for warning in caught]
-    assert "20 posts" in message
+    assert "cannot be read: 20." in message
     assert "gone-0.jpg" in message
 
 
