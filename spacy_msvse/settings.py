@@ -129,7 +129,7 @@ def find_nearest(word: str, choices: Iterable[str]) -> str | None:
         choices (Iterable[str]): The words that exist.
 
     Returns:
-        str: The choice; None if none is near.
+        str: The choice; None if all of them are too different.
     """
     return next(iter(get_close_matches(word, list(choices), n=1)), None)
 

@@ -50,8 +50,8 @@ def keeping_garbage_collection() -> Iterator[None]:
 def replaced_when_done(path: Path) -> Iterator[Path]:
     """Write a file or a folder beside another, and replace the other once it is complete.
 
-    What is written lies in a new folder with a random name, which only this user can change. So
-    nobody can put a link there beforehand.
+    The new content is written to a new folder with a random name, which only this user can change.
+    So another user cannot create a link with that name first.
 
     Args:
         path (Path): The file or folder.
@@ -103,7 +103,7 @@ def coded_full_disk(path: Path | str) -> Iterator[None]:
 
 
 def _find_full_disk(error: Exception) -> str | None:
-    """What the system says about a full disk; None if the error is another one."""
+    """The system's message about a full disk; None if the error has another cause."""
     if isinstance(error, MsvseError):
         return None
     if isinstance(error, OSError) and error.errno in _FULL_DISK:

@@ -226,7 +226,8 @@ class _Pool(Generic[Item, Result]):
         begun: deque[_Batch[Result]] = deque()
         while True:
             while begun and not begun[0].missing:
-                yield begun.popleft().results  # type: ignore[misc]  # none is missing
+                # All of them have come, so no result is None.
+                yield begun.popleft().results  # type: ignore[misc]
             for worker in self.workers:
                 if not waiting and len(begun) < 2 * len(self.workers):
                     for items in batches:
@@ -255,7 +256,7 @@ class _Pool(Generic[Item, Result]):
                         worker.part, self.deaths = None, 0
 
     def _bury(self, worker: _Worker[Item, Result]) -> list[_Part[Item, Result]]:
-        """What a process that has ended leaves to do."""
+        """Remove a process that has ended, and return the parts that must be tried again."""
         worker.process.join()
         reason = describe_exit(worker.process.exitcode)
         worker.kill()

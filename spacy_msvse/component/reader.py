@@ -125,7 +125,8 @@ class Reader:
         for doc, extraction, reason in zip(docs, extractions, refused, strict=True):
             if reason is None and isinstance(doc._.image_features, str):
                 self._add_stored(extraction, doc._.image_features)
-        self._report([*extractions, *(Extraction({}, {"": r}) for r in refused if r)])
+        failed = [next(iter(one.problems.values())) for one in extractions if one.problems]
+        self._report([*failed, *filter(None, refused)])
         posts = []
         for doc, source, extraction, reason in zip(
             docs, sources, extractions, refused, strict=True
@@ -151,8 +152,8 @@ class Reader:
         )
         return list(extractions)
 
-    def _report(self, extractions: Sequence[Extraction]) -> None:
-        problems = [next(iter(one.problems.values())) for one in extractions if one.problems]
+    def _report(self, problems: Sequence[str]) -> None:
+        """Apply the policy to the problems, one for each post."""
         if problems and self.policy == "error":
             raise PictureError(problems[0])
         if problems and self.policy == "warn":

@@ -15,7 +15,7 @@ Temperature = Annotated[float, Field(ge=0.001, le=1000)]
 
 
 class SavedSettings(BaseModel):
-    """What the file holds. A value of another type or out of range is refused.
+    """The content of the file. A value of another type or out of range is an error.
 
     Attributes:
         labels (list): The entity types.

@@ -212,7 +212,7 @@ def convert(
         language (str): The language whose tokenizer and stop words to use.
         skip_bad_rows (bool): Whether to leave out posts that cannot be used, instead of failing.
         allow_no_entities (bool): Whether to accept that no post has an entity.
-        allow_no_pictures (bool): Whether to accept that no post has a picture, or that none is in
+        allow_no_pictures (bool): Write the file also if no post has a picture, or if none is in
             the picture folder.
         progress (bool): Whether to show a progress bar.
 

@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from ..errors import Errors, MsvseError
 from ..settings import Names, Settings, unknown_setting, wrong_setting
+from .crf import Lattice
+from .cross import CrossLayer
+from .decoder import token_loss
 from .encoders.base import Encoder, Prefixes
 from .encoders.families import build_encoder
 from .encoders.lora import add_lora, check_lora
@@ -117,7 +120,8 @@ class NetworkConfig(Settings):
 
 
 class Network(nn.Module):
-    """Base of every method. A subclass implements `compute` and `loss`, and names its `Config`.
+    """Base of every method. A subclass implements `compute`, names its `Config`, and may have a
+    `loss` of its own.
 
     Conventions: an absent view is masked and contributes exactly nothing; a term of the loss is a
     mean within a post and a sum over posts, divided by `loss_divisor`.
@@ -243,16 +247,20 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def loss(self, outputs: Outputs, targets: Targets) -> Loss:
-        """Compare outputs with the gold labels. A method implements this.
+        """Compare outputs with the gold labels: the negative log-likelihood of the lattice that is
+        the answer. A method with another answer or with further terms overrides this.
 
         Args:
             outputs (Outputs): The outputs for the posts.
             targets (Targets): The gold labels of the same posts.
 
         Returns:
-            Loss: Scalars; `total` is the one to differentiate.
+            Loss: Scalars; `total` is the one to differentiate. Term "entities", a mean over the
+                tokens of a post.
         """
-        raise NotImplementedError
+        assert isinstance(outputs.answer, Lattice)
+        total = self.reduce(token_loss(outputs.answer, targets.allowed))
+        return Loss(total, {"entities": total})
 
     def index_posts(self, batches: Iterable[Inputs]) -> None:
         """Keep something of the training posts, if `indexes_posts` is true. It is saved with the
@@ -322,6 +330,10 @@ class Network(nn.Module):
                 module.dropout = rate
 
     # Helpers of the methods
+
+    def make_cross_layer(self) -> CrossLayer:
+        """A cross layer with the encoder's width and heads, and the dropout of the settings."""
+        return CrossLayer(self.encoder.width, self.encoder.num_heads, self.config.dropout)
 
     def reduce(self, losses: Tensor) -> Tensor:
         """Sum the losses of posts.
@@ -497,3 +509,19 @@ def token_vectors(hidden: Tensor, inputs: Inputs) -> Tensor:
     held = (inputs.token_piece >= 0) & inputs.token_mask
     tokens = hidden[inputs.token_window, inputs.token_piece.clamp(min=0)]
     return tokens * held.unsqueeze(2)
+
+
+def window_mean(values: Tensor, window_post: Tensor, num_posts: int) -> Tensor:
+    """Mean over the windows of each post.
+
+    Args:
+        values (Tensor): float of shape (W, ...).
+        window_post (Tensor): int64 of shape (W,): the post of each window.
+        num_posts (int): Number of posts P.
+
+    Returns:
+        Tensor: float of shape (P, ...).
+    """
+    total = values.new_zeros(num_posts, *values.shape[1:]).index_add(0, window_post, values)
+    count = torch.bincount(window_post, minlength=num_posts).clamp(min=1)
+    return total / count.view(-1, *[1] * (values.ndim - 1))

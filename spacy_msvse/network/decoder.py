@@ -57,19 +57,6 @@ def token_loss(lattice: Lattice, allowed: Tensor) -> Tensor:
     return negative_log_likelihood(lattice, allowed) / lattice.mask.sum(dim=1).clamp(min=1)
 
 
-def boundary_targets(allowed: Tensor) -> Tensor:
-    """The targets of a CRF over the labels O, B and I, without types.
-
-    Args:
-        allowed (Tensor): bool of shape (P, T, K): the allowed labels, in the order of `bio_labels`.
-
-    Returns:
-        Tensor: bool of shape (P, T, 3).
-    """
-    begins, insides = allowed[..., 1::2].any(dim=2), allowed[..., 2::2].any(dim=2)
-    return torch.stack([allowed[..., 0], begins, insides], dim=2)
-
-
 def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Tensor:
     """Kullback-Leibler divergence of the label distributions of two CRFs, KL(q_t || q_s).
 
@@ -97,7 +84,7 @@ def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Te
 
 
 def token_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens of each post.
+    """Mean over the tokens, or the regions, of each post.
 
     Args:
         values (Tensor): float of shape (P, T) or (P, T, d).

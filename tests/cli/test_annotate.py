@@ -307,10 +307,8 @@ def fails_on_stones(doc):
     return doc
 
 
-@pytest.mark.parametrize("n_process", [0, 1, 2])
-def test_a_failure_on_one_post_does_not_affect_the_others(n_process):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("tests_fails_on_stones")
+def annotate_with_stones(nlp, n_process):
+    """Annotate rows of which only those with a stone have a problem, and no entities."""
     texts = ["a stone" if i % 70 == 5 else f"post {i}" for i in range(3 * BATCH_SIZE)]
     rows = [Row("posts.jsonl", i, {"text": text}) for i, text in enumerate(texts)]
     found = list(annotate(nlp, rows, n_process=n_process))
@@ -318,6 +316,14 @@ def test_a_failure_on_one_post_does_not_affect_the_others(n_process):
     for row in found:
         assert ("stone" in row.values["text"]) == (row.problem is not None)
         assert ("stone" in row.values["text"]) == ("spans" not in row.values)
+    return found
+
+
+@pytest.mark.parametrize("n_process", [0, 1, 2])
+def test_a_failure_on_one_post_does_not_affect_the_others(n_process):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tests_fails_on_stones")
+    found = annotate_with_stones(nlp, n_process)
     assert "'tests_fails_on_stones' failed: a stone" in found[5].values["error"]
 
 
@@ -334,13 +340,7 @@ def ends_its_process_on_stones(doc):
 def test_a_post_that_ends_its_process_does_not_affect_the_others(n_process):
     nlp = spacy.blank("en")
     nlp.add_pipe("tests_ends_its_process_on_stones")
-    texts = ["a stone" if i % 70 == 5 else f"post {i}" for i in range(3 * BATCH_SIZE)]
-    rows = [Row("posts.jsonl", i, {"text": text}) for i, text in enumerate(texts)]
-    found = list(annotate(nlp, rows, n_process=n_process))
-    assert [row.values["text"] for row in found] == texts
-    for row in found:
-        assert ("stone" in row.values["text"]) == (row.problem is not None)
-        assert ("stone" in row.values["text"]) == ("spans" not in row.values)
+    found = annotate_with_stones(nlp, n_process)
     assert "it ended the process that annotated it (SIGKILL)" in found[5].values["error"]
 
 

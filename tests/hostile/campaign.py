@@ -271,6 +271,6 @@ def listing(findings: list[Finding]) -> str:
 
 
 def summary(findings: list[Finding], about: dict[str, Any]) -> dict[str, Any]:
-    """What a result file holds: what was tested, the number of inputs by kind, and the findings."""
+    """The content of a result file: the tested version, the inputs by kind, and the findings."""
     bad = [asdict(finding) for finding in findings if finding.verdict != OK]
     return {**about, "tried": dict(Counter(one.kind for one in findings)), "findings": bad}

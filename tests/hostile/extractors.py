@@ -1,4 +1,4 @@
-"""An extractor that misbehaves as it is told."""
+"""An extractor that returns wrong results of a chosen kind."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from spacy_msvse.vision.features import Features, RegionFeatures
 
 @dataclass
 class Trouble:
-    """What the extractor does; None for the right thing."""
+    """The kind of wrong result; None for right results."""
 
     mode: str | None = None
 

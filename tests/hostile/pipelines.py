@@ -23,7 +23,7 @@ from confection import ConfigValidationError
 from spacy_msvse.errors import MsvseError
 
 from .scene import NAME, answers, difference, expect_right, same
-from .verdicts import CRASH, WRONG, Bad, Case, expect
+from .verdicts import CRASH, WRONG, Bad, Case, coded_warnings, expect
 
 WEIGHTS, SETTINGS, NETWORK = "network.safetensors", "cfg", "network.json"
 MANIFEST = "manifest.json"
@@ -428,10 +428,10 @@ def damaged_component(case: Case) -> None:
     finally:
         check_outside(saved)
         expect(not mark.exists(), WRONG, "the code of a file ran")
-    told = [str(one.message) for one in given if "MSVSE-W" in str(one.message)]
+    warned = coded_warnings(given)
     # Another tokenizer with its own hashes is another pipeline: a hash is no signature.
     other = damage is foreign_files and saved.repaired
-    if not other and not (told and "settings" in what):
+    if not other and not (warned and "settings" in what):
         expect_right(found, scene.answers)
 
 
@@ -519,13 +519,13 @@ def damaged_pipeline(case: Case) -> None:
                 return
             raise
         found = answers(nlp.get_pipe(NAME), scene.docs(nlp))
-    told = " ".join(str(one.message) for one in given if "MSVSE-W" in str(one.message))
+    warned = " ".join(coded_warnings(given))
     if same(found, scene.answers):
         return
     if "other" in what and same(found, scene.other_answers):
         return
     # A setting of the config that differs from the saved one is named.
-    expect(told, WRONG, difference(found, scene.answers))
+    expect(warned, WRONG, difference(found, scene.answers))
 
 
 def mixed_save(folder: Path, case: Case) -> str:

@@ -28,7 +28,7 @@ from spacy_msvse.errors import MsvseError
 
 from .. import tiny
 from .scene import NAME, finite
-from .verdicts import CRASH, WRONG, Case, coded, expect
+from .verdicts import CRASH, WRONG, Case, coded, coded_warnings, expect
 
 #: The registries of the functions of this package that a config of the component can name.
 GROUPS = {
@@ -294,7 +294,7 @@ def try_setting(case: Case, setting: Setting, value: Any, expected: str) -> None
         # spaCy checks types and names by the signature of a function. Its error names the place.
         expect(setting.name.split(".")[0] in str(error) or setting.group == "", CRASH, error)
         return
-    told = [str(one.message) for one in given if "MSVSE-W" in str(one.message)]
+    warned = coded_warnings(given)
     if setting.group == "misc" and setting.owner != "spacy-msvse.VisualExtractor.v1":
         # Other extractors need weights, which a campaign does not have: only their settings count.
         expect(
@@ -303,7 +303,7 @@ def try_setting(case: Case, setting: Setting, value: Any, expected: str) -> None
             f"{setting.name}: {value!r} is accepted",
         )
         return
-    use(case, nlp, setting, value, told, expected)
+    use(case, nlp, setting, value, warned, expected)
 
 
 def _late(setting: Setting, value: Any) -> bool:
@@ -311,7 +311,9 @@ def _late(setting: Setting, value: Any) -> bool:
     return isinstance(value, str) and isinstance(setting.default, str)
 
 
-def use(case: Case, nlp: Any, setting: Setting, value: Any, told: list[str], expected: str) -> None:
+def use(
+    case: Case, nlp: Any, setting: Setting, value: Any, warned: list[str], expected: str
+) -> None:
     """Initialise, learn, predict; the value must be refused, named in a warning, or work."""
     examples = []
     for number, label in enumerate(tiny.COLOURS):
@@ -335,14 +337,14 @@ def use(case: Case, nlp: Any, setting: Setting, value: Any, told: list[str], exp
         )
         expect(named, WRONG, f"the error does not name {setting.name}: {error}")
         return
-    told = told + early
+    warned = warned + early
     for name, values in component.require_network().state_dict().items():
         expect(np.isfinite(values.float().numpy()).all(), WRONG, f"{name} is not finite")
     expect(finite(doc._.visual_entities or {}), WRONG, "the answer is not finite")
     states = (doc._.image_status or {}).values()
     expect("unreadable" not in states, WRONG, f"good pictures are refused: {doc._.image_problems}")
     if expected == REFUSED:
-        expect(told, WRONG, f"{setting.name}: {value!r} is accepted")
+        expect(warned, WRONG, f"{setting.name}: {value!r} is accepted")
 
 
 def _early(given: Any) -> list[str]:

@@ -1,7 +1,8 @@
 """What a case may end with, and what a case has at hand."""
 
 import random
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ def expect(holds: object, verdict: str, note: object) -> None:
     """End the case with a verdict unless a condition holds."""
     if not holds:
         raise Bad(verdict, str(note)[:500])
+
+
+def coded_warnings(given: Iterable[warnings.WarningMessage]) -> list[str]:
+    """The texts of the package's own warnings among those that were given."""
+    return [str(one.message) for one in given if "MSVSE-W" in str(one.message)]
 
 
 @dataclass

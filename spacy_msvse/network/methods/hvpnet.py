@@ -15,10 +15,9 @@ from torch.nn import functional
 
 from ...settings import wrong_setting
 from ..base import Network, NetworkConfig, Reads, token_vectors
-from ..crf import Lattice
-from ..decoder import LabelDecoder, token_loss
+from ..decoder import LabelDecoder
 from ..encoders.base import Encoder, Prefixes
-from ..inputs import Inputs, Loss, Outputs, Regions, Targets
+from ..inputs import Inputs, Outputs, Regions
 from ..views import REGIONS
 
 
@@ -155,17 +154,3 @@ class HvpNet(Network):
             columns = inputs.vectors[REGIONS].mask.shape[1] if REGIONS in inputs.vectors else 0
             outputs.attention = {REGIONS: token_vectors(mean, inputs)[..., :columns].float()}
         return outputs
-
-    def loss(self, outputs: Outputs, targets: Targets) -> Loss:
-        """The negative log-likelihood.
-
-        Args:
-            outputs (Outputs): The outputs for the posts.
-            targets (Targets): The gold labels of the same posts.
-
-        Returns:
-            Loss: Term "entities", a mean over the tokens of a post.
-        """
-        assert isinstance(outputs.answer, Lattice)
-        total = self.reduce(token_loss(outputs.answer, targets.allowed))
-        return Loss(total, {"entities": total})

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...settings import Weight
-from ..base import Network, NetworkConfig, Reads, token_vectors
-from ..crf import Lattice
-from ..cross import CrossLayer
-from ..decoder import LabelDecoder, boundary_targets, token_loss
+from ..base import Reads, token_vectors
+from ..boundaries import BOUNDARY, BoundaryConfig, BoundaryNetwork
+from ..decoder import LabelDecoder
 from ..encoders.base import Encoder
-from ..inputs import Inputs, Loss, Outputs, Regions, Targets
+from ..inputs import Inputs, Outputs, Regions
 from ..interaction import TokenGate, masked_softmax
 from ..views import REGIONS
 
@@ -24,14 +22,8 @@ TAGS = "tags"
 
 
 @dataclass(frozen=True)
-class M3sLikeConfig(NetworkConfig):
-    """Settings. All values are reconstructed.
-
-    Attributes:
-        boundary_loss_weight (float): Weight of the loss of the boundary labels.
-    """
-
-    boundary_loss_weight: Weight = 0.5
+class M3sLikeConfig(BoundaryConfig):
+    """Settings: those of the base. The weight of the boundary labels is reconstructed."""
 
     @property
     def reads(self) -> Reads:
@@ -39,7 +31,7 @@ class M3sLikeConfig(NetworkConfig):
         return Reads(vectors=(REGIONS,), texts=(TAGS,))
 
 
-class M3sLike(Network):
+class M3sLike(BoundaryNetwork):
     """The text attends to the whole picture, to its objects and to their relations; boundary labels
     of the text guide the entity labels.
 
@@ -66,17 +58,13 @@ class M3sLike(Network):
         """
         super().__init__(config, encoder, backbone)
         width = encoder.width
-
-        def layer() -> CrossLayer:
-            return CrossLayer(width, encoder.num_heads, config.dropout)
-
         self.boundary_decoder = LabelDecoder(width, 1, config.dropout)
         self.boundary_vectors = nn.Linear(3, width)
         self.region_projection = nn.Linear(config.region_dim, width)
         self.near = nn.Parameter(torch.empty(width))
         nn.init.normal_(self.near, std=0.02)
-        self.relations = layer()
-        self.grain_layers = nn.ModuleList(layer() for _ in range(3))
+        self.relations = self.make_cross_layer()
+        self.grain_layers = nn.ModuleList(self.make_cross_layer() for _ in range(3))
         self.grain_gates = nn.ModuleList(TokenGate(width) for _ in range(3))
         self.grain_weight = nn.Linear(2 * width, 1)
         self.decoder = LabelDecoder(3 * width, len(config.types), config.dropout)
@@ -108,7 +96,7 @@ class M3sLike(Network):
         guide = self.boundary_vectors(torch.softmax(boundary, dim=2).to(hidden.dtype))
         return Outputs(
             self.decoder(torch.cat([hidden, mixed, guide], dim=2), mask),
-            others={"boundary": self.boundary_decoder.crf(boundary, mask)},
+            others={BOUNDARY: self.boundary_decoder.crf(boundary, mask)},
             extra={"grain_weights": weights},
         )
 
@@ -129,26 +117,6 @@ class M3sLike(Network):
             (torch.cat([vectors, tags], dim=1), torch.cat([objects, tag_mask], dim=1)),
             (self.relations(pairs, pairs, paired), paired),
         ]
-
-    def loss(self, outputs: Outputs, targets: Targets) -> Loss:
-        """L = NLL(entity labels) + w NLL(boundary labels).
-
-        Args:
-            outputs (Outputs): The outputs for the posts.
-            targets (Targets): The gold labels of the same posts.
-
-        Returns:
-            Loss: Terms "entities" and "boundary", each a mean over the tokens of a post.
-        """
-        entities, boundary = outputs.answer, outputs.others["boundary"]
-        assert isinstance(entities, Lattice)
-        assert isinstance(boundary, Lattice)
-        terms = {
-            "entities": self.reduce(token_loss(entities, targets.allowed)),
-            "boundary": self.reduce(token_loss(boundary, boundary_targets(targets.allowed))),
-        }
-        total = terms["entities"] + self.config.boundary_loss_weight * terms["boundary"]
-        return Loss(total, terms)
 
 
 def nearest_regions(regions: Regions, mask: Tensor) -> Tensor:

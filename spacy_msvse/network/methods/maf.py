@@ -15,7 +15,6 @@ from torch.nn import functional
 from ...settings import Share, Weight
 from ..base import Network, NetworkConfig, Reads, token_vectors
 from ..crf import Lattice
-from ..cross import CrossLayer
 from ..decoder import LabelDecoder, token_loss, token_mean
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Regions, Targets
@@ -81,7 +80,7 @@ class Maf(Network):
         width = encoder.width
         self.dropout = nn.Dropout(config.dropout)
         self.regions = nn.Linear(config.region_dim, width)
-        self.cross = CrossLayer(width, encoder.num_heads, config.dropout)
+        self.cross = self.make_cross_layer()
         self.gate = TokenGate(width)
         self.matching = nn.Linear(2 * width, 2)
         self.text_head = _head(width, width)
@@ -111,7 +110,7 @@ class Maf(Network):
         score = torch.softmax(logits, dim=1)[:, 1]
         gated = self.gate(hidden, score[:, None, None] * attended)
         lattice = self.decoder(torch.cat([hidden, gated], dim=2), mask)
-        pooled = own.vectors.sum(dim=1) / own.mask.sum(dim=1, keepdim=True).clamp(min=1)
+        pooled = token_mean(own.vectors, own.mask)
         return Outputs(
             lattice,
             extra={

@@ -13,9 +13,8 @@ from torch.nn import functional
 from torchvision.ops import box_iou
 
 from ...settings import Name, Weight
-from ..base import Network, NetworkConfig, Reads, token_vectors
+from ..base import Network, NetworkConfig, Reads, token_vectors, window_mean
 from ..crf import BioCRF, Lattice
-from ..cross import CrossLayer
 from ..decoder import token_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Regions, Targets, WordPieces
@@ -88,7 +87,7 @@ class MnerQg(Network):
         width = encoder.width
         self.dropout = nn.Dropout(config.dropout)
         self.regions = nn.Linear(config.region_dim, width)
-        self.cross = CrossLayer(width, encoder.num_heads, config.dropout)
+        self.cross = self.make_cross_layer()
         self.grounding = nn.Linear(width, width, bias=False)
         self.existence = nn.Linear(2 * width, 1)
         self.boundaries = nn.Linear(2 * width, 3)
@@ -149,10 +148,8 @@ class MnerQg(Network):
             torch.cat([ids, text.ids], dim=1), torch.cat([before, text.mask], dim=1), types
         )
         hidden = self.dropout(self.encoder(pieces))
-        posts, windows = len(inputs.token_mask), inputs.window_post
-        total = hidden.new_zeros(posts, hidden.shape[2]).index_add(0, windows, hidden[:, 0])
-        count = torch.bincount(windows, minlength=posts).clamp(min=1)
-        return total / count[:, None], token_vectors(hidden[:, length:], inputs)
+        whole = window_mean(hidden[:, 0], inputs.window_post, len(inputs.token_mask))
+        return whole, token_vectors(hidden[:, length:], inputs)
 
     def loss(self, outputs: Outputs, targets: Targets) -> Loss:
         """L = NLL + a BCE(types that occur) + b CE(regions that overlap a drawn box).

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...settings import Names, Share, Weight
-from ..base import Network, NetworkConfig, Reads, Rows, token_vectors
+from ..base import Network, NetworkConfig, Reads, Rows, token_vectors, window_mean
 from ..crf import Lattice
 from ..decoder import LabelDecoder, VisualEntityClassifier, tie_loss, token_loss, visual_loss
 from ..encoders.base import Encoder
@@ -311,9 +311,7 @@ class Msvse(Network):
         if self.visual_classifier is None:
             return
         logits = self.visual_classifier(semantics.mean())
-        total = logits.new_zeros(posts, *logits.shape[1:]).index_add(0, window, logits)
-        count = torch.bincount(window, minlength=posts).clamp(min=1)
-        mean = total / count[:, None, None]
+        mean = window_mean(logits, window, posts)
         outputs.view_types = dict(zip(self.config.prefix_views, mean.unbind(dim=1), strict=True))
 
     def _view_attention(

@@ -13,11 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..base import Network, NetworkConfig, Reads, token_vectors
-from ..crf import Lattice
-from ..cross import CrossLayer
-from ..decoder import LabelDecoder, token_loss
+from ..decoder import LabelDecoder, token_mean
 from ..encoders.base import Encoder
-from ..inputs import Inputs, Loss, Outputs, Targets
+from ..inputs import Inputs, Outputs, Regions
 from ..neighbours import PostIndex, count_pieces
 from ..views import REGIONS
 
@@ -97,17 +95,15 @@ class RGcn(Network):
         """
         super().__init__(config, encoder, backbone)
         width = encoder.width
-
-        def layer() -> CrossLayer:
-            return CrossLayer(width, encoder.num_heads, config.dropout)
-
         self.index = PostIndex(config.region_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.regions = nn.Linear(config.region_dim, width)
         self.text_graph, self.picture_graph = NeighbourGraph(width), NeighbourGraph(width)
         self.text_gate = nn.Linear(width, width)
         self.picture_gate = nn.Linear(width, width)
-        self.text_layer, self.picture_layer, self.cross = layer(), layer(), layer()
+        self.text_layer = self.make_cross_layer()
+        self.picture_layer = self.make_cross_layer()
+        self.cross = self.make_cross_layer()
         self.decoder = LabelDecoder(width, len(config.types), config.dropout)
 
     def compute(self, inputs: Inputs) -> Outputs:
@@ -125,9 +121,8 @@ class RGcn(Network):
         picture = self.regions(regions.vectors)
         if len(self.index):
             present = regions.mask.any(dim=1)[:, None, None]
-            by_text, by_picture = self.index.nearest(
-                *self._describe(inputs), self.config.neighbours
-            )
+            counts, means = self._describe(inputs, regions)
+            by_text, by_picture = self.index.nearest(counts, means, self.config.neighbours)
             message = self.text_graph(self.regions(by_text[0]), by_text[1]).unsqueeze(1) * present
             text = text + torch.sigmoid(self.text_gate(text) + self.text_gate(message)) * message
             message = self.picture_graph(self.regions(by_picture[0]), by_picture[1]).unsqueeze(1)
@@ -138,12 +133,11 @@ class RGcn(Network):
         states = self.cross(text, picture, regions.mask)
         return Outputs(self.decoder(states, mask))
 
-    def _describe(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    def _describe(self, inputs: Inputs, regions: Regions) -> tuple[Tensor, Tensor]:
         """Counts of word pieces, and the mean of the regions, of each post."""
         text, posts = inputs.text, len(inputs.token_mask)
-        regions = self.read_regions(inputs, REGIONS)
-        pictures = regions.vectors.sum(dim=1) / regions.mask.sum(dim=1, keepdim=True).clamp(min=1)
-        return count_pieces(text.ids, text.mask, inputs.window_post, posts), pictures
+        counts = count_pieces(text.ids, text.mask, inputs.window_post, posts)
+        return counts, token_mean(regions.vectors, regions.mask)
 
     @torch.no_grad()
     def index_posts(self, batches: Iterable[Inputs]) -> None:
@@ -155,23 +149,10 @@ class RGcn(Network):
         texts, pictures = [], []
         for inputs in batches:
             inputs = self._fill_vectors(inputs) if inputs.pictures else inputs
-            kept = self.read_regions(inputs, REGIONS).mask.any(dim=1)
-            counts, means = self._describe(inputs)
+            regions = self.read_regions(inputs, REGIONS)
+            kept = regions.mask.any(dim=1)
+            counts, means = self._describe(inputs, regions)
             texts.append(counts[kept].half())
             pictures.append(means[kept].half())
         if texts:
             self.index.fill(torch.cat(texts).float(), torch.cat(pictures).float())
-
-    def loss(self, outputs: Outputs, targets: Targets) -> Loss:
-        """The negative log-likelihood.
-
-        Args:
-            outputs (Outputs): The outputs for the posts.
-            targets (Targets): The gold labels of the same posts.
-
-        Returns:
-            Loss: Term "entities", a mean over the tokens of a post.
-        """
-        assert isinstance(outputs.answer, Lattice)
-        total = self.reduce(token_loss(outputs.answer, targets.allowed))
-        return Loss(total, {"entities": total})

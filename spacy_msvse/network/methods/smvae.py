@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ...settings import Weight
 from ..base import Network, NetworkConfig, Reads, token_vectors
+from ..decoder import token_mean
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
 from ..span_candidates import list_spans, span_means, span_types
@@ -120,7 +121,7 @@ class Smvae(Network):
         text = self.text_posterior(span_means(_run(self.text_lstm, frozen, mask), spans))
         regions = self.read_regions(inputs, REGIONS)
         present = regions.mask.any(dim=1)
-        pictures = regions.vectors.sum(dim=1) / regions.mask.sum(dim=1, keepdim=True).clamp(min=1)
+        pictures = token_mean(regions.vectors, regions.mask)
         mean, log_variance = self.picture_posterior(pictures)
         picture = (mean[post], log_variance[post])
         seen = present[post].unsqueeze(1)

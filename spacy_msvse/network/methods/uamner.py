@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from ...settings import Weight
 from ..base import Network, NetworkConfig, Reads, token_vectors
 from ..crf import Lattice
-from ..cross import CrossLayer
 from ..decoder import LabelDecoder, token_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
@@ -77,18 +76,16 @@ class Uamner(Network):
         """
         super().__init__(config, encoder, backbone)
         width = encoder.width
-
-        def layer() -> CrossLayer:
-            return CrossLayer(width, encoder.num_heads, config.dropout)
-
         self.decoder = LabelDecoder(width, len(config.types), config.dropout)
         labels = self.decoder.crf.num_labels
         self.label_vectors = nn.Parameter(torch.empty(labels, config.label_width))
         nn.init.normal_(self.label_vectors, std=0.02)
         self.joining = nn.Linear(width + config.label_width, width)
-        self.refining = nn.ModuleList(layer() for _ in range(config.refining_layers))
+        self.refining = nn.ModuleList(
+            self.make_cross_layer() for _ in range(config.refining_layers)
+        )
         self.regions = nn.Linear(config.region_dim, width)
-        self.cross = layer()
+        self.cross = self.make_cross_layer()
         self.gate = TokenGate(width)
         self.refined = nn.Linear(2 * width, labels)
         generator = torch.Generator().manual_seed(0)

@@ -13,11 +13,10 @@ from torch import nn
 
 from ...settings import Share
 from ..base import Network, NetworkConfig, Reads, token_vectors
-from ..crf import Lattice
-from ..decoder import LabelDecoder, token_loss
+from ..decoder import LabelDecoder
 from ..encoders.base import Encoder
 from ..graph_fusion import GraphFusionLayer
-from ..inputs import Inputs, Loss, Outputs, Targets
+from ..inputs import Inputs, Outputs
 from ..views import REGIONS
 
 
@@ -109,17 +108,3 @@ class Umgf(Network):
         for layer in self.layers:
             text, objects = layer(text, objects, mask, regions.mask)
         return Outputs(self.decoder(torch.cat([hidden, text], dim=2), mask))
-
-    def loss(self, outputs: Outputs, targets: Targets) -> Loss:
-        """The negative log-likelihood.
-
-        Args:
-            outputs (Outputs): The outputs for the posts.
-            targets (Targets): The gold labels of the same posts.
-
-        Returns:
-            Loss: Term "entities", a mean over the tokens of a post.
-        """
-        assert isinstance(outputs.answer, Lattice)
-        total = self.reduce(token_loss(outputs.answer, targets.allowed))
-        return Loss(total, {"entities": total})

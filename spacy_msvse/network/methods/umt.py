@@ -9,29 +9,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...settings import Share, Weight
-from ..base import Network, NetworkConfig, Reads, token_vectors
-from ..crf import Lattice
-from ..cross import CrossLayer
-from ..decoder import LabelDecoder, boundary_targets, token_loss
+from ...settings import Share
+from ..base import Reads, token_vectors
+from ..boundaries import BOUNDARY, BoundaryConfig, BoundaryNetwork
+from ..decoder import LabelDecoder
 from ..encoders.base import Encoder
-from ..inputs import Inputs, Loss, Outputs, Targets
+from ..inputs import Inputs, Outputs
 from ..interaction import TokenGate
 from ..views import REGIONS
 
 
 @dataclass(frozen=True)
-class UmtConfig(NetworkConfig):
+class UmtConfig(BoundaryConfig):
     """Settings of UMT. The defaults are those of its authors' code.
 
     Attributes:
         boundary_weight (float): Share of the boundary labels' emissions in those of the entity
             labels.
-        boundary_loss_weight (float): Weight of the loss of the boundary labels.
     """
 
     boundary_weight: Share = 0.5
-    boundary_loss_weight: Weight = 0.5
 
     @property
     def reads(self) -> Reads:
@@ -39,7 +36,7 @@ class UmtConfig(NetworkConfig):
         return Reads(vectors=(REGIONS,))
 
 
-class Umt(Network):
+class Umt(BoundaryNetwork):
     """Text and picture attend to each other; a second decoder finds the boundaries of entities.
 
     Stated: the two cross-modal transformers, the visual gate, the auxiliary span detection, and the
@@ -70,11 +67,11 @@ class Umt(Network):
         width, num_types = encoder.width, len(config.types)
         self.dropout = nn.Dropout(config.dropout)
 
-        def layer() -> CrossLayer:
-            return CrossLayer(width, encoder.num_heads, config.dropout)
-
-        self.boundary_layer, self.text_layer = layer(), layer()
-        self.to_picture, self.to_text, self.fusion = layer(), layer(), layer()
+        self.boundary_layer = self.make_cross_layer()
+        self.text_layer = self.make_cross_layer()
+        self.to_picture = self.make_cross_layer()
+        self.to_text = self.make_cross_layer()
+        self.fusion = self.make_cross_layer()
         self.text_regions = nn.Linear(config.region_dim, width)
         self.query_regions = nn.Linear(config.region_dim, width)
         self.gate = TokenGate(width)
@@ -113,25 +110,5 @@ class Umt(Network):
         emissions = (1 - share) * emissions + share * (boundary @ self.boundary_to_label)
         return Outputs(
             self.decoder.crf(emissions, mask),
-            others={"boundary": self.boundary_decoder.crf(boundary, mask)},
+            others={BOUNDARY: self.boundary_decoder.crf(boundary, mask)},
         )
-
-    def loss(self, outputs: Outputs, targets: Targets) -> Loss:
-        """L = NLL(entity labels) + w NLL(boundary labels).
-
-        Args:
-            outputs (Outputs): The outputs for the posts.
-            targets (Targets): The gold labels of the same posts.
-
-        Returns:
-            Loss: Terms "entities" and "boundary", each a mean over the tokens of a post.
-        """
-        entities, boundary = outputs.answer, outputs.others["boundary"]
-        assert isinstance(entities, Lattice)
-        assert isinstance(boundary, Lattice)
-        terms = {
-            "entities": self.reduce(token_loss(entities, targets.allowed)),
-            "boundary": self.reduce(token_loss(boundary, boundary_targets(targets.allowed))),
-        }
-        total = terms["entities"] + self.config.boundary_loss_weight * terms["boundary"]
-        return Loss(total, terms)
