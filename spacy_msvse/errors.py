@@ -454,6 +454,14 @@ class Errors:
         "[MSVSE-E203] The folder of pictures '{path}' of [{name}] does not exist. Nothing was "
         "trained. Correct it, for instance with `--paths.images`."
     )
+    E204 = (
+        "[MSVSE-E204] '{path}' does not name configs. Write a JSON object: the name of each row to "
+        "the path of its training config, as text."
+    )
+    E205 = (
+        "[MSVSE-E205] The config '{config}' of the row '{name}' does not exist. Correct its path in "
+        "'{path}'. Paths are relative to that file."
+    )
 
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "

@@ -3,13 +3,15 @@
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import srsly
 import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.util import dot_to_object, load_config, load_model_from_config
+from thinc.api import Config
 from tqdm import tqdm
 from wasabi import Printer, msg
 
@@ -24,7 +26,7 @@ from ..evaluation.experiments.collate import (
 )
 from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, train_all
 from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths, make_plan
-from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC
+from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC, vary
 from ..evaluation.report.markdown import percent
 from ..util import write_whole
 from .loading import coded_loading_errors, load_code, use_gpu
@@ -75,6 +77,16 @@ def ablate_cli(
             "default, those of this package",
         ),
     ] = "",
+    configs: Annotated[
+        Path | None,
+        typer.Option(
+            "--configs",
+            help="JSON file with further rows: name to the path of a training config, relative to "
+            "the file. It may be a config of any pipeline, for instance of spaCy's ner",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", help="Number of seeds, from 0", min=1, max=1000)
     ] = 3,
@@ -99,7 +111,8 @@ def ablate_cli(
     """Train variants of a config with several seeds, and compare their scores with those of the
     unchanged config.
 
-    Settings are given as for `spacy train`, for instance --paths.train train.spacy.
+    Settings are given as for `spacy train`, for instance --paths.train train.spacy. The configs of
+    further rows have them too, where they have the section.
 
     If the command is killed and run again, it continues at the first run that has not
     ended. ablation.md and ablation.json in the output are about the chosen rows.
@@ -135,6 +148,7 @@ def ablate_cli(
         test=test,
         methods=_split(methods),
         bilstm=bilstm,
+        configs=read_configs(configs, overrides) if configs is not None else {},
     )
     check_encoders(plan.runs)
     began: dict[int, float] = {}
@@ -164,7 +178,6 @@ def ablate_cli(
             runs.write(show.good(f"{title}: {scores}, in {seconds:.0f} s"))
 
     settings = {
-        "component": plan.component,
         "gpu_id": gpu_id,
         "code": None if code is None else str(code),
         "keep_model": keep_models,
@@ -188,6 +201,45 @@ def ablate_cli(
         names = "; ".join(map(str, failed))
         total = len(plan.runs)
         raise MsvseError(Errors.E123.format(count=len(failed), total=total, runs=names, log=LOG))
+
+
+def read_configs(path: Path, overrides: Mapping[str, Any]) -> dict[str, Config]:
+    """Read the configs that a file names.
+
+    Args:
+        path (Path): A JSON file: names to paths of configs, relative to its folder.
+        overrides (Mapping): Settings for all of them. A config without the section of a setting
+            does not have it.
+
+    Returns:
+        dict: Name to config, complete.
+
+    Raises:
+        MsvseError: If the file does not name configs (MSVSE-E204), or one of them cannot be loaded.
+    """
+    try:
+        names = srsly.read_json(path)
+    except ValueError as error:
+        raise MsvseError(Errors.E204.format(path=path)) from error
+    if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
+        raise MsvseError(Errors.E204.format(path=path))
+    configs = {}
+    for name, given in names.items():
+        config_path = path.parent / given
+        if not config_path.is_file():
+            raise MsvseError(Errors.E205.format(path=path, name=name, config=config_path))
+        with coded_loading_errors(config_path):
+            config = load_config(config_path, interpolate=False)
+            config = vary(config, {k: v for k, v in overrides.items() if _has_section(config, k)})
+            configs[name] = load_model_from_config(config, auto_fill=True).config
+    return configs
+
+
+def _has_section(config: Config, setting: str) -> bool:
+    section: Any = config
+    for part in setting.split(".")[:-1]:
+        section = section.get(part) if isinstance(section, dict) else None
+    return isinstance(section, dict)
 
 
 def _split(names: str) -> list[str]:

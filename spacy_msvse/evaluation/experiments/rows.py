@@ -14,7 +14,7 @@ from typing import Any
 from spacy.util import registry, set_dot_to_object
 from thinc.api import Config
 
-from ...component.architectures import get_shim
+from ...component.architectures import get_shim, network_config
 from ...component.pipe import MsvseNer
 from ...errors import Errors, MsvseError
 from ...network.base import Rows
@@ -33,6 +33,9 @@ BILSTM_CRF = "bilstm_crf"
 
 #: The row of the unchanged config, trained and scored on posts with the pictures of other posts.
 TRAINED_SHUFFLED = "trained_shuffled"
+
+#: The end of the name of a row whose method is trained and scored without the pictures of the posts.
+WITHOUT_PICTURES = "_without_pictures"
 
 LEARNING_RATES = "learning_rates"
 
@@ -81,6 +84,7 @@ def choose_rows(
     method_rows: Rows | None = None,
     methods: Sequence[str] = (),
     bilstm: Path | None = None,
+    further: Iterable[str] = (),
 ) -> tuple[dict[str, Settings], list[str]]:
     """Choose the rows of matrices.
 
@@ -93,6 +97,7 @@ def choose_rows(
         methods (Sequence[str]): Registered names of the methods of the matrix `METHODS`; by
             default, those of this package.
         bilstm (Path): A folder that `init-bilstm` has written, for the row `BILSTM_CRF`.
+        further (Iterable[str]): Names of further rows, whose configs are their own.
 
     Returns:
         tuple: Row to overrides of the config, `FULL` first; and the rows that are left out, because
@@ -119,6 +124,7 @@ def choose_rows(
                 left_out.append(row)
     if bilstm is not None:
         rows[BILSTM_CRF] = _text_only(config, component, _with_bilstm(model, bilstm))
+    rows |= {row: {} for row in further}
     _require("row", only, rows)
     return {
         row: _prefixed(component, settings)
@@ -210,13 +216,45 @@ def _generic_rows(
             for rate in range(1, 7)
         }
     if matrix == METHODS:
-        names = methods or [name for name in method_names() if name != model["@architectures"]]
-        return {name: swap_method(config, component, name) for name in names}
+        return _method_rows(config, component, methods)
     encoders = {name: _with_encoder(model, hub) for name, hub in ENCODERS.items()}
     return {
         **{f"{name}_text_only": _text_only(config, component, s) for name, s in encoders.items()},
         **encoders,
     }
+
+
+def _method_rows(config: Config, component: str, methods: Sequence[str]) -> dict[str, Settings]:
+    """The row of each method, and another one without pictures if it reads views."""
+    own = config["components"][component]["model"]["@architectures"]
+    names = methods or [name for name in method_names() if name != own]
+    rows = {FULL: {}, **{short_name(n): swap_method(config, component, n) for n in names}}
+    return {
+        name: settings
+        for row, one in rows.items()
+        for name, settings in ((row, one), (row + WITHOUT_PICTURES, one))
+        if name == row or _reads_views(vary(config, _prefixed(component, one)), component)
+    }
+
+
+def _reads_views(config: Config, component: str) -> bool:
+    """Whether the method of a component reads a view of the picture."""
+    block = config.interpolate()["components"][component]["model"]
+    return bool(network_config(registry.resolve({"model": block})["model"]).views)
+
+
+def short_name(architecture: str) -> str:
+    """The name of a method in tables.
+
+    Args:
+        architecture (str): A registered name, such as "spacy-msvse.UMT.v1".
+
+    Returns:
+        str: The part between the points if the method is of this package, such as "UMT"; otherwise
+            the registered name.
+    """
+    parts = architecture.split(".")
+    return parts[1] if parts[0] == "spacy-msvse" and len(parts) == 3 else architecture
 
 
 def _text_only(config: Config, component: str, settings: Mapping[str, Any] = {}) -> Settings:
