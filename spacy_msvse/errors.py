@@ -459,8 +459,8 @@ class Errors:
         "the path of its training config, as text."
     )
     E205 = (
-        "[MSVSE-E205] The config '{config}' of the row '{name}' does not exist. Correct its path in "
-        "'{path}'. Paths are relative to that file."
+        "[MSVSE-E205] The config '{config}' of the row '{name}' does not exist. Correct its path "
+        "in '{path}'. Paths are relative to that file."
     )
 
     E210 = (

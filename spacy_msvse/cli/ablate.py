@@ -18,15 +18,17 @@ from wasabi import Printer, msg
 from ..component import components
 from ..corpus.files import check_corpus
 from ..errors import Errors, MsvseError
-from ..evaluation.experiments.collate import (
-    difference_cells,
-    make_report,
-    mean_cell,
-    to_markdown,
-)
+from ..evaluation.experiments.collate import make_report
 from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, train_all
 from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths, make_plan
 from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC, vary
+from ..evaluation.experiments.tables import (
+    difference_cells,
+    mean_cell,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from ..evaluation.report.markdown import percent
 from ..util import write_whole
 from .loading import coded_loading_errors, load_code, use_gpu
@@ -115,7 +117,8 @@ def ablate_cli(
     further rows have them too, where they have the section.
 
     If the command is killed and run again, it continues at the first run that has not
-    ended. ablation.md and ablation.json in the output are about the chosen rows.
+    ended. ablation.md, ablation.json, ablation.csv and ablation.tex in the output are about the
+    chosen rows.
 
     A line says when a run starts, and another one when it has ended. If a run fails, the others
     continue, and the exit status is 1.
@@ -186,8 +189,14 @@ def ablate_cli(
         failed = train_all(plan.runs, settings, jobs, print_outcome)
     report = make_report(plan, "python -m spacy " + shlex.join(sys.argv[1:]), failed)
     output.mkdir(parents=True, exist_ok=True)
-    write_whole(output / "ablation.json", srsly.json_dumps(report, indent=2).encode("utf8"))
-    write_whole(output / "ablation.md", to_markdown(report).encode("utf8"))
+    pages = {
+        "ablation.json": srsly.json_dumps(report, indent=2),
+        "ablation.md": to_markdown(report),
+        "ablation.csv": to_csv(report),
+        "ablation.tex": to_latex(report),
+    }
+    for name, page in pages.items():
+        write_whole(output / name, page.encode("utf8"))
     cells = [
         (row["row"], mean_cell(row["f1"]), *difference_cells(row["difference"]))
         for row in report["rows"]

@@ -25,6 +25,7 @@ from .rows import (
     Settings,
     choose_rows,
     method_rows,
+    reads_views,
     vary,
 )
 from .train_run import RESULT, scored_corpora
@@ -128,7 +129,11 @@ def make_plan(
     """
     config = nlp.config.copy()
     component = component_name(config, config_path)
-    configs = {row: one.copy() for row, one in configs.items()}
+    configs = {
+        name: one.copy()
+        for row, one in configs.items()
+        for name in (row, *([row + WITHOUT_PICTURES] if reads_views(one) else []))
+    }
     if test is not None:
         for one in (config, *configs.values()):
             dev = dot_to_object(one, one["training"]["dev_corpus"])
@@ -146,10 +151,13 @@ def make_plan(
     )
     if TRAINED_SHUFFLED in rows:
         rows[TRAINED_SHUFFLED] = copy_corpora(config, output / "shuffled", shuffle_corpus)
-    cleared = [row for row in rows if row.endswith(WITHOUT_PICTURES)]
-    if cleared:
-        paths = copy_corpora(config, output / "without_pictures", clear_corpus)
-        rows |= {row: {**rows[row], **paths} for row in cleared}
+    cleared = {row for row in rows if row.endswith(WITHOUT_PICTURES)}
+    folder = output / "without_pictures"
+    if cleared - configs.keys():
+        paths = copy_corpora(config, folder, clear_corpus)
+        rows |= {row: {**rows[row], **paths} for row in cleared - configs.keys()}
+    for row in cleared & configs.keys():
+        rows[row] |= copy_corpora(configs[row], folder / row, clear_corpus)
     numbers = list(range(seeds))
     runs = plan_runs(config, rows, numbers, output / "runs", configs)
     return Plan(runs, numbers, data, left_out)

@@ -34,7 +34,7 @@ BILSTM_CRF = "bilstm_crf"
 #: The row of the unchanged config, trained and scored on posts with the pictures of other posts.
 TRAINED_SHUFFLED = "trained_shuffled"
 
-#: The end of the name of a row whose method is trained and scored without the pictures of the posts.
+#: The end of the name of a row whose method is trained and scored without pictures.
 WITHOUT_PICTURES = "_without_pictures"
 
 LEARNING_RATES = "learning_rates"
@@ -233,14 +233,25 @@ def _method_rows(config: Config, component: str, methods: Sequence[str]) -> dict
         name: settings
         for row, one in rows.items()
         for name, settings in ((row, one), (row + WITHOUT_PICTURES, one))
-        if name == row or _reads_views(vary(config, _prefixed(component, one)), component)
+        if name == row or reads_views(vary(config, _prefixed(component, one)))
     }
 
 
-def _reads_views(config: Config, component: str) -> bool:
-    """Whether the method of a component reads a view of the picture."""
-    block = config.interpolate()["components"][component]["model"]
-    return bool(network_config(registry.resolve({"model": block})["model"]).views)
+def reads_views(config: Config) -> bool:
+    """Whether a component of this package reads a view.
+
+    Args:
+        config (Config): A training config, complete.
+
+    Returns:
+        bool: True if so.
+    """
+    models = [
+        registry.resolve({"model": block["model"]})["model"]
+        for block in config.interpolate()["components"].values()
+        if block.get("factory") == "msvse_ner"
+    ]
+    return any(network_config(model).views for model in models)
 
 
 def short_name(architecture: str) -> str:
