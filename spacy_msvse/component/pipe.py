@@ -316,20 +316,23 @@ class MsvseNer(TrainablePipe):
             self.add_label(label)
         if not self.labels:
             raise MsvseError(Errors.E004.format(name=self.name))
-        extracted_dim = 0
+        extracted_dim, levels = 0, tuple[int, ...]()
         if self.vision is not None:
             for view in set(self.vision.extractors) - _CHEAP_VIEWS - {*views}:
                 message = Warnings.W005.format(name=self.name, view=view)
                 warnings.warn(message, stacklevel=2)
             self.vision.initialize()
             get_shim(self.model).backbone = self._place_vision(self.vision)
-            extracted_dim = self.vision.region_dim
+            extracted_dim, levels = self.vision.region_dim, self.vision.region_levels
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.cfg.update(UNCALIBRATED)
         self._skipped = SkippedBatches(self.name)
         self.model.attrs["types"] = list(self.labels)
         # At least 1, since a pipeline without regions has no region width.
-        self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
+        region_dim = max(1, found.region_dim or extracted_dim)
+        self.model.attrs["region_dim"] = region_dim
+        # Vectors that were given may be others than those of the extractor.
+        self.model.attrs["region_levels"] = levels if sum(levels) == region_dim else ()
         with self._model_section():
             self.model.initialize()
         network = self.require_network()

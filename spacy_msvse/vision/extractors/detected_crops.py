@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL.Image import Image
 from ...errors import Errors, MsvseError
 from ...settings import Settings
 from ...util import join_files, select_files
-from ..features import AnyExtractor, Features, RegionFeatures, make_fingerprint
+from ..features import AnyExtractor, Features, RegionFeatures, get_levels, make_fingerprint
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,13 @@ class DetectedCrops(Settings):
     """An extractor of regions: a detector finds the boxes, and an encoder makes their vectors.
 
     The detector gives boxes, labels and scores, and tags if it fills them. The encoder gives the
-    vector of each box: the box is cut out and encoded as a whole picture.
+    vector of each box: the box is cut out and encoded as a whole picture. An encoder with `pyramid`
+    gives all its cells of each box: R is the number of boxes times that of the cells.
 
     Attributes:
         detector (Extractor): An extractor of regions, such as `TorchvisionDetector`.
-        encoder (Extractor): An extractor of regions, such as `TransformersEncoder`. Only its vector
-            of the whole picture is used, so it needs no grid.
+        encoder (Extractor): An extractor of regions, such as `TransformersEncoder`. If its first
+            region is the whole picture, only that one is used, so it needs no grid.
 
     Raises:
         MsvseError: If one of them is no extractor (MSVSE-E007), or does not fill the regions
@@ -52,6 +53,11 @@ class DetectedCrops(Settings):
         return int(self.encoder.region_dim)
 
     @property
+    def levels(self) -> tuple[int, ...]:
+        """Widths of the levels of a region vector."""
+        return get_levels(self.encoder)
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the fingerprints of both.
 
@@ -75,10 +81,11 @@ class DetectedCrops(Settings):
         """Compute on another device.
 
         Args:
-            device (str): A torch device, passed to both.
+            device (str): A torch device, passed to each of them that has a method `to`.
         """
-        self.detector.to(device)
-        self.encoder.to(device)
+        for extractor in (self.detector, self.encoder):
+            if hasattr(extractor, "to"):
+                extractor.to(device)
 
     def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Extract the features of a batch of pictures.
@@ -127,9 +134,34 @@ class DetectedCrops(Settings):
     def _encode(self, picture: Image, regions: Any) -> RegionFeatures:
         crops = [_crop(picture, box) for box in regions.boxes]
         encoded = self.encoder.extract(crops, [{} for _ in crops])
-        vectors = np.stack([one["regions"].vectors[0] for one in encoded])
-        found: RegionFeatures = replace(regions, vectors=vectors)
-        return found
+        cells = [_cells_of_whole(one["regions"]) for one in encoded]
+        vectors, boxes = zip(*cells, strict=True)
+        count = len(boxes[0])
+
+        def repeat(values: list[Any] | None) -> list[Any] | None:
+            return values and [value for value in values for _ in range(count)]
+
+        return RegionFeatures(
+            np.concatenate(vectors),
+            np.concatenate([_place(*pair) for pair in zip(boxes, regions.boxes, strict=True)]),
+            labels=repeat(regions.labels),
+            scores=repeat(regions.scores),
+        )
+
+
+def _cells_of_whole(regions: RegionFeatures) -> tuple[np.ndarray, np.ndarray]:
+    """The regions that stand for a whole picture, as vectors and boxes: the first one if its box
+    is the picture, else all of them."""
+    assert regions.vectors is not None
+    count = 1 if regions.boxes[0].tolist() == [0, 0, 1, 1] else len(regions.boxes)
+    return regions.vectors[:count], regions.boxes[:count]
+
+
+def _place(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
+    """Boxes relative to a box, as boxes relative to the picture of that box."""
+    corner, size = outer[:2], outer[2:] - outer[:2]
+    placed: np.ndarray = np.tile(corner, 2) + inner * np.tile(size, 2)
+    return placed.astype(np.float32)
 
 
 def _crop(picture: Image, box: np.ndarray) -> Image:
