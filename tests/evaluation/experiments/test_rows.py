@@ -178,7 +178,7 @@ def test_the_settings_to_keep_can_be_chosen(config, method, encoder):
 
 def test_a_row_of_another_method_trains(config, method):
     rows, _ = choose_rows(config, "msvse_ner", ["methods"], methods=[method])
-    assert list(rows) == [FULL, method]
+    assert list(rows) == [FULL, "full_without_pictures", method]
     nlp = load_model_from_config(vary(config, rows[method]), auto_fill=True)
     examples = ambiguous_examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
