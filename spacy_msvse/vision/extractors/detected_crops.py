@@ -20,9 +20,9 @@ class DetectedCrops(Settings):
     """An extractor of regions: a detector finds the boxes, and an encoder makes their vectors.
 
     The detector, such as `TorchvisionDetector` or `ZeroShotDetector`, gives boxes, labels and
-    scores, and tags if it fills them. The encoder gives the
-    vector of each box: the box is cut out and encoded as a whole picture. An encoder with `pyramid`
-    gives all its cells of each box: R is the number of boxes times that of the cells.
+    scores, and tags if it fills them. The encoder gives the vector of each box: the box is cut out
+    and encoded as a whole picture. An encoder with `pyramid` gives all its cells of each box: R is
+    the number of boxes times that of the cells.
 
     Attributes:
         detector (Extractor): An extractor of regions.

@@ -105,6 +105,9 @@ class ZeroShotDetectorNetwork(PretrainedNetwork):
         precision (str): "float32", "float16" or "bfloat16".
     """
 
+    input_ids: Tensor
+    attention_mask: Tensor
+
     def __init__(
         self, model: Any, processor: Any, tokenizer: Any, queries: Sequence[str], precision: str
     ) -> None:
