@@ -1,5 +1,6 @@
 """Regions of crops and pyramids in pipelines: in HvpNet, and in a method of a user."""
 
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from spacy_msvse.vision.features import RegionFeatures
 from spacy_msvse.vision.store import FeatureStore, unpack
 
 from ..tiny import ambiguous_examples, picture, tiny_pipeline, train
+from ..vision.models import save_vision_model
 
 PYRAMID = {"@misc": "spacy-msvse.EfficientNetLite0.v1", "grid": 2, "pyramid": True, "tags": 0}
 #: The tiny extractor finds the whole picture and its halves.
@@ -26,6 +28,21 @@ CROPS = {
     "detector": {"@misc": "tests.MeanColour.v1"},
     "encoder": PYRAMID,
 }
+
+
+def crops_by_type(folder, **settings):
+    """The block of one crop for each of three queries, by a small random detector."""
+    return {
+        "@misc": "spacy-msvse.DetectedCrops.v1",
+        "whole_picture": False,
+        "detector": {
+            "@misc": "spacy-msvse.ZeroShotDetector.v1",
+            "weights": save_vision_model(folder, "owlvit"),
+            "queries": ["person", "car", "dog"],
+            **settings,
+        },
+        "encoder": {"@misc": "tests.MeanColour.v1"},
+    }
 
 
 @dataclass(frozen=True)
@@ -135,3 +152,34 @@ def test_a_store_keeps_the_regions(pipeline, tmp_path):
     torch.testing.assert_close(
         first.vectors["regions"].vectors[0], torch.from_numpy(kept["regions"].vectors)
     )
+
+
+@pytest.mark.parametrize("architecture", ["spacy-msvse.UMGF.v1", "tests.LevelMeans.v1"])
+def test_crops_by_type_are_read_and_saved(encoder, tmp_path, architecture):
+    block = crops_by_type(tmp_path / "detector", min_score=0.0)
+    nlp = make_pipeline(encoder, architecture, block)
+    train(nlp, ambiguous_examples(nlp)[:6], steps=2)
+    shutil.rmtree(tmp_path / "detector")
+    nlp.to_disk(tmp_path / "pipeline")
+    loaded = spacy.load(tmp_path / "pipeline")
+    docs = [make_doc(loaded, "saw jordan", image=picture("ORG")), loaded.make_doc("saw jordan")]
+    regions = collate(loaded, *docs).vectors["regions"]
+    assert regions.mask.tolist() == [[True] * 3, [False] * 3]
+    (doc, _) = loaded.pipe(docs)
+    assert [region[0] for region in doc._.image_regions] == ["person", "car", "dog"]
+    (again,) = nlp.pipe([make_doc(nlp, "saw jordan", image=picture("ORG"))])
+    assert again._.image_regions == doc._.image_regions
+
+
+def test_a_picture_that_no_query_describes_is_absent_and_stays_so_in_a_store(encoder, tmp_path):
+    block = crops_by_type(tmp_path / "detector", min_score=1.0)
+    nlp = make_pipeline(encoder, "spacy-msvse.UMGF.v1", block)
+    train(nlp, ambiguous_examples(nlp)[:3], steps=1)
+    component = nlp.get_pipe("msvse_ner")
+    with FeatureStore(tmp_path / "store") as store:
+        component.feature_store = store
+        for _ in range(2):
+            (doc,) = nlp.pipe([make_doc(nlp, "saw jordan", image=picture("ORG"))])
+            assert doc._.image_status["regions"] == "absent"
+            assert len(store) == 1
+    component.feature_store = None

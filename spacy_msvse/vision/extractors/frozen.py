@@ -228,5 +228,6 @@ def pool_grid(features: Tensor, grid: int) -> Tensor:
     # The share of each row (or column) of the map in each row of the grid.
     pieces = torch.eye(side, device=features.device).repeat_interleave(grid, dim=0)
     shares = pieces.reshape(grid, side, side).mean(dim=1)
-    cells = torch.einsum("ry,bdyx,cx->brcd", shares, features, shares)
+    with torch.autocast(features.device.type, enabled=False):
+        cells = torch.einsum("ry,bdyx,cx->brcd", shares, features, shares)
     return cells.flatten(1, 2)

@@ -11,6 +11,7 @@ import pytest
 from spacy_msvse.evaluation.experiments.plan import check_encoders
 from spacy_msvse.vision.extractors.transformers_caption import TransformersCaption
 from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
+from spacy_msvse.vision.extractors.zero_shot_detector import ZeroShotDetector
 from spacy_msvse.vision.extractors.zero_shot_tags import ZeroShotTags
 
 from ..conftest import photo
@@ -18,6 +19,7 @@ from ..conftest import photo
 EXTRACTORS = {
     "vit": lambda weights: TransformersEncoder(weights=weights),
     "blip": lambda weights: TransformersCaption(weights=weights),
+    "owlvit": lambda weights: ZeroShotDetector(weights=weights, min_score=0.0),
     "clip": lambda weights: ZeroShotTags(weights=weights, labels=["cup"]),
 }
 
@@ -25,7 +27,7 @@ CONFIGS = ["config.json", "preprocessor_config.json", "tokenizer_config.json"]
 
 AUTO_CLASSES = [
     *("AutoConfig", "AutoModel", "AutoModelForImageTextToText", "AutoImageProcessor"),
-    *("AutoProcessor", "AutoTokenizer"),
+    *("AutoProcessor", "AutoTokenizer", "AutoModelForZeroShotObjectDetection"),
 ]
 
 
