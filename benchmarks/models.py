@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from spacy_msvse import make_doc
 from spacy_msvse.component.architectures import ENCODER, create_msvse_model
 from spacy_msvse.corpus.reader import Corpus
+from spacy_msvse.evaluation.experiments.rows import method_names, short_name
 from spacy_msvse.network.pretrained import find_encoder
 
 REGION_DIM = 2048
@@ -33,6 +34,12 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "default": DEFAULT,
     "default, URLs in full": {**DEFAULT, "normalize_urls": False},
 }
+
+#: Settings of the methods, by the names of their rows. The levels of HvpNet add up to `REGION_DIM`.
+METHODS: dict[str, dict[str, Any]] = {
+    short_name(name): {"@architectures": name} for name in method_names()
+}
+METHODS["HvpNet"]["levels"] = (256, 512, 1024, 256)
 
 #: Hugging Face configurations of encoders, by name.
 ENCODERS: dict[str, dict[str, Any]] = {

@@ -25,8 +25,8 @@ from .rows import (
     Settings,
     choose_rows,
     method_rows,
-    reads_views,
     vary,
+    views_of,
 )
 from .train_run import RESULT, scored_corpora
 
@@ -132,7 +132,7 @@ def make_plan(
     configs = {
         name: one.copy()
         for row, one in configs.items()
-        for name in (row, *([row + WITHOUT_PICTURES] if reads_views(one) else []))
+        for name in (row, *([row + WITHOUT_PICTURES] if views_of(one) else []))
     }
     if test is not None:
         for one in (config, *configs.values()):

@@ -114,9 +114,12 @@ def choose_rows(
     rows: dict[str, Settings] = {FULL: {}}
     left_out = []
     for matrix in matrices:
-        chosen = (
-            _generic_rows(config, component, matrix, methods) if matrix in GENERIC else own[matrix]
-        )
+        if matrix == METHODS:
+            compared, missing = _method_rows(config, component, methods)
+            rows |= compared
+            left_out += missing
+            continue
+        chosen = _generic_rows(config, component, matrix) if matrix in GENERIC else own[matrix]
         for row, settings in chosen.items():
             if views >= _views(settings):
                 rows[row] = dict(settings)
@@ -200,9 +203,7 @@ def vary(config: Config, overrides: Mapping[str, Any]) -> Config:
     return varied
 
 
-def _generic_rows(
-    config: Config, component: str, matrix: str, methods: Sequence[str]
-) -> dict[str, Settings]:
+def _generic_rows(config: Config, component: str, matrix: str) -> dict[str, Settings]:
     model = config["components"][component]["model"]
     if matrix == "controls":
         return {TEXT_ONLY: _text_only(config, component), TRAINED_SHUFFLED: {}}
@@ -215,8 +216,6 @@ def _generic_rows(
             f"encoder_rate_{rate}e-5": {ENCODER_RATE: float(f"{rate}e-5") / base}
             for rate in range(1, 7)
         }
-    if matrix == METHODS:
-        return _method_rows(config, component, methods)
     encoders = {name: _with_encoder(model, hub) for name, hub in ENCODERS.items()}
     return {
         **{f"{name}_text_only": _text_only(config, component, s) for name, s in encoders.items()},
@@ -224,34 +223,61 @@ def _generic_rows(
     }
 
 
-def _method_rows(config: Config, component: str, methods: Sequence[str]) -> dict[str, Settings]:
-    """The row of each method, and another one without pictures if it reads views."""
+def _method_rows(
+    config: Config, component: str, methods: Sequence[str]
+) -> tuple[dict[str, Settings], list[str]]:
+    """The row of each method, and another one without pictures if it reads views. On equal terms:
+    no method reads a view that the config does not read. Those that would have none are left out.
+    """
     own = config["components"][component]["model"]["@architectures"]
-    names = methods or [name for name in method_names() if name != own]
-    rows = {FULL: {}, **{short_name(n): swap_method(config, component, n) for n in names}}
+    known = views_of(config)
+    rows: dict[str, Settings] = {}
+    left_out = []
+    settings: Settings = {}
+    for name in (own, *(methods or method_names())):
+        row = short_name(name) if name != own else FULL
+        if row in rows:
+            continue
+        if name != own:
+            settings = swap_method(config, component, name)
+        views = views_of(vary(config, _prefixed(component, settings)))
+        if not views <= known:
+            settings["model"] |= _read_only(settings["model"], known)
+            views = views_of(vary(config, _prefixed(component, settings)))
+            if not views or not views <= known:
+                left_out.append(row)
+                continue
+        rows[row] = settings
+        if views:
+            rows[row + WITHOUT_PICTURES] = settings
+    return rows, left_out
+
+
+def _read_only(block: Mapping[str, Any], views: Collection[str]) -> Settings:
+    """The lists of views of a method, without those that are not among others."""
+    filled = registry.fill({"model": dict(block)}, validate=False)["model"]
     return {
-        name: settings
-        for row, one in rows.items()
-        for name, settings in ((row, one), (row + WITHOUT_PICTURES, one))
-        if name == row or reads_views(vary(config, _prefixed(component, one)))
+        name: [view for view in value if view in views]
+        for name, value in filled.items()
+        if name.endswith("views")
     }
 
 
-def reads_views(config: Config) -> bool:
-    """Whether a component of this package reads a view.
+def views_of(config: Config) -> set[str]:
+    """The views that the components of this package read.
 
     Args:
         config (Config): A training config, complete.
 
     Returns:
-        bool: True if so.
+        set: Their names.
     """
     models = [
         registry.resolve({"model": block["model"]})["model"]
         for block in config.interpolate()["components"].values()
         if block.get("factory") == "msvse_ner"
     ]
-    return any(network_config(model).views for model in models)
+    return {view for model in models for view in network_config(model).views}
 
 
 def short_name(architecture: str) -> str:

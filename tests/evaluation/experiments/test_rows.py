@@ -186,6 +186,15 @@ def test_a_row_of_another_method_trains(config, method):
     assert not nlp.get_pipe("msvse_ner").require_network().config.views
 
 
+def test_no_method_reads_a_view_that_the_config_does_not_read(config):
+    varied = vary(config, {f"{MODEL}.prefix_views": ["tags"], f"{MODEL}.joint_views": []})
+    rows, left_out = choose_rows(varied, "msvse_ner", ["methods"])
+    assert rows["ITA"][MODEL]["joint_views"] == ["tags"], "without caption and OCR"
+    assert {"TextCrf", "ITA", "MSB", "ITA_without_pictures"} < set(rows)
+    assert {"PGIM", "UMT", "HvpNet"} < set(left_out)
+    assert not {"PGIM", "UMT", "TextCrf_without_pictures"} & set(rows)
+
+
 def test_the_methods_of_this_package_are_known_by_their_entry_points():
     assert method_names() == sorted(method_names())
     assert {"spacy-msvse.MSVSE.v1", "spacy-msvse.TextCrf.v1"} < set(method_names())
