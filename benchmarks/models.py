@@ -40,6 +40,7 @@ METHODS: dict[str, dict[str, Any]] = {
     short_name(name): {"@architectures": name} for name in method_names()
 }
 METHODS["HvpNet"]["levels"] = (256, 512, 1024, 256)
+METHODS["ITA"]["joint_views"] = ("tags", "caption")
 
 #: Hugging Face configurations of encoders, by name.
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -107,6 +108,19 @@ def read_examples(data: Path, count: int, regions: int = 8) -> list[Example]:
         features = generator.standard_normal((regions, REGION_DIM), dtype="float32")
         example.predicted._.image_features = features
     return examples
+
+
+def add_knowledge(examples: Sequence[Example], words: int = 100) -> None:
+    """Give each post a text in the place of a language model's: its own words, again and again.
+
+    Args:
+        examples (Sequence[Example]): The posts.
+        words (int): Words of each text.
+    """
+    for example in examples:
+        own = [token.text for token in example.reference]
+        text = " ".join((own * (words // len(own) + 1))[:words])
+        example.predicted._.image_texts = {"knowledge": text}
 
 
 def make_examples(lengths: Sequence[int], regions: int = 0) -> list[Example]:

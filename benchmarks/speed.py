@@ -24,6 +24,7 @@ from models import (
     DEFAULT,
     METHODS,
     BareEncoder,
+    add_knowledge,
     get_ner,
     make_pipeline,
     predict_copies,
@@ -265,7 +266,9 @@ def _compare_group(
 ) -> tuple[Rounds, Rounds]:
     """Compare a group of methods in a process of its own, which returns their memory."""
     current = Benchmark(data, sizes, encoder.parent, Report())
-    return compare_to_bare_encoder(current, sizes.base, current.examples(), group)
+    examples = current.examples()
+    add_knowledge(examples)
+    return compare_to_bare_encoder(current, sizes.base, examples, group)
 
 
 def compare_to_bare_encoder(
