@@ -463,6 +463,12 @@ class Errors:
         "in '{path}'. Paths are relative to that file."
     )
 
+    E206 = (
+        "[MSVSE-E206] '{view}' is no further textual view. Captions, tags and region vectors have "
+        "options and attributes of their own."
+    )
+    E207 = "[MSVSE-E207] '{entry}' is not of the form VIEW=FILE, such as knowledge=texts.json."
+
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
         "refused. Leave it out, and choose weights of a family that transformers has."
