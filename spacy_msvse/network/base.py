@@ -83,6 +83,8 @@ class NetworkConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        fits = sum(self.region_levels) == self.region_dim or not self.region_levels
+        self.require(fits, "region_levels", f"widths that add up to region_dim ({self.region_dim})")
         if self.lora is not None:
             check_lora(self.lora)
 

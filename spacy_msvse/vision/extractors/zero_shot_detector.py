@@ -33,8 +33,9 @@ class ZeroShotDetector(PretrainedExtractor):
 
     A query is a text, such as the name of an entity type. UMGF reads one crop for each type. The
     label of a region is its query. A query without a good box gives no region. The picture is
-    squeezed to the square that the model was trained on. The vectors are those that the model
-    compares with the texts; `DetectedCrops` has those of another network.
+    squeezed to the square of the model; OWLv2 was trained on pictures that are padded to it. The
+    vectors are those that the model compares with the texts; `DetectedCrops` has those of another
+    network.
 
     Attributes:
         weights (str): A name on the hub, fetched by `initialize`, or a local folder.

@@ -103,3 +103,15 @@ def test_the_plan_of_an_ablation_runs_no_code_and_does_not_wait(tmp_path):
     with pytest.raises(ValueError, match=r"E165.*encoder"):
         check_encoders([run])
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("kind", EXTRACTORS)
+def test_loading_logs_no_messages_of_transformers(saved, kind, caplog):
+    from transformers.utils import logging
+
+    extractor = EXTRACTORS[kind](saved(kind))
+    logging.warning_once.cache_clear()  # or it is logged only in the first test
+    caplog.clear()
+    extractor.initialize()
+    EXTRACTORS[kind]("elsewhere").from_files(extractor.to_files())
+    assert caplog.messages == []
