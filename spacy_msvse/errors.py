@@ -557,6 +557,10 @@ class Warnings:
         "{settings}. It predicts with those of the config. Restore them, or train again, unless "
         "that is meant."
     )
+    W053 = (
+        "[MSVSE-W053] 'view_dropout' of '{name}' has a rate for '{view}', which the network does "
+        "not read. The views that it reads: {views}."
+    )
 
     W020 = (
         "[MSVSE-W020] '{path}': keys that look like {kind} are not read: {keys}. Posts are read "

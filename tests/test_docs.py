@@ -31,7 +31,14 @@ SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf8")
 METHODS = {"MSVSE": "spacy-msvse.MSVSE.v1", "TextCrf": "spacy-msvse.TextCrf.v1"}
 
 #: Settings whose default the page describes in words.
-DESCRIBED = ("model", "vision", "get_spans", "tokenizer_config", "transformer_config")
+DESCRIBED = (
+    "view_dropout",
+    "model",
+    "vision",
+    "get_spans",
+    "tokenizer_config",
+    "transformer_config",
+)
 
 
 def documented_settings() -> dict[tuple[str, str], list[str]]:

@@ -270,6 +270,8 @@ def test_a_wrong_value_of_the_component_is_refused_in_a_config_and_later(setting
             continue  # the name of the component
         if isinstance(value, float) and not math.isfinite(value):
             continue  # spaCy itself refuses such a config
+        if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+            continue  # no config has such a key
         made = partial(spacy.blank("en").add_pipe, "msvse_ner", name="ner")
         assert refused(made, config={setting: value}) == path, value
 

@@ -128,8 +128,9 @@ def convert_cli(
 
     Malformed posts are listed with file and line. If there are any, nothing is written, unless
     --skip-bad-rows is given; then they are left out whole. Nothing is written either if no post has
-    an entity, if no post has a picture, or if a file of captions, tags, texts or boxes fits no post. With
-    --image-root, the pictures that exist are counted, and the pictures of WID lines are found.
+    an entity, if no post has a picture, or if a file of captions, tags, texts or boxes fits no
+    post. With --image-root, the pictures that exist are counted, and the pictures of WID lines are
+    found.
     """
     text_files = parse_texts(texts or [])
     check_output(output_path, input_path, captions, tags, *text_files.values())

@@ -76,10 +76,7 @@ def read_captions(
         MsvseError: If the file is not text (MSVSE-E130, E131) or cannot be read (MSVSE-E132).
     """
     check_text_file(path)
-    if _is_json(path):
-        entries = _read_json(path, keys, bad_rows)
-    else:
-        entries = _read_pairs(path, bad_rows)
+    entries = _read_json(path, keys, bad_rows) if _is_json(path) else _read_pairs(path, bad_rows)
     captions: dict[str, str] = {}
     for line, name, caption in entries:
         if isinstance(caption, list) and len(caption) == 1:
