@@ -264,7 +264,7 @@ def test_a_wrong_value_of_the_component_is_refused_in_a_config_and_later(setting
     before = getattr(component, setting)
     path = f"components.ner.{setting}"
     for value in wrong_values(COMPONENT[setting].schema, setting):
-        assert refused(setattr, component, setting, value) == path, value
+        assert refused(setattr, component, setting, value).startswith(path), value
         assert getattr(component, setting) == before
         if setting == "spans_key" and value is None:
             continue  # the name of the component
@@ -273,7 +273,7 @@ def test_a_wrong_value_of_the_component_is_refused_in_a_config_and_later(setting
         if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
             continue  # no config has such a key
         made = partial(spacy.blank("en").add_pipe, "msvse_ner", name="ner")
-        assert refused(made, config={setting: value}) == path, value
+        assert refused(made, config={setting: value}).startswith(path), value
 
 
 @pytest.mark.parametrize("setting", ["vision", "image_root", "fetch"])
