@@ -2,9 +2,9 @@
 
 python benchmarks/asked_model.py TRAIN.spacy TEST.spacy OUTPUT.json
 
-A text lists entities as `1. Name (type)`. Each place of a name in the post is a predicted entity. What
-the types of the texts mean in the labels of the data is counted on the training posts: the most
-frequent gold label of the names with this type, or none.
+A text lists entities as `1. Name (type)`. Each place of a name in the post is a predicted entity.
+What the types of the texts mean in the labels of the data is counted on the training posts: the
+most frequent gold label of the names with this type, or none.
 """
 
 import json
