@@ -9,7 +9,7 @@ from torch import nn
 
 from spacy_msvse.network.base import Network
 from spacy_msvse.network.crf import Lattice
-from spacy_msvse.network.inputs import Inputs, Targets
+from spacy_msvse.network.inputs import Inputs, Pictures, Targets
 from spacy_msvse.network.methods.hvpnet import HvpNet
 from spacy_msvse.network.methods.m3s_like import M3sLike
 from spacy_msvse.network.methods.maf import Maf
@@ -22,6 +22,8 @@ from spacy_msvse.network.methods.uamner import Uamner
 from spacy_msvse.network.methods.umgf import Umgf
 from spacy_msvse.network.methods.umt import Umt
 from spacy_msvse.network.spans import ScoredSpans
+from spacy_msvse.vision.extractors.frozen import FrozenSquare, PixelFormat
+from spacy_msvse.vision.extractors.trainable_backbone import RegionBackbone
 
 from .conftest import TINY_ENCODER, make_inputs, make_targets
 
@@ -49,11 +51,26 @@ METHODS = {
 }
 
 
-def make_network(name: str) -> Network:
+#: Terms of losses that need no labels.
+WITHOUT_LABELS = {"tie", "matching", "alignment"}
+
+
+class TinySquare(FrozenSquare):
+    """A frozen network with a BatchNorm. Pictures of 4 x 4 pixels have 4 regions."""
+
+    def __init__(self):
+        layers = nn.Sequential(nn.Conv2d(3, 6, 2, stride=2), nn.BatchNorm2d(6), nn.Dropout(0.5))
+        super().__init__(layers, PixelFormat(4, (128.0,) * 3, (64.0,) * 3))
+
+    def regions(self, pixels):
+        return self.network(pixels).flatten(2).transpose(1, 2)
+
+
+def make_network(name: str, backbone: nn.Module | None = None) -> Network:
     torch.manual_seed(0)
     method, settings, _ = METHODS[name]
     base = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER, "region_dim": 6}
-    network = method.build({**base, **settings}).eval()
+    network = method.build({**base, **settings}, backbone=backbone).eval()
     network.index_posts([make_inputs([4, 5, 6], [3, 0, 2], [0] * 3, [0] * 3, seed=7)])
     return network
 
@@ -145,6 +162,34 @@ def test_missing_labels_and_unknown_types_give_a_finite_loss(network):
     network.train()
     network.loss(network(inputs), targets).total.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_posts_without_any_label_cost_nothing_where_labels_are_needed(network):
+    """A missing label is marginalised, never taken for O."""
+    inputs = make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 2], [6, 0, 4])
+    targets = make_targets(inputs)
+    targets.allowed[:] = True
+    targets.types_known[:] = False
+    terms = network.loss(network(inputs), targets).terms
+    for name in terms.keys() - WITHOUT_LABELS:
+        torch.testing.assert_close(terms[name].item(), 0.0, atol=1e-5, rtol=0, msg=name)
+
+
+def test_the_statistics_of_a_backbone_stay_while_the_network_trains(name):
+    if not METHODS[name][0].Config.from_dict({"types": ["PER"]}).reads.vectors:
+        pytest.skip("the method reads no regions")
+    backbone = RegionBackbone(TinySquare(), batch_size=2)
+    network = make_network(name, backbone).train()
+    inputs = make_inputs([5, 3, 7], [4, 0, 4], [3, 0, 2], [6, 0, 4])
+    pixels = torch.randint(0, 256, (2, 4, 4, 3), dtype=torch.uint8)
+    pictures = {"regions": Pictures(pixels, torch.tensor([0, 2]))}
+    before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
+    outputs = network(replace(inputs, pictures=pictures))
+    network.loss(outputs, make_targets(inputs)).total.backward()
+    assert not any(module.training for module in backbone.network.modules())
+    for name, buffer in backbone.named_buffers():
+        assert torch.equal(buffer, before[name])
+    assert backbone.network.network[0].weight.grad.any()
 
 
 def test_accumulated_posts_equal_a_batch(network):

@@ -37,6 +37,18 @@ def test_posts_exchange_pictures_only_in_training():
     assert network(inputs).extra["own"].tolist() == [True, True, False, False]
 
 
+def test_an_exchanged_picture_is_matched_with_the_text_of_the_other_post():
+    """The text attends to the picture that it got."""
+    network = make_maf(exchanged_share=1.0)
+    inputs = make_inputs([3, 4], [2, 3], [0] * 2, [0] * 2)
+    regions = inputs.vectors["regions"]
+    turned = Regions(regions.vectors.flip(0), regions.boxes.flip(0), regions.mask.flip(0))
+    expected = network(replace(inputs, vectors={"regions": turned})).extra["matching"]
+    assert not torch.allclose(network(inputs).extra["matching"], expected)
+    network.set_dropout(0.0)
+    torch.testing.assert_close(network.train()(inputs).extra["matching"], expected)
+
+
 def test_the_contrastive_loss_of_a_single_picture_is_0():
     network = make_maf()
     for regions in ([4, 0], [0, 0]):

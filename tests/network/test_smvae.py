@@ -91,6 +91,10 @@ def test_an_absent_picture_has_no_reconstruction_and_no_divergence(inputs):
     absent = outputs.answer.spans[:, 0] == 1
     assert (outputs.extra["picture"][absent] == 0).all()
     assert (outputs.extra["picture"][~absent] > 0).all()
+    with torch.no_grad():  # another posterior of pictures
+        network.picture_posterior.parameters_of.bias += 1.0
+    changed = network(inputs).extra["divergence"] != outputs.extra["divergence"]
+    assert torch.equal(changed, ~absent)
 
 
 def test_the_reconstructions_train_the_encoder_only_through_the_labels(inputs):

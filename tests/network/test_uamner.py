@@ -7,7 +7,7 @@ import torch
 
 from spacy_msvse.network.methods.uamner import Uamner
 
-from .conftest import TINY_ENCODER, make_inputs
+from .conftest import TINY_ENCODER, make_inputs, text_only
 
 
 def make_uamner(**settings) -> Uamner:
@@ -31,6 +31,8 @@ def test_without_a_limit_the_answer_is_that_of_the_text_whatever_the_picture(inp
     assert torch.equal(outputs.answer.emissions, outputs.others["draft"].emissions)
     other = network(without_picture(inputs)).answer.emissions
     assert torch.equal(outputs.answer.emissions, other)
+    tagger = text_only(network)
+    assert torch.equal(outputs.answer.emissions, tagger(inputs).answer.emissions)
 
 
 def test_a_picture_changes_only_the_uncertain_tokens(inputs):
