@@ -156,6 +156,14 @@ def test_only_the_tokens_of_the_text_are_labelled(named, inputs):
     assert answer.emissions.shape == (3, 7, 5)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_shared_decoder_scores_equal_encodings_equally(inputs, shared):
+    network = text_crf(joint_views=["caption"], text_view=True, shared_decoder=shared)
+    outputs = network(replace(inputs, joint=inputs.text))
+    text = outputs.others["text"].emissions
+    assert torch.allclose(outputs.answer.emissions, text, atol=1e-5) == shared
+
+
 def caption_posts(posts: list[tuple[int, int]]) -> tuple[Inputs, torch.Tensor]:
     """Posts of a name between two words, and the type of the name in the caption; gold labels."""
     names, types = torch.tensor(posts).unbind(dim=1)

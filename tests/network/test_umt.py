@@ -52,8 +52,8 @@ def test_without_a_picture_the_projections_of_regions_do_not_matter():
     inputs = make_inputs(LENGTHS, [0, 2], [0, 0], [0, 0])
     before = network(inputs).answer.emissions[0]
     with torch.no_grad():
-        network.text_regions.weight.normal_()
-        network.query_regions.weight.normal_()
+        for parameter in (*network.text_regions.parameters(), *network.query_regions.parameters()):
+            parameter.normal_()
     after = network(inputs).answer.emissions
     torch.testing.assert_close(after[0], before, atol=0, rtol=0)
     assert not torch.allclose(after[1], before[: len(after[1])])
