@@ -705,8 +705,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
         row(
             "absent pictures: the text states",
             (CROSS, "torch.where(exists[:, None, None], states, queries)", "states"),
-            *of(SAME_SCORES, "umt-mixed", "maf-mixed"),
-            *of(NO_GRADIENT, "umt-mixed", "maf-mixed"),
+            *of(SAME_SCORES, "umt-mixed", "rgcn-mixed", "mner_qg-mixed"),
+            *of(NO_GRADIENT, "umt-mixed", "rgcn-mixed", "mner_qg-mixed"),
         ),
         row(
             "absent pictures: the text as the only expert (SMVAE)",
@@ -739,6 +739,49 @@ TABLE: dict[str, tuple[Row, ...]] = {
             (f"{MNER_QG}.compute", "projected), regions.mask", "projected), regions.mask | True"),
             *of(SAME_SCORES, "mner_qg-absent"),
             *of(NO_GRADIENT, "mner_qg-absent"),
+        ),
+        row(
+            "absent pictures: the mask on prefixes (MSVSE)",
+            (
+                "network.prefix:PrefixGenerator.forward",
+                "present.repeat_interleave(self.length, dim=1)",
+                "present.repeat_interleave(self.length, dim=1) | True",
+            ),
+            *of(SAME_SCORES, "msvse-absent"),
+            *of(NO_GRADIENT, "msvse-absent"),
+        ),
+        row(
+            "absent pictures: the mask on messages (UMGF)",
+            (
+                FUSION,
+                "object_mask[:, None, :, None] * objects.unsqueeze(1)",
+                "objects.unsqueeze(1)",
+            ),
+            *of(SAME_SCORES, "umgf-absent"),
+            *of(NO_GRADIENT, "umgf-absent"),
+        ),
+        row(
+            "absent pictures: their zero (UAMNer)",
+            (f"{UAMNER}.compute", "regions.mask) * present", "regions.mask)"),
+            *of(SAME_SCORES, "uamner-absent"),
+            *of(NO_GRADIENT, "uamner-absent"),
+        ),
+        row(
+            "absent pictures: their zero, and the mask on absent grains (M3S)",
+            (
+                M3S,
+                "layer(hidden, vectors, exists) * present[-1][:, None, None]",
+                "layer(hidden, vectors, exists)",
+            ),
+            *of(SAME_SCORES, "m3s_like-absent"),
+            *of(NO_GRADIENT, "m3s_like-absent"),
+            also=(
+                (
+                    M3S,
+                    "masked_softmax(scores, torch.stack(present, dim=1).unsqueeze(1))",
+                    "torch.softmax(scores, dim=2)",
+                ),
+            ),
         ),
         row(
             "a post alone: the mask on padding in attention between tokens",
