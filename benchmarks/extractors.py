@@ -57,6 +57,7 @@ def cases() -> Iterator[tuple[str, int, Callable[[Path], Any]]]:
         yield architecture, count, lambda folder, name=architecture: make_detector(folder, name)
     for name in ("CLIP ViT-B/32", "DINOv2-small", "SigLIP-base"):
         yield name, 16, lambda folder, name=name: make_encoder(folder, name)
+    yield "OWL-ViT B/32", 4, make_zero_shot_detector
     yield "BLIP-base", 4, make_captioner
 
 
@@ -143,11 +144,32 @@ def make_captioner(folder: Path) -> Any:
     model.generation_config.eos_token_id = None
     model.save_pretrained(folder)
     transformers.BlipImageProcessor().save_pretrained(folder)
-    words = [f"w{number}" for number in range(model.config.text_config.vocab_size - 1)]
-    (folder / "vocab.txt").write_text("\n".join(["[UNK]", *words]))
+    save_tokenizer(folder, model.config.text_config.vocab_size)
+    return TransformersCaption(str(folder))
+
+
+def make_zero_shot_detector(folder: Path) -> Any:
+    """OWL-ViT with a random vocabulary and its four usual queries."""
+    import transformers
+
+    from spacy_msvse.vision.extractors.zero_shot_detector import ZeroShotDetector
+
+    model = transformers.OwlViTForObjectDetection(transformers.OwlViTConfig())
+    model.save_pretrained(folder)
+    transformers.OwlViTImageProcessor().save_pretrained(folder)
+    save_tokenizer(folder, model.config.text_config.vocab_size)
+    return ZeroShotDetector(str(folder))
+
+
+def save_tokenizer(folder: Path, size: int) -> None:
+    """Save a tokenizer with a vocabulary of made-up words."""
+    import transformers
+
+    special = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [f"w{number}" for number in range(size - len(special))]
+    (folder / "vocab.txt").write_text("\n".join([*special, *words]))
     tokenizer = transformers.BertTokenizerFast(vocab_file=str(folder / "vocab.txt"))
     tokenizer.save_pretrained(folder)
-    return TransformersCaption(str(folder))
 
 
 if __name__ == "__main__":

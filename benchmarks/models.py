@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from spacy_msvse import make_doc
 from spacy_msvse.component.architectures import ENCODER, create_msvse_model
 from spacy_msvse.corpus.reader import Corpus
+from spacy_msvse.evaluation.experiments.rows import method_names, short_name
 from spacy_msvse.network.pretrained import find_encoder
 
 REGION_DIM = 2048
@@ -33,6 +34,13 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "default": DEFAULT,
     "default, URLs in full": {**DEFAULT, "normalize_urls": False},
 }
+
+#: Settings of the methods, by the names of their rows. The levels of HvpNet add up to `REGION_DIM`.
+METHODS: dict[str, dict[str, Any]] = {
+    short_name(name): {"@architectures": name} for name in method_names()
+}
+METHODS["HvpNet"]["levels"] = (256, 512, 1024, 256)
+METHODS["ITA"]["joint_views"] = ("tags", "caption")
 
 #: Hugging Face configurations of encoders, by name.
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -100,6 +108,19 @@ def read_examples(data: Path, count: int, regions: int = 8) -> list[Example]:
         features = generator.standard_normal((regions, REGION_DIM), dtype="float32")
         example.predicted._.image_features = features
     return examples
+
+
+def add_knowledge(examples: Sequence[Example], words: int = 100) -> None:
+    """Give each post a text in the place of a language model's: its own words, again and again.
+
+    Args:
+        examples (Sequence[Example]): The posts.
+        words (int): Words of each text.
+    """
+    for example in examples:
+        own = [token.text for token in example.reference]
+        text = " ".join((own * (words // len(own) + 1))[:words])
+        example.predicted._.image_texts = {"knowledge": text}
 
 
 def make_examples(lengths: Sequence[int], regions: int = 0) -> list[Example]:

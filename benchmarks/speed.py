@@ -22,7 +22,9 @@ from curves import Batch, measure_batches, measure_stream
 from models import (
     CONFIGURATIONS,
     DEFAULT,
+    METHODS,
     BareEncoder,
+    add_knowledge,
     get_ner,
     make_pipeline,
     predict_copies,
@@ -99,6 +101,9 @@ FULL = Sizes(
     types=(2, 4, 8, 16, 32, 64),
     stream=(1_000, 2_000, 5_000, 10_000, 20_000, 50_000),
 )
+#: Methods that are measured in turns, besides MSVSE: about 2 GB of memory each.
+GROUP = 4
+
 SMALLEST = Sizes(
     base="tiny",
     small="tiny",
@@ -187,6 +192,16 @@ def configurations(
         measure_configurations(current, peer)
 
 
+@app.command("methods")
+def methods(data: Data, output: Output, smallest: Smallest = False) -> None:
+    """Measure training and prediction of all methods and of the bare encoder."""
+    sizes, report = SMALLEST if smallest else FULL, Report()
+    report.note_conditions(data, sizes.rounds, METHODS)
+    with tempfile.TemporaryDirectory() as encoders:
+        measure_methods(Benchmark(data, sizes, Path(encoders), report))
+    report.write(output)
+
+
 @app.command("parts")
 def parts(data: Data, output: Output, smallest: Smallest = False) -> None:
     """Measure the parts: component, pictures, CRF, optimiser, loading, memory of training."""
@@ -221,6 +236,39 @@ def measure_configurations(current: Benchmark, peers: Sequence[str] = ()) -> Non
     )
     current.report.add_comparison(TRAINING, training)
     current.report.add_comparison(PREDICTION, prediction)
+
+
+def measure_methods(current: Benchmark) -> None:
+    """Measure training and prediction of all methods with BERT-base.
+
+    All of them with their optimisers need too much memory, so they are measured in groups, each in
+    turns with the bare encoder and MSVSE. A row of a method is relative to those of its group.
+    """
+    sizes, examples = current.sizes, current.examples()
+    current.report.notes.append(
+        f"A training step is of {sizes.batch} posts, a prediction of {len(examples)}, each with 8 "
+        "region vectors on its Doc. Each table is one group, measured in turns."
+    )
+    others = [name for name in METHODS if name != "MSVSE"]
+    for start in range(0, len(others), GROUP):
+        names = ["MSVSE", *others[start : start + GROUP]]
+        group = {name: METHODS[name] for name in names}
+        training, prediction = in_own_process(
+            _compare_group, current.data, sizes, current.encoder(sizes.base), group
+        )
+        title = ", ".join(names[1:])
+        current.report.add_comparison(f"training step: {title}", training)
+        current.report.add_comparison(f"prediction: {title}", prediction)
+
+
+def _compare_group(
+    data: Path, sizes: Sizes, encoder: Path, group: Mapping[str, Mapping[str, Any]]
+) -> tuple[Rounds, Rounds]:
+    """Compare a group of methods in a process of its own, which returns their memory."""
+    current = Benchmark(data, sizes, encoder.parent, Report())
+    examples = current.examples()
+    add_knowledge(examples)
+    return compare_to_bare_encoder(current, sizes.base, examples, group)
 
 
 def compare_to_bare_encoder(

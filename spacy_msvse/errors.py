@@ -454,6 +454,20 @@ class Errors:
         "[MSVSE-E203] The folder of pictures '{path}' of [{name}] does not exist. Nothing was "
         "trained. Correct it, for instance with `--paths.images`."
     )
+    E204 = (
+        "[MSVSE-E204] '{path}' does not name configs. Write a JSON object: the name of each row to "
+        "the path of its training config, as text."
+    )
+    E205 = (
+        "[MSVSE-E205] The config '{config}' of the row '{name}' does not exist. Correct its path "
+        "in '{path}'. Paths are relative to that file."
+    )
+
+    E206 = (
+        "[MSVSE-E206] '{view}' is no further textual view. Captions, tags and region vectors have "
+        "options and attributes of their own."
+    )
+    E207 = "[MSVSE-E207] '{entry}' is not of the form VIEW=FILE, such as knowledge=texts.json."
 
     E210 = (
         "[MSVSE-E210] '{setting}' of {source} would run code that comes with the weights, so it is "
@@ -542,6 +556,10 @@ class Warnings:
         "[MSVSE-W052] '{name}' was trained with other settings than its config has now: "
         "{settings}. It predicts with those of the config. Restore them, or train again, unless "
         "that is meant."
+    )
+    W053 = (
+        "[MSVSE-W053] 'view_dropout' of '{name}' has a rate for '{view}', which the network does "
+        "not read. The views that it reads: {views}."
     )
 
     W020 = (

@@ -26,6 +26,21 @@ def test_no_modules_import_each_other_in_a_circle():
     TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
 
 
+def test_only_the_architectures_know_the_methods():
+    """So a method of a user is treated like those of this package."""
+    graph = grimp.build_graph("spacy_msvse", cache_dir=None)
+    methods = graph.find_descendants("spacy_msvse.network.methods")
+    assert len(methods) > 10
+    importers = {
+        importer
+        for method in methods
+        for importer in graph.find_modules_that_directly_import(method)
+    }
+    # The second makes the network of the paper without spaCy.
+    known = {"spacy_msvse.component.architectures", "spacy_msvse.network.build"}
+    assert importers - methods == known
+
+
 @pytest.mark.parametrize("module", LIGHT)
 def test_the_import_of_a_light_module_imports_no_torch(module):
     # spaCy and Thinc import torch themselves where it is installed, so it is hidden from them.

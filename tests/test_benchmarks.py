@@ -79,6 +79,24 @@ print(json.dumps({{"train": posts, "predict": 2 * posts}}))
     assert all(title in markdown for title in [*report["comparisons"], *report["curves"]])
 
 
+def test_speed_measures_every_method_beside_the_bare_encoder_and_msvse(
+    tmp_path, monkeypatch, posts
+):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed")
+    monkeypatch.setattr(speed, "in_own_process", lambda call, *arguments: call(*arguments))
+    command = ["methods", str(posts), str(tmp_path / "methods.json"), "--smallest"]
+    CliRunner().invoke(speed.app, command, catch_exceptions=False)
+    tables = srsly.read_json(tmp_path / "methods.json")["comparisons"]
+    measured = set()
+    for title, rows in tables.items():
+        assert list(rows)[:2] == ["bare encoder", "MSVSE"]
+        assert all(row["wall s"]["ratio median"] > 0 for row in rows.values())
+        measured |= {(title.split(":")[0], name) for name in rows}
+    for work in ("training step", "prediction"):
+        assert {name for kind, name in measured if kind == work} == {"bare encoder", *speed.METHODS}
+
+
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_gains_compares_every_optimisation_with_the_default(tmp_path, monkeypatch, posts):
     monkeypatch.syspath_prepend(BENCHMARKS)

@@ -12,6 +12,7 @@ from weasel.util import split_command
 
 from spacy_msvse.cli import app
 from spacy_msvse.component.defaults import DEFAULT_CONFIG
+from spacy_msvse.evaluation.experiments.published import SYSTEMS
 from spacy_msvse.evaluation.experiments.rows import method_names
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,14 @@ SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf8")
 METHODS = {"MSVSE": "spacy-msvse.MSVSE.v1", "TextCrf": "spacy-msvse.TextCrf.v1"}
 
 #: Settings whose default the page describes in words.
-DESCRIBED = ("model", "vision", "get_spans", "tokenizer_config", "transformer_config")
+DESCRIBED = (
+    "view_dropout",
+    "model",
+    "vision",
+    "get_spans",
+    "tokenizer_config",
+    "transformer_config",
+)
 
 
 def documented_settings() -> dict[tuple[str, str], list[str]]:
@@ -169,10 +177,13 @@ def test_the_ci_runs_the_commands_of_the_readme():
 
 def test_the_page_of_methods_has_every_architecture():
     rows = [line.split("|") for line in read_page("methods.md") if line.startswith("| ")]
-    documented = {row[2].strip(" `") for row in rows} - {"architecture", "---"}
-    assert documented == set(method_names())
-    assert len(rows) - 2 == 17
-    assert {row[4].strip() for row in rows[2:]} == {"faithful", "corrected", "reconstructed"}
+    systems = [[cell.strip(" `") for cell in row[1:6]] for row in rows[2:] if len(row) == 7]
+    assert {architecture for _, architecture, *_ in systems} == set(method_names())
+    assert [(name, architecture, built) for name, architecture, _, built, _ in systems] == [
+        (system.name, system.architecture, system.built) for system in SYSTEMS
+    ]
+    for (*_, published), system in zip(systems, SYSTEMS, strict=True):
+        assert published.startswith(f"{system.twitter2015:.2f} / {system.twitter2017:.2f}")
 
 
 def read_page(name: str) -> list[str]:

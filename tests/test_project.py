@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import srsly
 from spacy.cli._util import parse_config_overrides
 from spacy.util import load_config, load_model_from_config
 from typer.main import get_command
@@ -12,10 +13,14 @@ from weasel.util import split_command
 from weasel.util.config import load_project_config
 
 from spacy_msvse.cli import app
+from spacy_msvse.cli.ablate import read_configs
+from spacy_msvse.evaluation.experiments.collate import architectures
+from spacy_msvse.evaluation.experiments.published import SYSTEMS
 from spacy_msvse.evaluation.experiments.rows import choose_rows, vary
 from spacy_msvse.network.methods.msvse import Msvse
 
 ROOT = Path(__file__).parents[1]
+RECIPES = ROOT / "configs/methods/rows.json"
 
 
 def test_workflows_and_commands_run_existing_commands():
@@ -30,7 +35,9 @@ def test_workflows_and_commands_run_existing_commands():
         assert {*runs} <= commands | {*config["workflows"]}, command["name"]
 
 
-@pytest.mark.parametrize("name", ["synthetic-views", "twitter2015-captions"])
+@pytest.mark.parametrize(
+    "name", ["synthetic-views", "twitter2015-captions", "methods", "twitter2015-methods"]
+)
 def test_a_command_for_results_creates_all_files_that_it_reads(name):
     """A clone of the repository and the posts are enough."""
     commands = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
@@ -72,7 +79,18 @@ def test_rows_and_settings_of_an_ablation_exist(arguments):
     config = load_model_from_config(config, auto_fill=True).config
     matrices = context.params["matrix"].split(",")
     only = [row for row in context.params["rows"].split(",") if row]
-    rows, _ = choose_rows(config, "msvse_ner", matrices, only, method_rows=Msvse.rows)
+    methods = [name for name in context.params["methods"].split(",") if name]
+    given = context.params["configs"]
+    further = srsly.read_json(ROOT / given) if given else {}
+    rows, _ = choose_rows(
+        config,
+        "msvse_ner",
+        matrices,
+        only,
+        method_rows=Msvse.rows,
+        methods=methods,
+        further=further,
+    )
     assert len(rows) > 1
 
 
@@ -82,10 +100,57 @@ def test_a_trial_runs_the_first_steps_of_an_experiment():
     assert workflows["trial"] == experiment[: experiment.index("card")]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.cfg")), ids=lambda p: p.stem)
 def test_every_config_is_valid(path):
     nlp = load_model_from_config(load_config(path), auto_fill=True)
-    assert nlp.pipe_names == ["msvse_ner"]
+    assert nlp.pipe_names == (["tok2vec", "ner"] if path.stem == "spacy_ner" else ["msvse_ner"])
+    nlp.create_optimizer()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.json")), ids=str)
+def test_every_row_of_a_file_of_configs_exists(path):
+    configs = read_configs(path, {"training.max_steps": 7, "components.msvse_ner.model.lora": None})
+    assert configs
+    for config in configs.values():
+        assert config["training"]["max_steps"] == 7
+
+
+def test_every_published_system_has_a_recipe_with_its_method():
+    configs = read_configs(RECIPES, {})
+    assert list(configs) == [system.name for system in SYSTEMS]
+    for system in SYSTEMS:
+        assert list(architectures(configs[system.name])) == [system.architecture]
+        assert configs[system.name]["corpora"]["train"]["@readers"] == "spacy-msvse.Corpus.v1"
+    files = set((ROOT / "configs/methods").glob("*.cfg"))
+    named = {ROOT / "configs/methods" / name for name in srsly.read_json(RECIPES).values()}
+    assert files <= named
+
+
+#: Published hyperparameters of the recipes: rates of the encoder and of the CRF, posts whose
+#: gradients are added up, and steps over the 4,000 training posts of Twitter-2015.
+PUBLISHED_TRAINING = {
+    "XLMR-CRF": (1e-5, 5e-2, 4, 10_000),
+    "ITA": (5e-6, 5e-2, 4, 10_000),
+    "PGIM": (5e-6, 8e-3, 4, 25_000),
+    "UMT": (5e-5, 5e-5, 32, 24 * 125),
+    "MAF": (5e-5, 5e-5, 64, 24 * 63),
+    "UMGF": (1e-4, 1e-4, 16, 30 * 250),
+    "HvpNet": (3e-5, 5e-2, 8, 30 * 500),
+    "R-GCN": (5e-5, 5e-5, 16, 25 * 250),
+    "SMVAE": (1e-5, 1e-5, 8, 100 * 500),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED_TRAINING)
+def test_a_recipe_has_the_published_hyperparameters(name):
+    config = read_configs(RECIPES, {})[name].interpolate()
+    training, factors = config["training"], config["components"]["msvse_ner"]["model"]
+    factors = factors["learning_rate_factors"]
+    schedule = training["optimizer"]["learn_rate"]
+    rate = schedule.get("initial_rate", schedule.get("start"))
+    posts = training["batcher"]["size"] * training["accumulate_gradient"]
+    found = (rate * factors["encoder"], rate * factors["crf"], posts, training["max_steps"])
+    assert found == pytest.approx(PUBLISHED_TRAINING[name])
 
 
 @pytest.mark.parametrize("name", ["demo", "paper", "captions"])

@@ -9,7 +9,7 @@ import srsly
 from PIL import Image
 
 from spacy_msvse.doc import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
-from spacy_msvse.evaluation.experiments.collate import difference_cells, mean_cell
+from spacy_msvse.evaluation.experiments.tables import difference_cells, mean_cell
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")

@@ -257,6 +257,12 @@ def test_a_misspelt_setting_in_a_config_is_named(name, setting, declaration):
         call(name, {f"{setting}x": 1})
 
 
+def is_json(value) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_json(one) for key, one in value.items())
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 @pytest.mark.parametrize("setting", COMPONENT)
 def test_a_wrong_value_of_the_component_is_refused_in_a_config_and_later(setting):
     nlp = spacy.blank("en")
@@ -264,14 +270,14 @@ def test_a_wrong_value_of_the_component_is_refused_in_a_config_and_later(setting
     before = getattr(component, setting)
     path = f"components.ner.{setting}"
     for value in wrong_values(COMPONENT[setting].schema, setting):
-        assert refused(setattr, component, setting, value) == path, value
+        assert refused(setattr, component, setting, value).startswith(path), value
         assert getattr(component, setting) == before
         if setting == "spans_key" and value is None:
             continue  # the name of the component
-        if isinstance(value, float) and not math.isfinite(value):
+        if not is_json(value):
             continue  # spaCy itself refuses such a config
         made = partial(spacy.blank("en").add_pipe, "msvse_ner", name="ner")
-        assert refused(made, config={setting: value}) == path, value
+        assert refused(made, config={setting: value}).startswith(path), value
 
 
 @pytest.mark.parametrize("setting", ["vision", "image_root", "fetch"])

@@ -3,28 +3,32 @@
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import srsly
 import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.util import dot_to_object, load_config, load_model_from_config
+from thinc.api import Config
 from tqdm import tqdm
 from wasabi import Printer, msg
 
 from ..component import components
 from ..corpus.files import check_corpus
 from ..errors import Errors, MsvseError
-from ..evaluation.experiments.collate import (
-    difference_cells,
-    make_report,
-    mean_cell,
-    to_markdown,
-)
+from ..evaluation.experiments.collate import make_report
 from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, train_all
 from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths, make_plan
-from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC
+from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC, vary
+from ..evaluation.experiments.tables import (
+    difference_cells,
+    mean_cell,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from ..evaluation.report.markdown import percent
 from ..util import write_whole
 from .loading import coded_loading_errors, load_code, use_gpu
@@ -75,6 +79,16 @@ def ablate_cli(
             "default, those of this package",
         ),
     ] = "",
+    configs: Annotated[
+        Path | None,
+        typer.Option(
+            "--configs",
+            help="JSON file with further rows: name to the path of a training config, relative to "
+            "the file. It may be a config of any pipeline, for instance of spaCy's ner",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", help="Number of seeds, from 0", min=1, max=1000)
     ] = 3,
@@ -99,10 +113,12 @@ def ablate_cli(
     """Train variants of a config with several seeds, and compare their scores with those of the
     unchanged config.
 
-    Settings are given as for `spacy train`, for instance --paths.train train.spacy.
+    Settings are given as for `spacy train`, for instance --paths.train train.spacy. The configs of
+    further rows have them too, where they have the section.
 
     If the command is killed and run again, it continues at the first run that has not
-    ended. ablation.md and ablation.json in the output are about the chosen rows.
+    ended. ablation.md, ablation.json, ablation.csv and ablation.tex in the output are about the
+    chosen rows.
 
     A line says when a run starts, and another one when it has ended. If a run fails, the others
     continue, and the exit status is 1.
@@ -135,6 +151,7 @@ def ablate_cli(
         test=test,
         methods=_split(methods),
         bilstm=bilstm,
+        configs=read_configs(configs, overrides) if configs is not None else {},
     )
     check_encoders(plan.runs)
     began: dict[int, float] = {}
@@ -164,7 +181,6 @@ def ablate_cli(
             runs.write(show.good(f"{title}: {scores}, in {seconds:.0f} s"))
 
     settings = {
-        "component": plan.component,
         "gpu_id": gpu_id,
         "code": None if code is None else str(code),
         "keep_model": keep_models,
@@ -173,8 +189,14 @@ def ablate_cli(
         failed = train_all(plan.runs, settings, jobs, print_outcome)
     report = make_report(plan, "python -m spacy " + shlex.join(sys.argv[1:]), failed)
     output.mkdir(parents=True, exist_ok=True)
-    write_whole(output / "ablation.json", srsly.json_dumps(report, indent=2).encode("utf8"))
-    write_whole(output / "ablation.md", to_markdown(report).encode("utf8"))
+    pages = {
+        "ablation.json": srsly.json_dumps(report, indent=2),
+        "ablation.md": to_markdown(report),
+        "ablation.csv": to_csv(report),
+        "ablation.tex": to_latex(report),
+    }
+    for name, page in pages.items():
+        write_whole(output / name, page.encode("utf8"))
     cells = [
         (row["row"], mean_cell(row["f1"]), *difference_cells(row["difference"]))
         for row in report["rows"]
@@ -188,6 +210,45 @@ def ablate_cli(
         names = "; ".join(map(str, failed))
         total = len(plan.runs)
         raise MsvseError(Errors.E123.format(count=len(failed), total=total, runs=names, log=LOG))
+
+
+def read_configs(path: Path, overrides: Mapping[str, Any]) -> dict[str, Config]:
+    """Read the configs that a file names.
+
+    Args:
+        path (Path): A JSON file: names to paths of configs, relative to its folder.
+        overrides (Mapping): Settings for all of them. A config without the section of a setting
+            does not have it.
+
+    Returns:
+        dict: Name to config, complete.
+
+    Raises:
+        MsvseError: If the file does not name configs (MSVSE-E204), or one of them cannot be loaded.
+    """
+    try:
+        names = srsly.read_json(path)
+    except ValueError as error:
+        raise MsvseError(Errors.E204.format(path=path)) from error
+    if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
+        raise MsvseError(Errors.E204.format(path=path))
+    configs = {}
+    for name, given in names.items():
+        config_path = path.parent / given
+        if not config_path.is_file():
+            raise MsvseError(Errors.E205.format(path=path, name=name, config=config_path))
+        with coded_loading_errors(config_path):
+            config = load_config(config_path, interpolate=False)
+            config = vary(config, {k: v for k, v in overrides.items() if _has_section(config, k)})
+            configs[name] = load_model_from_config(config, auto_fill=True).config
+    return configs
+
+
+def _has_section(config: Config, setting: str) -> bool:
+    section: Any = config
+    for part in setting.split(".")[:-1]:
+        section = section.get(part) if isinstance(section, dict) else None
+    return isinstance(section, dict)
 
 
 def _split(names: str) -> list[str]:

@@ -90,6 +90,14 @@ def convert_cli(
             dir_okay=False,
         ),
     ] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--texts",
+            help="Further texts about the pictures, as VIEW=FILE, such as knowledge=texts.json: "
+            "lines '<picture> :<text>', or JSON; may be repeated",
+        ),
+    ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(
@@ -120,10 +128,12 @@ def convert_cli(
 
     Malformed posts are listed with file and line. If there are any, nothing is written, unless
     --skip-bad-rows is given; then they are left out whole. Nothing is written either if no post has
-    an entity, if no post has a picture, or if a file of captions, tags or boxes fits no post. With
-    --image-root, the pictures that exist are counted, and the pictures of WID lines are found.
+    an entity, if no post has a picture, or if a file of captions, tags, texts or boxes fits no
+    post. With --image-root, the pictures that exist are counted, and the pictures of WID lines are
+    found.
     """
-    check_output(output_path, input_path, captions, tags)
+    text_files = parse_texts(texts or [])
+    check_output(output_path, input_path, captions, tags, *text_files.values())
     ctx.with_resource(locked(output_path))
     make_blank(language)
     try:
@@ -140,6 +150,7 @@ def convert_cli(
                 binary=binary,
                 captions=captions,
                 tags=tags,
+                texts=text_files,
                 boxes=boxes,
                 label_map=parse_label_map(label_map or []),
                 language=language,
@@ -179,6 +190,27 @@ def parse_label_map(entries: list[str]) -> dict[str, str]:
     return label_map
 
 
+def parse_texts(entries: list[str]) -> dict[str, Path]:
+    """Parse the files of further texts.
+
+    Args:
+        entries (list[str]): Entries of the form VIEW=FILE.
+
+    Returns:
+        dict[str, Path]: Names of views to files.
+
+    Raises:
+        MsvseError: If an entry has another form, or names a view twice (MSVSE-E207).
+    """
+    files: dict[str, Path] = {}
+    for entry in entries:
+        view, _, path = entry.partition("=")
+        if not (view and path) or view in files:
+            raise MsvseError(Errors.E207.format(entry=entry))
+        files[view] = Path(path)
+    return files
+
+
 def print_report(report: ConversionReport) -> None:
     """Print the counts of a conversion as a table.
 
@@ -211,6 +243,7 @@ def print_report(report: ConversionReport) -> None:
         *_unless_zero("Boxes left out", report.boxes_left_out),
         ("Posts with a caption", report.captions_used),
         ("Posts with tags", report.tags_used),
+        *((f"Posts with {view}", count) for view, count in sorted(report.texts_used.items())),
     ]
     if report.other_keys:
         rows.append(("Keys that are not read", list_keys(report.other_keys)))

@@ -118,12 +118,13 @@ def make_model(
             "dropout_rate": 0.1,
             "types": [],
             "region_dim": 1,
+            "region_levels": (),
         },
     )
 
 
 #: The settings of a method that are not those of its architecture: the pipeline sets them.
-_SET_BY_PIPELINE = {"types", "encoder", "region_dim", "dropout"}
+_SET_BY_PIPELINE = {"types", "encoder", "region_dim", "region_levels", "dropout"}
 
 
 def make_architecture(
@@ -233,9 +234,8 @@ def network_config(model: NetworkModel) -> NetworkConfig:
     shim, attrs = get_shim(model), model.attrs
     if shim.network is not None:
         return shim.network.config
-    return shim.method.Config.from_dict(
-        {"types": attrs["types"], "region_dim": attrs["region_dim"], **attrs["settings"]}
-    )
+    learned = {name: attrs[name] for name in ("types", "region_dim", "region_levels")}
+    return shim.method.Config.from_dict({**learned, **attrs["settings"]})
 
 
 def get_piece_encoder(model: NetworkModel) -> PieceEncoder:

@@ -8,6 +8,7 @@ DEFAULT_CONFIG = Config().from_str("""
 overwrite = false
 on_missing_image = "warn"
 min_view_share = 0.01
+view_dropout = {}
 max_batch_tokens = 2048
 min_confidence = 0.0
 spans_key = null

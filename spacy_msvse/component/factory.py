@@ -32,6 +32,7 @@ def make_msvse_ner(
     overwrite: bool,
     on_missing_image: str,
     min_view_share: float,
+    view_dropout: dict[str, float],
     max_batch_tokens: int,
     min_confidence: float,
     spans_key: str | None,
@@ -49,6 +50,8 @@ def make_msvse_ner(
         overwrite (bool): Replace entities that are on a Doc already; otherwise they are kept.
         on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
         min_view_share (float): A view is masked if a smaller share of the training posts had it.
+        view_dropout (dict): View to the share of the posts that are trained without it, drawn anew
+            in each step.
         max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
             padding included.
         min_confidence (float): Entities that are less probable are left out.
@@ -69,6 +72,7 @@ def make_msvse_ner(
         overwrite=overwrite,
         on_missing_image=on_missing_image,
         min_view_share=min_view_share,
+        view_dropout=view_dropout,
         max_batch_tokens=max_batch_tokens,
         min_confidence=min_confidence,
         spans_key=spans_key,

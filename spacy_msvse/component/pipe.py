@@ -1,6 +1,7 @@
 """The component: the methods that spaCy calls to train, predict, annotate, score and save."""
 
 import math
+import random
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -104,6 +105,8 @@ class MsvseNer(TrainablePipe):
         overwrite (bool): Replace entities that are on a Doc already; otherwise they are kept.
         on_missing_image (str): "warn", "error" or "ignore": what to do about an unreadable picture.
         min_view_share (float): A view is masked if a smaller share of the training posts had it.
+        view_dropout (dict): View to the share of the posts that are trained without it, drawn anew
+            in each step. The pipeline then also serves posts that lack the view.
         max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
             padding included.
         min_confidence (float): Entities that are less probable are left out.
@@ -113,6 +116,7 @@ class MsvseNer(TrainablePipe):
     overwrite = Setting[bool](bool)
     on_missing_image = Setting[str](Policy)
     min_view_share = Setting[float](Share)
+    view_dropout = Setting[dict[str, float]](dict[Name, Share])
     max_batch_tokens = Setting[int](Annotated[int, Field(ge=1, le=1_000_000)])
     min_confidence = Setting[float](Share)
     spans_key = Setting[str](Name)
@@ -138,6 +142,7 @@ class MsvseNer(TrainablePipe):
         overwrite: bool = False,
         on_missing_image: str = "warn",
         min_view_share: float = 0.01,
+        view_dropout: Mapping[str, float] = {},
         max_batch_tokens: int = 2048,
         min_confidence: float = 0.0,
         spans_key: str | None = None,
@@ -155,6 +160,8 @@ class MsvseNer(TrainablePipe):
                 picture.
             min_view_share (float): A view is masked if a smaller share of the training posts had
                 it.
+            view_dropout (dict): View to the share of the posts that are trained without it, drawn
+                anew in each step.
             max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views
                 and padding included.
             min_confidence (float): Entities that are less probable are left out.
@@ -175,6 +182,7 @@ class MsvseNer(TrainablePipe):
         self.overwrite = overwrite
         self.on_missing_image = on_missing_image
         self.min_view_share = min_view_share
+        self.view_dropout = view_dropout
         self.max_batch_tokens = max_batch_tokens
         self.min_confidence = min_confidence
         self.spans_key = name if spans_key is None else spans_key
@@ -311,25 +319,31 @@ class MsvseNer(TrainablePipe):
             message = Warnings.W009.format(name=self.name, count=found.posts)
             warnings.warn(message, stacklevel=2)
         self._check_views(found.texts)
+        for view in self.view_dropout.keys() - {*views}:
+            message = Warnings.W053.format(name=self.name, view=view, views=", ".join(views))
+            warnings.warn(message, stacklevel=2)
         self._check_labels(labels, found.labels)
         for label in sorted(found.labels) if labels is None else labels:
             self.add_label(label)
         if not self.labels:
             raise MsvseError(Errors.E004.format(name=self.name))
-        extracted_dim = 0
+        extracted_dim, levels = 0, tuple[int, ...]()
         if self.vision is not None:
             for view in set(self.vision.extractors) - _CHEAP_VIEWS - {*views}:
                 message = Warnings.W005.format(name=self.name, view=view)
                 warnings.warn(message, stacklevel=2)
             self.vision.initialize()
             get_shim(self.model).backbone = self._place_vision(self.vision)
-            extracted_dim = self.vision.region_dim
+            extracted_dim, levels = self.vision.region_dim, self.vision.region_levels
         self.feature_store = None if feature_store is None else FeatureStore(feature_store)
         self.cfg.update(UNCALIBRATED)
         self._skipped = SkippedBatches(self.name)
         self.model.attrs["types"] = list(self.labels)
         # At least 1, since a pipeline without regions has no region width.
-        self.model.attrs["region_dim"] = max(1, found.region_dim or extracted_dim)
+        region_dim = max(1, found.region_dim or extracted_dim)
+        self.model.attrs["region_dim"] = region_dim
+        # Vectors that were given may be others than those of the extractor.
+        self.model.attrs["region_levels"] = levels if sum(levels) == region_dim else ()
         with self._model_section():
             self.model.initialize()
         network = self.require_network()
@@ -416,6 +430,7 @@ class MsvseNer(TrainablePipe):
         # Unreadable pictures are reported at initialisation, once and not in every epoch.
         policy = "error" if self.on_missing_image == "error" else "ignore"
         posts = replace(self.reader, policy=policy).read([eg.predicted for eg in examples])
+        posts = [post.without(self._draw_views()) for post in posts]
         encoded = get_piece_encoder(self.model).encode(posts)
         outputs, backprop = self.model.begin_update(encoded)
         loss, total = self.get_loss(examples, outputs)
@@ -428,6 +443,10 @@ class MsvseNer(TrainablePipe):
         if sgd is not None:
             self.finish_update(sgd)
         return losses
+
+    def _draw_views(self) -> set[str]:
+        """The views that a post is trained without in this step."""
+        return {view for view, rate in self.view_dropout.items() if random.random() < rate}
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Update the network by the accumulated gradients, unless they are not finite.

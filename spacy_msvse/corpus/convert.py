@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..errors import Errors, MsvseError, Warnings
 from ..util import hash_files, is_lfs_pointer, replaced_when_done
+from ..values import VIEW_ATTRIBUTES
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
@@ -74,6 +75,7 @@ class ConversionReport:
             because the post has other boxes.
         captions_used (int): Posts with a caption.
         tags_used (int): Posts with tags.
+        texts_used (dict[str, int]): Posts with a further textual view, by its name.
         unread_keys (dict[str, int]): Posts with a key that is not read and looks like annotation, a
             picture, a caption or tags that the post lacks, by the key.
         other_keys (dict[str, int]): Posts with any other key that is not read, by the key.
@@ -104,6 +106,7 @@ class ConversionReport:
     boxes_left_out: int = 0
     captions_used: int = 0
     tags_used: int = 0
+    texts_used: Counter[str] = field(default_factory=Counter)
     unread_keys: Counter[str] = field(default_factory=Counter)
     other_keys: Counter[str] = field(default_factory=Counter)
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -134,6 +137,7 @@ class ConversionReport:
         self.boxes_left_out += post.boxes_left_out
         self.captions_used += doc._.image_caption is not None
         self.tags_used += doc._.image_tags is not None
+        self.texts_used.update(list(doc._.image_texts or ()))
         for kind, keys in post.unread_keys.items():
             (self.other_keys if kind == OTHER else self.unread_keys).update(keys)
 
@@ -178,6 +182,7 @@ def convert(
     binary: bool = False,
     captions: str | Path | None = None,
     tags: str | Path | None = None,
+    texts: Mapping[str, str | Path] | None = None,
     boxes: str | Path | None = None,
     label_map: Mapping[str, str] | None = None,
     language: str = "en",
@@ -206,6 +211,8 @@ def convert(
             interface "ner". The labels of all other tokens are then missing.
         captions (str / Path): A file with captions of the pictures.
         tags (str / Path): A file with tags of the pictures.
+        texts (Mapping): The name of a further textual view, such as "knowledge", to a file with its
+            texts, in the form of captions.
         boxes (str / Path): A folder with boxes in the XML format of Pascal VOC. They are added to
             the `meta` of their posts, under "boxes".
         label_map (Mapping[str, str]): Labels to rename.
@@ -232,7 +239,11 @@ def convert(
         raise MsvseError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
     if output_path.suffix != ".spacy":
         raise MsvseError(Errors.E036.format(path=output_path))
-    for path in (input_path, image_root, captions, tags, boxes):
+    texts = dict(texts or {})
+    for view in texts:
+        if view in VIEW_ATTRIBUTES:
+            raise MsvseError(Errors.E206.format(view=view))
+    for path in (input_path, image_root, captions, tags, boxes, *texts.values()):
         if path is not None and not Path(path).exists():
             raise MsvseError(Errors.E033.format(path=path))
     check_text_file(input_path)
@@ -248,6 +259,10 @@ def convert(
             (tags, read_tags(Path(tags), nlp, bad_rows) if tags else {}),
         )
     ]
+    told = {
+        view: _Sidecar(path, read_captions(Path(path), bad_rows, view, (view, "text")))
+        for view, path in texts.items()
+    }
     box_folder = _Sidecar(boxes, {})
     posts: Iterable[PostRow]
     if format == "conll":
@@ -268,6 +283,8 @@ def convert(
         # A row's own description has priority over the files for all pictures.
         post.caption = post.caption or caption
         post.tags = post.tags or tag_list
+        found = {view: text for view, one in told.items() if (text := one.find(post.image))}
+        post.texts = {**found, **(post.texts or {})} or None
         for kind, given in ((CAPTION, caption), (TAGS, tag_list)):
             if given:
                 post.unread_keys.pop(kind, None)
@@ -293,7 +310,7 @@ def convert(
         rejected_count = report.posts_rejected.total()
         counts = {"malformed": report.posts_malformed, "rejected": rejected_count}
         raise MsvseError(Errors.E134.format(path=input_path, **counts))
-    for sidecar in (*described, box_folder):
+    for sidecar in (*described, *told.values(), box_folder):
         sidecar.check()
     notes.check(allow_no_entities=allow_no_entities, allow_no_pictures=allow_no_pictures)
     output_path.parent.mkdir(parents=True, exist_ok=True)

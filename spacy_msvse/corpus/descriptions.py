@@ -1,4 +1,4 @@
-"""Captions and tags of pictures, from separate files."""
+"""Captions, tags and further texts about pictures, from separate files."""
 
 import json
 from collections import Counter
@@ -56,14 +56,18 @@ class Descriptions:
         return None
 
 
-def read_captions(path: Path, bad_rows: list[BadRow]) -> dict[str, str]:
-    """Read the captions of pictures. Empty captions are left out.
+def read_captions(
+    path: Path, bad_rows: list[BadRow], kind: str = "caption", keys: Iterable[str] = CAPTION_KEYS
+) -> dict[str, str]:
+    """Read the captions of pictures, or other texts about them. Empty ones are left out.
 
     Args:
         path (Path): Lines `<picture> :<caption>`, or JSON: an object `{"<picture>": "<caption>"}`,
             a list or lines of objects such as `{"image": "<picture>", "caption": "<caption>"}`, or
             a list of pairs.
         bad_rows (list[BadRow]): Captions that cannot be used are added to it.
+        kind (str): What the texts are, for messages.
+        keys (Iterable[str]): The keys of the text in an object.
 
     Returns:
         dict[str, str]: Captions by the name of the picture.
@@ -72,18 +76,15 @@ def read_captions(path: Path, bad_rows: list[BadRow]) -> dict[str, str]:
         MsvseError: If the file is not text (MSVSE-E130, E131) or cannot be read (MSVSE-E132).
     """
     check_text_file(path)
-    if _is_json(path):
-        entries = _read_json(path, CAPTION_KEYS, bad_rows)
-    else:
-        entries = _read_pairs(path, bad_rows)
+    entries = _read_json(path, keys, bad_rows) if _is_json(path) else _read_pairs(path, bad_rows)
     captions: dict[str, str] = {}
     for line, name, caption in entries:
         if isinstance(caption, list) and len(caption) == 1:
             caption = caption[0]
         if not isinstance(caption, str):
-            bad_rows.append(BadRow(path, line, f"the caption of {name!r} is not one text"))
+            bad_rows.append(BadRow(path, line, f"the {kind} of {name!r} is not one text"))
         elif captions.setdefault(name, caption.strip()) != caption.strip():
-            bad_rows.append(BadRow(path, line, f"{name!r} has two captions"))
+            bad_rows.append(BadRow(path, line, f"{name!r} has two texts as {kind}"))
     return {name: caption for name, caption in captions.items() if caption}
 
 

@@ -103,19 +103,28 @@ def shuffle_corpus(source: Path, target: Path, seed: int = 0) -> None:
     Raises:
         MsvseError: If a file is damaged (MSVSE-E042).
     """
-    paths = walk_corpus(source, FILE_TYPE)
-    doc_bins = [read_doc_bin(path) for path in paths]
-    vocab = Vocab()
-    docs = [
-        doc
-        for doc_bin, path in zip(doc_bins, paths, strict=True)
-        for doc in read_docs_of(doc_bin, vocab, path)
-    ]
+    doc_bin, docs = _read_all(source)
     pictures = [_visual(doc) for doc in docs]
     for doc, donor in zip(docs, derangement(len(docs), seed), strict=True):
         _clear(doc)
         set_picture_attributes(doc, pictures[donor])
-    DocBin(doc_bins[0].attrs, store_user_data=True, docs=docs).to_disk(target)
+    DocBin(doc_bin.attrs, store_user_data=True, docs=docs).to_disk(target)
+
+
+def clear_corpus(source: Path, target: Path) -> None:
+    """Write a copy of a training corpus without the pictures and their descriptions.
+
+    Args:
+        source (Path): The .spacy file, or a folder of such files.
+        target (Path): The .spacy file to write.
+
+    Raises:
+        MsvseError: If a file is damaged (MSVSE-E042).
+    """
+    doc_bin, docs = _read_all(source)
+    for doc in docs:
+        _clear(doc)
+    DocBin(doc_bin.attrs, store_user_data=True, docs=docs).to_disk(target)
 
 
 def derangement(number: int, seed: int) -> list[int]:
@@ -134,6 +143,16 @@ def derangement(number: int, seed: int) -> list[int]:
         other = generator.randrange(last)
         donors[last], donors[other] = donors[other], donors[last]
     return donors
+
+
+def _read_all(source: Path) -> tuple[DocBin, list[Doc]]:
+    """The first file of a corpus, and all its posts."""
+    paths = walk_corpus(source, FILE_TYPE)
+    doc_bins = [read_doc_bin(path) for path in paths]
+    vocab = Vocab()
+    parts = zip(doc_bins, paths, strict=True)
+    docs = [doc for doc_bin, path in parts for doc in read_docs_of(doc_bin, vocab, path)]
+    return doc_bins[0], docs
 
 
 def _visual(doc: Doc) -> dict:

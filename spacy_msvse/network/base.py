@@ -28,6 +28,9 @@ Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
 #: Whether attention is recorded. Every thread has its own value.
 _records_attention = ContextVar("records_attention", default=False)
 
+#: Width of a region vector or of a part of it.
+RegionWidth = Annotated[int, Field(ge=1, le=65536)]
+
 ConfigT = TypeVar("ConfigT", bound="NetworkConfig")
 NetworkT = TypeVar("NetworkT", bound="Network")
 
@@ -62,6 +65,8 @@ class NetworkConfig(Settings):
         gradient_checkpointing (bool): Recompute the encoder's layers in the backward pass: less
             memory, more time.
         region_dim (int): Width of a region vector.
+        region_levels (tuple): Widths of its parts, such as those of the levels of a feature
+            pyramid. Empty for one part.
         dropout (float): Dropout probability outside the encoder, which has its own.
         loss_divisor (float): The loss of a post is divided by this constant, never by the size of a
             batch, so that accumulated sub-batches equal one batch.
@@ -71,12 +76,15 @@ class NetworkConfig(Settings):
     encoder: Mapping[str, Any] = field(default_factory=dict)
     lora: Mapping[str, Any] | None = None
     gradient_checkpointing: bool = False
-    region_dim: Annotated[int, Field(ge=1, le=65536)] = 2048
+    region_dim: RegionWidth = 2048
+    region_levels: Annotated[tuple[RegionWidth, ...], Field(max_length=64)] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     loss_divisor: Annotated[float, Field(ge=1e-3, le=1e6)] = 16.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        fits = sum(self.region_levels) == self.region_dim or not self.region_levels
+        self.require(fits, "region_levels", f"widths that add up to region_dim ({self.region_dim})")
         if self.lora is not None:
             check_lora(self.lora)
 

@@ -15,6 +15,7 @@ from .features import (
     Extractor,
     Features,
     check_result,
+    get_levels,
     get_reads,
     make_fingerprint,
     round_vectors,
@@ -98,6 +99,15 @@ class VisualExtractor:
             MsvseError: If it depends on weights that are not loaded (MSVSE-E012).
         """
         return self.extractors["regions"].region_dim if "regions" in self.extractors else 0
+
+    @property
+    def region_levels(self) -> tuple[int, ...]:
+        """Widths of the parts of a region vector; empty if nothing fills the regions.
+
+        Raises:
+            MsvseError: If they depend on weights that are not loaded (MSVSE-E012).
+        """
+        return get_levels(self.extractors["regions"]) if "regions" in self.extractors else ()
 
     @property
     def batch_size(self) -> int:

@@ -21,10 +21,12 @@ class RegionFeatures:
     """Region vectors of one post, and where the regions are.
 
     Attributes:
-        vectors (np.ndarray): float32 of shape (R, D) with R >= 1; row 0 is a whole picture. None
-            if a trainable backbone computes them from `pixels`.
+        vectors (np.ndarray): float32 of shape (R, D) with R >= 1. None if a trainable backbone
+            computes them from `pixels`.
         boxes (np.ndarray): float32 of shape (R, 4): x1, y1, x2, y2 of each region, relative to the
-            width and height of its picture; row 0 is (0, 0, 1, 1).
+            width and height of its picture. A region that stands for the whole picture has the box
+            (0, 0, 1, 1), and is the first one. The cells of a pyramid stand for the picture, or for
+            the crop, that they divide; there is no such region then.
         labels (list): One word for each region, "" where the extractor names none.
         scores (list): Confidence in each label, in [0, 1].
         pictures (np.ndarray): int64 of shape (R,): the number of each region's picture within the
@@ -74,6 +76,8 @@ class Extractor(Protocol):
       picture; "text" is the text of a post, also of a post without picture; "post" is a
       `PostContent`.
     - `batch_size`: the number of items in a batch of `extract`.
+    - `levels`: the widths of the parts of a region vector, such as those of the levels of a feature
+      pyramid. They add up to `region_dim`. One part is the default.
     - `to(device)`, which moves it to a torch device.
     - `prepare(item)`, which does the work that needs no model, such as resizing. It runs in several
       threads while the model computes. `extract` accepts its results and unprepared items.
@@ -160,6 +164,22 @@ def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:
     """
     reads: Literal["picture", "text", "post"] = getattr(extractor, "reads", "picture")
     return reads
+
+
+def get_levels(extractor: Any) -> tuple[int, ...]:
+    """Name the widths of the parts of a region vector.
+
+    Args:
+        extractor (Extractor): An extractor of regions.
+
+    Returns:
+        tuple: Its `levels`, or its `region_dim` alone.
+
+    Raises:
+        MsvseError: If they depend on weights that are not loaded (MSVSE-E012).
+    """
+    levels = getattr(extractor, "levels", None) or (extractor.region_dim,)
+    return tuple(int(width) for width in levels)
 
 
 def make_fingerprint(parts: Any) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -24,6 +25,9 @@ DATA_FILE = "features.sqlite"
 
 #: Seconds that a writer waits for another one.
 BUSY_SECONDS = 60.0
+
+#: Seconds that a reader waits for the process that creates the store.
+CREATION_SECONDS = 5.0
 
 #: Marks a SQLite file as a feature store, to distinguish it from databases of other programs.
 _APPLICATION_ID = 0x4D535645
@@ -403,6 +407,8 @@ def _open(path: Path, readonly: bool) -> sqlite3.Connection:
         connection.text_factory = lambda data: data.decode(errors="replace")
         if not readonly:
             _create(connection)
+        else:
+            _await_content(connection)
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         if found != _APPLICATION_ID:
             raise sqlite3.DatabaseError("it is the file of another program")
@@ -427,6 +433,15 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
     # A killed process loses nothing; a power failure may lose the last transactions.
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _await_content(connection: sqlite3.Connection) -> None:
+    """Wait until another process has created the store whose file is still empty."""
+    last = time.monotonic() + CREATION_SECONDS
+    while connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        if time.monotonic() > last:
+            raise sqlite3.DatabaseError("it is empty")
+        time.sleep(0.05)
 
 
 @contextmanager

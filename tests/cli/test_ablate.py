@@ -10,9 +10,11 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+import spacy
 import srsly
 from spacy.cli._util import app
 from spacy.tokens import DocBin
+from spacy.util import load_config
 from typer.testing import CliRunner
 
 import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
@@ -149,6 +151,42 @@ def test_killed_at_20_moments_the_tables_are_the_same(data):
     assert again["failed"] == []
     assert rows(again) == rows(whole)
     assert sorted((data / "killed").rglob("*")) == files
+
+
+def test_rows_may_have_configs_of_their_own(data, tmp_path):
+    """Settings of the command line hold for them too, where they have the section."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner")
+    nlp.config["corpora"] = load_config(data / "config.cfg", interpolate=False)["corpora"]
+    nlp.config.to_disk(tmp_path / "ner.cfg", interpolate=False)
+    srsly.write_json(tmp_path / "rows.json", {"spaCy's ner": "ner.cfg"})
+    options = ["--configs", tmp_path / "rows.json", "--rows", "spaCy's ner"]
+    options += ["--components.msvse_ner.overwrite", "true"]
+    (row,) = run(data, "own", *map(str, options))["rows"]
+    assert row["row"] == "spaCy's ner"
+    assert row["parameters"]["mean"] > 0
+    assert row["extractor_parameters"]["mean"] == 0
+    assert row["effects"] == {}
+    result = srsly.read_json(data / "own" / "runs" / "spaCy's ner" / "0" / "result.json")
+    assert result["steps"] == 6, "the steps of the command line"
+    assert {"ablation.md", "ablation.csv", "ablation.tex"} < {
+        path.name for path in (data / "own").iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [("{", "E204"), ("[1]", "E204"), ('{"row": 1}', "E204"), ('{"row": "no.cfg"}', "E205")],
+)
+def test_a_file_that_names_no_configs_is_refused_before_any_run(data, tmp_path, content, code):
+    (tmp_path / "rows.json").write_text(content)
+    options = ("--configs", str(tmp_path / "rows.json"))
+    arguments = ["msvse", "ablate", data / "config.cfg", data / "refused", *options]
+    arguments += ["--paths.dev", data / "dev.spacy", "--paths.train", data / "train.spacy"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 1
+    assert f"MSVSE-{code}" in result.output
+    assert not (data / "refused").exists()
 
 
 def test_jobs_run_at_a_time_and_a_failed_run_ends_no_other(data, monkeypatch):

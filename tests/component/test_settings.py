@@ -22,6 +22,7 @@ VALUES = {
     "overwrite": True,
     "on_missing_image": "ignore",
     "min_view_share": 0.25,
+    "view_dropout": {"tags": 0.5},
     "max_batch_tokens": 512,
     "min_confidence": 0.5,
     "spans_key": "mine",

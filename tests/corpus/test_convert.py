@@ -108,6 +108,30 @@ def test_descriptions_of_a_row_have_priority_over_files(write, output, nlp):
     assert doc._.image_caption == "mine"
 
 
+def test_further_texts_of_pictures_come_from_files(write, output, nlp):
+    posts = write("posts.jsonl", srsly.json_dumps({**ROW, "texts": {"ocr": "mine"}}))
+    texts = {
+        "knowledge": write("knowledge.json", '{"1": "Ada is a person: she wrote."}'),
+        "ocr": write("ocr.txt", "1.jpg :theirs"),
+        "mood": write("mood.jsonl", '{"image": "1.jpg", "mood": "glad"}'),
+    }
+    report = convert(posts, output, format="jsonl", texts=texts)
+    (doc,) = read_docs(output, nlp)
+    told = {"knowledge": "Ada is a person: she wrote.", "mood": "glad", "ocr": "mine"}
+    assert doc._.image_texts == told
+    assert report.texts_used == {"knowledge": 1, "mood": 1, "ocr": 1}
+
+
+def test_a_file_of_texts_that_fits_no_post_is_refused(write, output):
+    posts = write("posts.jsonl", srsly.json_dumps(ROW))
+    with pytest.raises(MsvseError, match="MSVSE-E136"):
+        convert(posts, output, texts={"knowledge": write("knowledge.json", '{"9": "a"}')})
+    with pytest.raises(BadRowsError, match="the knowledge of '1' is not one text"):
+        convert(posts, output, texts={"knowledge": write("knowledge.json", '{"1": 7}')})
+    with pytest.raises(MsvseError, match="MSVSE-E206"):
+        convert(posts, output, texts={"caption": write("captions.txt", "1.jpg :a dog")})
+
+
 def test_the_report_identifies_the_annotation(write, output):
     posts = write("posts.txt", POSTS)
     convert(posts, output, format="conll", label_map={"OTHER": "MISC"})

@@ -89,6 +89,9 @@ def make_inputs(
     region_mask = torch.arange(max([*regions, 1]))[None, :] < torch.tensor(regions)[:, None]
     token_mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
     posts = torch.arange(len(lengths))
+    vectors = torch.randn(*region_mask.shape, 6, generator=generator)
+    boxes = torch.rand(*region_mask.shape, 4, generator=generator)
+    boxes[:, 0] = torch.tensor([0, 0, 1, 1])  # the whole picture
     return Inputs(
         text=text,
         joint=join(text, views["caption"]),
@@ -98,13 +101,7 @@ def make_inputs(
         token_mask=token_mask,
         joint_spans={"caption": spans(text, views["caption"])},
         texts=views,
-        vectors={
-            "regions": Regions(
-                torch.randn(*region_mask.shape, 6, generator=generator),
-                torch.rand(*region_mask.shape, 4, generator=generator),
-                region_mask,
-            )
-        },
+        vectors={"regions": Regions(vectors, boxes, region_mask)},
         queries=word_pieces([5, 4], torch.Generator().manual_seed(1)),
     )
 

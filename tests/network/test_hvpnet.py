@@ -97,6 +97,18 @@ def test_attention_is_recorded_for_each_region(inputs):
     assert (attention[inputs.token_mask].sum(dim=1) > 0).all()
 
 
+def test_the_levels_of_the_extractor_are_the_default():
+    network = make_hvpnet(levels=None, region_levels=LEVELS)
+    assert [level.in_features for level in network.prefixes.maps] == LEVELS
+    assert len(make_hvpnet(levels=None).prefixes.maps) == 1
+    assert len(make_hvpnet(levels=[2, 4], region_levels=LEVELS).prefixes.maps) == 2
+
+
+def test_levels_of_an_extractor_that_do_not_add_up_are_a_coded_error():
+    with pytest.raises(MsvseError, match=r"MSVSE-E007.*region_levels.*add up to region_dim \(6\)"):
+        make_hvpnet(region_levels=[1, 2])
+
+
 def test_levels_that_are_not_those_of_the_regions_are_a_coded_error():
     with pytest.raises(MsvseError, match=r"MSVSE-E007.*levels.*add up to 6"):
         make_hvpnet(levels=[1, 2])

@@ -41,6 +41,15 @@ def test_an_absent_grain_has_no_weight_and_the_others_add_up_to_1(regions, tags,
     torch.testing.assert_close(weights.sum(dim=2), torch.full((1, 5), float(any(present))))
 
 
+def test_the_first_region_is_an_object_unless_it_is_the_whole_picture():
+    inputs = make_inputs([5], [1], [0], [0])
+    whole = make_m3s()(inputs).extra["grain_weights"]
+    inputs.vectors["regions"].boxes[:, 0] = torch.tensor([0, 0, 0.5, 0.5])
+    crop = make_m3s()(inputs).extra["grain_weights"]
+    assert (whole > 0).all(dim=1)[0].tolist() == [True, False, False]
+    assert (crop > 0).all(dim=1)[0].tolist() == [True, True, False]
+
+
 def test_the_nearest_other_object_is_found():
     boxes = torch.tensor([[[0, 0, 1, 1], [0, 0, 0.1, 0.1], [0.2, 0, 0.3, 0.1], [0.9, 0.9, 1, 1]]])
     mask = torch.tensor([[False, True, True, True]])

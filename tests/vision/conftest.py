@@ -92,7 +92,7 @@ def saved(tmp_path_factory):
 
     @cache
     def save(name: str) -> str:
-        if name in ("clip", "siglip", "vit", "dinov2", "blip"):
+        if name in ("clip", "siglip", "vit", "dinov2", "blip", "owlvit", "owlv2"):
             return save_vision_model(folder / name, name)
         return save_torchvision_model(folder / f"{name}.safetensors", name)
 

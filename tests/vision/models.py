@@ -20,6 +20,12 @@ from transformers import (
     CLIPModel,
     Dinov2Config,
     Dinov2Model,
+    Owlv2Config,
+    Owlv2ForObjectDetection,
+    Owlv2ImageProcessor,
+    OwlViTConfig,
+    OwlViTForObjectDetection,
+    OwlViTImageProcessor,
     PreTrainedTokenizerFast,
     SiglipConfig,
     SiglipImageProcessor,
@@ -61,6 +67,14 @@ def save_vision_model(folder: Path, kind: str, seed: int = 0) -> str:
         text = {**READS, "projection_size": 32}
         model = SiglipModel(SiglipConfig(vision_config=SEES, text_config=text))
         processor = SiglipImageProcessor(size=square)
+    elif kind in ("owlvit", "owlv2"):
+        settings = {"vision_config": SEES, "text_config": READS, "projection_dim": 32}
+        model = (
+            OwlViTForObjectDetection(OwlViTConfig(**settings))
+            if kind == "owlvit"
+            else Owlv2ForObjectDetection(Owlv2Config(**settings))
+        )
+        processor = (OwlViTImageProcessor if kind == "owlvit" else Owlv2ImageProcessor)(size=square)
     elif kind == "vit":
         model = ViTForImageClassification(ViTConfig(**SEES))
         processor = ViTImageProcessor(size=square)
@@ -80,9 +94,18 @@ def save_vision_model(folder: Path, kind: str, seed: int = 0) -> str:
             elif name.endswith(("patch_embedding.weight", "crossattention.output.dense.weight")):
                 parameter.data *= 30
         model.text_decoder.cls.predictions.bias.data[:4] = -1000
+    elif kind.startswith("owl"):
+        # Each query has another box, and no box covers the whole picture.
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias") or name.startswith("class_head.logit"):
+                parameter.data.zero_()
+            elif name.startswith("box_head"):
+                parameter.data *= 0.3
+            elif name.endswith("token_embedding.weight"):
+                parameter.data *= 30
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    if kind in ("clip", "siglip", "blip"):
+    if kind in ("clip", "siglip", "blip", "owlvit", "owlv2"):
         save_tokenizer(folder)
     return str(folder)
 

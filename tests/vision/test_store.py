@@ -196,6 +196,21 @@ def test_missing_store_cannot_be_read(tmp_path):
     assert not (tmp_path / "missing").exists()
 
 
+def test_a_reader_waits_for_the_process_that_creates_the_store(tmp_path):
+    (tmp_path / DATA_FILE).touch()
+    creator = threading.Timer(0.2, lambda: put(FeatureStore(tmp_path), KEY))
+    creator.start()
+    assert FeatureStore(tmp_path, readonly=True).readonly
+    creator.join()
+
+
+def test_a_file_that_stays_empty_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("spacy_msvse.vision.store.CREATION_SECONDS", 0.1)
+    (tmp_path / DATA_FILE).touch()
+    with pytest.raises(ValueError, match=r"E060.*it is empty"):
+        FeatureStore(tmp_path, readonly=True)
+
+
 def test_readonly_store_refuses_to_write(tmp_path):
     FeatureStore(tmp_path).close()
     with (

@@ -1,30 +1,32 @@
-"""The results of an experiment and their comparison, as figures and as a page."""
+"""The results of an experiment and their comparison, as figures."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from thinc.api import Config
 
-from ..report.markdown import escape, number, percent, table
-from ..statistics import paired_bootstrap
+from ..statistics import f1_score, paired_bootstrap
 from .plan import Plan, TrainRun
-from .rows import FULL
+from .published import find_system
+from .rows import FULL, WITHOUT_PICTURES
 
-#: The columns of Table 7: heading to measure, factor and digits.
-COSTS = {
-    "M parameters": ("parameters", 1e-6, 2),
-    "M trained": ("trainable_parameters", 1e-6, 2),
-    "s/step": ("seconds_per_step", 1, 3),
-    "MB": ("peak_mb", 1, 0),
-}
+#: Right, predicted and gold entities of each post.
+Counts = Sequence[Sequence[int]]
 
-EXPLANATION = """Scores on the {scored} posts, in per cent: mean ± standard deviation over the \
-seeds.
-Differences to the full model are of F1, with the 95% interval and the two-sided p-value of a paired
-bootstrap over posts, the predictions of all seeds pooled. An entity is seen if the training data
-have an entity of its text and type. The parameters do not include a picture backbone. The seconds
-of a step are the median; MB are the highest memory use of a run."""
+#: The costs of a run, which do not depend on its posts.
+COSTS = (
+    "parameters",
+    "trainable_parameters",
+    "extractor_parameters",
+    "seconds_per_step",
+    "peak_mb",
+)
+
+#: The name of all posts among the slices of `find_effects`.
+ALL = "all"
 
 
 def make_report(plan: Plan, command: str, failed: Sequence[TrainRun]) -> dict[str, Any]:
@@ -37,14 +39,19 @@ def make_report(plan: Plan, command: str, failed: Sequence[TrainRun]) -> dict[st
 
     Returns:
         dict: "rows" and "runs", the results of `collate` and `list_runs`; "scored", the split that
-            is compared; "command"; "seeds"; "data"; "machines"; "failed", the runs that ended with
-            an error; "left_out", the rows whose views the config does not have.
+            is compared; "posts" and "entities", the numbers of them in it, None without a result;
+            "command"; "seeds"; "data"; "machines"; "failed", the runs that ended with an error;
+            "left_out", the rows whose views the config does not have.
     """
-    machines = [result["machine"] for run in plan.runs if (result := run.result())]
+    results = [result for run in plan.runs if (result := run.result())]
+    machines = [result["machine"] for result in results]
+    scores = results[0].get("test", results[0]["dev"]) if results else None
     return {
         "rows": collate(plan.runs),
         "runs": list_runs(plan.runs),
         "scored": plan.scored,
+        "posts": scores and scores["posts"],
+        "entities": scores and scores["entities"]["gold"],
         "command": command,
         "seeds": plan.seeds,
         "data": plan.data,
@@ -66,33 +73,96 @@ def collate(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
     Returns:
         list: For each row its "row", "overrides", "seeds"; the mean and the standard deviation
             ("mean", "sd") over the seeds of "dev_f1", and of the scored posts' "f1", "precision",
-            "recall", "f1_per_type", "seen_f1", "unseen_f1", "parameters" and
-            "trainable_parameters", "seconds_per_step", "peak_mb"; "difference", its F1 minus that
-            of the full model, with interval and p-value, None if there is nothing to compare; and
-            "dev_difference", the same on the dev posts, on which settings are chosen.
+            "recall", "f1_per_type", "seen_f1", "unseen_f1", and of each of the `COSTS`;
+            "difference", its F1 minus that of the full model, with interval and p-value, None if
+            there is nothing to compare; "dev_difference", the same on the dev posts, on which
+            settings are chosen; "effects", the result of `find_effects`; and "published", the
+            published system that the row is named after, or whose method it has, None if there is
+            none.
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for run in runs:
         result = run.result()
         if result is not None:
             found.setdefault(run.row, {})[run.seed] = result
-    overrides = {run.row: run.overrides for run in runs}
+    first = {run.row: run for run in reversed(runs)}
     rows = []
     for row, results in found.items():
         full = {} if row == FULL else found.get(FULL, {})
         tested = any("test" in result for result in results.values())
         dev_difference = _compare(results, full, "dev")
+        without = row + WITHOUT_PICTURES
+        cleared = row.endswith(WITHOUT_PICTURES)
+        system = None if cleared else find_system(row, architectures(first[row].config))
         rows.append(
             {
                 "row": row,
-                "overrides": overrides[row],
+                "overrides": first[row].overrides,
                 "seeds": sorted(results),
                 **summarise(list(results.values())),
                 "difference": _compare(results, full, "test") if tested else dev_difference,
                 "dev_difference": dev_difference,
+                "effects": {} if cleared else find_effects(results, found.get(without, {})),
+                "published": None if system is None else asdict(system),
             }
         )
     return rows
+
+
+def find_effects(
+    results: Mapping[int, dict[str, Any]], without: Mapping[int, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Compare a row with itself under controls, and with its method trained without pictures.
+
+    Args:
+        results (Mapping): Seed to the result of the row.
+        without (Mapping): Seed to the result of its method trained without pictures.
+
+    Returns:
+        dict: For all posts (`ALL`) and for each marked slice of the posts, its name to "posts",
+            their number, "f1", and "against": the name of the control, or `WITHOUT_PICTURES`, to
+            its "f1" and the "difference" of the row to it. Empty if the row reads no pictures.
+    """
+    counts = _scored_counts(results)
+    others: dict[str, dict[int, Any]] = {}
+    for seed, result in results.items():
+        for name, control in result["controls"].items():
+            others.setdefault(name, {})[seed] = control["post_counts"]
+    if without:
+        others[WITHOUT_PICTURES] = _scored_counts(without)
+    if not others:
+        return {}
+    some = next(iter(results.values()))
+    slices = {ALL: list(range(len(next(iter(counts.values()))))), **some["slices"]}
+    return {
+        name: {
+            "posts": len(rows),
+            "f1": _mean_f1(counts, rows),
+            "against": {
+                other: {
+                    "f1": _mean_f1(other_counts, rows),
+                    "difference": _compare_counts(counts, other_counts, rows),
+                }
+                for other, other_counts in others.items()
+            },
+        }
+        for name, rows in slices.items()
+    }
+
+
+def architectures(config: Config) -> Iterator[str]:
+    """The registered names of the methods of a pipeline.
+
+    Args:
+        config (Config): Its config.
+
+    Yields:
+        str: Names.
+    """
+    for block in config["components"].values():
+        model = block.get("model")
+        if isinstance(model, dict) and "@architectures" in model:
+            yield model["@architectures"]
 
 
 def list_runs(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
@@ -142,7 +212,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         },
         "seen_f1": mean_sd([score["seen"]["f"] for score in scores]),
         "unseen_f1": mean_sd([score["unseen"]["f"] for score in scores]),
-        **{key: mean_sd([result[key] for result in results]) for key, *_ in COSTS.values()},
+        **{key: mean_sd([result[key] for result in results]) for key in COSTS},
     }
 
 
@@ -162,98 +232,32 @@ def mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
     return {"mean": statistics.fmean(numbers), "sd": sd}
 
 
-def to_markdown(report: Mapping[str, Any]) -> str:
-    """Write a report as a page: its tables, and the conditions of the experiment.
-
-    Args:
-        report (Mapping): The result of `make_report`.
-
-    Returns:
-        str: Markdown.
-    """
-    facts = [f"seeds: {', '.join(map(str, report['seeds']))}"]
-    facts += [f"{name}: {_list(values)}" for name, values in report["data"].items()]
-    facts += [f"machine: {_list(machine)}" for machine in report["machines"]]
-    facts += [f"ended with an error: {run}" for run in report["failed"]]
-    facts += [f"left out, since the config lacks a view of it: {row}" for row in report["left_out"]]
-    blocks = [
-        "# Ablation",
-        EXPLANATION.format(scored=report["scored"]),
-        _rows_table(report),
-        _runs_table(report),
-        f"```bash\n{report['command']}\n```",
-        "\n".join(f"- {escape(fact)}" for fact in facts),
-    ]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _rows_table(report: Mapping[str, Any]) -> str:
-    types = sorted({name for row in report["rows"] for name in row["f1_per_type"]})
-    # If the dev posts are the scored ones, there is one difference.
-    tested = report["scored"] == "test"
-    header = ["row", "seeds", "dev F1", *(["dev, to full (95%)"] if tested else [])]
-    header += ["F1", "P", "R", *types, "seen", "unseen", "to full (95%)", "p", *COSTS]
-    rows = []
-    for row in report["rows"]:
-        scores = [row[key] for key in ("f1", "precision", "recall")]
-        scores += [row["f1_per_type"].get(name) for name in types]
-        scores += [row["seen_f1"], row["unseen_f1"]]
-        rows.append(
-            [
-                row["row"],
-                len(row["seeds"]),
-                mean_cell(row["dev_f1"]),
-                *(difference_cells(row["dev_difference"])[:1] if tested else []),
-                *map(mean_cell, scores),
-                *difference_cells(row["difference"]),
-                *(number(row[key]["mean"], unit, digits) for key, unit, digits in COSTS.values()),
-            ]
-        )
-    return table(header, rows)
-
-
-def _runs_table(report: Mapping[str, Any]) -> str:
-    header = ["run", "dev F1", "test F1", "steps", "best", "s/step", "MB", "s", "score by step"]
-    digits = {"dev_f1": (100, 2), "test_f1": (100, 2), "steps": (1, 0), "best_step": (1, 0)}
-    digits |= {"seconds_per_step": (1, 3), "peak_mb": (1, 0), "seconds": (1, 0)}
-    rows = [
-        [
-            f"{run['row']}, seed {run['seed']}",
-            *(number(run[key], *how) for key, how in digits.items()),
-            ", ".join(f"{step}: {100 * f1:.2f}" for step, f1 in run["curve"]),
-        ]
-        for run in report["runs"]
-    ]
-    return table(header, rows)
+def _scored_counts(results: Mapping[int, dict[str, Any]]) -> dict[int, Counts]:
+    return {seed: one.get("test", one["dev"])["post_counts"] for seed, one in results.items()}
 
 
 def _compare(
     results: Mapping[int, dict[str, Any]], full: Mapping[int, dict[str, Any]], split: str
 ) -> dict[str, float] | None:
-    seeds = results.keys() & full.keys()
-    if not seeds:
-        return None
     own, others = (
-        np.sum([r[seed][split]["post_counts"] for seed in seeds], axis=0) for r in (results, full)
+        {seed: result[split]["post_counts"] for seed, result in part.items()}
+        for part in (results, full)
     )
-    return vars(paired_bootstrap(own, others))
+    return _compare_counts(own, others)
 
 
-def mean_cell(value: Mapping[str, float | None] | None) -> str:
-    """A mean in per cent, and its standard deviation; a dash for None."""
-    if value is None:
-        return "-"
-    mean = percent(value["mean"])
-    return mean if value["sd"] is None else f"{mean} ± {percent(value['sd'])}"
+def _compare_counts(
+    own: Mapping[int, Counts], others: Mapping[int, Counts], rows: Sequence[int] | None = None
+) -> dict[str, float] | None:
+    """The difference over the seeds of both; None if there is no such seed, or the posts differ."""
+    seeds = sorted(own.keys() & others.keys())
+    if not seeds or any(len(own[seed]) != len(others[seed]) for seed in seeds):
+        return None
+    sums = [np.sum([part[seed] for seed in seeds], axis=0) for part in (own, others)]
+    if rows is not None:
+        sums = [counts[rows] for counts in sums]
+    return vars(paired_bootstrap(*sums))
 
 
-def difference_cells(difference: Mapping[str, float] | None) -> tuple[str, str]:
-    """A difference in per cent with its interval, and its p-value."""
-    if difference is None:
-        return "-", "-"
-    f1, low, high = (100 * difference[key] for key in ("f1", "low", "high"))
-    return f"{f1:+.2f} ({low:+.2f} to {high:+.2f})", f"{difference['p']:.4f}"
-
-
-def _list(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value != {})
+def _mean_f1(counts: Mapping[int, Counts], rows: Sequence[int]) -> dict[str, float | None]:
+    return mean_sd([float(f1_score(np.asarray(one)[rows].sum(axis=0))) for one in counts.values()])

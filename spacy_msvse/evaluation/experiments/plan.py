@@ -1,7 +1,7 @@
 """The plan of an experiment: each row and seed with its config, its data and its folder."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,9 +17,17 @@ from ...errors import Errors, MsvseError
 from ...network.encoders.families import NO_CODE, auto_classes
 from ...network.pretrained import find_encoder
 from ...util import first_line, hash_files
-from ..controls import shuffle_corpus
+from ..controls import clear_corpus, shuffle_corpus
 from ..scores import describe_posts
-from .rows import TRAINED_SHUFFLED, Settings, choose_rows, method_rows, vary
+from .rows import (
+    TRAINED_SHUFFLED,
+    WITHOUT_PICTURES,
+    Settings,
+    choose_rows,
+    method_rows,
+    vary,
+    views_of,
+)
 from .train_run import RESULT, scored_corpora
 
 
@@ -65,14 +73,12 @@ class Plan:
     """An experiment.
 
     Attributes:
-        component (str): Name of the component that rows are about.
         runs (list): The runs, seed by seed.
         seeds (list): The seeds.
         data (dict): Split to the posts: file, hash, conversion, limit.
         left_out (list): Rows that are left out, because the config does not have their views.
     """
 
-    component: str
     runs: list[TrainRun]
     seeds: list[int]
     data: dict[str, dict[str, Any]]
@@ -95,9 +101,10 @@ def make_plan(
     test: Path | None = None,
     methods: Sequence[str] = (),
     bilstm: Path | None = None,
+    configs: Mapping[str, Config] = {},
 ) -> Plan:
-    """Plan an experiment. Nothing is written but the posts with shuffled pictures, if their row is
-    chosen.
+    """Plan an experiment. Nothing is written but the posts with shuffled pictures and those without
+    pictures, if a row needs them.
 
     Args:
         nlp (Language): The pipeline of the config that all rows vary.
@@ -110,6 +117,7 @@ def make_plan(
         methods (Sequence[str]): Registered names of the methods of the matrix "methods"; by
             default, those of this package.
         bilstm (Path): A folder that `init-bilstm` has written, for the row "bilstm_crf".
+        configs (Mapping): Further rows: name to a complete training config.
 
     Returns:
         Plan: The plan.
@@ -121,9 +129,15 @@ def make_plan(
     """
     config = nlp.config.copy()
     component = component_name(config, config_path)
+    configs = {
+        name: one.copy()
+        for row, one in configs.items()
+        for name in (row, *([row + WITHOUT_PICTURES] if views_of(one) else []))
+    }
     if test is not None:
-        dev = dot_to_object(config, config["training"]["dev_corpus"])
-        config["corpora"]["test"] = _whole_corpus(dev, test)
+        for one in (config, *configs.values()):
+            dev = dot_to_object(one, one["training"]["dev_corpus"])
+            one["corpora"]["test"] = _whole_corpus(dev, test)
     data = describe_data(config)
     rows, left_out = choose_rows(
         config,
@@ -133,12 +147,20 @@ def make_plan(
         method_rows=method_rows(dict(components(nlp))[component]),
         methods=methods,
         bilstm=bilstm,
+        further=configs,
     )
     if TRAINED_SHUFFLED in rows:
-        rows[TRAINED_SHUFFLED] = shuffle_corpora(config, output / "shuffled")
+        rows[TRAINED_SHUFFLED] = copy_corpora(config, output / "shuffled", shuffle_corpus)
+    cleared = {row for row in rows if row.endswith(WITHOUT_PICTURES)}
+    folder = output / "without_pictures"
+    if cleared - configs.keys():
+        paths = copy_corpora(config, folder, clear_corpus)
+        rows |= {row: {**rows[row], **paths} for row in cleared - configs.keys()}
+    for row in cleared & configs.keys():
+        rows[row] |= copy_corpora(configs[row], folder / row, clear_corpus)
     numbers = list(range(seeds))
-    runs = plan_runs(config, rows, numbers, output / "runs")
-    return Plan(component, runs, numbers, data, left_out)
+    runs = plan_runs(config, rows, numbers, output / "runs", configs)
+    return Plan(runs, numbers, data, left_out)
 
 
 def check_encoders(runs: Sequence[TrainRun]) -> None:
@@ -242,12 +264,15 @@ def describe_data(config: Config) -> dict[str, dict[str, Any]]:
     return data
 
 
-def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:
-    """Write the posts with the pictures of other posts.
+def copy_corpora(
+    config: Config, folder: Path, write: Callable[[Path, Path], None]
+) -> dict[str, str]:
+    """Write changed copies of the posts.
 
     Args:
         config (Config): A training config.
         folder (Path): The folder to write to.
+        write (Callable): Takes the path of a corpus and the path of the copy to write.
 
     Returns:
         dict: The overrides with which the config reads these posts.
@@ -256,13 +281,17 @@ def shuffle_corpora(config: Config, folder: Path) -> dict[str, str]:
     overrides = {}
     for split, (name, path) in corpus_paths(config).items():
         copy = folder / f"{split}.spacy"
-        shuffle_corpus(path, copy)
+        write(path, copy)
         overrides[f"{name}.path"] = str(copy)
     return overrides
 
 
 def plan_runs(
-    config: Config, rows: Mapping[str, Settings], seeds: Sequence[int], folder: Path
+    config: Config,
+    rows: Mapping[str, Settings],
+    seeds: Sequence[int],
+    folder: Path,
+    configs: Mapping[str, Config] = {},
 ) -> list[TrainRun]:
     """Plan the runs of all rows, seed by seed, so that rows can be compared early.
 
@@ -271,6 +300,7 @@ def plan_runs(
         rows (Mapping): Row to overrides.
         seeds (Sequence[int]): The seeds.
         folder (Path): The folder of the results.
+        configs (Mapping): Row to another config that its overrides vary.
 
     Returns:
         list: The runs.
@@ -281,7 +311,7 @@ def plan_runs(
     descriptions: dict[str, str] = {}
     hash_folder = cache(_hash_folder)
     for row, overrides in rows.items():
-        varied = vary(config, overrides)
+        varied = vary(configs.get(row, config), overrides)
         paths = str(corpus_paths(varied))
         if paths not in descriptions:
             descriptions[paths] = srsly.json_dumps(describe_data(varied), sort_keys=True)

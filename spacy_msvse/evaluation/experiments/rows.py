@@ -14,7 +14,7 @@ from typing import Any
 from spacy.util import registry, set_dot_to_object
 from thinc.api import Config
 
-from ...component.architectures import get_shim
+from ...component.architectures import get_shim, network_config
 from ...component.pipe import MsvseNer
 from ...errors import Errors, MsvseError
 from ...network.base import Rows
@@ -34,12 +34,20 @@ BILSTM_CRF = "bilstm_crf"
 #: The row of the unchanged config, trained and scored on posts with the pictures of other posts.
 TRAINED_SHUFFLED = "trained_shuffled"
 
+#: The end of the name of a row whose method is trained and scored without pictures.
+WITHOUT_PICTURES = "_without_pictures"
+
 LEARNING_RATES = "learning_rates"
 
 METHODS = "methods"
 
+VIEW_DROPOUT = "view_dropout"
+
+#: The rates of its rows, for all views of the config.
+VIEW_DROPOUT_RATES = (0.0, 0.15, 0.3, 0.5)
+
 #: The matrices that exist for every method.
-GENERIC = ("controls", "encoders", LEARNING_RATES, METHODS, "precision")
+GENERIC = ("controls", "encoders", LEARNING_RATES, METHODS, "precision", VIEW_DROPOUT)
 
 #: The method of the text-only baseline.
 TEXT_METHOD = "spacy-msvse.TextCrf.v1"
@@ -81,6 +89,7 @@ def choose_rows(
     method_rows: Rows | None = None,
     methods: Sequence[str] = (),
     bilstm: Path | None = None,
+    further: Iterable[str] = (),
 ) -> tuple[dict[str, Settings], list[str]]:
     """Choose the rows of matrices.
 
@@ -93,6 +102,7 @@ def choose_rows(
         methods (Sequence[str]): Registered names of the methods of the matrix `METHODS`; by
             default, those of this package.
         bilstm (Path): A folder that `init-bilstm` has written, for the row `BILSTM_CRF`.
+        further (Iterable[str]): Names of further rows, whose configs are their own.
 
     Returns:
         tuple: Row to overrides of the config, `FULL` first; and the rows that are left out, because
@@ -109,9 +119,12 @@ def choose_rows(
     rows: dict[str, Settings] = {FULL: {}}
     left_out = []
     for matrix in matrices:
-        chosen = (
-            _generic_rows(config, component, matrix, methods) if matrix in GENERIC else own[matrix]
-        )
+        if matrix == METHODS:
+            compared, missing = _method_rows(config, component, methods)
+            rows |= compared
+            left_out += missing
+            continue
+        chosen = _generic_rows(config, component, matrix) if matrix in GENERIC else own[matrix]
         for row, settings in chosen.items():
             if views >= _views(settings):
                 rows[row] = dict(settings)
@@ -119,6 +132,7 @@ def choose_rows(
                 left_out.append(row)
     if bilstm is not None:
         rows[BILSTM_CRF] = _text_only(config, component, _with_bilstm(model, bilstm))
+    rows |= {row: {} for row in further}
     _require("row", only, rows)
     return {
         row: _prefixed(component, settings)
@@ -194,9 +208,7 @@ def vary(config: Config, overrides: Mapping[str, Any]) -> Config:
     return varied
 
 
-def _generic_rows(
-    config: Config, component: str, matrix: str, methods: Sequence[str]
-) -> dict[str, Settings]:
+def _generic_rows(config: Config, component: str, matrix: str) -> dict[str, Settings]:
     model = config["components"][component]["model"]
     if matrix == "controls":
         return {TEXT_ONLY: _text_only(config, component), TRAINED_SHUFFLED: {}}
@@ -209,14 +221,88 @@ def _generic_rows(
             f"encoder_rate_{rate}e-5": {ENCODER_RATE: float(f"{rate}e-5") / base}
             for rate in range(1, 7)
         }
-    if matrix == METHODS:
-        names = methods or [name for name in method_names() if name != model["@architectures"]]
-        return {name: swap_method(config, component, name) for name in names}
+    if matrix == VIEW_DROPOUT:
+        views = sorted(views_of(config))
+        return {
+            f"view_dropout_{rate}": {"view_dropout": dict.fromkeys(views, rate)}
+            for rate in VIEW_DROPOUT_RATES
+        }
     encoders = {name: _with_encoder(model, hub) for name, hub in ENCODERS.items()}
     return {
         **{f"{name}_text_only": _text_only(config, component, s) for name, s in encoders.items()},
         **encoders,
     }
+
+
+def _method_rows(
+    config: Config, component: str, methods: Sequence[str]
+) -> tuple[dict[str, Settings], list[str]]:
+    """The row of each method, and another one without pictures if it reads views. On equal terms:
+    no method reads a view that the config does not read. Those that would have none are left out.
+    """
+    own = config["components"][component]["model"]["@architectures"]
+    known = views_of(config)
+    rows: dict[str, Settings] = {}
+    left_out = []
+    settings: Settings = {}
+    for name in (own, *(methods or method_names())):
+        row = short_name(name) if name != own else FULL
+        if row in rows:
+            continue
+        if name != own:
+            settings = swap_method(config, component, name)
+        views = views_of(vary(config, _prefixed(component, settings)))
+        if views & known and not views <= known:
+            settings["model"] |= _read_only(settings["model"], known)
+            views = views_of(vary(config, _prefixed(component, settings)))
+        if not views <= known:
+            left_out.append(row)
+            continue
+        rows[row] = settings
+        if views:
+            rows[row + WITHOUT_PICTURES] = settings
+    return rows, left_out
+
+
+def _read_only(block: Mapping[str, Any], views: Collection[str]) -> Settings:
+    """The lists of views of a method, without those that are not among others."""
+    filled = registry.fill({"model": dict(block)}, validate=False)["model"]
+    return {
+        name: [view for view in value if view in views]
+        for name, value in filled.items()
+        if name.endswith("views")
+    }
+
+
+def views_of(config: Config) -> set[str]:
+    """The views that the components of this package read.
+
+    Args:
+        config (Config): A training config, complete.
+
+    Returns:
+        set: Their names.
+    """
+    models = [
+        registry.resolve({"model": block["model"]})["model"]
+        for block in config.interpolate()["components"].values()
+        if block.get("factory") == "msvse_ner"
+    ]
+    return {view for model in models for view in network_config(model).views}
+
+
+def short_name(architecture: str) -> str:
+    """The name of a method in tables.
+
+    Args:
+        architecture (str): A registered name, such as "spacy-msvse.UMT.v1".
+
+    Returns:
+        str: The part between the points if the method is of this package, such as "UMT"; otherwise
+            the registered name.
+    """
+    parts = architecture.split(".")
+    return parts[1] if parts[0] == "spacy-msvse" and len(parts) == 3 else architecture
 
 
 def _text_only(config: Config, component: str, settings: Mapping[str, Any] = {}) -> Settings:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ from thinc.api import Config
 
 from ...component import components
 from ...util import write_whole
+from ..controls import CONTROLS, Control
 from ..exact import known_entities, post_counts
 from ..machine import STATUS, describe_machine, memory_mb
-from ..scores import evaluate
+from ..scores import evaluate, marked_slices
+from .parameters import count_parameters
 
 CONFIG, PLAN, RESULT, TRAINING = "config.cfg", "run.json", "result.json", "training.json"
 
@@ -37,7 +39,7 @@ def train_and_score(folder: Path) -> None:
 
     Args:
         folder (Path): Holds the config and the plan of the run: "row", "seed", "overrides",
-            "fingerprint", and the settings "component", "gpu_id", "code" and "keep_model".
+            "fingerprint", and the settings "gpu_id", "code" and "keep_model".
     """
     began = time.perf_counter()
     plan = srsly.read_json(folder / PLAN)
@@ -54,16 +56,17 @@ def train_and_score(folder: Path) -> None:
     memory = peak_memory_mb(plan["gpu_id"])
     # The pipeline object is reused, since it has its feature store.
     nlp.from_disk(folder / DIR_MODEL_BEST)
-    network = dict(components(nlp))[plan["component"]].require_network()
-    parameters = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
     trained_on = read_corpus(nlp, config["training"]["train_corpus"])
     known = known_entities(example.reference for example in trained_on)
+    corpora = scored_corpora(config)
+    *_, compared = corpora.values()
     result = {
         **{key: plan[key] for key in ("row", "seed", "overrides", "fingerprint")},
-        **{name: score(nlp, corpus, known) for name, corpus in scored_corpora(config).items()},
+        **{name: score(nlp, corpus, known) for name, corpus in corpora.items()},
+        "controls": score_controls(nlp, compared, plan["seed"]),
+        "slices": marked_slices(read_corpus(nlp, compared)),
         **srsly.read_json(folder / TRAINING),
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        **count_parameters(nlp),
         "peak_mb": memory,
         "seconds": time.perf_counter() - began,
         "machine": describe_machine(),
@@ -71,7 +74,7 @@ def train_and_score(folder: Path) -> None:
     shutil.rmtree(folder / DIR_MODEL_LAST)
     if not plan["keep_model"]:
         shutil.rmtree(folder / DIR_MODEL_BEST)
-    write_whole(folder / RESULT, srsly.json_dumps(result, indent=2).encode("utf8"))
+    write_whole(folder / RESULT, to_lines(result).encode("utf8"))
 
 
 def scored_corpora(config: Config) -> dict[str, str]:
@@ -115,6 +118,43 @@ def score(nlp: Language, corpus: str, known: Container[tuple[str, str]]) -> dict
     examples = read_corpus(nlp, corpus)
     scores = evaluate(nlp, examples, known=known)  # annotates their Docs in place
     return {**scores, "post_counts": post_counts(examples)}
+
+
+def score_controls(nlp: Language, corpus: str, seed: int) -> dict[str, dict[str, Any]]:
+    """Score a pipeline on a corpus without the pictures, and with those of other posts.
+
+    Args:
+        nlp (Language): The pipeline.
+        corpus (str): Name of the corpus in its config.
+        seed (int): Seed of the permutation of the pictures.
+
+    Returns:
+        dict: The name of a control to its "ents_f" and "post_counts". Empty if no component reads
+            pictures.
+    """
+    if not any(component.require_network().config.views for _, component in components(nlp)):
+        return {}
+    controls = {}
+    name: Control
+    for name in CONTROLS:
+        examples = read_corpus(nlp, corpus)
+        scores = evaluate(nlp, examples, control=name, seed=seed)
+        controls[name] = {"ents_f": scores["ents_f"], "post_counts": post_counts(examples)}
+    return controls
+
+
+def to_lines(result: Mapping[str, Any]) -> str:
+    """Write a result as JSON with one line for each value, so that a changed result changes few
+    lines of a file that is kept under version control.
+
+    Args:
+        result (Mapping): The result.
+
+    Returns:
+        str: JSON.
+    """
+    lines = (f"{srsly.json_dumps(key)}: {srsly.json_dumps(value)}" for key, value in result.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def peak_memory_mb(gpu_id: int) -> float | None:

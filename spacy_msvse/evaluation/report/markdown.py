@@ -1,8 +1,10 @@
-"""Tables and text in Markdown."""
+"""Tables and text in Markdown, and tables in LaTeX."""
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from tabulate import tabulate
 
 #: Characters that are markup in Markdown, besides those of HTML. An underscore between two letters
 #: or digits is none.
@@ -21,21 +23,37 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], aligns: str = ""
     Returns:
         str: The table, one line for each row.
     """
-    aligns = aligns or "l" + "r" * (len(header) - 1)
     lines = [[escape(str(cell)) for cell in row] for row in (header, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    rule = [
-        "-" * width if align == "l" else "-" * (width - 1) + ":"
-        for align, width in zip(aligns, widths, strict=True)
-    ]
-    padded = [
-        [
-            cell.ljust(width) if align == "l" else cell.rjust(width)
-            for cell, align, width in zip(line, aligns, widths, strict=True)
-        ]
-        for line in lines
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
+    return _tabulate(lines[0], lines[1:], aligns, "pipe")
+
+
+def latex(header: Sequence[str], rows: Iterable[Sequence[Any]], aligns: str = "") -> str:
+    """Write a table in LaTeX, for the package booktabs.
+
+    Args:
+        header (Sequence[str]): The names of the columns.
+        rows (Iterable[Sequence]): The rows. Cells are text, not markup.
+        aligns (str): As for `table`.
+
+    Returns:
+        str: An environment `tabular`.
+    """
+    return _tabulate(
+        header, [[str(cell) for cell in row] for row in rows], aligns, "latex_booktabs"
+    )
+
+
+def _tabulate(header: Sequence[str], rows: Sequence[Sequence[str]], aligns: str, form: str) -> str:
+    names = {"l": "left", "r": "right"}
+    aligns = aligns or "l" + "r" * (len(header) - 1)
+    written: str = tabulate(
+        rows,
+        headers=header,
+        tablefmt=form,
+        colalign=[names[align] for align in aligns] if rows else None,
+        disable_numparse=True,
+    )
+    return written
 
 
 def escape(text: str) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...settings import wrong_setting
-from ..base import Network, NetworkConfig, Reads, token_vectors
+from ..base import Network, NetworkConfig, Reads, RegionWidth, token_vectors
 from ..decoder import LabelDecoder
 from ..encoders.base import Encoder, Prefixes
 from ..inputs import Inputs, Outputs, Regions
@@ -27,14 +27,12 @@ class HvpNetConfig(NetworkConfig):
 
     Attributes:
         levels (tuple): Widths of the levels of the feature pyramid, whose vectors follow each other
-            in the vector of a region. Their sum is the width of a region vector. Those of ResNet-50
-            by default.
+            in the vector of a region. Their sum is the width of a region vector. None takes those
+            of the extractor; vectors that are given with the posts have no such widths.
         cells (int): Regions of each picture or crop, one after the other: 4 cells of a 2 x 2 grid.
     """
 
-    levels: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=65536)], ...], Field(min_length=1, max_length=64)
-    ] = (256, 512, 1024, 2048)
+    levels: Annotated[tuple[RegionWidth, ...], Field(min_length=1, max_length=64)] | None = None
     cells: Annotated[int, Field(ge=1, le=1024)] = 4
 
     @property
@@ -123,14 +121,13 @@ class HvpNet(Network):
                 (MSVSE-E016).
         """
         super().__init__(config, encoder, backbone)
-        if sum(config.levels) != config.region_dim:
+        levels = config.levels or config.region_levels or (config.region_dim,)
+        if sum(levels) != config.region_dim:
             expected = f"widths that add up to {config.region_dim}, the width of a region vector"
-            raise wrong_setting("levels", config.levels, expected)
+            raise wrong_setting("levels", levels, expected)
         if not encoder.takes_prefixes:
             raise wrong_setting("encoder", encoder.config["model_type"], "one with self-attention")
-        self.prefixes = PyramidPrefixes(
-            encoder.width, encoder.num_layers, config.levels, config.cells
-        )
+        self.prefixes = PyramidPrefixes(encoder.width, encoder.num_layers, levels, config.cells)
         self.decoder = LabelDecoder(encoder.width, len(config.types), config.dropout)
 
     def compute(self, inputs: Inputs) -> Outputs:

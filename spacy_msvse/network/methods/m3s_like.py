@@ -105,7 +105,8 @@ class M3sLike(BoundaryNetwork):
         regions = self.read_regions(inputs, REGIONS)
         vectors = self.region_projection(regions.vectors)
         objects = regions.mask.clone()
-        objects[:, 0] = False  # the whole picture
+        # The first region is no object if it is the whole picture.
+        objects[:, 0] &= (regions.boxes[:, 0] != regions.boxes.new_tensor([0, 0, 1, 1])).any(dim=1)
         tags, tag_mask = self.encode_view(inputs.texts[TAGS])
         nearest = nearest_regions(regions, objects)
         others = vectors.gather(1, nearest.unsqueeze(2).expand_as(vectors))

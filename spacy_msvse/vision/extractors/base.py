@@ -229,21 +229,29 @@ class NetworkExtractor(Settings, ABC):
 class GridClassifier(NetworkExtractor):
     """Base of the extractors with an image classifier.
 
-    Its regions are a grid over the last feature map; its tags are the likeliest classes.
+    Its regions are a grid over the last feature map, or over all levels of a feature pyramid; its
+    tags are the likeliest classes.
     """
 
     grid: Grid
+    pyramid: bool
     tags: Most
     min_tag_score: Share
 
     fills = ("regions", "tags")
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """The relative boxes of the regions of every picture: float32 of shape (R, 4)."""
+        boxes = grid_boxes(self.grid)
+        return boxes[1:] if self.pyramid else boxes
 
     def _extract(self, network: Any, pictures: Sequence[Image]) -> Iterator[Features]:
         regions, probabilities = network(network.to_pixels(pictures))
         rows = zip(regions.cpu().numpy(), probabilities.cpu().numpy(), strict=True)
         for vectors, scores in rows:
             names = likeliest(scores, self._loaded.categories, self.tags, self.min_tag_score)
-            regions = RegionFeatures(vectors, grid_boxes(self.grid))
+            regions = RegionFeatures(vectors, self.boxes)
             yield {"regions": regions, "tags": names}
 
 

@@ -12,6 +12,9 @@ from ...util import first_line
 from .base import BatchSize, GridClassifier, Most
 from .weights_error import WeightsError
 
+#: Widths of the feature pyramid: of the last map of each size from 56 x 56 to 7 x 7.
+LEVELS = (24, 40, 112, 1280)
+
 
 @dataclass(frozen=True)
 class EfficientNetLite0(GridClassifier):
@@ -19,12 +22,15 @@ class EfficientNetLite0(GridClassifier):
 
     The picture is squeezed to 224 x 224 pixels, so that every box of the grid is a box of the
     picture. The regions are the mean of the whole feature map and the mean of each cell of a grid
-    over it; the tags are the likeliest ImageNet classes.
+    over it, or with `pyramid` the cells of a feature pyramid; the tags are the likeliest ImageNet
+    classes.
 
     Attributes:
         weights (str): The installed package with the weights, or a .pth or .safetensors file. Only
             `initialize` reads it.
         grid (int): Cells along each side of the grid, so that R = 1 + grid * grid.
+        pyramid (bool): Whether the regions are only the cells, R = grid * grid, each with the means
+            of all `LEVELS`, one after the other. HvpNet reads such regions.
         tags (int): Maximum number of tags of a picture.
         min_tag_score (float): Minimum probability of a tag. For a photo of something that is not an
             ImageNet class, the probability of the likeliest class is mostly below 0.2; for other
@@ -40,8 +46,17 @@ class EfficientNetLite0(GridClassifier):
     grid: Annotated[int, Field(ge=1, le=64)] = 4
     tags: Most = 5
     min_tag_score: Share = 0.2
+    pyramid: bool = False
 
-    region_dim = 1280
+    @property
+    def region_dim(self) -> int:
+        """Width of a region vector."""
+        return sum(self.levels)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Widths of the feature maps whose means make a region vector, the largest map first."""
+        return LEVELS if self.pyramid else LEVELS[-1:]
 
     def _find(self) -> None:
         from torchvision.models import EfficientNet_B0_Weights
@@ -60,7 +75,7 @@ class EfficientNetLite0(GridClassifier):
     def _build(self, weights: dict[str, Any]) -> Any:
         from .efficientnet_network import EfficientNetLite0Network
 
-        return EfficientNetLite0Network(weights, self.grid)
+        return EfficientNetLite0Network(weights, self.grid, self.pyramid)
 
 
 def _find_weights(weights: str) -> Path:

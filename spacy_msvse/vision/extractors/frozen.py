@@ -1,6 +1,7 @@
 """Networks that are not trained, and pixels for them. Imports torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +157,58 @@ def without_weights(build: Callable[..., nn.Module], *arguments: Any, **settings
         return build(*arguments, **settings)
 
 
+@contextmanager
+def recorded_maps(
+    stages: Iterable[nn.Module], largest: float, arrange: nn.Module | None = None
+) -> Iterator[dict[int, Tensor]]:
+    """Record the feature maps that parts of a network compute in this context.
+
+    Args:
+        stages (Iterable): The parts, whose outputs are square feature maps (B, D, S, S). Other
+            outputs are left out.
+        largest (float): Larger maps are left out.
+        arrange (nn.Module): Turns an output into a map of the shape above. None if it has it.
+
+    Yields:
+        dict: Side S to the last map of this size, the largest first. It is filled during the pass.
+    """
+    maps: dict[int, Tensor] = {}
+
+    def record(_: nn.Module, __: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4:
+            output = output if arrange is None else arrange(output)
+            *_, high, wide = output.shape
+            if high == wide <= largest:
+                maps[wide] = output
+
+    hooks = [stage.register_forward_hook(record) for stage in stages]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def pool_regions(maps: Sequence[Tensor], grid: int, pyramid: bool) -> Tensor:
+    """Region vectors of a picture from its feature maps.
+
+    Args:
+        maps (Sequence[Tensor]): The levels of a feature pyramid, float of shape (B, D, S, S). The
+            last one is the last map of the network.
+        grid (int): Cells along each side.
+        pyramid (bool): Whether all levels are read, or only the last one.
+
+    Returns:
+        Tensor: float32. With a pyramid, of shape (B, grid * grid, sum of all D): each cell with the
+            means of all levels, one after the other. Else of shape (B, 1 + grid * grid, D): the
+            mean of the whole picture, then the cells. Cells follow each other row by row.
+    """
+    if pyramid:
+        return torch.cat([pool_grid(level.float(), grid) for level in maps], dim=2)
+    last = maps[-1].float()
+    return torch.cat([last.mean(dim=(2, 3))[:, None], pool_grid(last, grid)], dim=1)
+
+
 def pool_grid(features: Tensor, grid: int) -> Tensor:
     """Mean vectors of the cells of a grid over a feature map.
 
@@ -175,5 +228,6 @@ def pool_grid(features: Tensor, grid: int) -> Tensor:
     # The share of each row (or column) of the map in each row of the grid.
     pieces = torch.eye(side, device=features.device).repeat_interleave(grid, dim=0)
     shares = pieces.reshape(grid, side, side).mean(dim=1)
-    cells = torch.einsum("ry,bdyx,cx->brcd", shares, features, shares)
+    with torch.autocast(features.device.type, enabled=False):
+        cells = torch.einsum("ry,bdyx,cx->brcd", shares, features, shares)
     return cells.flatten(1, 2)

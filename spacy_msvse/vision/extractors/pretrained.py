@@ -153,7 +153,8 @@ def load_image_processor(source: str) -> Any:
     from transformers import AutoImageProcessor
 
     # Only its settings are read, and the fast ones need torchvision.
-    return load_part(AutoImageProcessor, source, use_fast=False)
+    with _quiet():
+        return load_part(AutoImageProcessor, source, use_fast=False)
 
 
 def pixel_format(processor: Any) -> PixelFormat:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...settings import Name, Share, suggest
 from .base import BatchSize, Classes, Grid, GridClassifier, Most, Precision
-from .frozen import FrozenSquare, PixelFormat, pool_grid, without_weights
+from .frozen import FrozenSquare, PixelFormat, pool_regions, recorded_maps, without_weights
 from .weights import (
     find_torchvision_weights,
     name_classes,
@@ -41,8 +41,8 @@ class TorchvisionBackbone(GridClassifier):
     """An extractor of regions and tags: an image classifier of torchvision, frozen.
 
     The picture is squeezed to a square, so that every box of the grid is a box of the picture. The
-    regions are the mean of the last feature map and the mean of each cell of a grid over it; the
-    tags are the likeliest classes.
+    regions are the mean of the last feature map and the mean of each cell of a grid over it, or
+    with `pyramid` the cells of a feature pyramid; the tags are the likeliest classes.
 
     Attributes:
         weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
@@ -55,6 +55,9 @@ class TorchvisionBackbone(GridClassifier):
         side (int): Width and height of the square, in pixels. 224 gives a ResNet 7 x 7 cells.
         grid (int): Cells along each side of the grid, so that R = 1 + grid * grid; 0 for only the
             whole picture.
+        pyramid (bool): Whether the regions are only the cells, R = grid * grid, each with the means
+            of all levels of the feature pyramid, one after the other: of the last map of each size
+            up to a quarter of the side. HvpNet reads such regions, with `grid` 2.
         tags (int): Maximum number of tags of a picture.
         min_tag_score (float): Minimum probability of a tag.
         precision (str): "float32", "float16" or "bfloat16".
@@ -72,6 +75,7 @@ class TorchvisionBackbone(GridClassifier):
     tags: Most = 5
     min_tag_score: Share = 0.2
     precision: Precision = "float32"
+    pyramid: bool = False
 
     def __post_init__(self) -> None:
         from torchvision.models import list_models
@@ -81,6 +85,7 @@ class TorchvisionBackbone(GridClassifier):
         expected = f"a classifier of torchvision, of one of the families {', '.join(FAMILIES)}."
         expected = (expected + suggest(self.architecture, known)).rstrip(".")
         self.require(self.architecture in known, "architecture", expected)
+        self.require(self.grid > 0 or not self.pyramid, "grid", "from 1 to 64 with a pyramid")
 
     @property
     def region_dim(self) -> int:
@@ -89,7 +94,17 @@ class TorchvisionBackbone(GridClassifier):
         Raises:
             MsvseError: If there are no weights yet (MSVSE-E012).
         """
-        return int(self.network.width)
+        return sum(self.levels)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Widths of the feature maps whose means make a region vector, the largest map first.
+
+        Raises:
+            MsvseError: If there are no weights yet (MSVSE-E012).
+        """
+        widths: tuple[int, ...] = self.network.levels
+        return widths
 
     def _find(self) -> None:
         weights = find_torchvision_weights(self.architecture, self.weights)
@@ -99,18 +114,24 @@ class TorchvisionBackbone(GridClassifier):
 
     def _build(self, weights: dict[str, Any]) -> "GridNetwork":
         return GridNetwork(
-            self.architecture, weights, side=self.side, grid=self.grid, precision=self.precision
+            self.architecture,
+            weights,
+            side=self.side,
+            grid=self.grid,
+            pyramid=self.pyramid,
+            precision=self.precision,
         )
 
 
 class GridNetwork(FrozenSquare):
-    """A frozen classifier that also returns its last feature map.
+    """A frozen classifier that also returns vectors from its feature maps.
 
     Args:
         architecture (str): A classifier of torchvision, of one of the `FAMILIES`.
         weights (dict): Its state.
         side (int): Width and height of a picture, in pixels.
         grid (int): Cells along each side of the grid of regions.
+        pyramid (bool): Whether a region has all levels of the feature pyramid.
         precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
@@ -124,15 +145,18 @@ class GridNetwork(FrozenSquare):
         *,
         side: int,
         grid: int,
+        pyramid: bool,
         precision: str,
     ) -> None:
         network = _build(architecture, _count_classes(architecture, weights))
         # On the meta device nothing is computed.
-        feature_map, _ = _run_pooled(network.eval(), torch.empty(1, 3, side, side, device="meta"))
-        self.width = feature_map.shape[1]
+        pixels = torch.empty(1, 3, side, side, device="meta")
+        maps, _ = _run(network.eval(), pixels, pyramid)
+        self.levels = tuple(level.shape[1] for level in maps)
         network.load_state_dict(weights, assign=True)
         super().__init__(network, PixelFormat(side, _MEAN, _STD, Resampling.BILINEAR), precision)
         self.grid = grid
+        self.pyramid = pyramid
 
     def regions(self, pixels: Tensor) -> Tensor:
         """The region vectors of `compute`."""
@@ -145,25 +169,33 @@ class GridNetwork(FrozenSquare):
             pixels (Tensor): float32 of shape (B, 3, side, side).
 
         Returns:
-            tuple: Region vectors (B, 1 + grid * grid, D), the mean of the whole picture first and
-                then the cells row by row, and probabilities (B, C).
+            tuple: Region vectors (B, R, D) as `pool_regions` returns them, and probabilities
+                (B, C).
         """
-        feature_map, logits = _run_pooled(self.network, pixels)
-        feature_map = feature_map.float()
-        whole = feature_map.mean(dim=(2, 3))
-        regions = torch.cat([whole[:, None], pool_grid(feature_map, self.grid)], dim=1)
+        maps, logits = _run(self.network, pixels, self.pyramid)
+        regions = pool_regions(maps, self.grid, self.pyramid)
         return regions, logits.float().softmax(dim=-1)
 
 
-def _run_pooled(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """The feature map before pooling (B, D, S, S) and the logits (B, C), from one pass."""
-    pooled: list[Tensor] = []
-    hook = network.avgpool.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
-    try:
-        logits = network(pixels)
-    finally:
-        hook.remove()
-    return pooled[0], logits
+def _run(network: Any, pixels: Tensor, pyramid: bool) -> tuple[list[Tensor], Tensor]:
+    """The feature map before the last pooling (B, D, S, S), with a pyramid after the last map of
+    each larger size, and the logits (B, C), from one pass."""
+    levels: list[Tensor] = []
+    stages = getattr(network, "features", network).children() if pyramid else ()
+    # A Swin has the channels last, and its own module to put them second.
+    arrange = getattr(network, "permute", None)
+    with recorded_maps(stages, pixels.shape[3] / 4, arrange) as maps:
+
+        def finish(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            maps[inputs[0].shape[3]] = inputs[0]
+            levels.extend(maps.values())
+
+        hook = network.avgpool.register_forward_pre_hook(finish)
+        try:
+            logits = network(pixels)
+        finally:
+            hook.remove()
+    return levels, logits
 
 
 def _build(architecture: str, classes: int) -> Any:

@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from ...settings import Settings
-from ..features import Features, RegionFeatures, make_fingerprint
-from .base import grid_boxes
+from ..features import Features, RegionFeatures, get_levels, make_fingerprint
 from .efficientnet_lite0 import EfficientNetLite0
 from .frozen import FrozenSquare
 from .torchvision_backbone import TorchvisionBackbone
@@ -58,6 +57,11 @@ class TrainableBackbone(Settings):
         return int(self.backbone.region_dim)
 
     @property
+    def levels(self) -> tuple[int, ...]:
+        """Widths of the levels of a region vector."""
+        return get_levels(self.backbone)
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the settings that change the resized picture and its boxes.
 
@@ -65,7 +69,8 @@ class TrainableBackbone(Settings):
             MsvseError: If there are no weights yet (MSVSE-E012).
         """
         pixels = self.backbone.network.pixels
-        parts = [type(self).__name__, 1, pixels.side, int(pixels.resampling), self.backbone.grid]
+        boxes = self.backbone.boxes.tolist()
+        parts = [type(self).__name__, 1, pixels.side, int(pixels.resampling), boxes]
         return make_fingerprint(parts)
 
     def make_module(self) -> nn.Module:
@@ -124,7 +129,7 @@ class TrainableBackbone(Settings):
         Raises:
             MsvseError: If there are no weights yet (MSVSE-E012).
         """
-        boxes = grid_boxes(self.backbone.grid)
+        boxes = self.backbone.boxes
         return [
             {"regions": RegionFeatures(None, boxes, pixels=np.asarray(self.prepare(picture)))}
             for picture in pictures

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
@@ -53,13 +54,18 @@ class TransformersEncoder(PretrainedExtractor):
         """
         return int(self.network.width)
 
+    @property
+    def boxes(self) -> np.ndarray:
+        """The relative boxes of the regions of every picture: float32 of shape (R, 4)."""
+        return grid_boxes(self.grid)
+
     def _open(self, source: str, saved: Mapping[str, Any]) -> "EncoderNetwork":
         return EncoderNetwork(*load_vision_tower(source), self.grid, self.precision)
 
     def _extract(self, network: "EncoderNetwork", pictures: Sequence[Image]) -> Iterator[Features]:
         regions = network(network.to_pixels(pictures))
         for vectors in regions.cpu().numpy():
-            yield {"regions": RegionFeatures(vectors, grid_boxes(self.grid))}
+            yield {"regions": RegionFeatures(vectors, self.boxes)}
 
 
 class EncoderNetwork(PretrainedNetwork):

@@ -1,54 +1,12 @@
 """Results are summarised by row, and compared with the full model's."""
 
-from functools import partial
-
 import pytest
-import srsly
 
-from spacy_msvse.evaluation.experiments import rows as rows_module
-from spacy_msvse.evaluation.experiments.collate import collate, list_runs, to_markdown
-from spacy_msvse.evaluation.experiments.plan import plan_runs
-from spacy_msvse.evaluation.experiments.rows import FULL
-from spacy_msvse.evaluation.experiments.train_run import RESULT
-from spacy_msvse.network.methods.msvse import Msvse
+from spacy_msvse.evaluation.experiments.collate import ALL, collate, find_effects, list_runs
+from spacy_msvse.evaluation.experiments.published import find_system
+from spacy_msvse.evaluation.experiments.rows import FULL, WITHOUT_PICTURES
 
-#: The rows of MSVSE, besides those of every method.
-choose_rows = partial(rows_module.choose_rows, method_rows=Msvse.rows)
-
-
-def write_result(run, f1, counts):
-    scores = {"ents_f": f1, "ents_p": f1, "ents_r": f1, "ents_per_type": {"PER": {"f": f1}}}
-    scores |= {"seen": {"f": 1.0}, "unseen": {"f": f1 / 2}}
-    measures = {"parameters": 2_500_000, "trainable_parameters": 10, "machine": {"cores": 2}}
-    run.folder.mkdir(parents=True, exist_ok=True)
-    result = {
-        **run.identity,
-        **measures,
-        "dev": {**scores, "post_counts": counts[:20]},
-        "test": {**scores, "post_counts": counts},
-        "seconds_per_step": 0.25,
-        "peak_mb": None,
-        "steps": 8,
-        "best_step": 4,
-        "curve": [(4, f1), (8, 0.5)],
-        "seconds": 60.4,
-    }
-    srsly.write_json(run.folder / RESULT, result)
-
-
-@pytest.fixture
-def runs(config, tmp_path):
-    """Three rows of two seeds. Both runs of the first have ended, and one of the second."""
-    matrices, names = ["controls", "joint_views"], [FULL, "text_only", "joint_text"]
-    rows, _ = choose_rows(config, "msvse_ner", matrices, names)
-    runs = plan_runs(config, rows, [0, 1], tmp_path)
-    right, wrong = [[1, 1, 1]] * 30, [[1, 1, 1]] * 10 + [[0, 1, 1]] * 20
-    for run in runs:
-        if run.row == FULL:
-            write_result(run, 0.9 if run.seed else 0.8, right)
-        elif run.row == "text_only" and run.seed == 1:
-            write_result(run, 0.4, wrong)
-    return runs
+from .conftest import write_result
 
 
 @pytest.fixture
@@ -83,30 +41,40 @@ def test_every_run_has_a_row(runs):
     assert (rows[1]["steps"], rows[1]["best_step"], rows[1]["seconds"]) == (8, 4, 60.4)
 
 
-def test_the_page_states_the_conditions_of_the_figures(runs, collated):
-    report = {
-        "rows": collated,
-        "runs": list_runs(runs),
-        "scored": "test",
-        "command": "python -m spacy msvse ablate",
-        "seeds": [0, 1],
-        "data": {"train": {"file": "train.spacy", "sha256": "c0ffee", "label_map": {}}},
-        "machines": [{"cores": 2}],
-        "failed": ["joint_text, seed 0"],
-        "left_out": ["tags_only"],
+def test_the_effect_of_the_pictures_is_measured_on_all_and_on_marked_posts():
+    right, wrong = [[1, 1, 1]] * 10, [[1, 1, 1]] * 6 + [[0, 1, 1]] * 4
+    controls = {"no_picture": {"ents_f": 0.6, "post_counts": wrong}}
+    own = {"test": {"post_counts": right}, "dev": {}, "controls": controls}
+    own |= {"slices": {"picture_decides": [0, 6, 7, 8, 9]}}
+    without = {"test": {"post_counts": [[0, 1, 1]] * 10}, "dev": {}}
+    effects = find_effects({0: own, 1: own}, {1: without})
+    assert {name: effect["posts"] for name, effect in effects.items()} == {
+        ALL: 10,
+        "picture_decides": 5,
     }
-    page = to_markdown(report)
-    lines = [[c.strip() for c in line.strip("|").split("|")] for line in page.splitlines()]
-    (cells,) = (cells for cells in lines if cells[0] == "text_only")
-    assert cells[:3] == ["text_only", "1", "40.00"]
-    assert cells[3].startswith("-50.00 (")
-    assert cells[4:8] == ["40.00"] * 4
-    assert cells[8:10] == ["100.00", "20.00"]
-    assert cells[10].startswith("-66.67 (-83.33 to ")
-    assert cells[12:] == ["2.50", "0.00", "0.250", "-"]
-    for fact in ("msvse ablate", "seeds: 0, 1", "sha256 c0ffee", "cores 2", "joint_text, seed 0"):
-        assert fact in page
-    full = next(cells for cells in lines if cells[0] == FULL)
-    assert full[:3] == [FULL, "2", "85.00 ± 7.07"]
-    measured = ["90.00", "90.00", "8", "4", "0.250", "-", "60", "4: 90.00, 8: 50.00"]
-    assert ["full, seed 1", *measured] in lines
+    for name, f1, seeds in ((ALL, 0.6, [0.6, 0.6]), ("picture_decides", 0.2, [0.2, 0.2])):
+        control = effects[name]["against"]["no_picture"]
+        assert effects[name]["f1"]["mean"] == 1.0
+        assert control["f1"]["mean"] == pytest.approx(sum(seeds) / 2)
+        assert control["difference"]["f1"] == pytest.approx(1 - f1)
+        assert control["difference"]["low"] > 0
+        trained = effects[name]["against"][WITHOUT_PICTURES]
+        assert trained["f1"] == {"mean": 0.0, "sd": None}
+        assert trained["difference"]["f1"] == 1.0
+    assert find_effects({0: {**own, "controls": {}}}, {}) == {}
+
+
+def test_a_row_of_a_method_names_its_published_system(runs):
+    full, text_only = collate(runs)
+    assert full["published"]["name"] == "MSVSE"
+    assert text_only["published"] is None, "four published systems are a CRF on text"
+    assert find_system("XLMR-CRF", iter(["spacy-msvse.TextCrf.v1"])).twitter2017 == 89.39
+    assert find_system("any", iter(["spacy.TransitionBasedParser.v2"])) is None
+
+
+def test_rows_of_other_posts_are_not_compared(runs):
+    for run in runs:
+        if run.row == "text_only" and run.seed == 1:
+            write_result(run, 0.4, [[1, 1, 1]] * 7)
+    _, text_only = collate(runs)
+    assert text_only["difference"] is None

@@ -16,16 +16,16 @@ def rendered(markdown: str) -> str:
 def test_columns_are_aligned_in_the_source():
     rows = [("MISC", 7, 0.5), ("a longer name", 1234, "-")]
     assert table(("type", "gold", "f"), rows).splitlines() == [
-        "| type          | gold |   f |",
-        "| ------------- | ---: | --: |",
-        "| MISC          |    7 | 0.5 |",
-        "| a longer name | 1234 |   - |",
+        "| type          |   gold |   f |",
+        "|:--------------|-------:|----:|",
+        "| MISC          |      7 | 0.5 |",
+        "| a longer name |   1234 |   - |",
     ]
 
 
 def test_each_column_can_be_aligned():
     page = rendered(table(("a", "b", "c"), [(1, 2, 3)], "lrl"))
-    assert re.findall("<th(?!ead)(.*?)>", page) == ["", ' style="text-align:right"', ""]
+    assert re.findall('<th .*?text-align:(.*?)"', page) == ["left", "right", "left"]
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_each_column_can_be_aligned():
 )
 def test_a_cell_is_text_and_no_markup(label):
     page = rendered(table(("type", "gold"), [(label, 7)], "ll"))
-    cells = re.findall("<td>(.*?)</td>", page)
+    cells = re.findall("<td.*?>(.*?)</td>", page)
     assert [html.unescape(cell) for cell in cells] == [" ".join(label.split()), "7"]
-    assert not re.findall("<(?!/?(?:table|thead|tbody|tr|th|td)>)", page)
+    assert not re.findall("<(?!/?(?:table|thead|tbody|tr|th|td)[ >])", page)
 
 
 def test_an_underscore_inside_a_name_is_not_escaped():

@@ -18,6 +18,7 @@ from spacy_msvse.vision.extractors.torchvision_backbone import TorchvisionBackbo
 from spacy_msvse.vision.extractors.torchvision_detector import TorchvisionDetector
 from spacy_msvse.vision.extractors.transformers_caption import TransformersCaption
 from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
+from spacy_msvse.vision.extractors.zero_shot_detector import ZeroShotDetector
 from spacy_msvse.vision.extractors.zero_shot_tags import ZeroShotTags
 
 from ..conftest import photo
@@ -29,12 +30,14 @@ SIZES = [(64, 64), (100, 60), (100, 60), (1, 1), (900, 1), (30, 200)]
 
 @dataclass
 class Case:
-    """An extractor's class, the settings that make it small, and other valid settings."""
+    """An extractor's class, the settings that make it small, other valid settings, and whether the
+    first region is the whole picture."""
 
     kind: Callable[..., NetworkExtractor]
     save: Callable[[Path, int], str]
     settings: dict[str, Any]
     other: list[dict[str, Any]]
+    has_whole_picture: bool = True
 
 
 def torchvision_case(kind, architecture, **rest):
@@ -69,6 +72,23 @@ CASES = {
         "clip",
         settings={"grid": 2},
         other=[{"grid": 0}],
+    ),
+    "pyramid": torchvision_case(
+        TorchvisionBackbone,
+        "resnet18",
+        settings={
+            **{"architecture": "resnet18", "classes": CLASSES, "side": 64},
+            **{"grid": 2, "pyramid": True},
+        },
+        other=[{"grid": 3}, {"pyramid": False}],
+        has_whole_picture=False,
+    ),
+    "zero_shot_detector": transformers_case(
+        ZeroShotDetector,
+        "owlvit",
+        settings={"queries": CLASSES[:3], "min_score": 0.0},
+        other=[{"queries": CLASSES[2::-1]}, {"min_score": 0.5}],
+        has_whole_picture=False,
     ),
     "zero_shot": transformers_case(
         ZeroShotTags,
@@ -154,7 +174,8 @@ def test_pictures_of_any_size_fill_the_views(made):
             assert regions.vectors.shape == (len(regions.boxes), made.extractor.region_dim)
             assert regions.vectors.dtype == regions.boxes.dtype == np.float32
             assert np.isfinite(regions.vectors).all()
-            assert regions.boxes[0].tolist() == [0, 0, 1, 1]
+            is_whole = regions.boxes[0].tolist() == [0, 0, 1, 1]
+            assert is_whole == made.case.has_whole_picture
             assert (regions.boxes >= 0).all()
             assert (regions.boxes <= 1).all()
 

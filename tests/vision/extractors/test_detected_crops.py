@@ -25,6 +25,22 @@ class Corners(CountingExtractor):
         return [{"regions": regions, "tags": ["cup"]} for _ in pictures]
 
 
+class Quarter(CountingExtractor):
+    """Finds the upper left quarter."""
+
+    box = (0, 0, 0.5, 0.5)
+
+    def extract(self, pictures, known):
+        boxes = np.array([self.box], dtype=np.float32)
+        return [{"regions": RegionFeatures(np.zeros((1, 9)), boxes, ["cup"], [0.9])}]
+
+
+class Filling(Quarter):
+    """Finds an object as large as the picture."""
+
+    box = (0, 0, 1, 1)
+
+
 def test_vectors_are_the_encoders_of_each_box():
     picture = Image.new("RGB", (64, 64), "red")
     picture.paste("blue", (0, 0, 32, 32))
@@ -42,6 +58,28 @@ def test_boxes_labels_scores_and_tags_are_the_detectors():
     assert features["regions"].scores == [1.0, 0.9, 0.3]
     assert features["tags"] == ["cup"]
     assert crops.fills == ("regions", "tags")
+
+
+def test_the_whole_picture_is_left_out_or_added():
+    (without,) = DetectedCrops(Corners(), CountingExtractor(), False).extract([photo()], [])
+    assert without["regions"].labels == ["cup", "line"]
+    assert without["regions"].scores == [0.9, 0.3]
+    (again,) = DetectedCrops(Quarter(), CountingExtractor(), True).extract([photo()], [])
+    assert again["regions"].boxes.tolist() == [[0, 0, 1, 1], [0, 0, 0.5, 0.5]]
+    assert again["regions"].labels == ["", "cup"]
+    names = {DetectedCrops(Corners(), Corners(), whole).fingerprint for whole in (True, False)}
+    assert len(names) == 2
+
+
+def test_an_object_that_fills_the_picture_stays():
+    (found,) = DetectedCrops(Filling(), CountingExtractor(), False).extract([photo()], [])
+    assert found["regions"].labels == ["cup"]
+    (found,) = DetectedCrops(Filling(), CountingExtractor(), True).extract([photo()], [])
+    assert found["regions"].labels == ["", "cup"]
+
+
+def test_parts_of_a_user_need_no_method_to():
+    DetectedCrops(Corners(), CountingExtractor()).to("cpu")
 
 
 def test_smallest_pictures_have_crops():

@@ -11,6 +11,7 @@ import pytest
 from spacy_msvse.evaluation.experiments.plan import check_encoders
 from spacy_msvse.vision.extractors.transformers_caption import TransformersCaption
 from spacy_msvse.vision.extractors.transformers_encoder import TransformersEncoder
+from spacy_msvse.vision.extractors.zero_shot_detector import ZeroShotDetector
 from spacy_msvse.vision.extractors.zero_shot_tags import ZeroShotTags
 
 from ..conftest import photo
@@ -18,6 +19,7 @@ from ..conftest import photo
 EXTRACTORS = {
     "vit": lambda weights: TransformersEncoder(weights=weights),
     "blip": lambda weights: TransformersCaption(weights=weights),
+    "owlvit": lambda weights: ZeroShotDetector(weights=weights, min_score=0.0),
     "clip": lambda weights: ZeroShotTags(weights=weights, labels=["cup"]),
 }
 
@@ -25,7 +27,7 @@ CONFIGS = ["config.json", "preprocessor_config.json", "tokenizer_config.json"]
 
 AUTO_CLASSES = [
     *("AutoConfig", "AutoModel", "AutoModelForImageTextToText", "AutoImageProcessor"),
-    *("AutoProcessor", "AutoTokenizer"),
+    *("AutoProcessor", "AutoTokenizer", "AutoModelForZeroShotObjectDetection"),
 ]
 
 
@@ -101,3 +103,15 @@ def test_the_plan_of_an_ablation_runs_no_code_and_does_not_wait(tmp_path):
     with pytest.raises(ValueError, match=r"E165.*encoder"):
         check_encoders([run])
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("kind", EXTRACTORS)
+def test_loading_logs_no_messages_of_transformers(saved, kind, caplog):
+    from transformers.utils import logging
+
+    extractor = EXTRACTORS[kind](saved(kind))
+    logging.warning_once.cache_clear()  # or it is logged only in the first test
+    caplog.clear()
+    extractor.initialize()
+    EXTRACTORS[kind]("elsewhere").from_files(extractor.to_files())
+    assert caplog.messages == []

@@ -103,8 +103,8 @@ def test_resnet50_is_2048_wide():
 
     empty = _build("resnet50", 5)
     state = {name: torch.zeros(t.shape, dtype=t.dtype) for name, t in empty.state_dict().items()}
-    network = GridNetwork("resnet50", state, side=224, grid=7, precision="float32")
-    assert network.width == 2048
+    network = GridNetwork("resnet50", state, side=224, grid=7, pyramid=False, precision="float32")
+    assert network.levels == (2048,)
 
 
 def test_weights_come_from_a_foreign_pth_file_too(backbone, tmp_path):
