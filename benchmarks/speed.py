@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from common import Report, Rounds, Target, in_own_process, take_turns
+from common import Report, Rounds, Target, in_own_process, ratios_table, take_turns
 from curves import Batch, measure_batches, measure_stream
 from models import (
     CONFIGURATIONS,
@@ -262,6 +262,8 @@ def measure_methods(current: Benchmark) -> None:
         title = ", ".join(names[1:])
         current.report.add_comparison(f"training step: {title}", training)
         current.report.add_comparison(f"prediction: {title}", prediction)
+    title = "wall time, ratio to the bare encoder"
+    current.report.tables.append(ratios_table(title, current.report.comparisons, "wall s"))
 
 
 def _compare_group(

@@ -95,6 +95,11 @@ def test_speed_measures_every_method_beside_the_bare_encoder_and_msvse(
         measured |= {(title.split(":")[0], name) for name in rows}
     for work in ("training step", "prediction"):
         assert {name for kind, name in measured if kind == work} == {"bare encoder", *speed.METHODS}
+    page = (tmp_path / "methods.md").read_text().split("\n\n")
+    (summary,) = (block for block in page if block.startswith("| wall time, ratio"))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in summary.splitlines()[2:]]
+    assert {name for name, *_ in rows} == {"bare encoder", *speed.METHODS}
+    assert all(cells[1] and cells[2] for cells in rows)
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
