@@ -42,7 +42,8 @@ def init_config_cli(
             "--views",
             "-v",
             help="What to read besides the text, such as regions,tags,caption; 'ocr' is the text "
-            "in pictures; the single view 'text' reads no picture",
+            "in pictures, 'knowledge' a text about the post that posts give; the single view "
+            "'text' reads no picture",
         ),
     ] = None,
     method: Annotated[

@@ -20,6 +20,12 @@ METHODS = {"msvse": "spacy-msvse.MSVSE.v1", "text-crf": "spacy-msvse.TextCrf.v1"
 #: The view of the text in a picture, which is read on request, and its extractor.
 OCR, OCR_EXTRACTOR = "ocr", {"@misc": "spacy-msvse.RapidOcr.v1"}
 
+#: The view of a text about the post that a language model has written. Posts give it.
+KNOWLEDGE = "knowledge"
+
+#: The share of the posts that are trained without it. The pipeline then serves such posts, too.
+KNOWLEDGE_DROPOUT = 0.3
+
 
 def make_config(
     *,
@@ -34,9 +40,9 @@ def make_config(
     Args:
         encoder (str): A packaged encoder, a local folder or a name on the hub. Defaults to None,
             which chooses one for `optimize` and `language`.
-        views (Collection[str]): The views to read: those of the default config, "ocr", and those
-            that the method reads by default. The text is always read. Defaults to None: those that
-            the method reads by default.
+        views (Collection[str]): The views to read: those of the default config, "ocr", "knowledge",
+            and those that the method reads by default. The text is always read. Defaults to None:
+            those that the method reads by default.
         optimize (str): "accuracy", "speed" or "cpu".
         language (str): Language of the posts.
         method (str): One of `METHODS`, or the name of a registered architecture. Defaults to None:
@@ -60,7 +66,7 @@ def make_config(
     model = registry.fill(block, validate=False)["model"]
     reads = network_config(registry.resolve(block)["model"])
     # Views that the method reads by default may be its own: posts or an extractor give them.
-    readable = [*dict.fromkeys((*default_views(), OCR, *reads.views))]
+    readable = [*dict.fromkeys((*default_views(), OCR, KNOWLEDGE, *reads.views))]
     if not reads.reads.vectors:
         readable.remove("regions")
     if views is None:
@@ -78,6 +84,8 @@ def make_config(
     if "prefix_views" in model:
         # A joint view makes the text longer, and it may be a prefix view as well.
         joint_views = [] if optimize == "speed" else [v for v in model["joint_views"] if v in read]
+        # A text about the post is long, and pays where the text can read it word by word.
+        joint_views += [view for view in read if view == KNOWLEDGE]
     environment = Environment(
         loader=PackageLoader("spacy_msvse", "cli"),
         undefined=StrictUndefined,
@@ -95,6 +103,8 @@ def make_config(
         language=language,
         tokenizer=get_lang_class(language).default_config["nlp"]["tokenizer"],
         views=read,
+        prefix_views=[view for view in read if view != KNOWLEDGE],
+        dropped={KNOWLEDGE: KNOWLEDGE_DROPOUT} if KNOWLEDGE in read else {},
         joint_views=joint_views,
         extractors=_choose_extractors(read),
         encoder=chosen,

@@ -28,7 +28,7 @@ from .command import run
 ROOT = Path(__file__).parents[2]
 OPTIMIZE = ("accuracy", "speed", "cpu")
 
-VIEWS = ("text", "regions", "tags", "caption", "ocr")
+VIEWS = ("text", "regions", "tags", "caption", "ocr", "knowledge")
 
 
 def parse(text: str, interpolate: bool = True):
@@ -52,6 +52,7 @@ def component(**settings):
         ["caption"],
         ["text", "tags"],
         ["ocr"],
+        ["knowledge"],
         ["text"],
     ],
 )
@@ -62,6 +63,18 @@ def test_every_config_is_valid(optimize, views):
     registry.resolve(config["training"], schema=ConfigSchemaTraining, validate=True)
     registry.resolve(config["initialize"], schema=ConfigSchemaInit, validate=True)
     assert nlp.pipe_names == ["msvse_ner"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("optimize", OPTIMIZE)
+def test_knowledge_is_read_after_the_text_and_may_be_missing(method, optimize):
+    written = component(optimize=optimize, views=["caption", "knowledge"], method=method)
+    assert "knowledge" in written["model"]["joint_views"]
+    assert "knowledge" not in written["model"].get("prefix_views", [])
+    assert written["view_dropout"] == {"knowledge": 0.3}
+    assert component(optimize=optimize, views=["caption"], method=method)["view_dropout"] == {}
+    alone = component(optimize=optimize, views=["knowledge"], method=method)
+    assert alone["vision"] is None, "posts give it"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -125,7 +138,7 @@ def test_a_method_with_views_and_settings_of_its_own_gets_no_comment_of_another_
     text = run("init-config", "-", *own, "--views", "weather").stdout
     assert parse(text)["components"]["msvse_ner"]["vision"] is None
     refusal = run("init-config", "-", *own, "--views", "rain", status=1).output
-    assert "ocr, weather" in " ".join(refusal.split())
+    assert "ocr, knowledge, weather" in " ".join(refusal.split())
 
 
 @pytest.mark.parametrize("optimize", OPTIMIZE)
