@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from ..corpus.files import check_corpus
 from ..errors import Errors, MsvseError
 from ..evaluation.experiments.collate import make_report
 from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, train_all
-from ..evaluation.experiments.plan import TrainRun, check_encoders, corpus_paths, make_plan
+from ..evaluation.experiments.plan import Plan, TrainRun, check_encoders, corpus_paths, make_plan
 from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC, vary
 from ..evaluation.experiments.tables import (
     difference_cells,
@@ -109,6 +109,12 @@ def ablate_cli(
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the best pipeline of each run")
     ] = False,
+    report_only: Annotated[
+        bool,
+        typer.Option(
+            "--report-only", help="Write the tables of the runs that have ended, and train nothing"
+        ),
+    ] = False,
 ) -> None:
     """Train variants of a config with several seeds, and compare their scores with those of the
     unchanged config.
@@ -153,6 +159,9 @@ def ablate_cli(
         bilstm=bilstm,
         configs=read_configs(configs, overrides) if configs is not None else {},
     )
+    if report_only:
+        write_report(plan, output, [])
+        return
     check_encoders(plan.runs)
     began: dict[int, float] = {}
     show = Printer(no_print=True)
@@ -187,7 +196,23 @@ def ablate_cli(
     }
     with runs:
         failed = train_all(plan.runs, settings, jobs, print_outcome)
-    report = make_report(plan, "python -m spacy " + shlex.join(sys.argv[1:]), failed)
+    write_report(plan, output, failed)
+    if failed:
+        names = "; ".join(map(str, failed))
+        total = len(plan.runs)
+        raise MsvseError(Errors.E123.format(count=len(failed), total=total, runs=names, log=LOG))
+
+
+def write_report(plan: Plan, output: Path, failed: Sequence[TrainRun]) -> None:
+    """Write the tables of an experiment, and print the scores.
+
+    Args:
+        plan (Plan): The experiment.
+        output (Path): The folder to write to.
+        failed (Sequence[TrainRun]): The runs that ended with an error.
+    """
+    arguments = [argument for argument in sys.argv[1:] if argument != "--report-only"]
+    report = make_report(plan, "python -m spacy " + shlex.join(arguments), failed)
     output.mkdir(parents=True, exist_ok=True)
     pages = {
         "ablation.json": srsly.json_dumps(report, indent=2),
@@ -206,10 +231,6 @@ def ablate_cli(
             cells, header=("", "F1", "to full (95%)", "p"), aligns=("l", *"rrr"), divider=True
         )
     (msg.warn if failed else msg.good)(f"Wrote {output / 'ablation.md'}")
-    if failed:
-        names = "; ".join(map(str, failed))
-        total = len(plan.runs)
-        raise MsvseError(Errors.E123.format(count=len(failed), total=total, runs=names, log=LOG))
 
 
 def read_configs(path: Path, overrides: Mapping[str, Any]) -> dict[str, Config]:

@@ -105,6 +105,10 @@ def test_after_a_kill_it_continues_and_the_tables_are_the_same(data):
     shutil.rmtree(second)
     kill_in_the_middle(data, "output", second)
 
+    (so_far,) = run(data, "output", "--report-only")["rows"]
+    assert so_far["row"] == full["row"]
+    assert not second.exists() or not (second / "result.json").exists()
+
     again = run(data, "output")
     assert again["failed"] == []
     assert rows(again) == rows(whole)
