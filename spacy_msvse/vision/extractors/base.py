@@ -64,6 +64,9 @@ class NetworkExtractor(Settings, ABC):
     batch_size: BatchSize = 16
     _loaded: Loaded = field(default_factory=Loaded, init=False, repr=False, compare=False)
 
+    #: The command that installs the default weights, for messages.
+    install = "pip install 'spacy-msvse[offline]'"
+
     @property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the weights and of the settings that change the features.
@@ -93,6 +96,7 @@ class NetworkExtractor(Settings, ABC):
             if isinstance(error, MsvseError) and not isinstance(error, WeightsError):
                 raise
             names = {"extractor": type(self).__name__, "weights": self.weights}
+            names["install"] = self.install
             raise MsvseError(Errors.E011.format(**names, reason=_reason(error))) from error
 
     def to(self, device: str) -> None:
