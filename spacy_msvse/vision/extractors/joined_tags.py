@@ -8,6 +8,8 @@ from ..extractor import get_batch_size, prepare_item
 from ..features import (
     AnyExtractor,
     Features,
+    RegionFeatures,
+    View,
     check_result,
     get_levels,
     get_reads,
@@ -121,5 +123,12 @@ class JoinedTags(Composed):
 
 def _join(first: Features, main: Features) -> Features:
     """The features of the second, with the tags of both."""
-    tags = [word for one in (first, main) for word in one.get("tags") or []]
-    return {**main, "tags": list(dict.fromkeys(tags))} if tags or "tags" in main else main
+    tags = dict.fromkeys([*_words(first.get("tags")), *_words(main.get("tags"))])
+    return {**main, "tags": list(tags)} if tags or "tags" in main else main
+
+
+def _words(view: View | None) -> list[str]:
+    """The tags of an extractor. A text counts as one tag."""
+    if isinstance(view, str):
+        return [view]
+    return [] if view is None or isinstance(view, RegionFeatures) else list(view)

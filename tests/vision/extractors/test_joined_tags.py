@@ -46,6 +46,14 @@ def test_tags_are_those_of_both_in_order_and_without_repeats():
     assert tags_of(Words(""), Words("")) is None
 
 
+def test_a_text_counts_as_one_tag():
+    class OneText(Words):
+        def extract(self, pictures, known):
+            return [{"tags": self.name} for _ in pictures]
+
+    assert tags_of(OneText("two people"), OneText("a beach")) == ["two people", "a beach"]
+
+
 def test_the_other_views_are_those_of_the_main_extractor():
     joined = JoinedTags(CountingExtractor("first"), CountingExtractor("second"))
     (features,) = joined.extract([photo()], [{}])
