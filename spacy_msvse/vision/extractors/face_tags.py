@@ -38,7 +38,7 @@ class FaceTags(NetworkExtractor):
         words (tuple): The tags for one face, for two faces and so on. The last one also stands for
             all larger numbers.
         min_score (float): Minimum probability of a face. Most faces in photos have more than 0.95,
-            most false ones less than 0.85.
+            most false ones less than 0.9.
         max_regions (int): Maximum number of regions. The tag counts all faces.
         min_face (int): Side of the smallest face, in pixels of the shrunk picture. Half of it takes
             up to four times as long.
