@@ -181,6 +181,7 @@ class Report:
         threads (dict): Title to the number of torch's threads.
         targets (list): The targets with the measured ratios.
         notes (list): Conditions of the measurement, and what was left out and why.
+        tables (list): Further tables in Markdown.
     """
 
     machine: dict[str, Any] = field(default_factory=describe_machine)
@@ -189,6 +190,7 @@ class Report:
     threads: dict[str, int] = field(default_factory=dict)
     targets: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
 
     def note_conditions(
         self, data: Path, rounds: int, configurations: Mapping[str, Mapping[str, Any]]
@@ -273,6 +275,7 @@ class Report:
             *(f"- {note}" for note in self.notes),
             "",
             *([targets_table(self.targets)] if self.targets else []),
+            *self.tables,
         ]
         tables = ((self.comparisons, comparison_table), (self.curves, curve_table))
         for found, write_table in tables:
@@ -280,6 +283,28 @@ class Report:
                 parts += [f"Threads: {self.threads[title]}\n", write_table(title, figures)]
         output.with_suffix(".md").write_text("\n".join(parts))
         print(f"Wrote {output} and {output.with_suffix('.md')}")
+
+
+def ratios_table(title: str, comparisons: Mapping[str, Mapping[str, Any]], measure: str) -> str:
+    """The ratios of several comparisons with the same first row in one table in Markdown.
+
+    Args:
+        title (str): Its title.
+        comparisons (Mapping): The heading of each column, and of further comparisons with other
+            rows after ": ", to the result of `summarise`.
+        measure (str): The measure whose ratios are shown.
+
+    Returns:
+        str: Each row once, with the median (lowest to highest) of the first comparison that has it.
+    """
+    columns = list(dict.fromkeys(name.split(":")[0] for name in comparisons))
+    found: dict[str, dict[str, str]] = {}
+    for name, comparison in comparisons.items():
+        for row, figures in comparison.items():
+            cells = found.setdefault(row, {})
+            cells.setdefault(name.split(":")[0], spread_cell(figures[measure], "ratio "))
+    rows = [[row, *(cells.get(column, "") for column in columns)] for row, cells in found.items()]
+    return table([title, *columns], rows) + "\n"
 
 
 def comparison_table(title: str, comparison: dict[str, Any]) -> str:

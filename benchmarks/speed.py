@@ -11,13 +11,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from common import Report, Rounds, Target, in_own_process, take_turns
+from common import Report, Rounds, Target, in_own_process, ratios_table, take_turns
 from curves import Batch, measure_batches, measure_stream
 from models import (
     CONFIGURATIONS,
@@ -101,6 +101,9 @@ FULL = Sizes(
     types=(2, 4, 8, 16, 32, 64),
     stream=(1_000, 2_000, 5_000, 10_000, 20_000, 50_000),
 )
+#: For many methods: fewer posts and rounds.
+MANY = replace(FULL, rounds=3, posts=48, batch=16)
+
 #: Methods that are measured in turns, besides MSVSE: about 2 GB of memory each.
 GROUP = 4
 
@@ -195,7 +198,7 @@ def configurations(
 @app.command("methods")
 def methods(data: Data, output: Output, smallest: Smallest = False) -> None:
     """Measure training and prediction of all methods and of the bare encoder."""
-    sizes, report = SMALLEST if smallest else FULL, Report()
+    sizes, report = SMALLEST if smallest else MANY, Report()
     report.note_conditions(data, sizes.rounds, METHODS)
     with tempfile.TemporaryDirectory() as encoders:
         measure_methods(Benchmark(data, sizes, Path(encoders), report))
@@ -259,6 +262,8 @@ def measure_methods(current: Benchmark) -> None:
         title = ", ".join(names[1:])
         current.report.add_comparison(f"training step: {title}", training)
         current.report.add_comparison(f"prediction: {title}", prediction)
+    title = "wall time, ratio to the bare encoder"
+    current.report.tables.append(ratios_table(title, current.report.comparisons, "wall s"))
 
 
 def _compare_group(

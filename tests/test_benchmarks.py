@@ -95,6 +95,11 @@ def test_speed_measures_every_method_beside_the_bare_encoder_and_msvse(
         measured |= {(title.split(":")[0], name) for name in rows}
     for work in ("training step", "prediction"):
         assert {name for kind, name in measured if kind == work} == {"bare encoder", *speed.METHODS}
+    page = (tmp_path / "methods.md").read_text().split("\n\n")
+    (summary,) = (block for block in page if block.startswith("| wall time, ratio"))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in summary.splitlines()[2:]]
+    assert {name for name, *_ in rows} == {"bare encoder", *speed.METHODS}
+    assert all(cells[1] and cells[2] for cells in rows)
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
@@ -164,3 +169,24 @@ def test_the_results_have_the_rows_and_tables_of_the_benchmarks(monkeypatch):
     assert [target["name"] for target in results["targets"]] == [t.name for t in speed.TARGETS]
     for target in speed.TARGETS:
         assert target.row in results["comparisons"][target.table]
+
+
+def test_the_entities_that_a_language_model_lists_are_scored(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    asked_model = importlib.import_module("asked_model")
+    told = "Named entities:1. Ada Lovelace (person/author)2. paris (City)3. tea (object)"
+    told += "Reasoning: 4. Rome (city)"
+    nlp = spacy.blank("en")
+    for split, words, entities in (
+        ("train", "Ada Lovelace likes tea in Paris", [(0, 2, "PER"), (5, 6, "LOC")]),
+        ("test", "in Paris Ada Lovelace and tea of Rome", [(1, 2, "LOC"), (7, 8, "LOC")]),
+    ):
+        doc = make_doc(nlp, words.split(), texts={"knowledge": told})
+        doc.set_ents([Span(doc, start, end, label=label) for start, end, label in entities])
+        DocBin(store_user_data=True, docs=[doc]).to_disk(tmp_path / f"{split}.spacy")
+    output = tmp_path / "asked.json"
+    asked_model.main(tmp_path / "train.spacy", tmp_path / "test.spacy", output)
+    result = srsly.read_json(output)
+    # Paris is right, Ada Lovelace is spurious, Rome is not in the list, and tea is no entity.
+    assert result["post_counts"] == [[1, 2, 2]]
+    assert result["ents_f"] == 0.5

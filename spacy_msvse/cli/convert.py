@@ -181,13 +181,7 @@ def parse_label_map(entries: list[str]) -> dict[str, str]:
     Raises:
         MsvseError: If an entry has another form (MSVSE-E032).
     """
-    label_map = {}
-    for entry in entries:
-        old, _, new = entry.partition("=")
-        if not (old and new):
-            raise MsvseError(Errors.E032.format(entry=entry))
-        label_map[old] = new
-    return label_map
+    return dict(_split_pair(entry, Errors.E032) for entry in entries)
 
 
 def parse_texts(entries: list[str]) -> dict[str, Path]:
@@ -204,11 +198,18 @@ def parse_texts(entries: list[str]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for entry in entries:
-        view, _, path = entry.partition("=")
-        if not (view and path) or view in files:
+        view, path = _split_pair(entry, Errors.E207)
+        if view in files:
             raise MsvseError(Errors.E207.format(entry=entry))
         files[view] = Path(path)
     return files
+
+
+def _split_pair(entry: str, error: str) -> tuple[str, str]:
+    name, _, value = entry.partition("=")
+    if not (name and value):
+        raise MsvseError(error.format(entry=entry))
+    return name, value
 
 
 def print_report(report: ConversionReport) -> None:

@@ -116,7 +116,7 @@ class MsvseNer(TrainablePipe):
     overwrite = Setting[bool](bool)
     on_missing_image = Setting[str](Policy)
     min_view_share = Setting[float](Share)
-    view_dropout = Setting[dict[str, float]](dict[Name, Share])
+    view_dropout = Setting[Mapping[str, float]](dict[Name, Share])
     max_batch_tokens = Setting[int](Annotated[int, Field(ge=1, le=1_000_000)])
     min_confidence = Setting[float](Share)
     spans_key = Setting[str](Name)

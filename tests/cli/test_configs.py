@@ -23,7 +23,7 @@ from spacy_msvse.errors import MsvseError
 
 from ..tiny import ambiguous_examples, save_encoder, tiny_pipeline
 
-# The posts of these tests have no pictures.
+# The posts of these tests have no pictures. Configs that read texts about them find some.
 pytestmark = pytest.mark.filterwarnings("ignore:.*MSVSE-W009")
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.cfg"))
@@ -43,6 +43,8 @@ def encoder(tmp_path_factory) -> str:
 def corpus(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("posts") / "posts.spacy"
     examples = ambiguous_examples(spacy.blank("en"), copies=10)
+    for example in examples:
+        example.reference._.image_texts = {"knowledge": "jordan is a person"}
     DocBin(docs=[example.reference for example in examples], store_user_data=True).to_disk(path)
     return path
 

@@ -12,7 +12,7 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 import spacy_msvse.cli  # noqa: F401 (joins the commands)
-from spacy_msvse.cli.convert import parse_label_map
+from spacy_msvse.cli.convert import parse_label_map, parse_texts
 from spacy_msvse.corpus.audit import audit
 from spacy_msvse.corpus.convert import convert
 from spacy_msvse.corpus.reader import Corpus
@@ -566,3 +566,13 @@ def test_keys_that_are_not_read_are_counted(write, output):
     report = convert(posts, output)
     assert report.other_keys == {"picture_decides": 2, "lang": 1}
     assert not report.unread_keys
+
+
+def test_files_of_further_texts_are_named_by_their_view():
+    assert parse_texts(["knowledge=a=b.json", "ocr=c.txt"]) == {
+        "knowledge": Path("a=b.json"),
+        "ocr": Path("c.txt"),
+    }
+    for entries in (["knowledge"], ["=a.json"], ["ocr="], ["ocr=a", "ocr=b"]):
+        with pytest.raises(MsvseError, match="MSVSE-E207"):
+            parse_texts(entries)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from spacy_msvse.network.base import Network
 from spacy_msvse.network.inputs import Inputs, Regions, Targets, WordPieces
 from spacy_msvse.network.methods.msvse import Msvse, MsvseConfig
+from spacy_msvse.network.methods.text_crf import TextCrf
 
 TINY_ENCODER = {
     "model_type": "bert",
@@ -32,6 +34,20 @@ def tiny_config(**settings) -> MsvseConfig:
 def tiny_network(**settings) -> Msvse:
     torch.manual_seed(0)
     return Msvse.build(tiny_config(**settings)).eval()
+
+
+def text_crf(**settings) -> TextCrf:
+    torch.manual_seed(0)
+    base = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER}
+    return TextCrf.build({**base, **settings}).eval()
+
+
+def text_only(network: Network) -> TextCrf:
+    """The text tagger with the encoder and the decoder of another method."""
+    tagger = text_crf()
+    tagger.encoder.load_state_dict(network.encoder.state_dict())
+    tagger.decoder.load_state_dict(network.decoder.state_dict())
+    return tagger
 
 
 def word_pieces(lengths: list[int], generator: torch.Generator) -> WordPieces:

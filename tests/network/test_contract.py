@@ -9,7 +9,7 @@ from torch import nn
 
 from spacy_msvse.network.base import Network
 from spacy_msvse.network.crf import Lattice
-from spacy_msvse.network.inputs import Inputs, Targets
+from spacy_msvse.network.inputs import Inputs, Pictures, Targets
 from spacy_msvse.network.methods.hvpnet import HvpNet
 from spacy_msvse.network.methods.m3s_like import M3sLike
 from spacy_msvse.network.methods.maf import Maf
@@ -22,6 +22,8 @@ from spacy_msvse.network.methods.uamner import Uamner
 from spacy_msvse.network.methods.umgf import Umgf
 from spacy_msvse.network.methods.umt import Umt
 from spacy_msvse.network.spans import ScoredSpans
+from spacy_msvse.vision.extractors.frozen import FrozenSquare, PixelFormat
+from spacy_msvse.vision.extractors.trainable_backbone import RegionBackbone
 
 from .conftest import TINY_ENCODER, make_inputs, make_targets
 
@@ -49,11 +51,26 @@ METHODS = {
 }
 
 
-def make_network(name: str) -> Network:
+#: Terms of losses that need no labels.
+WITHOUT_LABELS = {"tie", "matching", "alignment"}
+
+
+class TinySquare(FrozenSquare):
+    """A frozen network with a BatchNorm. Pictures of 4 x 4 pixels have 4 regions."""
+
+    def __init__(self):
+        layers = nn.Sequential(nn.Conv2d(3, 6, 2, stride=2), nn.BatchNorm2d(6), nn.Dropout(0.5))
+        super().__init__(layers, PixelFormat(4, (128.0,) * 3, (64.0,) * 3))
+
+    def regions(self, pixels):
+        return self.network(pixels).flatten(2).transpose(1, 2)
+
+
+def make_network(name: str, backbone: nn.Module | None = None) -> Network:
     torch.manual_seed(0)
     method, settings, _ = METHODS[name]
     base = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER, "region_dim": 6}
-    network = method.build({**base, **settings}).eval()
+    network = method.build({**base, **settings}, backbone=backbone).eval()
     network.index_posts([make_inputs([4, 5, 6], [3, 0, 2], [0] * 3, [0] * 3, seed=7)])
     return network
 
@@ -68,17 +85,25 @@ def network(name) -> Network:
     return make_network(name)
 
 
-def scores_of(network: Network, inputs: Inputs) -> torch.Tensor:
-    """The scores that decide the answer, without padding."""
+def scores_of(network: Network, inputs: Inputs, posts: int = 3) -> torch.Tensor:
+    """The scores that decide the answer of the first posts, without padding."""
     answer = network.answer(network(inputs))
     if isinstance(answer, Lattice):
-        return answer.emissions[answer.mask]
+        return answer.emissions[:posts][answer.mask[:posts]]
     assert isinstance(answer, ScoredSpans)
-    return answer.scores
+    return answer.scores[answer.spans[:, 0] < posts]
 
 
 def absent_inputs() -> Inputs:
     return make_inputs([5, 3, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0])
+
+
+@pytest.fixture(params=["absent", "mixed"])
+def without_views(request) -> Inputs:
+    """Three posts without any view, alone and beside a post with all views."""
+    if request.param == "absent":
+        return absent_inputs()
+    return make_inputs([5, 3, 1, 4], [0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 3])
 
 
 def view_parameters(name: str, network: Network) -> list[nn.Parameter]:
@@ -88,15 +113,22 @@ def view_parameters(name: str, network: Network) -> list[nn.Parameter]:
     return found
 
 
-def test_without_views_the_parameters_of_views_do_not_matter(name, network):
-    inputs = absent_inputs()
-    before = scores_of(network, inputs)
+def test_without_views_the_parameters_of_views_do_not_matter(name, network, without_views):
+    before = scores_of(network, without_views)
     for parameter in view_parameters(name, network):
         nn.init.normal_(parameter)
-    torch.testing.assert_close(scores_of(network, inputs), before, atol=0, rtol=0)
+    torch.testing.assert_close(scores_of(network, without_views), before, atol=0, rtol=0)
 
 
-def test_without_views_the_parameters_of_views_get_no_gradient(name, network):
+def test_without_views_the_parameters_of_views_get_no_gradient_from_the_scores(
+    name, network, without_views
+):
+    scores_of(network.train(), without_views).square().sum().backward()
+    for parameter in view_parameters(name, network):
+        assert parameter.grad is None or not parameter.grad.any()
+
+
+def test_without_views_the_parameters_of_views_get_no_gradient_from_the_loss(name, network):
     inputs = absent_inputs()
     network.train()
     network.loss(network(inputs), make_targets(inputs)).total.backward()
@@ -145,6 +177,34 @@ def test_missing_labels_and_unknown_types_give_a_finite_loss(network):
     network.train()
     network.loss(network(inputs), targets).total.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_posts_without_any_label_cost_nothing_where_labels_are_needed(network):
+    """A missing label is marginalised, never taken for O."""
+    inputs = make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 2], [6, 0, 4])
+    targets = make_targets(inputs)
+    targets.allowed[:] = True
+    targets.types_known[:] = False
+    terms = network.loss(network(inputs), targets).terms
+    for name in terms.keys() - WITHOUT_LABELS:
+        torch.testing.assert_close(terms[name].item(), 0.0, atol=1e-5, rtol=0, msg=name)
+
+
+def test_the_statistics_of_a_backbone_stay_while_the_network_trains(name):
+    if not METHODS[name][0].Config.from_dict({"types": ["PER"]}).reads.vectors:
+        pytest.skip("the method reads no regions")
+    backbone = RegionBackbone(TinySquare(), batch_size=2)
+    network = make_network(name, backbone).train()
+    inputs = make_inputs([5, 3, 7], [4, 0, 4], [3, 0, 2], [6, 0, 4])
+    pixels = torch.randint(0, 256, (2, 4, 4, 3), dtype=torch.uint8)
+    pictures = {"regions": Pictures(pixels, torch.tensor([0, 2]))}
+    before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
+    outputs = network(replace(inputs, pictures=pictures))
+    network.loss(outputs, make_targets(inputs)).total.backward()
+    assert not any(module.training for module in backbone.network.modules())
+    for name, buffer in backbone.named_buffers():
+        assert torch.equal(buffer, before[name])
+    assert backbone.network.network[0].weight.grad.any()
 
 
 def test_accumulated_posts_equal_a_batch(network):

@@ -9,7 +9,7 @@ from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.inputs import Regions
 from spacy_msvse.network.methods.hvpnet import HvpNet
 
-from .conftest import TINY_ENCODER, make_inputs
+from .conftest import TINY_ENCODER, make_inputs, text_only
 
 LEVELS = [1, 2, 3]
 
@@ -65,7 +65,7 @@ def test_a_level_that_every_gate_closes_does_not_matter(inputs):
     assert not torch.allclose(emissions(network, changed), before)
 
 
-def test_an_absent_crop_equals_a_removed_one_and_the_order_does_not_matter(inputs):
+def test_an_absent_crop_equals_a_removed_one(inputs):
     network = make_hvpnet()
     keep = torch.tensor([True, True, False, False, True, True])
     masked = with_regions(inputs, lambda r: replace(r, mask=r.mask & keep))
@@ -73,9 +73,20 @@ def test_an_absent_crop_equals_a_removed_one_and_the_order_does_not_matter(input
         inputs, lambda r: Regions(r.vectors[:, keep], r.boxes[:, keep], r.mask[:, keep])
     )
     torch.testing.assert_close(emissions(network, masked), emissions(network, removed))
-    order = torch.tensor([4, 5, 0, 1, 2, 3])
+
+
+def test_the_order_of_crops_does_not_matter(inputs):
+    network, order = make_hvpnet(), torch.tensor([4, 5, 0, 1, 2, 3])
     turned = with_regions(inputs, lambda r: replace(r, vectors=r.vectors[:, order]))
     torch.testing.assert_close(emissions(network, turned), emissions(network, inputs))
+
+
+def test_without_crops_the_scores_are_those_of_a_text_tagger(inputs):
+    network = make_hvpnet()
+    absent = with_regions(inputs, lambda r: replace(r, mask=torch.zeros_like(r.mask)))
+    expected = emissions(text_only(network), inputs)
+    torch.testing.assert_close(emissions(network, absent), expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(emissions(network, inputs), expected)
 
 
 def test_attention_is_recorded_for_each_region(inputs):

@@ -1,6 +1,6 @@
 """The base of every method: a tagger over texts, and a method that answers with spans."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,14 +13,9 @@ from spacy_msvse.network.inputs import Loss, Outputs
 from spacy_msvse.network.methods.text_crf import TextCrf
 from spacy_msvse.network.spans import ScoredSpans
 
-from .conftest import TINY_ENCODER, make_inputs, make_targets, tiny_network
+from .conftest import TINY_ENCODER, make_inputs, make_targets, text_crf
 
 BASE = {"types": ["PER", "LOC"], "encoder": TINY_ENCODER}
-
-
-def text_crf(**settings) -> TextCrf:
-    torch.manual_seed(0)
-    return TextCrf.build({**BASE, **settings}).eval()
 
 
 @dataclass(frozen=True)
@@ -105,74 +100,6 @@ def test_overlapping_spans_are_dropped_and_probabilities_are_those_of_the_softma
     nothing = ScoredSpans(spans[:0], scores[:0])
     assert nothing.best_entities().shape == (0, 4)
     assert nothing.span_log_probabilities(entities[:0]).shape == (0,)
-
-
-def test_the_tagger_equals_msvse_with_every_view_absent():
-    msvse = tiny_network()
-    tagger = text_crf()
-    tagger.encoder.load_state_dict(msvse.encoder.state_dict())
-    tagger.decoder.load_state_dict(msvse.multimodal_decoder.state_dict())
-    inputs = make_inputs([5, 3], [0, 0], [0, 0], [0, 0])
-    mask = inputs.token_mask
-    torch.testing.assert_close(
-        tagger(inputs).answer.emissions[mask],
-        msvse(inputs).answer.emissions[mask],
-        atol=1e-5,
-        rtol=0,
-    )
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"joint_views": ["caption"]},
-        {"joint_views": ["caption"], "text_view": True},
-        {"joint_views": ["caption"], "text_view": True, "shared_decoder": True},
-        {"joint_views": ["caption"], "text_view": True, "tie_temperature": 4.0},
-    ],
-)
-def test_every_form_of_the_tagger_trains_without_dead_parameters(inputs, settings):
-    network = text_crf(**settings).train()
-    loss = network.loss(network(inputs), make_targets(inputs))
-    loss.total.backward()
-    assert loss.total.isfinite()
-    assert not [name for name, p in network.named_parameters() if p.grad is None]
-
-
-def test_views_after_the_text_change_the_answer_and_an_absent_one_does_not(inputs):
-    network = text_crf(joint_views=["caption"])
-    without = replace(inputs, joint=inputs.text)
-    mask = inputs.token_mask
-    changed = network(inputs).answer.emissions - network(without).answer.emissions
-    assert changed[0][mask[0]].abs().max() > 1e-4
-    assert changed[1:][mask[1:]].abs().max() < 1e-5
-
-
-def test_the_tie_reaches_the_encoder_only_through_the_text_alone(inputs):
-    """ITA: the joint encoding is the teacher, and the text alone is the student."""
-    network = text_crf(joint_views=["caption"], text_view=True, shared_decoder=True).train()
-    outputs = network(inputs)
-    tie = network.loss(outputs, make_targets(inputs)).terms["tie"]
-    (joint,) = torch.autograd.grad(
-        tie, outputs.answer.emissions, retain_graph=True, allow_unused=True
-    )
-    (text,) = torch.autograd.grad(tie, outputs.others["text"].emissions)
-    assert joint is None
-    assert text.any()
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"text_view": True},
-        {"shared_decoder": True, "joint_views": ["caption"]},
-        {"joint_views": ["regions"]},
-    ],
-)
-def test_bad_settings_of_the_tagger_are_a_coded_error(settings):
-    with pytest.raises(MsvseError, match="MSVSE-E007"):
-        text_crf(**settings)
 
 
 def test_an_unknown_setting_is_named_with_the_known_ones():

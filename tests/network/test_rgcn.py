@@ -23,12 +23,22 @@ def test_one_neighbour_of_similarity_1_is_a_plain_map_of_its_picture():
     )
 
 
-def test_the_order_of_all_but_the_nearest_does_not_matter_and_a_masked_one_is_removed():
-    graph, pictures = NeighbourGraph(4), torch.randn(1, 4, 4)
-    similar = torch.tensor([[0.9, 0.5, 0.4, 0.1]])
+def make_neighbours() -> tuple[NeighbourGraph, torch.Tensor, torch.Tensor]:
+    """A graph, four pictures and their similarities."""
+    torch.manual_seed(0)
+    graph, pictures = NeighbourGraph(32), torch.randn(1, 4, 32)
+    return graph, pictures, torch.tensor([[0.9, 0.5, 0.4, 0.1]])
+
+
+def test_the_order_of_all_but_the_nearest_does_not_matter():
+    graph, pictures, similar = make_neighbours()
     order = torch.tensor([0, 2, 3, 1])
     expected = graph(pictures, similar)
     torch.testing.assert_close(graph(pictures[:, order], similar[:, order]), expected)
+
+
+def test_a_masked_neighbour_equals_a_removed_one():
+    graph, pictures, similar = make_neighbours()
     masked = similar.clone()
     masked[0, 2] = -2.0
     keep = torch.tensor([0, 1, 3])

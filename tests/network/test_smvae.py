@@ -91,6 +91,10 @@ def test_an_absent_picture_has_no_reconstruction_and_no_divergence(inputs):
     absent = outputs.answer.spans[:, 0] == 1
     assert (outputs.extra["picture"][absent] == 0).all()
     assert (outputs.extra["picture"][~absent] > 0).all()
+    with torch.no_grad():  # another posterior of pictures
+        network.picture_posterior.parameters_of.bias += 1.0
+    changed = network(inputs).extra["divergence"] != outputs.extra["divergence"]
+    assert torch.equal(changed, ~absent)
 
 
 def test_the_reconstructions_train_the_encoder_only_through_the_labels(inputs):
@@ -118,7 +122,7 @@ def test_the_candidates_do_not_depend_on_gold_labels(inputs):
     outputs = network(inputs)
     spans = outputs.answer.spans.clone()
     targets = make_targets(inputs)
-    network.loss(outputs, targets)
-    network.loss(outputs, replace(targets, allowed=targets.allowed.roll(1, 1)))
-    assert torch.equal(outputs.answer.spans, spans)
     assert len(spans) == 5 + 4 + 3 + 2 + 1 + 3 + 2 + 1
+    for allowed in (targets.allowed, targets.allowed.roll(1, 1)):
+        network.loss(outputs, replace(targets, allowed=allowed))
+        assert torch.equal(outputs.answer.spans, spans)

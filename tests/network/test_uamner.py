@@ -7,7 +7,7 @@ import torch
 
 from spacy_msvse.network.methods.uamner import Uamner
 
-from .conftest import TINY_ENCODER, make_inputs
+from .conftest import TINY_ENCODER, make_inputs, text_only
 
 
 def make_uamner(**settings) -> Uamner:
@@ -31,6 +31,8 @@ def test_without_a_limit_the_answer_is_that_of_the_text_whatever_the_picture(inp
     assert torch.equal(outputs.answer.emissions, outputs.others["draft"].emissions)
     other = network(without_picture(inputs)).answer.emissions
     assert torch.equal(outputs.answer.emissions, other)
+    tagger = text_only(network)
+    assert torch.equal(outputs.answer.emissions, tagger(inputs).answer.emissions)
 
 
 def test_a_picture_changes_only_the_uncertain_tokens(inputs):
@@ -46,24 +48,34 @@ def test_a_picture_changes_only_the_uncertain_tokens(inputs):
 
 
 def test_the_samples_are_the_same_in_each_prediction_and_each_copy(inputs):
-    first, copy = make_uamner(), make_uamner()
+    first = make_uamner()
+    torch.manual_seed(1)
+    copy = Uamner.build(first.config).eval()
     assert torch.equal(first(inputs).extra["uncertainty"], first(inputs).extra["uncertainty"])
     copy.load_state_dict(first.state_dict())
     assert torch.equal(first(inputs).extra["uncertainty"], copy(inputs).extra["uncertainty"])
 
 
-def test_a_label_that_is_planted_half_the_time_is_more_uncertain_than_a_clear_one():
+def test_the_samples_leave_out_features():
+    """Their mean is not the distribution of the head, unless nothing is left out."""
+    hidden = torch.randn(1, 3, 16)
+    for dropout, differs in ((0.3, True), (0.0, False)):
+        network = make_uamner(sample_dropout=dropout)
+        whole = network.decoder.emissions(hidden).softmax(dim=2)
+        found = network.sample_labels(hidden)
+        assert torch.allclose(found, whole, atol=1e-5) != differs
+
+
+def test_a_label_that_is_planted_half_the_time_is_more_uncertain_than_a_clear_one(inputs):
     network = make_uamner()
     head = network.decoder.emissions
     with torch.no_grad():
         head.weight.zero_()
         head.bias.fill_(-20.0)
         head.bias[0] = head.bias[1] = 0.0
-    hidden = torch.zeros(1, 1, 16)
-    even = network.sample_labels(hidden)
+    even = network(inputs).extra["uncertainty"]
     with torch.no_grad():
         head.bias[0] = 20.0
-    clear = network.sample_labels(hidden)
-    entropies = [-torch.special.xlogy(p, p).sum() for p in (even, clear)]
-    assert entropies[0] == pytest.approx(0.693, abs=1e-3)
-    assert entropies[1] < 1e-3
+    clear = network(inputs).extra["uncertainty"]
+    torch.testing.assert_close(even, torch.full_like(even, 0.693), atol=1e-3, rtol=0)
+    assert (clear < 1e-3).all()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from spacy_msvse.errors import MsvseError
+from spacy_msvse.network.base import token_vectors
 from spacy_msvse.network.methods.umgf import Umgf
 
 from .conftest import TINY_ENCODER, make_inputs
@@ -47,6 +48,21 @@ def test_a_masked_object_equals_a_removed_one(inputs):
         inputs, lambda r: type(r)(r.vectors[:, keep], r.boxes[:, keep], r.mask[:, keep])
     )
     torch.testing.assert_close(emissions(network, masked), emissions(network, removed))
+
+
+def test_without_objects_the_text_passes_a_plain_transformer(inputs):
+    network = make_umgf()
+    absent = change_regions(inputs, lambda r: replace(r, mask=torch.zeros_like(r.mask)))
+    mask = inputs.token_mask
+    hidden = token_vectors(network.encoder(inputs.text), inputs)
+    text = network.text_projection(hidden)
+    for layer in network.layers:
+        attended, _ = layer.text_attention(text, text, text, key_padding_mask=~mask)
+        text = layer.text_norms[1](layer.text_norms[0](text + attended))
+        text = layer.text_norms[2](text + layer.text_inner(text))
+    expected = network.decoder.score(torch.cat([hidden, text], dim=2))[mask]
+    torch.testing.assert_close(emissions(network, absent), expected)
+    assert not torch.allclose(emissions(network, inputs), expected)
 
 
 def test_an_object_reaches_only_its_own_post(inputs):

@@ -1,5 +1,6 @@
 """UMT: the boundary labels reach the entity labels, and the picture reaches only the second."""
 
+import pytest
 import torch
 
 from spacy_msvse.network.methods.umt import Umt
@@ -19,14 +20,25 @@ def with_pictures():
     return make_inputs(LENGTHS, [4, 2], [0, 0], [0, 0])
 
 
-def test_a_boundary_label_is_divided_evenly_among_the_types():
+@pytest.mark.parametrize(
+    ("boundary", "labels"),
+    [
+        (0, [0.5, 0, 0, 0, 0]),
+        (1, [0, 0.25, 0, 0.25, 0]),  # 0.5 / 2 types
+        (2, [0, 0, 0.25, 0, 0.25]),
+    ],
+)
+def test_a_boundary_label_is_divided_evenly_among_the_types(boundary, labels):
+    """Adding 1 to a boundary label of the third token."""
     network, inputs = make_umt(), with_pictures()
     before = network(inputs).answer.emissions.detach()
-    with torch.no_grad():
-        network.boundary_decoder.emissions.bias[1] += 1.0
+    added = torch.zeros(2, 5, 3)
+    added[0, 2, boundary] = 1.0
+    network.boundary_decoder.emissions.register_forward_hook(lambda _, __, scores: scores + added)
+    expected = torch.zeros(2, 5, 5)
+    expected[0, 2] = torch.tensor(labels)
     difference = network(inputs).answer.emissions.detach() - before
-    expected = torch.tensor([0, 0.25, 0, 0.25, 0])  # 0.5 / 2 types, for B only
-    torch.testing.assert_close(difference, expected.expand_as(difference))
+    torch.testing.assert_close(difference, expected)
 
 
 def test_the_loss_of_the_entities_trains_the_boundary_branch():
@@ -40,8 +52,8 @@ def test_without_a_picture_the_projections_of_regions_do_not_matter():
     inputs = make_inputs(LENGTHS, [0, 2], [0, 0], [0, 0])
     before = network(inputs).answer.emissions[0]
     with torch.no_grad():
-        network.text_regions.weight.normal_()
-        network.query_regions.weight.normal_()
+        for parameter in (*network.text_regions.parameters(), *network.query_regions.parameters()):
+            parameter.normal_()
     after = network(inputs).answer.emissions
     torch.testing.assert_close(after[0], before, atol=0, rtol=0)
     assert not torch.allclose(after[1], before[: len(after[1])])

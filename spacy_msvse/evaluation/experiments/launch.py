@@ -10,6 +10,7 @@ from typing import Any
 
 import srsly
 
+from ...util import coded_full_disk
 from . import train_run
 from .plan import TrainRun
 
@@ -59,8 +60,9 @@ def train_all(
 def _train(run: TrainRun, settings: Mapping[str, Any]) -> None:
     shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.mkdir(parents=True)
-    run.config.to_disk(run.folder / train_run.CONFIG, interpolate=False)
-    srsly.write_json(run.folder / train_run.PLAN, {**run.identity, **settings})
+    with coded_full_disk(run.folder):
+        run.config.to_disk(run.folder / train_run.CONFIG, interpolate=False)
+        srsly.write_json(run.folder / train_run.PLAN, {**run.identity, **settings})
     command = [sys.executable, "-m", train_run.__name__, str(run.folder)]
     with (
         (run.folder / LOG).open("w") as log,

@@ -41,8 +41,13 @@ LEARNING_RATES = "learning_rates"
 
 METHODS = "methods"
 
+VIEW_DROPOUT = "view_dropout"
+
+#: The rates of its rows, for all views of the config.
+VIEW_DROPOUT_RATES = (0.0, 0.15, 0.3, 0.5)
+
 #: The matrices that exist for every method.
-GENERIC = ("controls", "encoders", LEARNING_RATES, METHODS, "precision")
+GENERIC = ("controls", "encoders", LEARNING_RATES, METHODS, "precision", VIEW_DROPOUT)
 
 #: The method of the text-only baseline.
 TEXT_METHOD = "spacy-msvse.TextCrf.v1"
@@ -216,6 +221,12 @@ def _generic_rows(config: Config, component: str, matrix: str) -> dict[str, Sett
             f"encoder_rate_{rate}e-5": {ENCODER_RATE: float(f"{rate}e-5") / base}
             for rate in range(1, 7)
         }
+    if matrix == VIEW_DROPOUT:
+        views = sorted(views_of(config))
+        return {
+            f"view_dropout_{rate}": {"view_dropout": dict.fromkeys(views, rate)}
+            for rate in VIEW_DROPOUT_RATES
+        }
     encoders = {name: _with_encoder(model, hub) for name, hub in ENCODERS.items()}
     return {
         **{f"{name}_text_only": _text_only(config, component, s) for name, s in encoders.items()},
@@ -241,12 +252,12 @@ def _method_rows(
         if name != own:
             settings = swap_method(config, component, name)
         views = views_of(vary(config, _prefixed(component, settings)))
-        if not views <= known:
+        if views & known and not views <= known:
             settings["model"] |= _read_only(settings["model"], known)
             views = views_of(vary(config, _prefixed(component, settings)))
-            if not views or not views <= known:
-                left_out.append(row)
-                continue
+        if not views <= known:
+            left_out.append(row)
+            continue
         rows[row] = settings
         if views:
             rows[row + WITHOUT_PICTURES] = settings

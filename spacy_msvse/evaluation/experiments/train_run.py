@@ -134,7 +134,7 @@ def score_controls(nlp: Language, corpus: str, seed: int) -> dict[str, dict[str,
     """
     if not any(component.require_network().config.views for _, component in components(nlp)):
         return {}
-    controls = {}
+    controls: dict[str, dict[str, Any]] = {}
     name: Control
     for name in CONTROLS:
         examples = read_corpus(nlp, corpus)

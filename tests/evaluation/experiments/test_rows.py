@@ -35,7 +35,14 @@ def all_rows(config):
     return choose_rows(config, "msvse_ner", [*GENERIC, *Msvse.rows])[0]
 
 
-NAMES = ["bfloat16", "encoder_rate_6e-5", "minilm", "minilm_text_only", "text_only"]
+NAMES = [
+    "bfloat16",
+    "view_dropout_0.3",
+    "encoder_rate_6e-5",
+    "minilm",
+    "minilm_text_only",
+    "text_only",
+]
 NAMES += [FULL, TRAINED_SHUFFLED, *sorted({row for rows in Msvse.rows.values() for row in rows})]
 
 
@@ -184,6 +191,13 @@ def test_a_row_of_another_method_trains(config, method):
     optimizer = nlp.initialize(lambda: examples)
     assert nlp.update(examples, sgd=optimizer)["msvse_ner"] > 0
     assert not nlp.get_pipe("msvse_ner").require_network().config.views
+
+
+def test_the_rates_of_view_dropout_are_for_all_views_of_the_config(config):
+    rows, _ = choose_rows(config, "msvse_ner", ["view_dropout"])
+    rates = rows["view_dropout_0.3"][f"{COMPONENT}.view_dropout"]
+    assert rates == {"caption": 0.3, "regions": 0.3, "tags": 0.3}
+    assert set(rows["view_dropout_0.0"][f"{COMPONENT}.view_dropout"].values()) == {0.0}
 
 
 def test_no_method_reads_a_view_that_the_config_does_not_read(config):
