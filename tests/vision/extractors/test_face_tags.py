@@ -5,7 +5,6 @@ published weights need the package facenet-pytorch.
 """
 
 import json
-import time
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +19,7 @@ from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.extractors import weights as weights_module
 from spacy_msvse.vision.extractors.detected_crops import DetectedCrops
-from spacy_msvse.vision.extractors.face_network import _Cascade
+from spacy_msvse.vision.extractors.face_network import _Cascade, _square
 from spacy_msvse.vision.extractors.face_tags import FaceTags
 
 from ..conftest import CountingExtractor, photo
@@ -188,12 +187,32 @@ def test_a_huge_picture_is_shrunk(extractor):
     assert extractor.prepare(Image.new("RGB", (8000, 1))).size == (640, 1)
 
 
-def test_noise_with_weights_that_see_faces_everywhere_takes_a_limited_time(extractor):
+def test_a_network_gets_a_limited_number_of_boxes(extractor):
+    """Also for noise, with weights that see faces everywhere."""
     noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
-    began = time.process_time()
+    counts = []
+    stages = (extractor.network.network.rnet, extractor.network.network.onet)
+    hooks = [
+        stage.register_forward_pre_hook(lambda _, windows: counts.append(len(windows[0])))
+        for stage in stages
+    ]
     features = find(extractor, Image.fromarray(noise))
-    assert time.process_time() - began < 60
+    for hook in hooks:
+        hook.remove()
+    assert len(counts) == 2
+    assert max(counts) == 512
     assert 4 < len(features["regions"].boxes) <= 512
+
+
+def test_a_face_outside_of_the_picture_is_left_out(state, tmp_path):
+    far = {**state, "onet.dense6_2.bias": torch.full((4,), 20.0)}
+    save_file(far, tmp_path / "far.safetensors")
+    assert find(initialised(str(tmp_path / "far.safetensors")), PICTURES[0]) == {"tags": []}
+
+
+def test_later_networks_read_squares_around_the_boxes():
+    boxes = torch.tensor([[0.0, 0, 10, 4], [5, 5, 6, 9], [1, 1, 3, 3]])
+    assert _square(boxes).tolist() == [[0, -3, 10, 7], [3.5, 5, 7.5, 9], [1, 1, 3, 3]]
 
 
 # The weights
