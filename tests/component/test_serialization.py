@@ -78,7 +78,7 @@ def test_a_loaded_pipeline_needs_neither_weight_package_nor_network(tmp_path, mo
         raise AssertionError(f"{name} was searched for")
 
     monkeypatch.setattr("spacy_msvse.network.pretrained.find_spec", not_installed)
-    monkeypatch.setattr("spacy_msvse.vision.extractors.efficientnet_lite0.find_spec", not_installed)
+    monkeypatch.setattr("spacy_msvse.vision.extractors.weights.find_spec", not_installed)
     loaded = spacy.load(tmp_path / "pipeline")
     actual = loaded(make_doc(loaded, "Saw Jordan today", image=picture("PER")))
     assert actual._.visual_entities == expected._.visual_entities

@@ -64,6 +64,9 @@ class NetworkExtractor(Settings, ABC):
     batch_size: BatchSize = 16
     _loaded: Loaded = field(default_factory=Loaded, init=False, repr=False, compare=False)
 
+    #: The command that installs the default weights; empty if they are fetched by name.
+    install = ""
+
     @property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the weights and of the settings that change the features.
@@ -93,6 +96,8 @@ class NetworkExtractor(Settings, ABC):
             if isinstance(error, MsvseError) and not isinstance(error, WeightsError):
                 raise
             names = {"extractor": type(self).__name__, "weights": self.weights}
+            install = f"Install them with `{self.install}`"
+            names["advice"] = install if self.install else "Go online if they are fetched by name"
             raise MsvseError(Errors.E011.format(**names, reason=_reason(error))) from error
 
     def to(self, device: str) -> None:

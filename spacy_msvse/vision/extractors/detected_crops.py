@@ -1,22 +1,20 @@
 """Detected objects, each encoded as a picture of its own."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
-from ...errors import Errors, MsvseError
-from ...settings import Settings
-from ...util import join_files, select_files
 from ..features import AnyExtractor, Features, RegionFeatures, get_levels, make_fingerprint
 from .base import grid_boxes
+from .composed import Composed
 
 
 @dataclass(frozen=True)
-class DetectedCrops(Settings):
+class DetectedCrops(Composed):
     """An extractor of regions: a detector finds the boxes, and an encoder makes their vectors.
 
     The detector, such as `TorchvisionDetector` or `ZeroShotDetector`, gives boxes, labels and
@@ -40,12 +38,11 @@ class DetectedCrops(Settings):
     encoder: AnyExtractor
     whole_picture: bool = True
 
+    parts = ("detector", "encoder")
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        for extractor in (self.detector, self.encoder):
-            if "regions" not in extractor.fills:
-                name, fills = type(extractor).__name__, ", ".join(extractor.fills)
-                raise MsvseError(Errors.E010.format(extractor=name, fills=fills, view="regions"))
+        self.require_view("regions")
 
     @property
     def fills(self) -> tuple[str, ...]:
@@ -72,26 +69,6 @@ class DetectedCrops(Settings):
         both = [self.detector.fingerprint, self.encoder.fingerprint]
         return make_fingerprint([type(self).__name__, 1, *both, self.whole_picture])
 
-    def initialize(self) -> None:
-        """Load the weights of both from their sources.
-
-        Raises:
-            MsvseError: If weights cannot be found or read (MSVSE-E011), or have another number of
-                classes than there are names (MSVSE-E050).
-        """
-        self.detector.initialize()
-        self.encoder.initialize()
-
-    def to(self, device: str) -> None:
-        """Compute on another device.
-
-        Args:
-            device (str): A torch device, passed to each of them that has a method `to`.
-        """
-        for extractor in (self.detector, self.encoder):
-            if hasattr(extractor, "to"):
-                extractor.to(device)
-
     def extract(self, pictures: Sequence[Image], known: Sequence[Features]) -> list[Features]:
         """Extract the features of a batch of pictures.
 
@@ -111,31 +88,6 @@ class DetectedCrops(Settings):
             regions = self._encode(picture, features.pop("regions", None))
             found.append(features if regions is None else {**features, "regions": regions})
         return found
-
-    def to_files(self) -> dict[str, bytes]:
-        """Save the weights of both.
-
-        Returns:
-            dict: File name to content, under "detector/" and "encoder/".
-
-        Raises:
-            MsvseError: If there are no weights yet (MSVSE-E012).
-        """
-        return join_files(
-            {"detector": self.detector.to_files(), "encoder": self.encoder.to_files()}
-        )
-
-    def from_files(self, files: Mapping[str, bytes]) -> None:
-        """Restore what `to_files` saved.
-
-        Args:
-            files (Mapping): File name to content.
-
-        Raises:
-            MsvseError: If files are missing or damaged (MSVSE-E006).
-        """
-        self.detector.from_files(select_files(files, "detector"))
-        self.encoder.from_files(select_files(files, "encoder"))
 
     def _encode(self, picture: Image, found: RegionFeatures | None) -> RegionFeatures | None:
         regions = _with_whole(found) if self.whole_picture else _without_whole(found)

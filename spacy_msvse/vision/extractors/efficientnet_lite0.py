@@ -1,8 +1,6 @@
 """The offline extractor: a grid of regions, and tags, from a small network."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -26,8 +24,8 @@ class EfficientNetLite0(GridClassifier):
     classes.
 
     Attributes:
-        weights (str): The installed package with the weights, or a .pth or .safetensors file. Only
-            `initialize` reads it.
+        weights (str): The installed package with the weights, or a .pt, .pth or .safetensors file.
+            Only `initialize` reads it.
         grid (int): Cells along each side of the grid, so that R = 1 + grid * grid.
         pyramid (bool): Whether the regions are only the cells, R = grid * grid, each with the means
             of all `LEVELS`, one after the other. HvpNet reads such regions.
@@ -48,6 +46,8 @@ class EfficientNetLite0(GridClassifier):
     min_tag_score: Share = 0.2
     pyramid: bool = False
 
+    install = "pip install 'spacy-msvse[offline]'"
+
     @property
     def region_dim(self) -> int:
         """Width of a region vector."""
@@ -61,9 +61,9 @@ class EfficientNetLite0(GridClassifier):
     def _find(self) -> None:
         from torchvision.models import EfficientNet_B0_Weights
 
-        from .weights import read_weights
+        from .weights import find_weight_files, read_weights
 
-        path = _find_weights(self.weights)
+        path, *_ = find_weight_files(self.weights)
         # EfficientNet-Lite was trained on the same classes in the same order.
         categories = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
         try:
@@ -76,24 +76,3 @@ class EfficientNetLite0(GridClassifier):
         from .efficientnet_network import EfficientNetLite0Network
 
         return EfficientNetLite0Network(weights, self.grid, self.pyramid)
-
-
-def _find_weights(weights: str) -> Path:
-    """The weight file that the setting `weights` names."""
-    from .weights import WEIGHT_SUFFIXES
-
-    if weights.endswith(WEIGHT_SUFFIXES):
-        path = Path(weights)
-        if path.is_file():
-            return path
-        raise WeightsError(weights, "there is no such file")
-    package = weights.replace("-", "_")
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None:
-        raise WeightsError(weights, "there is no such package or file")
-    for folder in spec.submodule_search_locations or ():
-        for path in sorted(Path(folder).rglob("*")):
-            if path.suffix in WEIGHT_SUFFIXES:
-                return path
-    reason = f"the package holds no {' or '.join(WEIGHT_SUFFIXES)} file"
-    raise WeightsError(weights, reason)

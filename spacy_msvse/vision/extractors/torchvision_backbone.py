@@ -45,8 +45,8 @@ class TorchvisionBackbone(GridClassifier):
     with `pyramid` the cells of a feature pyramid; the tags are the likeliest classes.
 
     Attributes:
-        weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
-            .safetensors file with the state of such a network, with any number of classes.
+        weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pt,
+            .pth or .safetensors file with the state of such a network, with any number of classes.
         batch_size (int): Number of pictures in a batch of the network.
         architecture (str): The name of the network in torchvision, such as "resnet152". It must be
             of one of the `FAMILIES`.

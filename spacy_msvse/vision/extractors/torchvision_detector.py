@@ -42,8 +42,8 @@ class TorchvisionDetector(NetworkExtractor):
     ratio, so only pictures of the same padded size are in one batch. Masks are not computed.
 
     Attributes:
-        weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pth or
-            .safetensors file with the state of such a detector, with any number of classes.
+        weights (str): The name of the weights in torchvision, fetched by `initialize`, or a .pt,
+            .pth or .safetensors file with the state of such a detector, with any number of classes.
         batch_size (int): Number of pictures in a batch of the network.
         architecture (str): One of `ARCHITECTURES`.
         classes (tuple): The names of the classes, without the background. None uses the

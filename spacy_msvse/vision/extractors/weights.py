@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import srsly
@@ -13,14 +14,14 @@ from ...errors import Errors, MsvseError
 from .weights_error import WeightsError
 
 #: The files that can be read.
-WEIGHT_SUFFIXES = (".pth", ".safetensors")
+WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict without running any code that the file may hold.
 
     Args:
-        path (Path): A .pth or .safetensors file.
+        path (Path): A .pt, .pth or .safetensors file.
 
     Returns:
         dict: Tensors by name.
@@ -31,13 +32,42 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def find_weight_files(weights: str) -> list[Path]:
+    """Find weights in a file or in an installed package. The package is not imported.
+
+    Args:
+        weights (str): A .pt, .pth or .safetensors file, or the name of a package.
+
+    Returns:
+        list: The file, or all such files of the package in alphabetical order.
+
+    Raises:
+        WeightsError: If there are none (MSVSE-E171).
+    """
+    if weights.endswith(WEIGHT_SUFFIXES):
+        path = Path(weights)
+        if path.is_file():
+            return [path]
+        raise WeightsError(weights, "there is no such file")
+    package = weights.replace("-", "_")
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None:
+        raise WeightsError(weights, "there is no such package or file")
+    folders = map(Path, spec.submodule_search_locations or ())
+    paths = [path for one in folders for path in one.rglob("*") if path.suffix in WEIGHT_SUFFIXES]
+    if not paths:
+        reason = f"the package holds no {' or '.join(WEIGHT_SUFFIXES)} file"
+        raise WeightsError(weights, reason)
+    return sorted(paths)
+
+
 def find_torchvision_weights(architecture: str, weights: str) -> dict[str, Tensor]:
     """Read a state dict from a file, or from torchvision by name. This may download.
 
     Args:
         architecture (str): A model of torchvision.
-        weights (str): A .pth or .safetensors file, or a name of weights in torchvision, such as
-            "DEFAULT" for the best or "IMAGENET1K_V2".
+        weights (str): A .pt, .pth or .safetensors file, or a name of weights in torchvision, such
+            as "DEFAULT" for the best or "IMAGENET1K_V2".
 
     Returns:
         dict: Tensors by name.

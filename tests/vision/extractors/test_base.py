@@ -327,8 +327,9 @@ def test_construction_loads_nothing(made):
 def test_missing_weights_are_an_error_that_names_them_and_the_extractor(made, source):
     extractor = made.other(weights=source)
     named = f"E011.*'{source}' of the picture extractor {type(extractor).__name__} "
-    with pytest.raises(MsvseError, match=named):
+    with pytest.raises(MsvseError, match=named) as caught:
         extractor.initialize()
+    assert "pip install" not in str(caught.value)  # no package has weights of this extractor
 
 
 def test_a_device_is_kept_for_weights_that_come_later(made):

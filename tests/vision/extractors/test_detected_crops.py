@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,6 +43,14 @@ class Filling(Quarter):
     box = (0, 0, 1, 1)
 
 
+class WithoutVectors(Corners):
+    """Finds boxes and has no vectors for them."""
+
+    def extract(self, pictures, known):
+        (found,) = super().extract(pictures, known)
+        return [{**found, "regions": replace(found["regions"], vectors=None)}]
+
+
 def test_vectors_are_the_encoders_of_each_box():
     picture = Image.new("RGB", (64, 64), "red")
     picture.paste("blue", (0, 0, 32, 32))
@@ -76,6 +86,16 @@ def test_an_object_that_fills_the_picture_stays():
     assert found["regions"].labels == ["cup"]
     (found,) = DetectedCrops(Filling(), CountingExtractor(), True).extract([photo()], [])
     assert found["regions"].labels == ["", "cup"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_detector_needs_no_vectors(whole):
+    ((one,), (other,)) = (
+        DetectedCrops(detector, CountingExtractor(), whole).extract([photo()], [])
+        for detector in (Corners(), WithoutVectors())
+    )
+    assert np.array_equal(one["regions"].vectors, other["regions"].vectors)
+    assert np.array_equal(one["regions"].boxes, other["regions"].boxes)
 
 
 def test_parts_of_a_user_need_no_method_to():

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load, save, save_file
 
-from spacy_msvse.vision.extractors import efficientnet_lite0 as module
+from spacy_msvse.vision.extractors import weights
 from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
 
 from ..conftest import photo
@@ -49,7 +49,7 @@ def test_construction_loads_nothing():
 
 @pytest.mark.parametrize("weights", ["no-such-package", "no/such/file.pth", "../x", "srsly"])
 def test_missing_weights_are_an_error_that_names_them(weights):
-    with pytest.raises(ValueError, match=f"E011.*{weights}.*EfficientNetLite0 "):
+    with pytest.raises(ValueError, match=f"E011.*{weights}.*EfficientNetLite0 .*msvse.offline"):
         EfficientNetLite0(weights=weights).initialize()
 
 
@@ -92,7 +92,7 @@ def test_loading_leaves_the_random_seed_alone(efficientnet):
 
 
 def test_saved_weights_need_neither_package_nor_torchvision(efficientnet, monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
     monkeypatch.setitem(__import__("sys").modules, "torchvision", None)
     other = restored(efficientnet)
     assert other.fingerprint == efficientnet.fingerprint
