@@ -478,6 +478,57 @@ class Errors:
         "the region vectors of the posts. The last good pipeline is the one that was saved last."
     )
 
+    E220 = (
+        "[MSVSE-E220] The URL of the model cannot be used: {reason}. Give the base URL of a server "
+        "with the OpenAI chat interface, such as http://127.0.0.1:8000/v1."
+    )
+    E221 = (
+        "[MSVSE-E221] The key of the server cannot be read: the environment variable '{name}' "
+        "{reason}. Set it to the key, or name another variable with --chat-key-env."
+    )
+    E222 = (
+        "[MSVSE-E222] There is no answer for {name}: {reason}. The post is read without it; run "
+        "the command again to ask again."
+    )
+    E223 = (
+        "[MSVSE-E223] {extractor} may not ask a server now. Pass --ask with --chat-url, or call "
+        "`vision.allow_asking(ChatClient(url))`."
+    )
+    E224 = (
+        "[MSVSE-E224] A server is asked with the package '{package}', which is not installed. "
+        "`pip install 'spacy-msvse[chat]'`."
+    )
+    E225 = (
+        "[MSVSE-E225] {given} needs {missing}: nothing is sent unless the command says so and "
+        "names the server. Give both, or neither."
+    )
+    E226 = (
+        "[MSVSE-E226] No extractor of {source} asks a server, so nothing can be asked for. Add a "
+        'section with @misc = "spacy-msvse.ChatView.v1" to [components.msvse_ner.vision], or '
+        "leave out --ask."
+    )
+    E227 = (
+        "[MSVSE-E227] No extractor of {source} fills a view that a row can hold: a text or tags. "
+        "Name such an extractor, or use `extract`, which stores vectors too."
+    )
+    E228 = (
+        "[MSVSE-E228] Give either --config with extractors, or --chat-model with --chat-url: the "
+        "rows are described by one of them."
+    )
+    E229 = (
+        "[MSVSE-E229] {option} is only for --chat-model. Of the extractors of a config, the "
+        "settings are in the config. Change them there."
+    )
+    E230 = "[MSVSE-E230] The file '{path}' cannot be used for {option}: {reason}. Correct it."
+    E232 = (
+        "[MSVSE-E232] --request {given!r} is no JSON object: {reason}. Give the fields of the "
+        "request, such as '{{\"temperature\": null}}'."
+    )
+    E231 = (
+        "[MSVSE-E231] The tokenizer of '{weights}' has no chat template, so the model cannot be "
+        "asked. Name a model that was trained to answer instructions."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""
@@ -574,6 +625,15 @@ class Warnings:
     W023 = (
         "[MSVSE-W023] '{path}': {count} pictures are Git LFS pointers and count as not found. "
         "Fetch them with `git lfs pull`."
+    )
+
+    W060 = (
+        "[MSVSE-W060] Some posts are read without the view {views}: no answer for them is stored, "
+        "and nothing may be asked. Run `describe` first, or pass --ask."
+    )
+    W061 = (
+        "[MSVSE-W061] The key goes to {url} without encryption. Use https unless the network is "
+        "your own."
     )
 
     W030 = (

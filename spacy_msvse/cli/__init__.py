@@ -8,6 +8,7 @@ from . import (  # noqa: F401
     card,
     convert,
     debug_data,
+    describe,
     evaluate,
     extract,
     init_bilstm,

@@ -21,10 +21,13 @@ from ..corpus.jsonl import PICTURE, list_keys, read_rows
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
+from ..vision.extractors.chat_client import ChatClient
+from ..vision.store import FeatureStore
+from .asking import allow_asking, make_client
 from .loading import check_gpu, load_pipeline
 from .lock import locked
 from .messages import count, print_warning
-from .options import Code, Force, GpuId, ImageRoot
+from .options import Ask, ChatKeyEnv, ChatUrl, Code, Features, Force, GpuId, ImageRoot
 from .outputs import check_output
 from .root import app
 
@@ -68,6 +71,10 @@ def annotate_cli(
     force: Force = False,
     code: Code = None,
     gpu_id: GpuId = -1,
+    features: Features = None,
+    ask: Ask = False,
+    chat_url: ChatUrl = None,
+    chat_key_env: ChatKeyEnv = None,
 ) -> None:
     """Find the entities of many posts. The output has the same rows, with "spans".
 
@@ -82,6 +89,10 @@ def annotate_cli(
     that of a run without interruption. A row that ends its worker process, by a crash or for lack
     of memory, has an "error", and the other rows are annotated.
 
+    With --ask and --chat-url, a server is asked for the views that a language model writes, such as
+    knowledge. Nothing is sent without them, whatever the pipeline says. Answers are kept in the
+    store of --features. A post without an answer is read without the view, and has an "error".
+
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
@@ -91,7 +102,9 @@ def annotate_cli(
     ctx.with_resource(locked(output_path))
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
-    load = partial(_load, model, code=code, gpu_id=gpu_id, min_confidence=min_confidence)
+    client = make_client(ask, chat_url, chat_key_env)
+    made: dict[str, Any] = {"code": code, "min_confidence": min_confidence, "features": features}
+    load = partial(_load, model, gpu_id=gpu_id, **made)
     options: dict[str, Any] = {"n_process": n_process}
     if n_process == 0:
         nlp = load()
@@ -99,13 +112,18 @@ def annotate_cli(
         # A process that has used a GPU cannot be forked. Each worker loads the pipeline, and this
         # process loads it without the GPU, to report errors.
         check_gpu(gpu_id)
-        options.update(load=load, method="spawn" if gpu_id >= 0 else None)
-        nlp = _load(model, code=code, gpu_id=-1, min_confidence=min_confidence)
+        server = None if client is None else (client.url, client.key_env)
+        method = "spawn" if gpu_id >= 0 else None
+        options.update(load=partial(load, server=server), method=method)
+        nlp = load(gpu_id=-1)
     else:
         # Forked processes can use several threads only if this one does not.
         options.update(threads=torch.get_num_threads() if n_process == 1 else 1)
         torch.set_num_threads(1)
         nlp = load()
+    if client is not None:
+        ctx.with_resource(client)
+        allow_asking(client, (component.vision for _, component in components(nlp)), model)
     if force:
         partial_path(output_path).unlink(missing_ok=True)
     read = read_folder if input_path.is_dir() else read_rows
@@ -144,11 +162,23 @@ def annotate_cli(
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
 
 
-def _load(model: str, *, code: Path | None, gpu_id: int, min_confidence: float | None) -> Language:
+def _load(
+    model: str,
+    *,
+    code: Path | None,
+    gpu_id: int,
+    min_confidence: float | None,
+    features: Path | None,
+    server: tuple[str, str | None] | None = None,
+) -> Language:
     nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
-    if min_confidence is not None:
-        for _, component in components(nlp):
+    for _, component in components(nlp):
+        if min_confidence is not None:
             component.min_confidence = min_confidence
+        if features is not None:
+            component.feature_store = FeatureStore(features)
+        if server is not None and component.vision is not None:
+            component.vision.allow_asking(ChatClient(*server))
     return nlp
 
 

@@ -14,9 +14,10 @@ from ..corpus.sources import load_extractor, read_sources
 from ..errors import Errors, MsvseError
 from ..vision.extraction import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore
+from .asking import asking_server
 from .loading import coded_loading_errors, load_code, use_gpu
 from .messages import count
-from .options import Code, GpuId, ImageRoot
+from .options import Ask, ChatKeyEnv, ChatUrl, Code, GpuId, ImageRoot
 from .outputs import check_output
 from .root import app
 
@@ -41,12 +42,17 @@ def extract_cli(
     ] = WORKERS,
     gpu_id: GpuId = -1,
     code: Code = None,
+    ask: Ask = False,
+    chat_url: ChatUrl = None,
+    chat_key_env: ChatKeyEnv = None,
 ) -> None:
     """Extract the features of a corpus, from pictures and texts, and keep them in a store.
 
     A run that was killed can be started again. It continues after the last stored batch. Pictures
     that cannot be read are listed at the end and do not stop the run. If none can be read, the exit
     status is 1.
+
+    Nothing is sent to a server without --ask and --chat-url.
     """
     load_code(code)
     check_corpus(data_path)
@@ -58,7 +64,10 @@ def extract_cli(
     extractor.to(str(get_torch_default_device()))
     start = time.perf_counter()
     refused: list[tuple[str, str]] = []
-    with FeatureStore(store_path) as store:
+    with (
+        asking_server(ask, chat_url, chat_key_env, extractor, config_path),
+        FeatureStore(store_path) as store,
+    ):
         report = fill_store(
             extractor,
             read_sources(data_path, refused, progress=sys.stderr.isatty()),
@@ -90,6 +99,7 @@ def print_report(report: ExtractionReport, seconds: float) -> None:
     show = msg.warn if report.failed or not report.items else msg.good
     show(
         f"{count(report.posts, 'post')} with {report.items} pictures and texts: {report.extracted} "
-        f"extracted, {report.stored} stored already, {len(report.failed)} failed; "
+        f"extracted, {report.stored} stored already, {len(report.failed)} failed"
+        f"{f', {report.left_out} not asked for' if report.left_out else ''}; "
         f"{report.posts / seconds:.1f} posts/s"
     )

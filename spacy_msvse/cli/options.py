@@ -30,6 +30,27 @@ Code = Annotated[
         dir_okay=False,
     ),
 ]
+Ask = Annotated[
+    bool,
+    typer.Option(
+        "--ask", help="Ask a server for the views that a language model writes; see --chat-url"
+    ),
+]
+ChatUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--chat-url",
+        help="Base URL of a server with the OpenAI chat interface, such as "
+        "http://127.0.0.1:8000/v1. Texts of the posts, and pictures if the extractor sends them, "
+        "go to it",
+    ),
+]
+ChatKeyEnv = Annotated[
+    str | None,
+    typer.Option(
+        "--chat-key-env", help="Name of the environment variable with the key of the server"
+    ),
+]
 Language = Annotated[str, typer.Option("--lang", "-l", help="Language of the posts")]
 Force = Annotated[bool, typer.Option("--force", "-F", help="Overwrite the output")]
 AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print JSON")]

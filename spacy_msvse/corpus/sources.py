@@ -19,23 +19,26 @@ def load_extractor(config_path: Path) -> VisualExtractor:
     """Make the extractors that a training config names, or the default ones.
 
     Args:
-        config_path (Path): The config.
+        config_path (Path): The config, or a file with only a section [vision].
 
     Returns:
-        VisualExtractor: The extractors of its first component that has any, without weights.
+        VisualExtractor: The extractors of its section [vision], or else of its first component
+            that has any, without weights.
 
     Raises:
         MsvseError: If no component uses extractors (MSVSE-E066), or if an extractor does not fill
             its view (MSVSE-E010) or has a setting out of range (MSVSE-E007).
     """
     config = load_config(config_path)
-    # Paths and other variables do not matter here, so only this block is resolved.
+    sections = [config["vision"]] if "vision" in config else []
     for component in config.get("components", {}).values():
         if component.get("factory") == "msvse_ner":
-            vision = component.get("vision", DEFAULT_CONFIG["vision"])
-            if vision is not None:
-                extractor: VisualExtractor = registry.resolve({"vision": vision})["vision"]
-                return extractor
+            sections.append(component.get("vision", DEFAULT_CONFIG["vision"]))
+    # Paths and other variables do not matter here, so only this block is resolved.
+    for vision in sections:
+        if vision is not None:
+            extractor: VisualExtractor = registry.resolve({"vision": vision})["vision"]
+            return extractor
     raise MsvseError(Errors.E066.format(path=config_path))
 
 

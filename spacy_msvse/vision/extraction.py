@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,12 +15,13 @@ from typing import Any, TypeVar
 
 import srsly
 
-from ..errors import Errors, MsvseError
-from .extractor import VisualExtractor, get_batch_size, prepare_item
+from ..errors import Errors, MsvseError, Warnings
+from .extractor import VisualExtractor, get_batch_size, get_concurrency, prepare_item
 from .features import (
     Extractor,
     Features,
     PostContent,
+    UnansweredError,
     View,
     check_result,
     copy_views,
@@ -28,6 +30,7 @@ from .features import (
     get_reads,
     merge_features,
     round_vectors,
+    uses_views,
 )
 from .picture import (
     Fetcher,
@@ -95,6 +98,7 @@ class ExtractionReport:
         stored (int): Items that were stored already, or that an earlier post of the stream has.
         extracted (int): Items that were extracted and stored.
         failed (list): Name and reason of each that could not be read or extracted.
+        left_out (int): Items that are not stored, of an extractor that is not ready.
     """
 
     posts: int = 0
@@ -102,6 +106,7 @@ class ExtractionReport:
     stored: int = 0
     extracted: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    left_out: int = 0
 
 
 def extract_posts(
@@ -114,6 +119,7 @@ def extract_posts(
     workers: int = 0,
     batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
+    report: ExtractionReport | None = None,
 ) -> Iterator[Extraction]:
     """Extract the features of posts, every item once.
 
@@ -134,6 +140,7 @@ def extract_posts(
         batch_size (int): Items that are extracted and stored together; None for as many as each
             extractor takes at once.
         progress (Callable): Called with the number of posts that were just done.
+        report (ExtractionReport): Counts are added to it.
 
     Yields:
         Extraction: Features and problems of each post, in order. A bad picture, or an item that an
@@ -146,6 +153,7 @@ def extract_posts(
             written (MSVSE-E065) or is damaged (MSVSE-E060).
     """
     run = _Run(extractor, image_root, store, fetch, batch_size)
+    run.report = report or run.report
     for post in run.process(posts, workers):
         yield run.finish(post)
         if progress is not None:
@@ -217,7 +225,9 @@ def find_keys(
                 pictures.append(picture_key(source, image_root))
             except PictureError as error:
                 problems.append(str(error))
-        keys.update(pictures, [text_key(post.text), post_key(post.text, pictures, post.given)])
+        # An extractor of posts uses the given views or not.
+        posts_keys = (post_key(post.text, pictures, given) for given in (post.given, {}))
+        keys.update(pictures, [text_key(post.text)], posts_keys)
     return keys, problems
 
 
@@ -269,6 +279,7 @@ class _Item:
     features: Features | None = None
     problem: MsvseError | None = None
     is_new: bool = False
+    is_left_out: bool = False
 
     @cached_property
     def unusable(self) -> dict[str, str]:
@@ -390,12 +401,24 @@ class _Stage(ABC):
         size (int): Items of a batch.
         reads_found (bool): Whether features of stored items are needed, and not only their
             presence.
+        concurrency (int): Threads that extract one item each; 0 to extract batches, one by one.
+        ready (bool): Whether items that are not stored may be extracted.
     """
 
-    def __init__(self, run: _Run, views: Iterable[str], size: int, reads_found: bool) -> None:
+    def __init__(
+        self,
+        run: _Run,
+        views: Iterable[str],
+        size: int,
+        reads_found: bool,
+        concurrency: int = 0,
+        ready: bool = True,
+    ) -> None:
         self.run = run
         self.views = frozenset(views)
-        self.size = run.batch_size or size
+        self.concurrency = concurrency
+        self.ready = ready
+        self.size = 1 if concurrency else run.batch_size or size
         self.reads_found = reads_found
         self.fingerprint = "" if run.store is None else self.make_fingerprint()
         self.works = run.store is not None and run.store.knows(self.fingerprint)
@@ -421,16 +444,44 @@ class _Stage(ABC):
     def process(self, posts: Iterable[_Post]) -> Iterator[_Post]:
         """Pass posts through this stage, in order."""
         tokens = self.find(posts)
-        loaded = in_order(self.run.pool, self.load, tokens, self.size, _weigh)
-        extracted = map(self.extract_batch, self.in_batches(loaded))
-        # One batch is stored while the next is computed; posts without items may wait beside it.
-        for batch in in_order(self.run.writer, self.keep, extracted, 1.5, _weigh_batch):
+        loaded = in_order(self.run.pool, self.load, tokens, self.concurrency or self.size, _weigh)
+        batches = self.in_batches(loaded)
+        for batch in self.finished(batches):
             for token in batch:
                 if isinstance(token, _Post):
                     self.finish(token)
                     yield token
                 else:
                     self.settle(token)
+
+    def finished(self, batches: Iterable[list[_Token]]) -> Iterator[list[_Token]]:
+        """Extract and store batches, in order."""
+        if self.concurrency:
+            return self.extract_at_once(batches)
+        return self.extract_one_by_one(batches)
+
+    def extract_one_by_one(self, batches: Iterable[list[_Token]]) -> Iterator[list[_Token]]:
+        """Extract batches one by one."""
+        extracted = map(self.extract_batch, batches)
+        # One batch is stored while the next is computed; posts without items may wait beside it.
+        yield from in_order(self.run.writer, self.keep, extracted, 1.5, _weigh_batch)
+
+    def extract_at_once(self, batches: Iterable[list[_Token]]) -> Iterator[list[_Token]]:
+        """Extract batches of one item in several threads. At most `concurrency` items are started
+        and not yet stored."""
+
+        def weigh(batch: list[_Token]) -> float:
+            is_item = any(isinstance(token, _Item) for token in batch)
+            return 1 if is_item else 0.5 / (POSTS_PER_ITEM * self.concurrency)
+
+        pool = ThreadPoolExecutor(self.concurrency)
+        ahead = self.concurrency - 0.5
+        try:
+            yield from map(self.keep, in_order(pool, self.extract_batch, batches, ahead, weigh))
+        except BaseException:  # such as a keyboard interrupt: answers may take long
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
 
     def find(self, posts: Iterable[_Post]) -> Iterator[_Token]:
         """Yield each item that is not yet known, and after its items each post."""
@@ -439,7 +490,11 @@ class _Stage(ABC):
                 equal = self.waiting.get(item.key)
                 if equal is None:
                     item.features = self.look_up(item.key)
-                    if item.features is None:
+                    if item.features is None and not self.ready:
+                        item.features, item.is_left_out = {}, True
+                        message = Warnings.W060.format(views=", ".join(sorted(self.views)))
+                        warnings.warn(message, stacklevel=2)
+                    elif item.features is None:
                         self.waiting[item.key] = item
                         yield item
                 post.items.append(equal or item)
@@ -494,13 +549,20 @@ class _Stage(ABC):
         except Exception as error:  # a user's extractor may raise anything
             for item in items:
                 try:
+                    # A single item has failed already, and may cost money.
+                    if len(items) == 1:
+                        raise error
                     self.extract_together([item])
+                except UnansweredError as cause:
+                    unanswered = UnansweredError(cause.reason, item.name)
+                    item.problem = PictureError(str(unanswered), cause.reason)
                 except Exception as cause:
                     reason = str(cause) or type(cause).__name__
                     message = Errors.E061.format(name=item.name, reason=reason)
                     item.problem = PictureError(message, reason)
             # All items of the first batch failed, so the extractor is the likely cause.
-            if not self.works and all(item.problem for item in items):
+            is_cause = not self.works and not isinstance(error, UnansweredError)
+            if is_cause and all(item.problem for item in items):
                 raise error
         self.works = True
 
@@ -535,6 +597,8 @@ class _Stage(ABC):
             report.failed.append((name, str(problem)))
         elif item.unusable:
             report.failed.append((name, next(iter(item.unusable.values()))))
+        elif item.is_left_out:
+            report.left_out += 1
         elif item.is_new:
             report.extracted += 1
             item.is_new = False
@@ -591,8 +655,9 @@ class _ReaderStage(_Stage):
 
     def __init__(self, run: _Run, view: str, reader: Extractor, reads_found: bool) -> None:
         self.view, self.reader = view, reader
-        size = get_batch_size(reader)
-        super().__init__(run, run.extractor.views_of(reader), size, reads_found)
+        views, size = run.extractor.views_of(reader), get_batch_size(reader)
+        ready = getattr(reader, "ready", True)
+        super().__init__(run, views, size, reads_found, get_concurrency(reader), ready)
 
     def make_fingerprint(self) -> str:
         return self.run.extractor.reader_fingerprint(self.view)
@@ -649,7 +714,8 @@ class _PostStage(_ReaderStage):
                     content.problem = error
             return prepare_item(self.reader, PostContent(source.text, tuple(pictures)))
 
-        key = post_key(source.text, [content.key for content in contents], source.given)
+        given = source.given if uses_views(self.reader) else {}
+        key = post_key(source.text, [content.key for content in contents], given)
         known = {**copy_views(post.found, self.run.picture_views), **source.given}
         return _Item(key, _name_text(source.text), load, known)
 

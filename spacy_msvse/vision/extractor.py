@@ -19,6 +19,7 @@ from .features import (
     get_reads,
     make_fingerprint,
     round_vectors,
+    uses_views,
 )
 
 #: Items of a batch unless an extractor has a `batch_size`.
@@ -157,8 +158,9 @@ class VisualExtractor:
             view (str): A view that it fills.
 
         Returns:
-            str: Its own fingerprint; if it reads posts, joined with that of the picture readers,
-                because it gets their features.
+            str: Its own fingerprint; if it uses known views, joined with that of the picture
+                readers, because it gets their features; if it only uses the pictures, joined with
+                their size.
 
         Raises:
             MsvseError: If an extractor has no weights yet (MSVSE-E012).
@@ -166,6 +168,8 @@ class VisualExtractor:
         extractor = self.extractors[view]
         if get_reads(extractor) == "text":
             return extractor.fingerprint
+        if not uses_views(extractor):
+            return make_fingerprint([extractor.fingerprint, {"shrink_to": self.shrink_to}])
         return make_fingerprint([extractor.fingerprint, self.fingerprint])
 
     def make_backbone(self) -> Any:
@@ -201,6 +205,23 @@ class VisualExtractor:
         for extractor in self.distinct.values():
             if hasattr(extractor, "to"):
                 extractor.to(device)
+
+    def allow_asking(self, client: Any) -> tuple[str, ...]:
+        """Allow the extractors that ask a server to do so, or forbid it. It is forbidden until this
+        is called, also after loading, and in a copy.
+
+        Args:
+            client (ChatClient): The server to ask; None to forbid it.
+
+        Returns:
+            tuple: Names of the views that such extractors fill.
+        """
+        views: list[str] = []
+        for extractor in self.distinct.values():
+            if hasattr(extractor, "allow_asking"):
+                extractor.allow_asking(client)
+                views += self.views_of(extractor)
+        return tuple(views)
 
     def to_files(self) -> dict[str, bytes]:
         """Save the weights and vocabularies.
@@ -283,6 +304,18 @@ def prepare_item(extractor: Any, item: Any) -> Any:
         return extractor.prepare(item)
     except Exception:  # a user's extractor may raise anything
         return item
+
+
+def get_concurrency(extractor: Any) -> int:
+    """The number of threads that call `extract` at once, each with one item.
+
+    Args:
+        extractor (Extractor): The extractor.
+
+    Returns:
+        int: Its `concurrency`; 0 if it has none, and gets batches.
+    """
+    return getattr(extractor, "concurrency", 0)
 
 
 def get_batch_size(extractor: Any) -> int:

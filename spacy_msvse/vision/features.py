@@ -64,6 +64,20 @@ class PostContent:
     pictures: tuple[Image, ...] = ()
 
 
+class UnansweredError(MsvseError):
+    """Raised by an extractor for an item that gets no answer. It says nothing about other items,
+    so it never ends a run. The item is not stored, and the next run asks for it again.
+
+    Args:
+        reason (str): The reason.
+        name (str): The item, for the message.
+    """
+
+    def __init__(self, reason: str, name: str = "a post") -> None:
+        self.reason = reason.rstrip(".")
+        super().__init__(Errors.E222.format(name=name, reason=self.reason))
+
+
 class Extractor(Protocol):
     """A model that fills one or more views.
 
@@ -81,6 +95,13 @@ class Extractor(Protocol):
     - `to(device)`, which moves it to a torch device.
     - `prepare(item)`, which does the work that needs no model, such as resizing. It runs in several
       threads while the model computes. `extract` accepts its results and unprepared items.
+    - `reads_views`: whether `extract` of an extractor that reads posts uses `known`. True is the
+      default. If false, its stored features stay valid when other views of a post change.
+    - `concurrency`: the number of threads that call `extract`, each with one item, for an extractor
+      of texts or posts that waits for another machine. Each result is stored as soon as those
+      before it are.
+    - `ready`: whether `extract` may be called now. If false, only stored features are used, and a
+      view that is not stored is absent. True is the default.
     """
 
     @property
@@ -164,6 +185,18 @@ def get_reads(extractor: Any) -> Literal["picture", "text", "post"]:
     """
     reads: Literal["picture", "text", "post"] = getattr(extractor, "reads", "picture")
     return reads
+
+
+def uses_views(extractor: Any) -> bool:
+    """Whether the features of an item depend on views that are known already.
+
+    Args:
+        extractor (Extractor): An extractor of texts or posts.
+
+    Returns:
+        bool: Its `reads_views`, for an extractor of posts; False for one of texts.
+    """
+    return get_reads(extractor) == "post" and bool(getattr(extractor, "reads_views", True))
 
 
 def get_levels(extractor: Any) -> tuple[int, ...]:
