@@ -149,11 +149,13 @@ def test_a_worked_example_is_read(writer):
 
 def test_the_picture_is_read(seer):
     extractor = initialised(seer, prompt="of {text}", picture=True)
-    first, again, other = (
-        knowledge(extractor, "saw jordan", "amazon", pictures=(photo(seed),)) for seed in (1, 1, 2)
+    seeds = (1, 1, *range(2, 10))
+    first, again, *others = (
+        knowledge(extractor, "saw jordan", "amazon", pictures=(photo(seed),)) for seed in seeds
     )
     assert first == again
-    assert first != other
+    # A model with random weights may answer alike for two pictures, but not for nine.
+    assert any(other != first for other in others)
     assert extractor.reads == "post"
     # Such a model also reads texts alone.
     assert knowledge(initialised(seer, prompt="of {text}"), "saw jordan")
