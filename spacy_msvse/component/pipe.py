@@ -430,7 +430,8 @@ class MsvseNer(TrainablePipe):
         # Unreadable pictures are reported at initialisation, once and not in every epoch.
         policy = "error" if self.on_missing_image == "error" else "ignore"
         posts = replace(self.reader, policy=policy).read([eg.predicted for eg in examples])
-        posts = [post.without(self._draw_views()) for post in posts]
+        if self.view_dropout:
+            posts = [post.without(self._draw_views()) for post in posts]
         encoded = get_piece_encoder(self.model).encode(posts)
         outputs, backprop = self.model.begin_update(encoded)
         loss, total = self.get_loss(examples, outputs)

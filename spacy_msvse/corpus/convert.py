@@ -259,7 +259,7 @@ def convert(
             (tags, read_tags(Path(tags), nlp, bad_rows) if tags else {}),
         )
     ]
-    told = {
+    further = {
         view: _Sidecar(path, read_captions(Path(path), bad_rows, view, (view, "text")))
         for view, path in texts.items()
     }
@@ -283,7 +283,7 @@ def convert(
         # A row's own description has priority over the files for all pictures.
         post.caption = post.caption or caption
         post.tags = post.tags or tag_list
-        found = {view: text for view, one in told.items() if (text := one.find(post.image))}
+        found = {view: text for view, one in further.items() if (text := one.find(post.image))}
         post.texts = {**found, **(post.texts or {})} or None
         for kind, given in ((CAPTION, caption), (TAGS, tag_list)):
             if given:
@@ -310,7 +310,7 @@ def convert(
         rejected_count = report.posts_rejected.total()
         counts = {"malformed": report.posts_malformed, "rejected": rejected_count}
         raise MsvseError(Errors.E134.format(path=input_path, **counts))
-    for sidecar in (*described, *told.values(), box_folder):
+    for sidecar in (*described, *further.values(), box_folder):
         sidecar.check()
     notes.check(allow_no_entities=allow_no_entities, allow_no_pictures=allow_no_pictures)
     output_path.parent.mkdir(parents=True, exist_ok=True)

@@ -117,8 +117,8 @@ def test_further_texts_of_pictures_come_from_files(write, output, nlp):
     }
     report = convert(posts, output, format="jsonl", texts=texts)
     (doc,) = read_docs(output, nlp)
-    told = {"knowledge": "Ada is a person: she wrote.", "mood": "glad", "ocr": "mine"}
-    assert doc._.image_texts == told
+    expected = {"knowledge": "Ada is a person: she wrote.", "mood": "glad", "ocr": "mine"}
+    assert doc._.image_texts == expected
     assert report.texts_used == {"knowledge": 1, "mood": 1, "ocr": 1}
 
 

@@ -58,7 +58,7 @@ def test_the_nearest_other_object_is_found():
 
 
 def test_a_token_outside_of_every_boundary_is_no_entity_after_training():
-    """All words are the same, so that only the boundaries tell what is an entity."""
+    """All words are equal. Only the boundaries show where an entity is."""
     network = make_m3s()
     inputs = make_inputs([4, 4], [2, 2], [0, 0], [0, 0])
     inputs.text.ids[:, 1:5] = 10

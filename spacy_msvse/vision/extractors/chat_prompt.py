@@ -1,4 +1,4 @@
-"""What a language model is asked about a post, and how views are read from its answer."""
+"""The question to a language model about a post, and the parser of its answer."""
 
 import re
 from base64 import b64encode
@@ -99,7 +99,7 @@ class ChatPrompt(Settings):
 
     @property
     def reads(self) -> Literal["text", "post"]:
-        """What one item is: a text, unless pictures or other views are part of the question."""
+        """The kind of an item: a text, or a post if the question has pictures or other views."""
         return "post" if self.picture or self.reads_views else "text"
 
     @property

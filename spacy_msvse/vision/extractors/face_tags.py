@@ -19,7 +19,7 @@ LABEL = "face"
 class FaceTags(NetworkExtractor):
     """An extractor of tags and regions: the number of people, and their faces, by MTCNN, frozen.
 
-    The tag tells how many faces were found. Classes of ImageNet know no people, so this tag is
+    The tag gives the number of faces. The classes of ImageNet have no people, so this tag is
     mostly used beside theirs, by `JoinedTags`. The default words start with a number and need no
     article, so they read well in a list of tags and in the default caption: "a picture of two
     people, suit and stage". A text encoder knows them from ordinary text.
