@@ -83,6 +83,7 @@ def made(trained, tmp_path_factory) -> Path:
     srsly.write_jsonl(folder / "posts.jsonl", [post])
     srsly.write_jsonl(folder / "unusable.jsonl", [{"text": 3}, {"txt": "saw jordan"}])
     srsly.write_jsonl(folder / "unreadable.jsonl", [{**post, "image": "none.png"}] * 2)
+    srsly.write_jsonl(folder / "described.jsonl", [{**post, "texts": {"knowledge": "a player"}}])
     (folder / "empty.jsonl").write_text("\n\n")
     (folder / "pointer.jsonl").write_text(POINTER)
 
@@ -130,6 +131,9 @@ def command_names() -> set[str]:
 
 TRAIN = "--paths.train posts.spacy --paths.dev posts.spacy"
 
+#: A server that is not there.
+ASK = "--chat-model :m --chat-url :http://127.0.0.1:9/v1"
+
 #: The arguments of each failure, and its code.
 FAILURES = [
     # No posts, or a file of another kind, in the place of posts.
@@ -171,6 +175,17 @@ FAILURES = [
     ("annotate model pointer.jsonl out", "E130"),
     ("annotate model none.jsonl out", "E033"),
     ("annotate model folder out", "E154"),
+    (f"describe empty.jsonl out {ASK}", "E154"),
+    (f"describe unusable.jsonl out {ASK}", "E156"),
+    (f"describe posts.spacy out {ASK}", "E158"),
+    (f"describe pointer.jsonl out {ASK}", "E130"),
+    (f"describe none.jsonl out {ASK}", "E033"),
+    (f"describe folder out {ASK}", "E154"),
+    ("describe posts.jsonl out", "E228"),
+    ("describe posts.jsonl out --chat-model :m", "E228"),
+    (f"describe posts.jsonl out {ASK} --prompt damaged.spacy", "E007"),
+    (f"describe posts.jsonl out {ASK} --examples posts.jsonl", "E230"),
+    (f"describe posts.jsonl out {ASK} --request :[]", "E232"),
     ("render model empty.jsonl out", "E154"),
     ("render :- unusable.jsonl out", "E155"),
     ("render model unusable.jsonl out", "E155"),
@@ -214,6 +229,7 @@ FAILURES = [
             "extract posts.spacy out --config {}",
             f"ablate {{}} out {TRAIN}",
             "store prune store --config {}",
+            "describe posts.jsonl out --config {}",
         )
         for line, code in (
             (command.format("own.cfg"), "E152"),
@@ -239,6 +255,8 @@ FAILURES = [
     ("card model scores.json --output store", "E095"),
     ("extract posts.spacy file/deep/out --config config.cfg", "E161"),
     ("annotate model posts.jsonl file/out", "E161"),
+    (f"describe posts.jsonl file/out {ASK}", "E161"),
+    (f"describe posts.jsonl posts.jsonl --force {ASK}", "E091"),
     ("annotate model posts.jsonl posts.jsonl --force", "E091"),
     ("render model posts.jsonl file/out", "E161"),
     ("render model posts.jsonl posts.jsonl", "E091"),
@@ -286,6 +304,12 @@ MISUSED = [
     "annotate model posts.jsonl folder",
     "annotate model posts.jsonl out --n-process -2",
     "annotate model posts.jsonl out --min-confidence 2",
+    "describe posts.jsonl folder",
+    "describe posts.jsonl out --prompt folder",
+    "describe posts.jsonl out --max-words 0",
+    "describe posts.jsonl out --concurrency 0",
+    "describe posts.jsonl out --seconds 0",
+    "describe posts.jsonl out --retries -1",
     "render model folder out",
     "render model posts.jsonl folder",
     "serve model --examples folder",
@@ -321,6 +345,10 @@ SUCCESSES = [
     ("store verify store", r"✔ 3 records, none damaged"),
     ("store prune store --dry-run", r"✔ 3 records would be kept; dropped: 0"),
     ("annotate model posts.jsonl out", r"^1 row annotated$"),
+    (
+        f"describe described.jsonl out {ASK}",
+        r"1 row described: 0 views extracted, 0 stored already$",
+    ),
     ("render model posts.jsonl out", r"✔ Wrote 1 post to .*out"),
     ("serve model --examples posts.jsonl", r"^$"),
     ("init-config out", r"python -m spacy train .*out"),

@@ -14,10 +14,10 @@ from ..tiny import COLOURS, entities, picture
 FORK = multiprocessing.get_context("fork")
 
 
-def save_again_and_again(nlp, folder, ready) -> None:
+def save_again_and_again(saved, folder, ready) -> None:
     ready.set()
     while True:
-        nlp.to_disk(folder)
+        saved.to_disk(folder)
 
 
 def answers(nlp) -> list:
@@ -37,17 +37,19 @@ def other_pipeline(trained, folder):
     return nlp
 
 
-def check_kills(trained, tmp_path, moments: list[float]) -> None:
+def check_kills(trained, tmp_path, moments: list[float], part: str = "") -> None:
+    """Kill a process that saves a pipeline, or one component of it, over another pipeline."""
     old, target, new = tmp_path / "old", tmp_path / "target", tmp_path / "new"
     trained.to_disk(old)
     other = other_pipeline(trained, new)
     expected = {"old": answers(trained), "new": answers(other)}
     assert expected["old"] != expected["new"]
+    saved = other.get_pipe(part) if part else other
     finished = 0
     for moment in moments:
         spacy.load(old).to_disk(target)
         ready = FORK.Event()
-        process = FORK.Process(target=save_again_and_again, args=(other, target, ready))
+        process = FORK.Process(target=save_again_and_again, args=(saved, target / part, ready))
         process.start()
         ready.wait()
         time.sleep(moment)
@@ -59,13 +61,19 @@ def check_kills(trained, tmp_path, moments: list[float]) -> None:
             continue
         assert answers(loaded) in expected.values(), f"a mixture after {moment} s"
         finished += 1
-    assert finished
+    if part:
+        assert finished, "the component's folder is there at almost any moment"
 
 
-def test_a_killed_save_leaves_no_mixture(trained, tmp_path):
+def test_a_killed_save_of_a_pipeline_leaves_no_mixture(trained, tmp_path):
     check_kills(trained, tmp_path, [0.01, 0.03, 0.06])
 
 
+def test_a_killed_save_of_the_component_leaves_a_whole_one(trained, tmp_path):
+    check_kills(trained, tmp_path, [0.005, 0.01, 0.03, 0.06], part="msvse_ner")
+
+
 @pytest.mark.slow
-def test_a_save_that_is_killed_at_20_moments_leaves_no_mixture(trained, tmp_path):
-    check_kills(trained, tmp_path, [0.004 * step for step in range(20)])
+@pytest.mark.parametrize("part", ["", "msvse_ner"])
+def test_a_save_that_is_killed_at_20_moments_leaves_no_mixture(trained, tmp_path, part):
+    check_kills(trained, tmp_path, [0.004 * step for step in range(20)], part)
