@@ -347,7 +347,7 @@ SUCCESSES = [
     ("annotate model posts.jsonl out", r"^1 row annotated$"),
     (
         f"describe described.jsonl out {ASK}",
-        r"1 row described: 0 views extracted, 0 stored already$",
+        r"1 row described: 0 views extracted, 0 stored already",
     ),
     ("render model posts.jsonl out", r"✔ Wrote 1 post to .*out"),
     ("serve model --examples posts.jsonl", r"^$"),
