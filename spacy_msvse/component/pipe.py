@@ -309,7 +309,7 @@ class MsvseNer(TrainablePipe):
         views = network_config(self.model).views
         found = survey_examples(
             get_examples(),
-            check_pictures=self.vision is not None and bool(views),
+            vision=self.vision if views else None,
             image_root=self.image_root,
             fetch=self.fetch,
         )

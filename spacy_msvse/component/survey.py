@@ -9,6 +9,7 @@ from spacy.training import Example
 
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_source
 from ..errors import Errors, MsvseError, Warnings
+from ..vision.extractor import VisualExtractor
 from ..vision.features import RegionFeatures
 from ..vision.picture import Fetcher, PictureError, probe_picture
 from .reader import given_views
@@ -39,7 +40,7 @@ class Survey:
 def survey_examples(
     examples: Iterable[Example],
     *,
-    check_pictures: bool,
+    vision: VisualExtractor | None,
     image_root: str | Path | None = None,
     fetch: Fetcher | None = None,
 ) -> Survey:
@@ -47,7 +48,8 @@ def survey_examples(
 
     Args:
         examples (Iterable[Example]): The examples.
-        check_pictures (bool): Whether pictures are used at all.
+        vision (VisualExtractor): The extractors, whose limits pictures must keep; None if pictures
+            are not used at all.
         image_root (Path): The only folder to read pictures from; None allows any path.
         fetch (Callable): Fetches http and https URLs; None refuses them.
 
@@ -81,11 +83,12 @@ def survey_examples(
         if isinstance(regions, RegionFeatures) and regions.vectors is not None:
             found.region_dim = found.region_dim or int(regions.vectors.shape[1])
         described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
-        if source is None or not check_pictures:
+        if source is None or vision is None:
             continue
         referenced += 1
         try:
-            probe_picture(source, image_root, fetch=fetch)
+            limits = {"max_pixels": vision.max_pixels, "shrink_to": vision.shrink_to}
+            probe_picture(source, image_root, fetch=fetch, **limits)
         except PictureError as error:
             problems.append(str(error))
     if problems and len(problems) == referenced and not described:

@@ -2,19 +2,25 @@
 
 import logging
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, cast
+from importlib.util import find_spec
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
-from .guard import MAX_READS, MeteredStream
+from .guard import JPEG_FORMATS, MAX_READS, MeteredStream, count_pixels
 
 #: The formats of posted pictures. Pillow's other formats are old or rare, and EPS is dangerous: it
 #: starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
+#: The format of iPhones, which needs the package pillow-heif.
+HEIF = "HEIF"
+HEIF_ENDINGS = (".heic", ".heif", ".hif")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 #: Bytes of EXIF that are read. A JPEG can hold no more in one piece.
 _EXIF_BYTES = 2**16
@@ -31,13 +37,19 @@ class DecodingError(Exception):
 
 @contextmanager
 def opened_image(
-    stream: BinaryIO, max_pixels: int, max_reads: int | None = MAX_READS
+    stream: BinaryIO,
+    max_pixels: int,
+    shrink_to: int | None = None,
+    *,
+    max_reads: int | None = MAX_READS,
 ) -> Iterator[ImageFile.ImageFile]:
     """Open a picture, and read its header.
 
     Args:
         stream (BinaryIO): The encoded content.
-        max_pixels (int): Limit on width times height.
+        max_pixels (int): Limit on width times height. A JPEG that is shrunk while it is decoded
+            counts by its decoded size, unless its decoder holds the whole picture.
+        shrink_to (int): Side of a square that `decode_opened` will shrink to, or None.
         max_reads (int): Limit on the reads after the header; None if the time is limited.
 
     Yields:
@@ -49,13 +61,10 @@ def opened_image(
     """
     metered = MeteredStream(stream)
     try:
-        with Image.open(cast(BinaryIO, metered), formats=_known_formats()) as image:
+        with _open(cast(BinaryIO, metered)) as image:
             metered.in_header, metered.max_reads = False, max_reads
-            if image.width * image.height > max_pixels:
-                raise ValueError(
-                    f"it has {image.width} x {image.height} pixels, more than the limit of "
-                    f"{max_pixels}"
-                )
+            if math.prod(image.size) > max_pixels:
+                _check_size(image, stream, max_pixels, shrink_to)
             yield image
     except DecodingError:
         raise
@@ -74,7 +83,7 @@ def decode_opened(image: ImageFile.ImageFile, shrink_to: int | None) -> Image.Im
     Returns:
         Image: The picture, of mode RGB.
     """
-    if shrink_to is not None:
+    if shrink_to is not None and image.format in JPEG_FORMATS:
         image.draft(None, (shrink_to, shrink_to))
     picture = _to_rgb(image)
     # `reduce` always copies, so the file and its decoder can be freed.
@@ -103,7 +112,7 @@ def explain(error: Exception) -> str:
         str: A text that follows "cannot be read: ".
     """
     if isinstance(error, UnidentifiedImageError):  # its own text shows the memory address
-        return f"it is not a picture of a known format ({', '.join(FORMATS)})"
+        return str(error) or f"it is not a picture of a known format ({', '.join(FORMATS)})"
     if isinstance(error, MemoryError):
         return "there is not enough memory to decode it"
     if isinstance(error, OSError) and error.strerror:
@@ -113,10 +122,52 @@ def explain(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _known_formats() -> list[str]:
-    """`FORMATS` without those that this build of Pillow lacks."""
+def _open(stream: BinaryIO) -> ImageFile.ImageFile:
+    """`PIL.Image.open` for the known formats, with HEIF, and without Pillow's limit of pixels.
+
+    That limit is one of the process, gives warnings, and does not know of shrinking.
+    """
     Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
+    prefix = stream.read(16)
+    for factory, accept in [Image.OPEN[name] for name in FORMATS if name in Image.OPEN]:
+        accepted = accept is None or accept(prefix)
+        if accepted and not isinstance(accepted, str):  # a text: this build of Pillow lacks it
+            image = _try(factory, stream)
+            if image is not None:
+                return image
+    if prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIF_BRANDS:
+        if find_spec("pillow_heif") is None:
+            raise ValueError(
+                "it is a picture in the format HEIF, which needs the package pillow-heif: "
+                'pip install "spacy-msvse[heif]"'
+            )
+        from pillow_heif import HeifImageFile
+
+        image = _try(HeifImageFile, stream)
+        if image is not None:
+            return image
+    raise UnidentifiedImageError
+
+
+def _try(factory: Any, stream: BinaryIO) -> ImageFile.ImageFile | None:
+    """Open a picture as one of a format; None if it is not."""
+    stream.seek(0)
+    try:
+        return cast(ImageFile.ImageFile, factory(stream, ""))
+    except (SyntaxError, IndexError, TypeError, struct.error):  # the same as in Pillow
+        return None
+
+
+def _check_size(
+    image: ImageFile.ImageFile, stream: BinaryIO, max_pixels: int, shrink_to: int | None
+) -> None:
+    if count_pixels(image, stream, shrink_to) > max_pixels:
+        reason = (
+            f"it has {image.width} x {image.height} pixels, more than the limit of {max_pixels}"
+        )
+        if shrink_to is not None and image.format not in JPEG_FORMATS:
+            reason += "; a large picture is best saved as JPEG, which is shrunk while it is decoded"
+        raise ValueError(f"{reason} (the setting max_pixels)")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -385,7 +385,8 @@ class _Run:
         return content
 
     def decode(self, content: _Content) -> Any:
-        return decode_picture(content.data, content.name, shrink_to=self.extractor.shrink_to)
+        limits = {"max_pixels": self.extractor.max_pixels, "shrink_to": self.extractor.shrink_to}
+        return decode_picture(content.data, content.name, **limits)
 
     def finish(self, post: _Post) -> Extraction:
         """Reduce a post to the views that are wanted."""

@@ -21,6 +21,7 @@ from .features import (
     round_vectors,
     uses_views,
 )
+from .picture import MAX_PIXELS
 
 #: Items of a batch unless an extractor has a `batch_size`.
 BATCH_SIZE = 16
@@ -42,6 +43,9 @@ class VisualExtractor:
         shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels
             when it is decoded. None for full size.
         views (dict): Extractors of further views, by the name of the view.
+        max_pixels (int): Width times height that a picture may have. A JPEG that is shrunk when it
+            is decoded counts by its decoded size, unless it is progressive. The memory of decoding
+            is about 10 bytes for each pixel.
 
     Raises:
         MsvseError: If an extractor does not fill the view that it is named for (MSVSE-E010), or
@@ -58,8 +62,10 @@ class VisualExtractor:
         knowledge: AnyExtractor | None = None,
         shrink_to: Annotated[int, Field(ge=16, le=16384)] | None = 1024,
         views: dict[Name, AnyExtractor] | None = None,
+        max_pixels: Annotated[int, Field(ge=1, le=2**30)] = MAX_PIXELS,
     ) -> None:
         self.extractors: dict[str, Extractor] = {}
+        self.max_pixels = max_pixels
         self.shrink_to = shrink_to
         named = {"regions": regions, "tags": tags, "caption": caption, "ocr": ocr}
         named["knowledge"] = knowledge

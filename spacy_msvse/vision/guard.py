@@ -5,6 +5,7 @@ some seconds for the largest picture. Every other picture is decoded by a helper
 itself after `DECODING_SECONDS`. A decoder in C cannot be stopped in any other way.
 """
 
+import math
 from typing import Any, BinaryIO
 
 from PIL import ImageFile
@@ -20,6 +21,15 @@ MAX_HEADER_BYTES = 16 * 2**20
 MAX_TIFF_HEADER_BYTES = 3 * 2**18
 #: Scans that a JPEG of the largest size may have. A scan may have less than 20 bytes.
 MAX_LARGE_SCANS = 24
+
+#: Divisors of the sides of a JPEG that is shrunk while it is decoded.
+JPEG_DIVISORS = (8, 4, 2, 1)
+#: The formats that Pillow shrinks while decoding. MPO is a JPEG with further pictures.
+JPEG_FORMATS = ("JPEG", "MPO")
+# Markers of a JPEG. A frame of these kinds has all pixels in order from the top.
+_SEQUENTIAL_FRAMES = (0xC0, 0xC1)
+_START_OF_SCAN = 0xDA
+_TABLES_AND_TEXTS = {0xC4, 0xCC, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 
 #: Formats and decoders whose time grows only with the bytes and the pixels of the picture: one
 #: frame is decoded once, and nothing is nested. This is not so for the codecs inside TIFF, the
@@ -81,7 +91,7 @@ class MeteredStream:
 
 
 def takes_limited_time(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> bool:
-    """Whether decoding takes a few seconds at most, by the size of the picture.
+    """Whether decoding takes a few seconds at most, by the size of the picture in the file.
 
     Args:
         image (ImageFile): The opened picture, not yet decoded.
@@ -97,7 +107,54 @@ def takes_limited_time(image: ImageFile.ImageFile, data: bytes, max_pixels: int)
     decoders = {tile[0] for tile in image.tile}
     if "jpeg" in decoders:
         scans = data.count(b"\xff\xda")
-        if scans * image.width * image.height > MAX_LARGE_SCANS * max_pixels:
+        most = MAX_LARGE_SCANS * min(max_pixels, _MAX_LINEAR_PIXELS)
+        if scans > MAX_LARGE_SCANS and scans * image.width * image.height > most:
             raise ValueError(f"it has {scans} scans, too many for its size")
     known = image.format in _LINEAR_FORMATS and decoders <= _LINEAR_DECODERS
     return known and image.width * image.height <= _MAX_LINEAR_PIXELS
+
+
+def count_pixels(image: ImageFile.ImageFile, stream: BinaryIO, shrink_to: int | None) -> int:
+    """The pixels that the memory of decoding grows with.
+
+    A JPEG that is shrunk while it is decoded counts by its decoded size, if its decoder needs only
+    some of its rows at a time. The decoder of a progressive JPEG, or of one with a scan for each
+    colour, holds the whole picture at its full size.
+
+    Args:
+        image (ImageFile): The opened picture, not yet decoded.
+        stream (BinaryIO): The encoded content, behind the header.
+        shrink_to (int): Side of a square that decoding may shrink to, or None.
+
+    Returns:
+        int: Width times height.
+    """
+    size = image.size
+    if shrink_to is not None and image.format in JPEG_FORMATS and _is_sequential(stream):
+        least = min(size) // shrink_to
+        divisor = next((one for one in JPEG_DIVISORS if least >= one), 1)
+        size = (math.ceil(size[0] / divisor), math.ceil(size[1] / divisor))
+    return math.prod(size)
+
+
+def _is_sequential(stream: BinaryIO) -> bool:
+    """Whether a JPEG has all colours in one scan, from the top to the bottom."""
+    end = stream.tell()
+    stream.seek(0)
+    header = stream.read(end)
+    colours, at = 0, 2
+    while header[at : at + 1] == b"\xff" and at + 4 <= len(header):
+        marker = header[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        length = int.from_bytes(header[at + 2 : at + 4], "big")
+        segment = header[at + 4 : at + 2 + length]
+        if marker in _SEQUENTIAL_FRAMES and not colours and len(segment) >= 6:
+            colours = segment[5]
+        elif marker == _START_OF_SCAN and segment:
+            return 0 < colours == segment[0]
+        elif marker not in _TABLES_AND_TEXTS:
+            return False
+        at += 2 + length
+    return False

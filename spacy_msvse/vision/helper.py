@@ -118,7 +118,8 @@ class Helper:
         code = self.process.wait()
         if code == 1:  # of faulthandler
             return (
-                f"decoding it takes longer than {DECODING_SECONDS} seconds; save it as PNG or JPEG"
+                f"decoding it takes longer than {DECODING_SECONDS} seconds; save it as PNG or "
+                "JPEG, or smaller"
             )
         return f"its decoder has ended with exit code {code}; save it as PNG or JPEG"
 
@@ -244,7 +245,8 @@ def _answer(data: bytearray, request: Any, messages: Any) -> tuple[dict[str, Any
         messages.seek(0)
         messages.truncate()
     try:
-        with opened_image(BytesIO(data), request["max_pixels"], max_reads=None) as image:
+        limits = request["max_pixels"], request["shrink_to"]
+        with opened_image(BytesIO(data), *limits, max_reads=None) as image:
             picture = decode_opened(image, request["shrink_to"])
         return {"size": picture.size}, picture.tobytes()
     except (DecodingError, MemoryError) as error:

@@ -19,7 +19,7 @@ from .helper import decode_in_helper
 #: Bytes that an encoded picture may have.
 MAX_BYTES = 64 * 2**20
 
-#: Width times height that a picture may have.
+#: Width times height that a picture may have, unless a setting says otherwise.
 MAX_PIXELS = 64 * 2**20
 
 #: A function from a URL to the encoded bytes of a picture. It may raise any error. It gets only
@@ -140,8 +140,9 @@ def decode_picture(
     Args:
         data (bytes): The encoded content.
         name (str): The name of the picture in messages.
-        max_pixels (int): Limit on width times height, checked before any pixel is decoded. The
-            number of scans of a JPEG is limited accordingly.
+        max_pixels (int): Limit on width times height, checked before any pixel is decoded. A JPEG
+            that is shrunk while it is decoded counts by its decoded size, unless it is progressive
+            or has a scan for each colour. The number of scans of a JPEG is limited accordingly.
         shrink_to (int): Side of a square; None for full size. A JPEG is decoded at the smallest
             size of 1/1, 1/2, 1/4 or 1/8 whose sides are both at least so long, which is several
             times faster. Then any picture is reduced by the largest whole number that leaves at
@@ -155,7 +156,7 @@ def decode_picture(
             seconds to decode (MSVSE-E020).
     """
     try:
-        with opened_image(BytesIO(data), max_pixels) as image:
+        with opened_image(BytesIO(data), max_pixels, shrink_to) as image:
             if takes_limited_time(image, data, max_pixels):
                 return decode_opened(image, shrink_to)
         return decode_in_helper(data, max_pixels, shrink_to)
@@ -178,7 +179,7 @@ def open_picture(
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
         image_root (Path): The only folder to read from; None allows any path.
         max_bytes (int): Limit on the encoded size, in bytes.
-        max_pixels (int): Limit on width times height.
+        max_pixels (int): Limit on width times height, as for `decode_picture`.
         shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels.
             None for full size.
         fetch (Fetcher): Fetches http and https URLs; None refuses them.
@@ -201,6 +202,7 @@ def probe_picture(
     *,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
+    shrink_to: int | None = None,
     fetch: Fetcher | None = None,
 ) -> None:
     """Check that a picture exists, has the header of a picture and is within the limits.
@@ -211,7 +213,8 @@ def probe_picture(
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
         image_root (Path): The only folder to read from; None allows any path.
         max_bytes (int): Limit on the encoded size, in bytes.
-        max_pixels (int): Limit on width times height.
+        max_pixels (int): Limit on width times height, as for `decode_picture`.
+        shrink_to (int): Side of a square that decoding will shrink to; None for full size.
         fetch (Fetcher): Fetches http and https URLs; None refuses them.
 
     Raises:
@@ -221,7 +224,7 @@ def probe_picture(
     """
     with _open_stream(source, image_root, max_bytes, fetch) as stream:
         try:
-            with opened_image(stream, max_pixels):
+            with opened_image(stream, max_pixels, shrink_to):
                 pass
         except DecodingError as error:
             raise _unreadable(picture_name(source), str(error)) from error

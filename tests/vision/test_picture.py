@@ -353,11 +353,6 @@ def test_pixel_limit_is_checked_before_decoding(monkeypatch):
             read(png_header(9000, 9000))
 
 
-def test_decompression_bomb_is_an_error_even_without_our_limit():
-    with pytest.raises(PictureError, match="decompression bomb"):
-        open_picture(png_header(40000, 40000), max_pixels=10**12)
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_threads_decode_the_same_and_leave_warning_filters_alone():
     contents = list(samples().values())
