@@ -13,17 +13,9 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 
-from .values import (
-    CHECKS,
-    VIEW_ATTRIBUTES,
-    Picture,
-    check_picture,
-    check_spaces,
-    check_text,
-    check_words,
-    clean_text,
-    refuse,
-)
+from .checks import check_text, refuse
+from .picture_values import Picture, check_picture
+from .values import CHECKS, VIEW_ATTRIBUTES, check_spaces, check_words, clean_text
 
 #: Attributes of a Doc that describe its picture. Corpus files and copies of a Doc keep them.
 PICTURE_ATTRIBUTES = tuple(CHECKS)
@@ -276,9 +268,9 @@ def make_doc(
     Args:
         nlp (Language): The pipeline whose tokenizer and vocabulary to use.
         text_or_words (str / Sequence[str]): A text to tokenize, or words to use without changes.
-        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, a data
-            URI in base64, the bytes of a picture file, an open file, or pixels, which are encoded
-            as PNG. Defaults to None, no picture.
+        image (Picture): The path of a picture, a data URI in base64, the bytes of a picture file,
+            `{"bytes": ..., "path": ...}`, an open file, or pixels (a PIL image, an array or a
+            tensor), which are encoded as PNG. None, NaN and `pandas.NA` are no picture.
         spaces (Sequence[bool]): Whether a blank follows each of the words. Defaults to None, which
             joins them by blanks.
         tags (list[str]): Words for the content of the picture. This argument and the following ones

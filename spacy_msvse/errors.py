@@ -435,6 +435,16 @@ class Errors:
         "many vectors as boxes), a text, or a list of words."
     )
 
+    E195 = (
+        "[MSVSE-E195] The remote picture folder '{root}' cannot be read, because a package is not "
+        "installed: {reason}. `pip install 'spacy-msvse[remote]'` and the package of the protocol, "
+        "such as s3fs, gcsfs or adlfs; or give a local folder."
+    )
+    E196 = (
+        "[MSVSE-E196] The remote picture folder '{root}' cannot be used: {reason}. Give the URL of "
+        "a folder that fsspec can read, such as s3://bucket/pictures, or a local folder."
+    )
+
     E200 = (
         "[MSVSE-E200] Worker processes ended {count} times in a row without any result, the last "
         "one by {reason}. If memory is short, use fewer processes or a smaller `max_batch_tokens`. "

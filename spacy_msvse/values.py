@@ -4,114 +4,18 @@ The value of an attribute is checked when it is assigned, also by `make_doc`, an
 read, because a file may hold anything.
 """
 
-import base64
-import io
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any
 
 import numpy
 
+from .checks import check_text, refuse
 from .errors import Errors, MsvseError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-#: What a picture may be: a path, a data URI, the bytes of a picture file, or pixels.
-Picture = Union[str, Path, bytes, "Image", numpy.ndarray, None]
+from .picture_values import check_picture
 
 #: Views that have an attribute of their own; all others are in `image_texts`.
 VIEW_ATTRIBUTES = {"regions": "image_regions", "tags": "image_tags", "caption": "image_caption"}
-
-#: The modes of a PIL image that are written as PNG; any other is turned into RGB.
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-
-_DATA_URI = "data:"
-
-
-def refuse(value: Any, argument: str, reason: str, expected: str) -> MsvseError:
-    """Make the error of a value that cannot be used.
-
-    Args:
-        value (Any): The value, or a description of it.
-        argument (str): The argument or attribute that it was given for.
-        reason (str): The reason.
-        expected (str): The values that can be used.
-
-    Returns:
-        MsvseError: MSVSE-E035.
-    """
-    given = value if isinstance(value, str) else type(value).__name__
-    return MsvseError(
-        Errors.E035.format(type=given, argument=argument, reason=reason, expected=expected)
-    )
-
-
-def check_text(text: str, argument: str) -> str:
-    """Check that a text can be saved.
-
-    Args:
-        text (str): The text.
-        argument (str): The argument or attribute that it was given for.
-
-    Returns:
-        str: The text.
-
-    Raises:
-        MsvseError: If it has a lone surrogate, which is no character (MSVSE-E035).
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        reason = f"it has a lone surrogate at position {error.start}, which is no character"
-        raise refuse("a text", argument, reason, "a text that can be encoded in UTF-8") from error
-    return text
-
-
-def check_picture(image: Any) -> str | bytes | None:
-    """Convert a picture to a value that a Doc and a file can store.
-
-    Args:
-        image (str / Path / bytes / PIL.Image.Image / numpy.ndarray): The path of a picture, a data
-            URI in base64, the bytes of a picture file, an open file, or pixels, which are encoded
-            as PNG.
-
-    Returns:
-        str / bytes: A path, or the bytes of a picture file; None if there is no picture.
-
-    Raises:
-        MsvseError: If it cannot be used as a picture (MSVSE-E035).
-    """
-    if image is None:
-        return None
-    if isinstance(image, Path):
-        image = str(image)
-    elif isinstance(image, bytearray | memoryview):
-        image = bytes(image)
-    elif not isinstance(image, str | bytes) and hasattr(image, "read"):
-        image = image.read()
-    if isinstance(image, str | bytes):
-        if not image.strip():
-            raise refuse("an empty value", "image", "it names no picture", "None for no picture")
-        if isinstance(image, bytes):
-            return image
-        if image[: len(_DATA_URI)].lower() == _DATA_URI:
-            try:
-                return decode_data_uri(image)
-            except ValueError as error:
-                given = f"the data URI {image[:40]!r}"
-                raise refuse(given, "image", str(error), "a whole data URI in base64") from error
-        return check_text(image, "image")
-
-    from PIL import Image
-
-    if isinstance(image, numpy.ndarray):
-        return _encode_png(_read_pixels(image))
-    if isinstance(image, Image.Image):
-        return _encode_png(image)
-    expected = "a path, the bytes of a picture file, a PIL image, an array of pixels or None"
-    raise refuse(image, "image", "it is not a picture", expected)
 
 
 def check_tags(tags: Any) -> list[str] | None:
@@ -265,58 +169,6 @@ def _check_region(region: Any) -> tuple[str, float, float, float, float, float]:
     if not all(map(math.isfinite, numbers)) or not isinstance(label, str | None):
         raise MsvseError(Errors.E071.format(region=region))
     return (check_text(label or "", "image_regions"), *numbers)  # type: ignore[return-value]
-
-
-def decode_data_uri(uri: str) -> bytes:
-    """Decode the data URI of a picture.
-
-    Args:
-        uri (str): A URI such as "data:image/png;base64,...".
-
-    Returns:
-        bytes: The content.
-
-    Raises:
-        ValueError: If it is damaged, empty or not in base64. The message is the reason.
-    """
-    _, separator, content = uri.partition(";base64,")
-    try:
-        data = base64.b64decode(content, validate=True)
-    except ValueError as error:
-        raise ValueError(f"its base64 is damaged ({error})") from error
-    if not data:
-        raise ValueError("it is empty" if separator else "it is not in base64")
-    return data
-
-
-def _read_pixels(array: numpy.ndarray) -> "Image":
-    from PIL import Image
-
-    has_pixels = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
-    if array.dtype != numpy.uint8 or array.size == 0 or not has_pixels:
-        given = f"an array of shape {array.shape} and type {array.dtype}"
-        expected = "bytes (uint8) of shape (height, width) or (height, width, 1, 3 or 4)"
-        raise refuse(given, "image", "it does not hold pixels", expected)
-    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)
-
-
-def _encode_png(image: "Image") -> bytes:
-    from PIL import ImageOps
-
-    buffer = io.BytesIO()
-    try:
-        # The EXIF orientation is lost in the conversion, so the pixels are turned first.
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "I":
-            upright = upright.convert("I;16")
-        elif upright.mode not in PNG_MODES:
-            upright = upright.convert("RGB")
-        upright.save(buffer, format="PNG")
-    except Exception as error:  # Pillow raises many kinds: closed, truncated, empty, too large
-        given = f"a PIL image of mode {image.mode}"
-        reason = f"it cannot be encoded ({str(error) or type(error).__name__})"
-        raise refuse(given, "image", reason, "an image whose pixels can be read") from error
-    return buffer.getvalue()
 
 
 def clean_text(text: str) -> str:

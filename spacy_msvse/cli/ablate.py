@@ -31,6 +31,7 @@ from ..evaluation.experiments.tables import (
 )
 from ..evaluation.report.markdown import percent
 from ..util import write_whole
+from ..vision.remote import check_remote_folder, is_remote
 from .loading import coded_loading_errors, load_code, use_gpu
 from .lock import locked
 from .options import Code, GpuId
@@ -145,7 +146,9 @@ def ablate_cli(
         if corpus.get("@readers") in READERS:
             check_corpus(path)
         root = corpus.get("image_root")
-        if reads_pictures and root is not None and not Path(root).is_dir():
+        if reads_pictures and is_remote(root):
+            check_remote_folder(root)
+        elif reads_pictures and root is not None and not Path(root).is_dir():
             raise MsvseError(Errors.E203.format(path=root, name=name))
     plan = make_plan(
         nlp,

@@ -158,7 +158,7 @@ def coded_loading_errors(path: Path, *, name: str | None = None) -> Iterator[Non
         raise MsvseError(Errors.E152.format(path=name or path, reason=reason)) from error
 
 
-def load_examples(path: Path, nlp: Language, image_root: Path | None = None) -> list[Example]:
+def load_examples(path: Path, nlp: Language, image_root: str | Path | None = None) -> list[Example]:
     """Read all posts of a corpus.
 
     Args:

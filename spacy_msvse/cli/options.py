@@ -1,20 +1,51 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-ImageRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--image-root",
-        "-i",
-        help="Folder of the pictures; nothing outside it is read",
-        exists=True,
-        file_okay=False,
-    ),
-]
+from ..vision.remote import check_remote_folder, is_remote
+
+
+def check_image_root(value: str | None) -> str | None:
+    """Check the folder of the pictures.
+
+    Args:
+        value (str): The folder, or the URL of a remote one; None without the option.
+
+    Returns:
+        str: The same.
+
+    Raises:
+        BadParameter: If there is no such folder.
+        MsvseError: If a remote folder cannot be used (MSVSE-E195, MSVSE-E196).
+    """
+    if value is not None and is_remote(value):
+        check_remote_folder(value)
+    elif value is not None and not Path(value).is_dir():
+        problem = "is a file" if Path(value).exists() else "does not exist"
+        raise typer.BadParameter(f"Directory '{value}' {problem}.")
+    return value
+
+
+def image_root(default: str = "") -> Any:
+    """The option of the folder of the pictures.
+
+    Args:
+        default (str): For the help: the folder that is used without the option.
+
+    Returns:
+        typer.models.OptionInfo: The option.
+    """
+    help_ = "Folder of the pictures, or a URL such as s3://bucket/pictures"
+    after = f"; by default {default}" if default else "; nothing outside it is read"
+    return typer.Option(
+        "--image-root", "-i", help=help_ + after, metavar="FOLDER", callback=check_image_root
+    )
+
+
+ImageRoot = Annotated[str | None, image_root()]
 Features = Annotated[
     Path | None, typer.Option("--features", help="Feature store to read and fill", file_okay=False)
 ]

@@ -15,6 +15,7 @@ from ..corpus.files import check_jsonl
 from ..corpus.jsonl import list_keys
 from ..display.page import write_page
 from ..errors import Errors, MsvseError, Warnings
+from . import options
 from .loading import load_code, load_pipeline
 from .messages import count, print_bad_rows, print_warning
 from .options import Code, GpuId
@@ -35,16 +36,7 @@ def render_cli(
         Path, typer.Argument(help="JSONL file of posts", exists=True, dir_okay=False)
     ],
     output_path: Annotated[Path, typer.Argument(help="The HTML file to write", dir_okay=False)],
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-root",
-            "-i",
-            help="Folder of the pictures; by default that of the file of posts",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
+    image_root: Annotated[str | None, options.image_root("that of the file of posts")] = None,
     effects: Annotated[
         bool,
         typer.Option(

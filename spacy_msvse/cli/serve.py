@@ -12,6 +12,7 @@ from ..display.gallery import GALLERY_SIZE, read_gallery
 from ..display.served import PIPELINES
 from ..errors import Errors, MsvseError
 from ..vision.picture import MAX_BYTES
+from . import options
 from .loading import load_pipeline
 from .options import Code
 from .root import app
@@ -34,16 +35,7 @@ def serve_cli(
             dir_okay=False,
         ),
     ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-root",
-            "-i",
-            help="Folder of the gallery's pictures; by default that of its posts",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
+    image_root: Annotated[str | None, options.image_root("that of the gallery's posts")] = None,
     host: Annotated[
         str,
         typer.Option("--host", help="Address to listen on; by default, only for this machine"),

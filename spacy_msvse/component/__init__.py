@@ -34,12 +34,13 @@ def reading_pictures(nlp: Language, image_root: str | Path | None) -> Iterator[N
 
     Args:
         nlp (Language): The pipeline.
-        image_root (Path): The only folder from which pictures are read; None allows any path.
+        image_root (str / Path): The only folder from which pictures are read, or the URL of a
+            remote one; None allows any local path.
     """
     found = [component for _, component in components(nlp)]
     before = [(one, one.image_root, one.on_missing_image) for one in found]
     for component in found:
-        component.image_root = None if image_root is None else Path(image_root)
+        component.image_root = image_root
         component.on_missing_image = "ignore"
     try:
         yield

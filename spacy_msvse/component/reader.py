@@ -20,7 +20,7 @@ from ..doc import (
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Reads
 from ..values import check_caption, check_features, check_regions, check_tags, check_texts
-from ..vision.extraction import Extraction, PostSource, extract_posts
+from ..vision.extraction import Extraction, PostSource, extract_posts, reading_threads
 from ..vision.extractor import VisualExtractor
 from ..vision.features import Features, RegionFeatures, View
 from ..vision.picture import Fetcher, PictureError
@@ -147,8 +147,14 @@ class Reader:
     def _extract(self, sources: Sequence[PostSource]) -> list[Extraction]:
         if self.vision is None:
             return [Extraction({}, {}) for _ in sources]
+        pictures = (picture for source in sources for picture in source.pictures)
         extractions = extract_posts(
-            self.vision, sources, image_root=self.image_root, store=self.store, fetch=self.fetch
+            self.vision,
+            sources,
+            image_root=self.image_root,
+            store=self.store,
+            fetch=self.fetch,
+            workers=reading_threads(self.image_root, pictures),
         )
         return list(extractions)
 

@@ -1,14 +1,17 @@
 """One pass over the training examples: labels, given features, readable pictures."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from spacy.training import Example
 
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_source
 from ..errors import Errors, MsvseError, Warnings
+from ..vision.extraction import WORKERS, in_order
 from ..vision.extractor import VisualExtractor
 from ..vision.features import RegionFeatures
 from ..vision.picture import Fetcher, PictureError, probe_picture
@@ -62,35 +65,51 @@ def survey_examples(
     """
     found = Survey()
     referenced = described = 0
-    problems: list[str] = []
-    for example in examples:
-        found.labels.update(entity.label_ for entity in example.reference.ents)
-        doc = example.predicted
-        found.posts += 1
-        has_views = bool(get_picture_attributes(doc).keys() - {"meta"})
-        found.posts_with_views += has_views
-        if not has_views and get_picture_attributes(example.reference).keys() - {"meta"}:
-            found.lost += 1
+
+    def sources() -> Iterator[str | bytes | MsvseError]:
+        """Each picture, or the reason why a post cannot be used."""
+        nonlocal referenced, described
+        for example in examples:
+            found.labels.update(entity.label_ for entity in example.reference.ents)
+            doc = example.predicted
+            found.posts += 1
+            has_views = bool(get_picture_attributes(doc).keys() - {"meta"})
+            found.posts_with_views += has_views
+            if not has_views and get_picture_attributes(example.reference).keys() - {"meta"}:
+                found.lost += 1
+            try:
+                # A file of Docs may hold anything.
+                given, source = given_views(doc), picture_source(doc)
+            except MsvseError as error:
+                referenced += 1
+                yield error
+                continue
+            found.texts.update(given)
+            regions = given.get("regions")
+            if isinstance(regions, RegionFeatures) and regions.vectors is not None:
+                found.region_dim = found.region_dim or int(regions.vectors.shape[1])
+            described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
+            if source is not None and vision is not None:
+                referenced += 1
+                yield source
+
+    limits: dict[str, Any] = {}
+    if vision is not None:
+        limits = {"max_pixels": vision.max_pixels, "shrink_to": vision.shrink_to}
+
+    def probe(source: str | bytes | MsvseError) -> str | None:
+        if isinstance(source, MsvseError):
+            return str(source)
         try:
-            # A file of Docs may hold anything.
-            given, source = given_views(doc), picture_source(doc)
-        except MsvseError as error:
-            referenced += 1
-            problems.append(str(error))
-            continue
-        found.texts.update(given)
-        regions = given.get("regions")
-        if isinstance(regions, RegionFeatures) and regions.vectors is not None:
-            found.region_dim = found.region_dim or int(regions.vectors.shape[1])
-        described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
-        if source is None or vision is None:
-            continue
-        referenced += 1
-        try:
-            limits = {"max_pixels": vision.max_pixels, "shrink_to": vision.shrink_to}
             probe_picture(source, image_root, fetch=fetch, **limits)
         except PictureError as error:
-            problems.append(str(error))
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        # A fetcher of the user is called by one thread only.
+        probed = in_order(pool if fetch is None else None, probe, sources(), 4 * WORKERS)
+        problems = [problem for problem in probed if problem is not None]
     if problems and len(problems) == referenced and not described:
         raise MsvseError(Errors.E009.format(count=referenced, reason=problems[0]))
     if problems:

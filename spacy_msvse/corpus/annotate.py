@@ -1,7 +1,7 @@
 """Annotate rows of posts with a pipeline: no bad row ends the run, and memory stays bounded."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +14,8 @@ from spacy.tokens.underscore import Underscore
 from spacy.util import minibatch
 
 from ..component import reading_pictures
+from ..errors import MsvseError
+from ..picture_values import check_picture
 from .jsonl import PICTURE, kept_values, parse_row, with_spans
 from .rows import Row
 
@@ -55,7 +57,8 @@ def annotate(
 
     Args:
         nlp (Language): The pipeline. It is not changed.
-        rows (Iterable[Row]): The rows.
+        rows (Iterable[Row]): The rows. A picture may be any value that `make_doc` takes; pixels and
+            open files become the bytes of a picture file.
         image_root (Path): The only folder from which pictures are read; None allows any path.
         n_process (int): Number of child processes; -1 for all cores. With 0, the rows are annotated
             in this process, and a row that ends it ends the run.
@@ -73,7 +76,7 @@ def annotate(
         MsvseError: If child processes end again and again without any result (MSVSE-E200).
     """
     unread = Counter() if unread is None else unread
-    batches = minibatch(rows, BATCH_SIZE)
+    batches = minibatch(map(_with_encoded_picture, rows), BATCH_SIZE)
     make = _Annotator(load or _Inherited(nlp), image_root)
     annotated: Iterable[Sequence[_Annotated]]
     if n_process == 0:
@@ -89,6 +92,17 @@ def annotate(
         for row, keys in batch:
             unread.update(keys)
             yield row
+
+
+def _with_encoded_picture(row: Row) -> Row:
+    """A row that other processes can get, and files can hold."""
+    image = row.values.get("image")
+    if image is None or isinstance(image, str | bytes | Mapping | list | tuple | int):
+        return row
+    try:
+        return replace(row, values={**row.values, "image": check_picture(image)})
+    except MsvseError as error:
+        return replace(row, values={**row.values, "image": None}, problem=str(error))
 
 
 @dataclass

@@ -16,14 +16,15 @@ from ..component.defaults import DEFAULT_CONFIG
 from ..component.reader import given_views
 from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes
 from ..errors import MsvseError
-from ..values import CHECKS, check_picture
+from ..picture_values import check_picture
+from ..values import CHECKS
 from ..vision.picture import (
     PictureError,
     decode_picture,
+    find_picture,
     picture_key,
     picture_name,
     read_picture,
-    resolve_picture_path,
 )
 from .post import WORDS_GIVEN
 from .reader import read_docs
@@ -321,7 +322,7 @@ class _PictureChecker:
         name = source if isinstance(source, str) else None
         try:
             if isinstance(source, str):
-                resolve_picture_path(source, self.image_root)
+                find_picture(source, self.image_root)
         except PictureError as error:
             return _CheckedPicture("refused", name, str(error))
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from spacy.training import iob_to_biluo, tags_to_entities
 
 from ..errors import Errors, MsvseError
+from ..vision.remote import is_remote, list_remote
 from .post import PostRow
 from .rows import BadRow, read_raw_lines, shorten
 
@@ -200,7 +201,8 @@ def _split(line: str) -> list[str]:
 def _group_pictures(image_root: str | Path) -> dict[str, list[str]]:
     """The files of a folder in order, grouped by the part of their name before an underscore."""
     groups = defaultdict(list)
-    for name in sorted(os.listdir(image_root)):
+    remote = isinstance(image_root, str) and is_remote(image_root)
+    for name in sorted(list_remote(str(image_root)) if remote else os.listdir(image_root)):
         groups[name.partition("_")[0]].append(name)
     return groups
 

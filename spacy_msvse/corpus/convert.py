@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..errors import Errors, MsvseError, Warnings
 from ..util import hash_files, is_lfs_pointer, replaced_when_done
 from ..values import VIEW_ATTRIBUTES
+from ..vision.remote import RemoteListing, RemotePicture, check_remote_folder, is_remote
 from .boxes import read_boxes
 from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
@@ -243,7 +244,11 @@ def convert(
     for view in texts:
         if view in VIEW_ATTRIBUTES:
             raise MsvseError(Errors.E206.format(view=view))
-    for path in (input_path, image_root, captions, tags, boxes, *texts.values()):
+    if isinstance(image_root, str) and is_remote(image_root):
+        check_remote_folder(image_root)
+    elif image_root is not None and not Path(image_root).exists():
+        raise MsvseError(Errors.E033.format(path=image_root))
+    for path in (input_path, captions, tags, boxes, *texts.values()):
         if path is not None and not Path(path).exists():
             raise MsvseError(Errors.E033.format(path=path))
     check_text_file(input_path)
@@ -252,6 +257,7 @@ def convert(
     label_map = dict(label_map or {})
     report = ConversionReport(input_path.name, hash_files([input_path]), label_map, format)
     bad_rows = report.bad_rows
+    listing = RemoteListing()
     described = [
         _Sidecar(path, values)
         for path, values in (
@@ -295,7 +301,7 @@ def convert(
                 box_folder.pictures.append(post.image)
                 post.meta |= {"boxes": drawn} if drawn else {}
             doc = post.to_doc(nlp, label_map)
-            picture_found = _find_picture(post, image_root, report)
+            picture_found = _find_picture(post, image_root, report, listing)
         except ValueError as error:
             bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))
             continue
@@ -419,11 +425,11 @@ def _warn(message: str) -> None:
 
 
 def _find_picture(
-    post: PostRow, image_root: str | Path | None, report: ConversionReport
+    post: PostRow, image_root: str | Path | None, report: ConversionReport, listing: RemoteListing
 ) -> bool | None:
     """Whether the picture of a post exists; None if there is no folder to look in."""
     if isinstance(post.image, str):
-        for part in Path(post.image).parts:
+        for part in Path(post.image.replace("\\", "/")).parts:
             if len(os.fsencode(part)) > MAX_NAME:
                 raise MsvseError(
                     f"the picture's name {shorten(part)!r} is too long for a file; "
@@ -434,9 +440,11 @@ def _find_picture(
     if not isinstance(post.image, str):
         return post.image is not None
 
-    from ..vision.picture import resolve_picture_path
+    from ..vision.picture import find_picture
 
-    path = resolve_picture_path(post.image, image_root)
+    path = find_picture(post.image, image_root)
+    if isinstance(path, RemotePicture):
+        return listing.has(path)
     try:
         found = path.is_file()
     except OSError as error:

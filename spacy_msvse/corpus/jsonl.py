@@ -24,7 +24,7 @@ from spacy.util import get_words_and_spaces
 
 from ..doc import VIEW_ATTRIBUTES
 from ..errors import Errors, MsvseError
-from ..values import decode_data_uri
+from ..picture_values import check_picture
 from .boxes import Box, make_box
 from .post import PostRow, hint_at_wide_characters
 from .rows import BadRow, Row, read_raw_lines, shorten
@@ -130,7 +130,7 @@ class JsonRow(BaseModel):
         ]
         | None
     ) = None
-    image: StrictStr | None = None
+    image: Any = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
     texts: dict[StrictStr, StrictStr] | None = None
@@ -169,7 +169,8 @@ def read_jsonl(
     spans then count characters of the words, joined by blanks. If a row has both, "words" or
     "tokens" are the tokens of "text", and spans count characters of the text. "meta", "tags",
     "caption" and "texts" are optional; an empty caption or list of tags counts as none. A row
-    without "spans" is not annotated. A picture may be a path or a base64 `data:` URI.
+    without "spans" is not annotated. A picture may be a path or a base64 `data:` URI;
+    rows of Python may hold all that `make_doc` takes.
 
     As Prodigy writes them, spans may be boxes of the picture: they become "boxes" of the meta if
     the row has the "width" and the "height" of the picture. A row or a span with the "answer"
@@ -292,7 +293,7 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
         row.line,
         text,
         _read_spans(values, accepted, offsets) if annotated else None,
-        image=_get_image(values),
+        image=check_picture(values.image),
         tags=values.tags or None,
         caption=values.caption or None,
         texts=values.texts or None,
@@ -544,17 +545,3 @@ def _looks_like_span(value: Any) -> bool:
 def _looks_like_picture(value: Any) -> bool:
     items = value if isinstance(value, list) else [value]
     return all(isinstance(item, str) and _PICTURE_NAME.fullmatch(item) for item in items)
-
-
-def _get_image(row: JsonRow) -> str | bytes | None:
-    if row.image is None:
-        return None
-    if not row.image.strip():
-        raise MsvseError("'image' is empty; leave it out, or give null, if there is no picture")
-    if not row.image.lower().startswith("data:"):
-        return row.image
-    try:
-        return decode_data_uri(row.image)
-    except ValueError as error:
-        given = f"{row.image[:40]!r}"
-        raise MsvseError(f"the picture's data URI cannot be read ({error}): {given}") from error

@@ -41,8 +41,8 @@ def create_corpus(
 
     Args:
         path (str / Path): The file or the folder to read.
-        image_root (str / Path): The folder of the pictures; nothing outside it is read. Defaults to
-            None, which does not change the paths of pictures.
+        image_root (str / Path): The folder of the pictures, or the URL of a remote one; nothing
+            outside it is read. Defaults to None, which does not change the paths of pictures.
         gold_preproc (bool): Whether to use gold-standard sentences and tokens.
         max_length (int): The length in tokens from which posts are split into sentences. Defaults
             to 0, no limit.
@@ -160,10 +160,10 @@ class Corpus(DocBinCorpus):
 
     def _prepare_picture(self, reference: Doc) -> None:
         if self.image_root is not None and isinstance(reference._.image, str):
-            from ..vision.picture import resolve_picture_path
+            from ..vision.picture import find_picture
 
-            path = resolve_picture_path(reference._.image, self.image_root)
-            reference._.image = str(path.absolute())
+            path = find_picture(reference._.image, self.image_root)
+            reference._.image = str(path.absolute()) if isinstance(path, Path) else path
 
     def _split(self, reference: Doc) -> list[Doc]:
         """Split a post that is too long into its sentences, and leave out too long ones."""

@@ -68,7 +68,7 @@ def read_sources(
 
 
 def find_corpus_keys(
-    data_paths: Iterable[Path], image_root: Path | None, *, progress: bool = False
+    data_paths: Iterable[Path], image_root: str | Path | None, *, progress: bool = False
 ) -> tuple[set[str], list[str]]:
     """Find the keys under which a store keeps the features of corpora.
 

@@ -62,13 +62,13 @@ def read_arguments() -> Namespace:
     parser = ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--examples", type=Path)
-    parser.add_argument("--image-root", type=Path)
+    parser.add_argument("--image-root")
     parser.add_argument("--code", type=Path)
     return parser.parse_args()
 
 
 @st.cache_resource(show_spinner="Loading the pipeline")
-def load_pipeline(model: str, image_root: Path | None, code: Path | None) -> tuple[Language, Lock]:
+def load_pipeline(model: str, image_root: str | None, code: Path | None) -> tuple[Language, Lock]:
     """Load the pipeline that all sessions share.
 
     Args:
@@ -110,7 +110,7 @@ def ask_for_post() -> ChosenPost | None:
     return ChosenPost(post, {"text": text, "image": upload.name})
 
 
-def choose_example(path: Path, image_root: Path | None) -> tuple[int, ChosenPost] | None:
+def choose_example(path: Path, image_root: str | None) -> tuple[int, ChosenPost] | None:
     """Show the gallery.
 
     Args:
@@ -133,7 +133,7 @@ def choose_example(path: Path, image_root: Path | None) -> tuple[int, ChosenPost
     return chosen
 
 
-def show_answer(nlp: Language, lock: Lock, shown: ChosenPost, image_root: Path | None) -> None:
+def show_answer(nlp: Language, lock: Lock, shown: ChosenPost, image_root: str | None) -> None:
     """Annotate a post and show its entities, with and without its picture, tags and caption.
 
     Args:

@@ -31,7 +31,7 @@ class ChosenPost:
     values: dict[str, Any]
 
 
-def read_gallery(path: Path, image_root: Path | None) -> list[tuple[ChosenPost, str]]:
+def read_gallery(path: Path, image_root: str | Path | None) -> list[tuple[ChosenPost, str]]:
     """Read the first posts of a file that can be shown.
 
     Args:

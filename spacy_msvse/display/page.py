@@ -46,7 +46,7 @@ def write_page(
     input_path: Path,
     output_path: Path,
     *,
-    image_root: Path,
+    image_root: str | Path,
     keep_entities: bool = False,
     effects: bool = True,
     progress: Callable[[Iterable], Iterable] = iter,

@@ -40,6 +40,7 @@ from .picture import (
     picture_name,
     read_picture,
 )
+from .remote import RemotePicture, is_remote
 from .store import FeatureStore
 
 #: Number of threads for a large run. More threads do not make one model faster.
@@ -203,6 +204,20 @@ def fill_store(
     return run.report
 
 
+def reading_threads(image_root: str | Path | None, pictures: Iterable[str | bytes] = ()) -> int:
+    """The number of threads that pictures are worth reading with.
+
+    Args:
+        image_root (str / Path): The only folder to read from, or the URL of a remote one.
+        pictures (Iterable): The pictures.
+
+    Returns:
+        int: `WORKERS` if a picture may be remote, because an answer takes long; else 0.
+    """
+    remote = is_remote(image_root) or any(isinstance(one, RemotePicture) for one in pictures)
+    return WORKERS if remote else 0
+
+
 def find_keys(
     posts: Iterable[PostSource], image_root: str | Path | None = None
 ) -> tuple[set[str], list[str]]:
@@ -218,13 +233,20 @@ def find_keys(
     """
     keys: set[str] = set()
     problems: list[str] = []
-    for post in posts:
-        pictures = []
+
+    def read(post: PostSource) -> tuple[PostSource, list[str], list[str]]:
+        pictures, reasons = [], []
         for source in post.pictures:
             try:
                 pictures.append(picture_key(source, image_root))
             except PictureError as error:
-                problems.append(str(error))
+                reasons.append(str(error))
+        return post, pictures, reasons
+
+    workers = reading_threads(image_root)
+    pool = ThreadPoolExecutor(workers) if workers else None
+    for post, pictures, reasons in in_order(pool, read, posts, 4 * workers):
+        problems += reasons
         # An extractor of posts uses the given views or not.
         posts_keys = (post_key(post.text, pictures, given) for given in (post.given, {}))
         keys.update(pictures, [text_key(post.text)], posts_keys)

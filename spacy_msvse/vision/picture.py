@@ -15,6 +15,7 @@ from ..errors import Errors, MsvseError
 from .decoding import DecodingError, decode_opened, explain, opened_image
 from .guard import takes_limited_time
 from .helper import decode_in_helper
+from .remote import URL, RemotePicture, find_remote, is_remote, read_remote, show_root
 
 #: Bytes that an encoded picture may have.
 MAX_BYTES = 64 * 2**20
@@ -22,11 +23,13 @@ MAX_BYTES = 64 * 2**20
 #: Width times height that a picture may have, unless a setting says otherwise.
 MAX_PIXELS = 64 * 2**20
 
+#: Bytes of a remote picture that a check of its header reads first.
+PROBED_BYTES = 2**18
+
 #: A function from a URL to the encoded bytes of a picture. It may raise any error. It gets only
 #: http and https URLs, and needs its own time limit.
 Fetcher = Callable[[str], bytes]
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # A fetcher that opens "file://", as urllib's does, must not read files outside `image_root`.
 _WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
@@ -51,34 +54,52 @@ def _unreadable(name: str, reason: str) -> PictureError:
     return PictureError(Errors.E020.format(name=name, reason=reason), reason)
 
 
-def resolve_picture_path(name: str, image_root: str | Path | None) -> Path:
+def find_picture(name: str, image_root: str | Path | None) -> Path | RemotePicture:
     """Find a picture's file, and refuse any place outside the picture folder.
 
     Args:
-        name (str): The path, relative to `image_root` or, without one, to the working directory.
-        image_root (Path): The only folder to read from; None allows any path.
+        name (str): The path, relative to `image_root` or, without one, to the working directory. If
+            there is no such file, backslashes count as slashes, as on Windows.
+        image_root (str / Path): The only folder to read from, or the URL of a remote one, such as
+            s3://bucket/pictures; None allows any local path.
 
     Returns:
-        Path: The path, its links followed if there is an `image_root`.
+        Path / RemotePicture: The path, its links followed if there is an `image_root`; or the place
+            below a remote folder.
 
     Raises:
         PictureError: If the path leaves `image_root` (MSVSE-E021), is a URL (MSVSE-E022), or cannot
             be followed (MSVSE-E020).
+        MsvseError: If a remote folder cannot be used (MSVSE-E195, MSVSE-E196).
     """
+    if isinstance(name, RemotePicture) and image_root is None:
+        return name
     shown = picture_name(name)
-    if _URL.match(name):
+    if URL.match(name) and not isinstance(name, RemotePicture):
         raise PictureError(Errors.E022.format(name=shown), "it is a URL")
-    if image_root is None:
-        return Path(name)
-    try:
-        root = Path(image_root).resolve()
-        path = (root / name).resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
-        raise _unreadable(shown, explain(error)) from error
-    if not path.is_relative_to(root):
-        message = Errors.E021.format(name=shown, root=image_root)
+    path: Path | RemotePicture | None
+    if isinstance(image_root, str) and is_remote(image_root):
+        path = find_remote(name, image_root)
+    else:
+        try:
+            path = _find_local(name, image_root)
+            if path is not None and "\\" in name and not os.path.exists(path):
+                path = _find_local(name.replace("\\", "/"), image_root)
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
+            raise _unreadable(shown, explain(error)) from error
+    if path is None:
+        message = Errors.E021.format(name=shown, root=show_root(str(image_root)))
         raise PictureError(message, "it lies outside the picture folder")
     return path
+
+
+def _find_local(name: str, image_root: str | Path | None) -> Path | None:
+    """A local path; None if it leaves `image_root`."""
+    if image_root is None:
+        return Path(name)
+    root = Path(image_root).resolve()
+    path = (root / name).resolve()
+    return path if path.is_relative_to(root) else None
 
 
 def picture_name(source: str | bytes) -> str:
@@ -108,7 +129,8 @@ def read_picture(
 
     Args:
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
-        image_root (Path): The only folder to read from; None allows any path.
+        image_root (str / Path): The only folder to read from, or the URL of a remote one; None
+            allows any local path.
         max_bytes (int): Limit on the encoded size, in bytes.
         fetch (Fetcher): Fetches http and https URLs; None refuses them.
 
@@ -177,7 +199,8 @@ def open_picture(
 
     Args:
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
-        image_root (Path): The only folder to read from; None allows any path.
+        image_root (str / Path): The only folder to read from, or the URL of a remote one; None
+            allows any local path.
         max_bytes (int): Limit on the encoded size, in bytes.
         max_pixels (int): Limit on width times height, as for `decode_picture`.
         shrink_to (int): Side of a square. A large picture is shrunk to about its number of pixels.
@@ -211,7 +234,8 @@ def probe_picture(
 
     Args:
         source (str): A path, the encoded bytes, or with a `fetch` a URL.
-        image_root (Path): The only folder to read from; None allows any path.
+        image_root (str / Path): The only folder to read from, or the URL of a remote one; None
+            allows any local path.
         max_bytes (int): Limit on the encoded size, in bytes.
         max_pixels (int): Limit on width times height, as for `decode_picture`.
         shrink_to (int): Side of a square that decoding will shrink to; None for full size.
@@ -222,9 +246,14 @@ def probe_picture(
             (MSVSE-E021) or is a URL without a `fetch` (MSVSE-E022), or if the fetcher fails
             (MSVSE-E056).
     """
+    limits = max_pixels, shrink_to
+    if isinstance(source, str) and not (fetch and _WEB_URL.match(source)):
+        found = find_picture(source, image_root)
+        if isinstance(found, RemotePicture) and _probe_start(found, *limits):
+            return
     with _open_stream(source, image_root, max_bytes, fetch) as stream:
         try:
-            with opened_image(stream, max_pixels, shrink_to):
+            with opened_image(stream, *limits):
                 pass
         except DecodingError as error:
             raise _unreadable(picture_name(source), str(error)) from error
@@ -235,7 +264,8 @@ def picture_key(source: str | bytes, image_root: str | Path | None = None) -> st
 
     Args:
         source (str): A path, or the encoded bytes.
-        image_root (Path): The only folder to read from; None allows any path.
+        image_root (str / Path): The only folder to read from, or the URL of a remote one; None
+            allows any local path.
 
     Returns:
         str: SHA-256 of the encoded content, in hex.
@@ -260,7 +290,11 @@ def _open_stream(
         size = len(source)
         stream = BytesIO(source)
     else:
-        path = resolve_picture_path(source, image_root)
+        path = find_picture(source, image_root)
+        if isinstance(path, RemotePicture):
+            with _open_remote(path, max_bytes) as stream:
+                yield stream
+            return
         try:
             if path.exists() and not path.is_file():  # opening a named pipe would wait forever
                 raise OSError("it is not a file")
@@ -275,6 +309,29 @@ def _open_stream(
             reason = f"it has {size} bytes, more than the limit of {max_bytes}"
             raise _unreadable(name, reason)
         yield stream
+
+
+@contextmanager
+def _open_remote(picture: RemotePicture, max_bytes: int) -> Iterator[BinaryIO]:
+    try:
+        data = read_remote(picture, max_bytes + 1)
+    except OSError as error:
+        raise _unreadable(picture_name(picture), explain(error)) from error
+    if not data:
+        raise _unreadable(picture_name(picture), "it is empty")
+    if len(data) > max_bytes:
+        reason = f"it has more than {max_bytes} bytes, the limit"
+        raise _unreadable(picture_name(picture), reason)
+    yield BytesIO(data)
+
+
+def _probe_start(picture: RemotePicture, max_pixels: int, shrink_to: int | None) -> bool:
+    """Whether the first bytes have the header of a picture within the limits."""
+    try:
+        with opened_image(BytesIO(read_remote(picture, PROBED_BYTES)), max_pixels, shrink_to):
+            return True
+    except (DecodingError, OSError):  # the whole picture gives the reason
+        return False
 
 
 def _fetch(url: str, fetch: Fetcher) -> bytes:

@@ -149,7 +149,7 @@ def check_refused(nlp, doc, code: str) -> None:
 
 def test_a_picture_that_is_no_path_and_no_bytes_is_unreadable(nlp):
     doc = make_doc(nlp, "look")
-    doc.user_data["._.", "image", None, None] = np.zeros((4, 4, 3))
+    doc.user_data["._.", "image", None, None] = [1, 2]
     with pytest.raises(MsvseError, match="MSVSE-E035"):
         picture_source(doc)
     check_refused(nlp, doc, "MSVSE-E035")

@@ -308,7 +308,7 @@ def test_values_of_a_wrong_type_are_named_and_do_not_end_the_check(audit_one, nl
     """A file of Docs may hold anything."""
     docs = [post(nlp, name) for name in ("one", "two", "three", "four")]
     docs[2]._.image_tags = ["cat"]
-    docs[3].user_data["._.", "image", None, None] = np.zeros((1, 3))
+    docs[3].user_data["._.", "image", None, None] = [1, 2]
     docs[0].user_data["._.", "image_tags", None, None] = np.zeros((1, 3))
     docs[1].user_data["._.", "image_texts", None, None] = ["ocr"]
     docs[2].user_data["._.", "image_extracted", None, None] = np.zeros((2, 3))

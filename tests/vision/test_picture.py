@@ -14,11 +14,11 @@ from PIL import Image, ImageFile
 from spacy_msvse.vision.picture import (
     PictureError,
     decode_picture,
+    find_picture,
     open_picture,
     picture_key,
     probe_picture,
     read_picture,
-    resolve_picture_path,
 )
 
 from ..hostile.pictures import chunk, png, samples, scans
@@ -403,7 +403,7 @@ def root(tmp_path):
 
 def test_pictures_inside_the_folder_are_read(root):
     for name in ("in.png", "./in.png", "sub/../in.png", str(root / "in.png")):
-        assert resolve_picture_path(name, root) == (root / "in.png").resolve()
+        assert find_picture(name, root) == (root / "in.png").resolve()
     assert open_picture("in.png", str(root)).mode == "RGB"
 
 
@@ -418,7 +418,7 @@ def test_folder_whose_name_begins_alike_is_outside(root):
     other = root.with_name("pictures2")
     other.mkdir()
     with pytest.raises(ValueError, match="E021"):
-        resolve_picture_path(str(other / "in.png"), root)
+        find_picture(str(other / "in.png"), root)
 
 
 def test_symlinks_do_not_lead_outside(root):
