@@ -80,6 +80,8 @@ def find_picture(name: str, image_root: str | Path | None) -> Path | RemotePictu
     path: Path | RemotePicture | None
     if isinstance(image_root, str) and is_remote(image_root):
         path = find_remote(name, image_root)
+    elif isinstance(name, RemotePicture):
+        path = None
     else:
         try:
             path = _find_local(name, image_root)

@@ -106,8 +106,8 @@ def check_root(root: str) -> str:
     reason = _REFUSED.get(protocol)
     if reason is None and ("::" in root or protocol in _WRAPPERS):
         reason = "protocols cannot be chained"
-    if reason is None and not _is_inside(root.partition("://")[2].strip("/") or "."):
-        reason = "its path has '..'"
+    if reason is None and not _is_inside(root.partition("://")[2]):
+        reason = "its path has '..' or a second protocol"
     if reason is not None:
         raise MsvseError(Errors.E196.format(root=show_root(root), reason=reason))
     try:
@@ -160,9 +160,9 @@ def find_remote(name: str, root: str) -> RemotePicture | None:
     root = check_root(root)
     if isinstance(name, RemotePicture):
         return name if name.root == root else None
-    path = "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
-    absolute = name.startswith(("/", "\\"))
-    inside = _is_inside(path) and not absolute and "::" not in path and path.isprintable()
+    name = name.replace("\\", "/")
+    path = "/".join(part for part in name.split("/") if part not in ("", "."))
+    inside = bool(path) and not name.startswith("/") and _is_inside(name) and name.isprintable()
     return RemotePicture(root, path) if inside else None
 
 
@@ -261,9 +261,9 @@ class RemoteListing:
 
 
 def _is_inside(path: str) -> bool:
-    """Whether a path names something below a folder, also if a server decodes it."""
+    """Whether a path has no step up and no protocol, also if a server decodes it."""
     decoded = unquote(unquote(path)).replace("\\", "/")
-    return bool(path) and not URL.search(decoded) and ".." not in decoded.split("/")
+    return not any(part in decoded for part in ("://", "::")) and ".." not in decoded.split("/")
 
 
 #: File systems that wait for the next request, by the URL of the folder. Not all of them can be
