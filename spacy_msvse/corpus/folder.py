@@ -24,10 +24,11 @@ def read_folder(path: Path) -> Iterator[Row]:
     """
     from PIL import Image
 
-    from ..vision.decoding import FORMATS
+    from ..vision.decoding import FORMATS, HEIF_ENDINGS
 
     # Pillow also registers PDF, video and other formats.
     suffixes = {s for s, name in Image.registered_extensions().items() if name in FORMATS}
+    suffixes.update(HEIF_ENDINGS)
     pictures: dict[str, list[str]] = defaultdict(list)
     texts = set()
     for file in path.iterdir():

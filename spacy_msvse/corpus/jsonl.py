@@ -71,7 +71,9 @@ LIKELY_KEYS = {
     TAGS: {"imagelabels", "imagetag", "imagetags", "imgtag", "imgtags", "tag", "tags"},
 }
 # fmt: on
-_PICTURE_NAME = re.compile(r"data:image/.*|.*\.(jpe?g|png|gif|webp|bmp|tiff?|avif)", re.I | re.S)
+_PICTURE_NAME = re.compile(
+    r"data:image/.*|.*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|hei[cf])", re.I | re.S
+)
 _TOKEN_LABEL = re.compile(r"O|[BIMELSUW]-\S+")
 
 _BOX_KEYS = {"points", "x", "y", "width", "height", "center"}

@@ -31,7 +31,7 @@ MAX_CHARACTERS = 5000
 GALLERY_COLUMNS = 3
 
 #: Endings of the files to choose from. The format itself is read from the content.
-ENDINGS = ["jpg", "jpeg", "png", "gif", "webp", "avif", "bmp", "tif", "tiff"]
+ENDINGS = ["jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif", "bmp", "tif", "tiff"]
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ from .guard import JPEG_FORMATS, MAX_READS, MeteredStream, count_pixels
 #: starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 #: The format of iPhones, which needs the package pillow-heif.
-HEIF = "HEIF"
 HEIF_ENDINGS = (".heic", ".heif", ".hif")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -201,7 +200,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
     """Rotate a picture by the EXIF orientation of its source, if that can be read."""
     picture.info.clear()  # what Pillow copied may be damaged, or large
-    if len(source.info.get("exif", b"")) <= _EXIF_BYTES:
+    if len(source.info.get("exif") or b"") <= _EXIF_BYTES:
         with suppress(Exception):  # a picture with damaged EXIF is still used
             orientation = source.getexif().get(ExifTags.Base.Orientation)
             picture.getexif()[ExifTags.Base.Orientation] = orientation

@@ -96,7 +96,7 @@ def test_the_other_commands_read_remote_pictures(trained, files, tmp_path):
     scores = srsly.read_json(tmp_path / "scores.json")
     assert scores["ents_f"] > 0.8
     debug = run("debug-data", posts, "-i", ROOT, "--json")
-    assert srsly.json_loads(debug.stdout)["splits"]["train"]["pictures_readable"] == 24
+    assert srsly.json_loads(debug.stdout)["splits"]["train"]["readable"] == 24
     config = ("--config", files / "config.cfg", "-i", ROOT)
     run("extract", posts, tmp_path / "store", *config)
     pruned = run("store", "prune", tmp_path / "store", "--data", posts, "-i", ROOT, "--json")
