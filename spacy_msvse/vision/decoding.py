@@ -118,7 +118,7 @@ def explain(error: Exception) -> str:
         return error.strerror
     if isinstance(error, RuntimeError) and "loop" in str(error):  # pathlib's, before Python 3.13
         return "its links form a loop"
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _open(stream: BinaryIO) -> ImageFile.ImageFile:

@@ -44,8 +44,8 @@ class VisualExtractor:
             when it is decoded. None for full size.
         views (dict): Extractors of further views, by the name of the view.
         max_pixels (int): Width times height that a picture may have. A JPEG that is shrunk when it
-            is decoded counts by its decoded size, unless it is progressive. The memory of decoding
-            is about 10 bytes for each pixel.
+            is decoded counts by its decoded size, unless it is progressive. Decoding takes
+            10 to 20 bytes for each pixel.
 
     Raises:
         MsvseError: If an extractor does not fill the view that it is named for (MSVSE-E010), or

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pytest
@@ -46,8 +47,8 @@ class Place(MemoryFileSystem):
     protocol = "tests"
     waits = 0.0
     error: Exception | None = None
-    ranges: list[tuple[int, int]] = []
-    at_once: list[int] = []
+    ranges: ClassVar[list[tuple[int, int]]] = []
+    at_once: ClassVar[list[int]] = []
     _now = 0
     _guard = threading.Lock()
 
