@@ -108,8 +108,8 @@ class Errors:
     )
     E022 = (
         "[MSVSE-E022] Picture '{name}' is a URL. A URL is fetched only if you pass `fetch`, and "
-        "only over http or https. Download the picture and give its path or its bytes. A picture in "
-        "a remote folder is named by its path below `image_root`."
+        "only over http or https. Download the picture and give its path or its bytes. A picture "
+        "in a remote folder is named by its path below `image_root`."
     )
     E024 = (
         "[MSVSE-E024] '{extractor}' reads the text in pictures with the package '{package}', which "

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Union, cast
 from urllib.parse import unquote
 
 import numpy
@@ -243,7 +243,8 @@ def _make_bytes(array: numpy.ndarray, given: str) -> numpy.ndarray:
         array = array * 255.0
     elif high < _CERTAINLY_BYTES and not numpy.array_equal(array, numpy.rint(array)):
         raise refuse(given, "image", f"{scale}, so white may be 1 or 255", expected)
-    return numpy.rint(array).clip(0, 255).astype(numpy.uint8)
+    pixels: numpy.ndarray = numpy.rint(array).clip(0, 255).astype(numpy.uint8)
+    return pixels
 
 
 def _encode_png(image: "Image") -> bytes:
@@ -273,7 +274,7 @@ def _encode_png(image: "Image") -> bytes:
 
 def _make_sixteen_bits(image: "Image") -> "Image":
     wide = image.convert("I")
-    low, high = wide.getextrema()
+    low, high = cast(tuple[float, float], wide.getextrema())
     if low < 0 or high > 2**16 - 1:
         raise ValueError(f"its pixels go from {low} to {high}, beyond 16 bits")
     return wide.convert("I;16")

@@ -34,6 +34,18 @@ _LONGEST_NAME = 50
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
+def with_slashes(name: str) -> str:
+    """A path of Windows with slashes, which every system reads.
+
+    Args:
+        name (str): The path.
+
+    Returns:
+        str: The path, with a slash for each backslash.
+    """
+    return name.replace("\\", "/")
+
+
 @contextmanager
 def keeping_garbage_collection() -> Iterator[None]:
     """Turn garbage collection on again if it was on before. srsly turns it off to read a message,

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from ..errors import MsvseError
+from ..util import with_slashes
 from .rows import BadRow, check_text_file
 
 #: (name, score, x1, y1, x2, y2), relative to the picture, like a region of a Doc.
@@ -26,7 +27,7 @@ def read_boxes(folder: Path, picture: str, bad_rows: list[BadRow]) -> list[Box] 
     Returns:
         list[Box]: The boxes, with score 1; None if there is no file.
     """
-    path = folder / f"{PurePosixPath(picture).stem}.xml"
+    path = folder / f"{PurePosixPath(with_slashes(picture)).stem}.xml"
     try:
         path.stat()
         check_text_file(path, any_encoding=True)

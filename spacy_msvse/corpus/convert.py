@@ -14,7 +14,7 @@ from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
 from ..errors import Errors, MsvseError, Warnings
-from ..util import hash_files, is_lfs_pointer, replaced_when_done
+from ..util import hash_files, is_lfs_pointer, replaced_when_done, with_slashes
 from ..values import VIEW_ATTRIBUTES
 from ..vision.remote import RemoteListing, RemotePicture, check_remote_folder, is_remote
 from .boxes import read_boxes
@@ -429,7 +429,7 @@ def _find_picture(
 ) -> bool | None:
     """Whether the picture of a post exists; None if there is no folder to look in."""
     if isinstance(post.image, str):
-        for part in Path(post.image.replace("\\", "/")).parts:
+        for part in Path(with_slashes(post.image)).parts:
             if len(os.fsencode(part)) > MAX_NAME:
                 raise MsvseError(
                     f"the picture's name {shorten(part)!r} is too long for a file; "

@@ -8,6 +8,7 @@ from typing import Any
 
 from spacy.language import Language
 
+from ..util import with_slashes
 from .rows import BadRow, check_text_file, read_lines, shorten
 
 #: Keys of the name of a picture, and of its caption or its tags, in a list of records.
@@ -27,8 +28,8 @@ class Descriptions:
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-        names = [(PurePosixPath(name).name, name) for name in values]
+        self.values = {with_slashes(name): value for name, value in values.items()}
+        names = [(PurePosixPath(name).name, name) for name in self.values]
         counts = Counter(short for short, _ in names)
         # A file name that two folders have says nothing.
         self._names = {short: name for short, name in names if counts[short] == 1}
@@ -45,6 +46,7 @@ class Descriptions:
         """
         if not isinstance(picture, str):
             return None
+        picture = with_slashes(picture)
         path = PurePosixPath(picture)
         stem = path.name.removesuffix(path.suffix)
         for name in (picture, str(path), path.name, str(path.parent / stem), stem):

@@ -12,6 +12,7 @@ from spacy.tokens import Doc, Span
 
 from ..doc import USED, picture_source
 from ..errors import Errors, MsvseError
+from ..util import with_slashes
 from ..vision.picture import PictureError, open_picture
 from .colours import Colours
 
@@ -197,7 +198,7 @@ def show_picture(
     """
     if source is None:
         return None
-    name = PurePath(source).name if isinstance(source, str) else ""
+    name = PurePath(with_slashes(source)).name if isinstance(source, str) else ""
     try:
         image = open_picture(source, image_root, shrink_to=side)
     except PictureError as error:

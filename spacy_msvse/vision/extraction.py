@@ -407,8 +407,13 @@ class _Run:
         return content
 
     def decode(self, content: _Content) -> Any:
-        limits = {"max_pixels": self.extractor.max_pixels, "shrink_to": self.extractor.shrink_to}
-        return decode_picture(content.data, content.name, **limits)
+        extractor = self.extractor
+        return decode_picture(
+            content.data,
+            content.name,
+            max_pixels=extractor.max_pixels,
+            shrink_to=extractor.shrink_to,
+        )
 
     def finish(self, post: _Post) -> Extraction:
         """Reduce a post to the views that are wanted."""

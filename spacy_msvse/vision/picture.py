@@ -12,6 +12,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from ..errors import Errors, MsvseError
+from ..util import with_slashes
 from .decoding import DecodingError, decode_opened, explain, opened_image
 from .guard import takes_limited_time
 from .helper import decode_in_helper
@@ -86,7 +87,7 @@ def find_picture(name: str, image_root: str | Path | None) -> Path | RemotePictu
         try:
             path = _find_local(name, image_root)
             if path is not None and "\\" in name and not os.path.exists(path):
-                path = _find_local(name.replace("\\", "/"), image_root)
+                path = _find_local(with_slashes(name), image_root)
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
             raise _unreadable(shown, explain(error)) from error
     if path is None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from ..errors import Errors, MsvseError
+from ..util import with_slashes
 
 #: The beginning of a URL, of any protocol.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -160,7 +161,7 @@ def find_remote(name: str, root: str) -> RemotePicture | None:
     root = check_root(root)
     if isinstance(name, RemotePicture):
         return name if name.root == root else None
-    name = name.replace("\\", "/")
+    name = with_slashes(name)
     path = "/".join(part for part in name.split("/") if part not in ("", "."))
     inside = bool(path) and not name.startswith("/") and _is_inside(name) and name.isprintable()
     return RemotePicture(root, path) if inside else None
@@ -262,7 +263,7 @@ class RemoteListing:
 
 def _is_inside(path: str) -> bool:
     """Whether a path has no step up and no protocol, also if a server decodes it."""
-    decoded = unquote(unquote(path)).replace("\\", "/")
+    decoded = with_slashes(unquote(unquote(path)))
     return not any(part in decoded for part in ("://", "::")) and ".." not in decoded.split("/")
 
 

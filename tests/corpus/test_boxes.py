@@ -32,7 +32,7 @@ def draw(tmp_path):
     return draw
 
 
-@pytest.mark.parametrize("picture", ["7.jpg", "7.png", "folder/7.jpg"])
+@pytest.mark.parametrize("picture", ["7.jpg", "7.png", "folder/7.jpg", r"folder\7.jpg"])
 def test_boxes_are_relative_to_the_picture(draw, picture):
     bad_rows = []
     boxes = read_boxes(draw("Ada Lovelace", "Bob").parent, picture, bad_rows)

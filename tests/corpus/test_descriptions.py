@@ -133,6 +133,12 @@ def test_a_description_is_found_by_path_or_else_by_file_name_or_else_without_suf
     assert found.find(None) is None
 
 
+@pytest.mark.parametrize("key", ["a/1.jpg", "a\\1.jpg", "1.jpg", "1"])
+@pytest.mark.parametrize("picture", ["a/1.jpg", "a\\1.jpg", "C:\\data\\a\\1.jpg"])
+def test_backslashes_in_names_count_as_slashes(key, picture):
+    assert Descriptions({key: "a dog"}).find(picture) == "a dog"
+
+
 def test_a_file_name_of_two_folders_describes_neither():
     found = Descriptions({"a/1.jpg": "one", "b/1.jpg": "two"})
     assert found.find("c/1.jpg") is None
