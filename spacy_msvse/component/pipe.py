@@ -58,10 +58,8 @@ from .settings import Attribute, Policy, Setting
 from .shim import WEIGHTS_FILE, NetworkShim
 from .survey import survey_examples
 from .targets import make_targets
+from .temperatures import UNCALIBRATED, Temperatures, read_temperatures
 from .workers import prepare_worker
-
-#: The settings of a component whose confidences are not calibrated.
-UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
 
 #: After so many single posts without any view, a warning says that only text is read.
 MANY_POSTS = 32
@@ -273,6 +271,17 @@ class MsvseNer(TrainablePipe):
     def temperature(self, value: float) -> None:
         path = f"components.{self.name}"
         self.cfg["temperature"] = _TEMPERATURE.check("temperature", value, path)
+
+    @property
+    def temperatures(self) -> Temperatures:
+        """The temperature, and that of posts without the views of `view_dropout`."""
+        return read_temperatures(self.cfg)
+
+    @property
+    def optional_views(self) -> tuple[str, ...]:
+        """The views that the network reads and that `view_dropout` left out at random."""
+        views = network_config(self.model).views
+        return tuple(view for view in views if self.view_dropout.get(view))
 
     # Training
 
@@ -506,7 +515,7 @@ class MsvseNer(TrainablePipe):
             self.model,
             self.reader,
             self.labels,
-            self.temperature,
+            self.temperatures,
             self.max_batch_tokens,
             masked=self._untrained_views(),
         )
@@ -806,7 +815,8 @@ class MsvseNer(TrainablePipe):
             if _SETTINGS_FILE not in files:
                 raise MsvseError(Errors.E006.format(reason=f"'{_SETTINGS_FILE}' is missing"))
             saved = load_settings(files[_SETTINGS_FILE])
-            self.cfg = {key: getattr(saved, key) for key in self.cfg}
+            values = saved.model_dump()
+            self.cfg = {key: values[key] for key in self.cfg}
             for setting, value in self._configured.items():
                 # An edited config, or the argument `config` of `spacy.load`, has priority.
                 if setting in saved.settings and saved.configured.get(setting) == value:

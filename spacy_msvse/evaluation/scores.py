@@ -11,6 +11,7 @@ from spacy.training import Example
 from spacy.training.corpus import FILE_TYPE, walk_corpus
 
 from ..component import components
+from ..component.temperatures import name_temperatures
 from ..util import hash_files
 from .calibration import calibration_scores
 from .controls import CONTROLS, Control
@@ -44,9 +45,10 @@ def evaluate(
             "entities" and "entities_per_type", the numbers of "gold", "predicted" and "right"
             entities; "slices", the same for every boolean key of the posts' meta, over the posts
             where it is true; "views", view to status to number of posts; "temperatures", component
-            to temperature; "calibration", the calibration error of the confidences; "seen" and
-            "unseen", scores and numbers of entities, if `known` is given; "visual", the scores of
-            the visual entity classifier by view, if there is one and a post has a picture.
+            to temperature, and "COMPONENT without VIEW" to that of posts without the view;
+            "calibration", the calibration error of the confidences; "seen" and "unseen", scores and
+            numbers of entities, if `known` is given; "visual", the scores of the visual entity
+            classifier by view, if there is one and a post has a picture.
     """
     examples = list(examples)
     if control is not None:
@@ -71,7 +73,11 @@ def evaluate(
             for name, rows in sorted(marked_slices(scored).items())
         },
         "views": view_counts(scored),
-        "temperatures": {name: component.temperature for name, component in components(nlp)},
+        "temperatures": {
+            key: value
+            for name, component in components(nlp)
+            for key, value in name_temperatures(name, component.cfg).items()
+        },
         "calibration": calibration_scores(scored, seed),
     }
     if known is not None:
