@@ -815,8 +815,8 @@ class MsvseNer(TrainablePipe):
             if _SETTINGS_FILE not in files:
                 raise MsvseError(Errors.E006.format(reason=f"'{_SETTINGS_FILE}' is missing"))
             saved = load_settings(files[_SETTINGS_FILE])
-            values = saved.model_dump()
-            self.cfg = {key: values[key] for key in self.cfg}
+            loaded = saved.model_dump()
+            self.cfg = {key: loaded[key] for key in self.cfg}
             for setting, value in self._configured.items():
                 # An edited config, or the argument `config` of `spacy.load`, has priority.
                 if setting in saved.settings and saved.configured.get(setting) == value:
