@@ -26,6 +26,7 @@ from ..doc import set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Network
 from ..network.crf import bio_labels
+from ..network.growth import grow
 from ..network.inputs import Inputs, Outputs, to_device
 from ..settings import AnyPath, Declaration, Name, Names, Share, find_nearest, section, suggest
 from ..util import (
@@ -232,25 +233,24 @@ class MsvseNer(TrainablePipe):
         return list(self.labels)
 
     def add_label(self, label: str) -> int:
-        """Add an entity type, before the network is built.
+        """Add an entity type. A network that is built already gets new rows for it, drawn at
+        random. Train it with posts of the new type and of the old ones.
 
         Args:
             label (str): The type.
 
         Returns:
             int: 1 if it was added, 0 if it existed already.
-
-        Raises:
-            MsvseError: If the network is built already (MSVSE-E005).
         """
         _LABEL.check("label", label, self.name)
         if label in self.cfg["labels"]:
             return 0
-        if get_shim(self.model).network is not None:
-            labels = ", ".join(self.labels)
-            raise MsvseError(Errors.E005.format(label=label, name=self.name, labels=labels))
         self.cfg["labels"].append(label)
         self.vocab.strings.add(label)
+        shim = get_shim(self.model)
+        if shim.network is not None:
+            self.model.attrs["types"] = list(self.labels)
+            shim.set_network(grow(shim.network, self.labels), shim.tokenizer)
         return 1
 
     @property

@@ -104,6 +104,12 @@ class Smvae(Network):
         self.text_decoder = _decoder(labels + latent, width, width)
         self.picture_decoder = _decoder(latent, width, config.region_dim)
 
+    def kept_positions(self, size: int, added: int) -> list[int]:
+        """Rows go behind the new types if they belong to "no entity", or to the latent values that
+        follow it."""
+        types = len(self.config.types)
+        return [place if place < types else place + added for place in range(size)]
+
     def compute(self, inputs: Inputs) -> Outputs:
         """Score all spans.
 
