@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,30 @@ def evaluate(
             numbers of entities, if `known` is given; "visual", the scores of the visual entity
             classifier by view, if there is one and a post has a picture.
     """
+    scored = annotate_examples(nlp, examples, control=control, seed=seed, progress=progress)
+    return score_examples(nlp, scored, control=control, seed=seed, known=known)
+
+
+def annotate_examples(
+    nlp: Language,
+    examples: Iterable[Example],
+    *,
+    control: Control | None = None,
+    seed: int = 0,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[Example]:
+    """Annotate the predicted side of examples by a pipeline.
+
+    Args:
+        nlp (Language): The pipeline.
+        examples (Iterable[Example]): Examples whose predicted side has the pictures.
+        control (str): "no_picture" or "shuffled" to change the pictures first.
+        seed (int): Seed of the control.
+        progress (Callable): Wraps the stream of Docs, such as tqdm.
+
+    Returns:
+        list: The annotated examples.
+    """
     examples = list(examples)
     if control is not None:
         CONTROLS[control](examples, seed)
@@ -58,31 +82,53 @@ def evaluate(
         if control == "no_picture":
             # The control removed the pictures, so the warning is not needed.
             warnings.filterwarnings("ignore", r"\[MSVSE-W001\]")
-        scored = [
+        return [
             Example(doc, example.reference)
             for doc, example in zip(progress(docs), examples, strict=True)
         ]
-    matches = [match_entities(example) for example in scored]
+
+
+def score_examples(
+    nlp: Language,
+    examples: Sequence[Example],
+    *,
+    control: Control | None = None,
+    seed: int = 0,
+    known: Container[tuple[str, str]] | None = None,
+) -> dict[str, Any]:
+    """Score examples that a pipeline has annotated.
+
+    Args:
+        nlp (Language): The pipeline.
+        examples (Sequence[Example]): The result of `annotate_examples`.
+        control (str): The control that changed the pictures.
+        seed (int): Seed of the bootstrap of the calibration error.
+        known (Container): The entities of the training data, as `known_entities` returns them.
+
+    Returns:
+        dict: As `evaluate` returns it.
+    """
+    matches = [match_entities(example) for example in examples]
     everything = pool(matches)
     scores: dict[str, Any] = {
-        "posts": len(scored),
+        "posts": len(examples),
         "control": control,
         **entity_scores(everything),
         "slices": {
             name: {"posts": len(rows), **entity_scores(pool(matches[row] for row in rows))}
-            for name, rows in sorted(marked_slices(scored).items())
+            for name, rows in sorted(marked_slices(examples).items())
         },
-        "views": view_counts(scored),
+        "views": view_counts(examples),
         "temperatures": {
             key: value
             for name, component in components(nlp)
             for key, value in name_temperatures(name, component.cfg).items()
         },
-        "calibration": calibration_scores(scored, seed),
+        "calibration": calibration_scores(examples, seed),
     }
     if known is not None:
         scores.update(seen_scores(everything, known))
-    if visual := visual_scores(scored):
+    if visual := visual_scores(examples):
         scores["visual"] = visual
     return scores
 
