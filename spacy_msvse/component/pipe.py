@@ -22,7 +22,7 @@ from spacy.util import minibatch, raise_error
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
 
-from ..doc import set_extracted_views, set_predictions
+from ..doc import is_covered, set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Network
 from ..network.crf import bio_labels
@@ -657,7 +657,8 @@ class MsvseNer(TrainablePipe):
         return prediction is not None and prediction.key == self.spans_key
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score annotated examples with the scorer of the config.
+        """Score annotated examples with the scorer of the config. Predicted entities of types that
+        the annotation of a post does not cover are not counted.
 
         Args:
             examples (Iterable[Example]): The examples.
@@ -673,7 +674,8 @@ class MsvseNer(TrainablePipe):
             labels = ", ".join(self.labels)
             message = Warnings.W011.format(name=self.name, unknown=counts, labels=labels)
             self._warn_once(f"unknown {unknown}", message)
-        scores: dict[str, Any] = super().score(examples, **kwargs)
+        counted = [_leave_out_uncovered(example) for example in examples]
+        scores: dict[str, Any] = super().score(counted, **kwargs)
         return scores
 
     def _untrained_views(self) -> tuple[str, ...]:
@@ -881,6 +883,17 @@ class MsvseNer(TrainablePipe):
         if topic not in self._warned:
             self._warned.add(topic)
             warnings.warn(message, stacklevel=3)
+
+
+def _leave_out_uncovered(example: Example) -> Example:
+    """An example without predicted entities of types that its annotation does not cover."""
+    doc = example.predicted
+    kept = [entity for entity in doc.ents if is_covered(example.reference, entity.label_)]
+    if len(kept) == len(doc.ents):
+        return example
+    copy = doc.copy()
+    copy.set_ents([Span(copy, entity.start, entity.end, entity.label) for entity in kept])
+    return Example(copy, example.reference)
 
 
 def _no_language() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from spacy.tokens import Span
 from spacy.training import Example
 
-from .gold import gold_span
+from .gold import judged_span
 
 Kind = Literal["spurious", "missed", "wrong type", "wrong border", "wrong type and border"]
 
@@ -57,7 +57,7 @@ def find_mistakes(examples: Iterable[Example]) -> list[Mistake]:
 
     A predicted entity is compared with the gold entity that has the same words, else with one that
     has some words in common, one of its own type first. Each entity is in at most one mistake.
-    Predicted entities without gold annotation are left out, as they are in the scores.
+    Predicted entities that the annotation cannot judge are left out, as they are in the scores.
 
     Args:
         examples (Iterable[Example]): The posts, annotated by a pipeline.
@@ -80,7 +80,7 @@ def _compare(number: int, example: Example) -> Iterator[Mistake]:
     predicted = [
         (entity, span)
         for entity in example.predicted.ents
-        if (span := gold_span(example, entity.start, entity.end)) is not None
+        if (span := judged_span(example, entity.start, entity.end, entity.label_)) is not None
     ]
     rules: tuple[tuple[Kind | None, Callable[[Span, Span, Span], bool]], ...] = (
         (None, lambda entity, span, other: _same(span, other) and _typed(entity, other)),

@@ -12,6 +12,7 @@ from spacy.training.corpus import FILE_TYPE, walk_corpus
 
 from ..component import components
 from ..component.temperatures import name_temperatures
+from ..doc import get_covered_types
 from ..util import hash_files
 from .calibration import calibration_scores
 from .controls import CONTROLS, Control
@@ -46,9 +47,11 @@ def evaluate(
             entities; "slices", the same for every boolean key of the posts' meta, over the posts
             where it is true; "views", view to status to number of posts; "temperatures", component
             to temperature, and "COMPONENT without VIEW" to that of posts without the view;
-            "calibration", the calibration error of the confidences; "seen" and "unseen", scores and
-            numbers of entities, if `known` is given; "visual", the scores of the visual entity
-            classifier by view, if there is one and a post has a picture.
+            "calibration", the calibration error of the confidences; "partial", if the annotation of
+            some posts does not cover all types, their number of "posts", and the "conflicts",
+            predicted entities of types that are not covered over gold entities; "seen" and
+            "unseen", scores and numbers of entities, if `known` is given; "visual", the scores of
+            the visual entity classifier by view, if there is one and a post has a picture.
     """
     scored = annotate_examples(nlp, examples, control=control, seed=seed, progress=progress)
     return score_examples(nlp, scored, control=control, seed=seed, known=known)
@@ -126,6 +129,8 @@ def score_examples(
         },
         "calibration": calibration_scores(examples, seed),
     }
+    if partial := sum(get_covered_types(example.reference) is not None for example in examples):
+        scores["partial"] = {"posts": partial, "conflicts": len(everything.conflicts)}
     if known is not None:
         scores.update(seen_scores(everything, known))
     if visual := visual_scores(examples):
