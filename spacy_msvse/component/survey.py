@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spacy.training import Example
 
-from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_source
+from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_sources
 from ..errors import Errors, MsvseError, Warnings
 from ..vision.features import RegionFeatures
 from ..vision.picture import Fetcher, PictureError, probe_picture
@@ -26,6 +26,7 @@ class Survey:
             is predicted.
         texts (set): Names of the textual views in `image_texts`.
         region_dim (int): Width of the region vectors that users gave; None if there are none.
+        with_more_pictures (int): Examples with more pictures than are read.
     """
 
     labels: set[str] = field(default_factory=set)
@@ -34,12 +35,14 @@ class Survey:
     lost: int = 0
     texts: set[str] = field(default_factory=set)
     region_dim: int | None = None
+    with_more_pictures: int = 0
 
 
 def survey_examples(
     examples: Iterable[Example],
     *,
     check_pictures: bool,
+    max_pictures: int,
     image_root: str | Path | None = None,
     fetch: Fetcher | None = None,
 ) -> Survey:
@@ -48,6 +51,7 @@ def survey_examples(
     Args:
         examples (Iterable[Example]): The examples.
         check_pictures (bool): Whether pictures are used at all.
+        max_pictures (int): How many pictures of a post are read, the first ones.
         image_root (Path): The only folder to read pictures from; None allows any path.
         fetch (Callable): Fetches http and https URLs; None refuses them.
 
@@ -71,7 +75,7 @@ def survey_examples(
             found.lost += 1
         try:
             # A file of Docs may hold anything.
-            given, source = given_views(doc), picture_source(doc)
+            given, sources = given_views(doc), picture_sources(doc)
         except MsvseError as error:
             referenced += 1
             problems.append(str(error))
@@ -81,13 +85,15 @@ def survey_examples(
         if isinstance(regions, RegionFeatures) and regions.vectors is not None:
             found.region_dim = found.region_dim or int(regions.vectors.shape[1])
         described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
-        if source is None or not check_pictures:
+        if not check_pictures:
             continue
-        referenced += 1
-        try:
-            probe_picture(source, image_root, fetch=fetch)
-        except PictureError as error:
-            problems.append(str(error))
+        found.with_more_pictures += len(sources) > max_pictures
+        for source in sources[:max_pictures]:
+            referenced += 1
+            try:
+                probe_picture(source, image_root, fetch=fetch)
+            except PictureError as error:
+                problems.append(str(error))
     if problems and len(problems) == referenced and not described:
         raise MsvseError(Errors.E009.format(count=referenced, reason=problems[0]))
     if problems:

@@ -108,7 +108,8 @@ def _fill(row: Row, extraction: Extraction, problem: str | None) -> Row:
         else:
             values["texts"] = {**(values.get("texts") or {}), view: content}
     # Several views may have failed for the same reason.
-    reasons = [problem] if problem else dict.fromkeys(extraction.problems.values())
+    found = dict.fromkeys(one.reason for one in extraction.problems)
+    reasons = [problem] if problem else [*found]
     problem = "; ".join(reason.rstrip(".") for reason in reasons) or None
     if problem is not None:
         values["error"] = problem

@@ -131,6 +131,7 @@ class JsonRow(BaseModel):
         | None
     ) = None
     image: StrictStr | None = None
+    images: list[StrictStr] | None = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
     texts: dict[StrictStr, StrictStr] | None = None
@@ -169,7 +170,8 @@ def read_jsonl(
     spans then count characters of the words, joined by blanks. If a row has both, "words" or
     "tokens" are the tokens of "text", and spans count characters of the text. "meta", "tags",
     "caption" and "texts" are optional; an empty caption or list of tags counts as none. A row
-    without "spans" is not annotated. A picture may be a path or a base64 `data:` URI.
+    without "spans" is not annotated. A picture may be a path or a base64 `data:` URI. "images" is
+    a list of several pictures; "image" beside it must be the first of them.
 
     As Prodigy writes them, spans may be boxes of the picture: they become "boxes" of the meta if
     the row has the "width" and the "height" of the picture. A row or a span with the "answer"
@@ -292,7 +294,7 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
         row.line,
         text,
         _read_spans(values, accepted, offsets) if annotated else None,
-        image=_get_image(values),
+        images=_get_images(values),
         tags=values.tags or None,
         caption=values.caption or None,
         texts=values.texts or None,
@@ -509,7 +511,7 @@ def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, lis
     """Keys that are not read, by what they look like if the post lacks that."""
     lacking = {
         ANNOTATION: not post.entities,
-        PICTURE: post.image is None,
+        PICTURE: not post.images,
         CAPTION: values.get("caption") is None,
         TAGS: values.get("tags") is None,
     }
@@ -546,15 +548,21 @@ def _looks_like_picture(value: Any) -> bool:
     return all(isinstance(item, str) and _PICTURE_NAME.fullmatch(item) for item in items)
 
 
-def _get_image(row: JsonRow) -> str | bytes | None:
-    if row.image is None:
-        return None
-    if not row.image.strip():
-        raise MsvseError("'image' is empty; leave it out, or give null, if there is no picture")
-    if not row.image.lower().startswith("data:"):
-        return row.image
+def _get_images(row: JsonRow) -> list[str | bytes]:
+    if row.images is None:
+        return [] if row.image is None else [_get_image(row.image, "image")]
+    if row.image is not None and row.images[:1] != [row.image]:
+        raise MsvseError("'image' is not the first of 'images'; leave out one of the two")
+    return [_get_image(image, f"images.{number}") for number, image in enumerate(row.images)]
+
+
+def _get_image(image: str, key: str) -> str | bytes:
+    if not image.strip():
+        raise MsvseError(f"'{key}' is empty; leave it out, or give null, if there is no picture")
+    if not image.lower().startswith("data:"):
+        return image
     try:
-        return decode_data_uri(row.image)
+        return decode_data_uri(image)
     except ValueError as error:
-        given = f"{row.image[:40]!r}"
+        given = f"{image[:40]!r}"
         raise MsvseError(f"the picture's data URI cannot be read ({error}): {given}") from error
