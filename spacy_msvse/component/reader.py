@@ -157,9 +157,9 @@ class Reader:
                 than the network reads (MSVSE-E170), an extractor without weights (MSVSE-E012), or a
                 store that is damaged (MSVSE-E060) or cannot be written (MSVSE-E065). If the policy
                 is "error", also for a value that cannot be used (MSVSE-E035; MSVSE-E014 for region
-                vectors, MSVSE-E071 for regions, MSVSE-E240 for those of other pictures), a picture that cannot or must not be read
-                (MSVSE-E020, MSVSE-E021, MSVSE-E022, MSVSE-E056) or that an extractor fails on
-                (MSVSE-E061).
+                vectors, MSVSE-E071 for regions, MSVSE-E240 for those of other pictures), a picture
+                that cannot or must not be read (MSVSE-E020, MSVSE-E021, MSVSE-E022, MSVSE-E056) or
+                that an extractor fails on (MSVSE-E061).
         """
         views = dict.fromkeys(self.reads.vectors, True)
         views.update(dict.fromkeys((*self.reads.texts, *self.reads.joint), False))

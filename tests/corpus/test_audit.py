@@ -140,7 +140,7 @@ def test_each_broken_picture_is_reported_by_its_own_name(nlp, audit_one):
 
 def test_a_value_that_is_not_a_picture_is_refused(nlp, audit_one):
     doc = post(nlp, "one")
-    doc.user_data["._.", "image", None, None] = 3
+    doc.user_data["._.", "images", None, None] = 3
     assert "MSVSE-E035" in audit_one(doc).refused[0].reason
 
 
@@ -308,7 +308,7 @@ def test_values_of_a_wrong_type_are_named_and_do_not_end_the_check(audit_one, nl
     """A file of Docs may hold anything."""
     docs = [post(nlp, name) for name in ("one", "two", "three", "four")]
     docs[2]._.image_tags = ["cat"]
-    docs[3].user_data["._.", "image", None, None] = np.zeros((1, 3))
+    docs[3].user_data["._.", "images", None, None] = np.zeros((1, 3))
     docs[0].user_data["._.", "image_tags", None, None] = np.zeros((1, 3))
     docs[1].user_data["._.", "image_texts", None, None] = ["ocr"]
     docs[2].user_data["._.", "image_extracted", None, None] = np.zeros((2, 3))

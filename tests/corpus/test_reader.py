@@ -102,7 +102,7 @@ def test_lists_come_back_as_lists(write, nlp, doc):
     (example,) = create_corpus(write(doc))(nlp)
     for side in (example.predicted, example.reference):
         assert side._.image_tags == ["dog"]
-        assert side._.image_regions == [("dog", 0.5, 0.0, 0.0, 1.0, 1.0)]
+        assert side._.image_regions == [("dog", 0.5, 0.0, 0.0, 1.0, 1.0, 0)]
 
 
 def test_extracted_values_are_not_kept_as_given(write, nlp, doc):

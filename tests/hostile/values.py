@@ -146,7 +146,7 @@ def check_post(case: Case, doc: Doc) -> None:
         warnings.simplefilter("always")
         doc = component(doc)
     warned = coded_warnings(given)
-    status, problems = doc._.image_status or {}, doc._.image_problems or {}
+    status, problems = doc._.image_status or {}, tiny.reasons(doc._.image_problems)
     for view, state in status.items():
         expect((state == "unreadable") == (view in problems), LOSS, f"{view}: {status}, {problems}")
     expect(not problems or warned, LOSS, f"no warning names {problems}")
