@@ -83,7 +83,7 @@ def _set(name: str, doc: Doc, value: Any) -> None:
 
 def _get_first_picture(doc: Doc) -> Any:
     images = doc._.images
-    return images[0] if images and isinstance(images, list) else None
+    return images[0] if isinstance(images, list) and images else None
 
 
 def _set_only_picture(doc: Doc, image: Picture) -> None:
@@ -245,7 +245,8 @@ def get_picture_attributes(doc: Doc) -> dict[str, Any]:
             (`doc.user_data["meta"]`), if any.
     """
     values = {name: doc._.get(name) for name in PICTURE_ATTRIBUTES}
-    values["images"] = values["images"] or None
+    if isinstance(values["images"], list) and not values["images"]:
+        values["images"] = None
     for view in extracted_views(doc):
         if view in VIEW_ATTRIBUTES:
             values[VIEW_ATTRIBUTES[view]] = None

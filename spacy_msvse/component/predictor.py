@@ -117,7 +117,10 @@ class Predictor:
         part: list[int] = []
         pictures = 0
         for row, doc in docs:
-            more = max(1, min(len(doc._.images or ()), self.reader.max_pictures))
+            images = doc._.images
+            # A file may hold anything. The reader refuses it.
+            pictures_of_doc = len(images) if isinstance(images, list) else 1
+            more = max(1, min(pictures_of_doc, self.reader.max_pictures))
             if part and pictures + more > READ_SIZE:
                 yield part
                 part, pictures = [], 0
