@@ -113,5 +113,5 @@ def test_a_file_of_an_earlier_version_is_refused(corpus):
     (doc, *_) = read_docs(corpus, spacy.blank("en"))
     doc.user_data["._.", "image", None, None] = "a.jpg"
     DocBin(store_user_data=True, docs=[doc]).to_disk(corpus)
-    with pytest.raises(MsvseError, match="MSVSE-E241.*posts.spacy.*Convert the posts again"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E241.*posts\.spacy.*Convert the posts again"):
         list(read_docs(corpus, spacy.blank("en")))

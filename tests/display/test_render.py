@@ -184,7 +184,7 @@ def test_all_pictures_of_a_post_are_shown_with_their_own_boxes(nlp, tmp_path):
     one.region_pictures = [0, 2]
     one.without_each = [Reading("PER", 0.8), Reading("PER", 0.9), Reading("LOC", 0.4)]
     html = render(doc, jupyter=False, effects=[[one]])
-    first, *_, last = html.split("<figure>")
+    *_, last = html.split("<figure>")
     assert html.count("<img ") == html.count("<figure>") == 2
     assert ">person 90%" not in last
     assert "street 50%" in last.split("</figure>")[0]
