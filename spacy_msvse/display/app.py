@@ -100,7 +100,7 @@ def ask_for_post() -> ChosenPost | None:
     if not text.strip():
         st.warning("There is no text yet. Type one: the entities are in the text.")
         return None
-    contents = [upload.getvalue() for upload in uploads]
+    contents: list[str | bytes] = [upload.getvalue() for upload in uploads]
     if not all(contents):
         show_problem(PICTURE_PROBLEM, "The file is empty.")
         return None

@@ -121,9 +121,13 @@ def stream(
     def shown() -> Iterator[ShownPost]:
         for doc, effects in posts:
             post = show_post(doc, colours, image_root, effects)
-            for picture in post.pictures if unreadable is not None else ():
-                if picture.problem:
-                    unreadable.append(f"{picture.name}: {picture.problem}".lstrip(": "))
+            problems = [
+                f"{picture.name}: {picture.problem}".lstrip(": ")
+                for picture in post.pictures
+                if picture.problem
+            ]
+            if unreadable is not None:
+                unreadable += problems
             yield post
 
     yield from template.generate(page=page, posts=shown(), colours=colours, prefix=prefix)
