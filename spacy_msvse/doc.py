@@ -20,6 +20,7 @@ from .values import (
     VIEW_ATTRIBUTES,
     Picture,
     Region,
+    check_covered_types,
     check_picture,
     check_pictures,
     check_spaces,
@@ -52,6 +53,8 @@ def register_extensions() -> None:
     for name in PREDICTED_ATTRIBUTES:
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=None)
+    if not Doc.has_extension("covered_types"):
+        Doc.set_extension("covered_types", getter=get_covered_types, setter=set_covered_types)
     # Label, probability and key. spaCy keeps it by characters, and moves it along with them.
     if not Span.has_extension("scored_label"):
         Span.set_extension("scored_label", default=None)
@@ -166,6 +169,54 @@ def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[
     # spaCy does not adjust the tokens of a group when tokens are merged. Characters stay right.
     group.attrs["entities"] = entities
     doc.spans[key] = group
+
+
+def get_covered_types(doc: Doc) -> list[str] | None:
+    """The entity types that the annotation of a post covers, `doc._.covered_types`. Where it has no
+    entity, there may be one of another type.
+
+    Args:
+        doc (Doc): The post. Its types are "types" in `doc.user_data["meta"]`.
+
+    Returns:
+        list: The types; None if the annotation covers all types.
+
+    Raises:
+        MsvseError: If they are not a list of texts (MSVSE-E035).
+    """
+    meta = doc.user_data.get("meta")
+    return check_covered_types(meta.get("types") if isinstance(meta, dict) else None)
+
+
+def set_covered_types(doc: Doc, types: Sequence[str] | None) -> None:
+    """Say which entity types the annotation of a post covers.
+
+    Args:
+        doc (Doc): The post.
+        types (Sequence[str]): The types; None for all types.
+
+    Raises:
+        MsvseError: If they are not a list of texts (MSVSE-E035).
+    """
+    meta = dict(doc.user_data.get("meta") or {})
+    meta.pop("types", None)
+    if (checked := check_covered_types(types)) is not None:
+        meta["types"] = checked
+    doc.user_data["meta"] = meta
+
+
+def is_covered(doc: Doc, label: str) -> bool:
+    """Whether the annotation of a post covers an entity type.
+
+    Args:
+        doc (Doc): The annotated post.
+        label (str): The type.
+
+    Returns:
+        bool: True if so.
+    """
+    types = get_covered_types(doc)
+    return types is None or label in types
 
 
 def picture_sources(doc: Doc) -> tuple[str | bytes, ...]:

@@ -40,11 +40,6 @@ class Errors:
         "`nlp.initialize`, give `labels` in [initialize.components.{name}], or call `add_label` "
         "first."
     )
-    E005 = (
-        "[MSVSE-E005] Label '{label}' cannot be added to '{name}': its network is already built "
-        "for {labels}. A built network gets no new labels: add '{label}' to a new pipeline, before "
-        "`nlp.initialize()`, and train it."
-    )
     E006 = (
         "[MSVSE-E006] Saved weights are incomplete or damaged ({reason}). Save the pipeline again, "
         "or copy the whole folder."

@@ -169,6 +169,29 @@ def check_tags(tags: Any) -> list[str] | None:
     return list(tags)
 
 
+def check_covered_types(types: Any) -> list[str] | None:
+    """Check the entity types that an annotation covers.
+
+    Args:
+        types (Sequence[str]): The types, or None.
+
+    Returns:
+        list: The types, or None.
+
+    Raises:
+        MsvseError: If it is not a list of texts (MSVSE-E035).
+    """
+    if types is None:
+        return None
+    expected = 'a list of entity types, such as ["PER", "LOC"], or None for all types'
+    if not isinstance(types, list | tuple):
+        raise refuse(_quoted(types), "covered_types", "it is not a list", expected)
+    for one in types:
+        if not isinstance(one, str) or not one.strip():
+            raise refuse("a list", "covered_types", f"{one!r} in it is not a type", expected)
+    return list(types)
+
+
 def check_caption(caption: Any) -> str | None:
     """Check the description of a picture.
 

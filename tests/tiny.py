@@ -24,6 +24,7 @@ NAMES = ("jordan", "florence", "amazon", "phoenix")
 #: Settings with which a method, by its class, fits the tiny extractor, or has all its parts.
 METHOD_SETTINGS: dict[str, dict[str, Any]] = {
     "HvpNet": {"levels": [1, 2], "cells": 1},
+    "MnerQg": {"queries": {"PER": "jordan", "LOC": "florence", "ORG": "amazon"}},
     "TextCrf": {"joint_views": ["caption"], "text_view": True},
     "Umgf": {"fusion_width": 16, "fusion_heads": 2, "fusion_layers": 2},
 }

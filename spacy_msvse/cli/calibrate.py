@@ -64,15 +64,16 @@ def calibrate_cli(
             component.feature_store = FeatureStore(features)
         progress = tqdm(examples, unit="post", disable=not sys.stderr.isatty())
         before = dict(component.cfg)
-        result = calibrate(component, progress, source=data_path.name)
+        calibration = calibrate(component, progress, source=data_path.name)
+        for result in filter(None, (calibration, calibration.without)):
+            entities = count(result.entities, "entity", "entities")
+            line = f"{result.posts}: temperature {result.temperature:.3f}, {entities}"
+            if result.entities:
+                line += f"; log loss {result.log_loss_before:.4f} before, "
+                line += f"{result.log_loss_after:.4f} after"
+            (msg.good if result.determined else msg.warn)(line)
         fitted = component.cfg != before
         changed |= fitted
-        entities = count(result.entities, "entity", "entities")
-        line = f"{name}: temperature {result.temperature:.3f}, {entities}"
-        if result.entities:
-            line += f"; log loss {result.log_loss_before:.4f} before, "
-            line += f"{result.log_loss_after:.4f} after"
-        (msg.good if fitted else msg.warn)(line)
         if output is None and fitted:
             component.to_disk(folder / name, exclude=["vocab"])
     if output is not None:

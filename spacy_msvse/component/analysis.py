@@ -114,7 +114,7 @@ def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[l
     for batch in predictor.batches(docs):
         outputs = predictor.run(batch.posts)
         with torch.inference_mode():
-            labels, log_probabilities = predictor.lattice(outputs).best_labellings(k)
+            labels, log_probabilities = predictor.lattice(batch.posts, outputs).best_labellings(k)
         for row, paths, values in zip(batch.rows, labels, log_probabilities.tolist(), strict=True):
             entities: list[list[tuple[int, int, str]]] = [[] for _ in range(k)]
             for rank, start, end, label in label_entities(paths).tolist():
@@ -148,7 +148,8 @@ def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarra
     for batch in predictor.batches(docs):
         outputs = predictor.run(batch.posts)
         with torch.inference_mode():
-            marginals = predictor.lattice(outputs).marginals().exp().float().cpu().numpy()
+            lattice = predictor.lattice(batch.posts, outputs)
+            marginals = lattice.marginals().exp().float().cpu().numpy()
         for row, values in zip(batch.rows, marginals, strict=True):
             answers[row] = values[: len(docs[row])]
     return answers
@@ -177,8 +178,10 @@ def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[Pic
         outputs_without = predictor.run(without)
         with_views = readings(predictor.decode(batch.posts, outputs))
         without_views = readings(predictor.decode(without, outputs_without))
-        add_missing(with_views, without_views, predictor.answer(outputs), predictor.labels)
-        add_missing(without_views, with_views, predictor.answer(outputs_without), predictor.labels)
+        answer = predictor.answer(batch.posts, outputs)
+        answer_without = predictor.answer(without, outputs_without)
+        add_missing(with_views, without_views, answer, predictor.labels)
+        add_missing(without_views, with_views, answer_without, predictor.labels)
         attention = {view: shares.cpu().numpy() for view, shares in outputs.attention.items()}
         without_each = leave_out_pictures(predictor, batch.posts, with_views)
         for index, (row, post) in enumerate(zip(batch.rows, batch.posts, strict=True)):
@@ -241,7 +244,7 @@ def leave_out_pictures(
         outputs = predictor.run(encoded)
         without = readings(predictor.decode(encoded, outputs))
         expected = [with_views[row] for row in own]
-        add_missing(without, expected, predictor.answer(outputs), predictor.labels)
+        add_missing(without, expected, predictor.answer(encoded, outputs), predictor.labels)
         for row, reading in zip(own, without, strict=True):
             if row in rows:
                 found[row].append(reading)

@@ -13,10 +13,14 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import Errors, MsvseError
 from ..network.base import Reads
 from ..network.inputs import Inputs, Pictures, Regions, WordPieces
+from ..settings import wrong_setting
 from ..vision.features import RegionFeatures
 from .reader import ReadPost
 from .span_getters import SpanGetter
 from .wordpieces import Layout, Pieces, encode_words, view_words, words_to_encode
+
+#: The number of word pieces of a text that there must be room for behind the queries of a network.
+MIN_TEXT_ROOM = 8
 
 #: Number of word pieces that a window of text must leave free for the joint views after it.
 MIN_JOINT_ROOM = 8
@@ -100,6 +104,9 @@ class PieceEncoder:
             max_view_words (int): Maximum number of words of a textual view that are read.
             region_dim (int): Width of a region vector.
             normalize_urls (bool): Read each URL of a text as one known word.
+
+        Raises:
+            MsvseError: If a query leaves too little room for texts (MSVSE-E007).
         """
         self.tokenizer = tokenizer
         self.get_spans = get_spans
@@ -116,7 +123,12 @@ class PieceEncoder:
             for pieces in (encode_words(tokenizer, words) if words else ())
         ]
         # They stand before each window.
-        self.max_length -= max((len(query.ids) for query in self.queries), default=0)
+        longest = max((len(query.ids) for query in self.queries), default=0)
+        room = max_length - MIN_TEXT_ROOM
+        if longest > room:
+            expected = f"at most {room} word pieces, so that the encoder has room for the post"
+            raise wrong_setting("queries", f"a text of {longest} word pieces", expected)
+        self.max_length -= longest
 
     def encode(self, posts: Sequence[ReadPost]) -> list[EncodedPost]:
         """Tokenise posts.

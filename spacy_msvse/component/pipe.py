@@ -22,10 +22,11 @@ from spacy.util import minibatch, raise_error
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
 
-from ..doc import set_extracted_views, set_predictions
+from ..doc import is_covered, set_extracted_views, set_predictions
 from ..errors import Errors, MsvseError, Warnings
 from ..network.base import Network
 from ..network.crf import bio_labels
+from ..network.growth import grow
 from ..network.inputs import Inputs, Outputs, to_device
 from ..settings import AnyPath, Declaration, Name, Names, Share, find_nearest, section, suggest
 from ..util import (
@@ -58,10 +59,8 @@ from .settings import Attribute, MaxPictures, Policy, Setting
 from .shim import WEIGHTS_FILE, NetworkShim
 from .survey import survey_examples
 from .targets import make_targets
+from .temperatures import UNCALIBRATED, Temperatures, read_temperatures
 from .workers import prepare_worker
-
-#: The settings of a component whose confidences are not calibrated.
-UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "calibration": None}
 
 #: After so many single posts without any view, a warning says that only text is read.
 MANY_POSTS = 32
@@ -239,25 +238,24 @@ class MsvseNer(TrainablePipe):
         return list(self.labels)
 
     def add_label(self, label: str) -> int:
-        """Add an entity type, before the network is built.
+        """Add an entity type. A network that is built already gets new rows for it, drawn at
+        random. Train it with posts of the new type and of the old ones.
 
         Args:
             label (str): The type.
 
         Returns:
             int: 1 if it was added, 0 if it existed already.
-
-        Raises:
-            MsvseError: If the network is built already (MSVSE-E005).
         """
         _LABEL.check("label", label, self.name)
         if label in self.cfg["labels"]:
             return 0
-        if get_shim(self.model).network is not None:
-            labels = ", ".join(self.labels)
-            raise MsvseError(Errors.E005.format(label=label, name=self.name, labels=labels))
         self.cfg["labels"].append(label)
         self.vocab.strings.add(label)
+        shim = get_shim(self.model)
+        if shim.network is not None:
+            self.model.attrs["types"] = list(self.labels)
+            shim.set_network(grow(shim.network, self.labels), shim.tokenizer)
         return 1
 
     @property
@@ -278,6 +276,17 @@ class MsvseNer(TrainablePipe):
     def temperature(self, value: float) -> None:
         path = f"components.{self.name}"
         self.cfg["temperature"] = _TEMPERATURE.check("temperature", value, path)
+
+    @property
+    def temperatures(self) -> Temperatures:
+        """The temperature, and that of posts without the views of `view_dropout`."""
+        return read_temperatures(self.cfg)
+
+    @property
+    def optional_views(self) -> tuple[str, ...]:
+        """The views that the network reads and that `view_dropout` left out at random."""
+        views = network_config(self.model).views
+        return tuple(view for view in views if self.view_dropout.get(view))
 
     # Training
 
@@ -515,7 +524,7 @@ class MsvseNer(TrainablePipe):
             self.model,
             self.reader,
             self.labels,
-            self.temperature,
+            self.temperatures,
             self.max_batch_tokens,
             masked=self._untrained_views(),
         )
@@ -659,7 +668,8 @@ class MsvseNer(TrainablePipe):
         return prediction is not None and prediction.key == self.spans_key
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score annotated examples with the scorer of the config.
+        """Score annotated examples with the scorer of the config. Predicted entities of types that
+        the annotation of a post does not cover are not counted.
 
         Args:
             examples (Iterable[Example]): The examples.
@@ -675,7 +685,8 @@ class MsvseNer(TrainablePipe):
             labels = ", ".join(self.labels)
             message = Warnings.W011.format(name=self.name, unknown=counts, labels=labels)
             self._warn_once(f"unknown {unknown}", message)
-        scores: dict[str, Any] = super().score(examples, **kwargs)
+        counted = [_leave_out_uncovered(example) for example in examples]
+        scores: dict[str, Any] = super().score(counted, **kwargs)
         return scores
 
     def _untrained_views(self) -> tuple[str, ...]:
@@ -818,7 +829,8 @@ class MsvseNer(TrainablePipe):
             if _SETTINGS_FILE not in files:
                 raise MsvseError(Errors.E006.format(reason=f"'{_SETTINGS_FILE}' is missing"))
             saved = load_settings(files[_SETTINGS_FILE])
-            self.cfg = {key: getattr(saved, key) for key in self.cfg}
+            loaded = saved.model_dump()
+            self.cfg = {key: loaded[key] for key in self.cfg}
             for setting, value in self._configured.items():
                 # An edited config, or the argument `config` of `spacy.load`, has priority.
                 if setting in saved.settings and saved.configured.get(setting) == value:
@@ -887,6 +899,17 @@ class MsvseNer(TrainablePipe):
         if topic not in self._warned:
             self._warned.add(topic)
             warnings.warn(message, stacklevel=3)
+
+
+def _leave_out_uncovered(example: Example) -> Example:
+    """An example without predicted entities of types that its annotation does not cover."""
+    doc = example.predicted
+    kept = [entity for entity in doc.ents if is_covered(example.reference, entity.label_)]
+    if len(kept) == len(doc.ents):
+        return example
+    copy = doc.copy()
+    copy.set_ents([Span(copy, entity.start, entity.end, entity.label) for entity in kept])
+    return Example(copy, example.reference)
 
 
 def _no_language() -> None:

@@ -14,6 +14,7 @@ from .architectures import NetworkModel, get_network, get_piece_encoder
 from .batches import cut_batches
 from .encode import EncodedPost
 from .reader import Reader, ReadPost
+from .temperatures import Temperatures
 
 #: Maximum number of Docs whose views are in memory at once, and of their pictures.
 READ_SIZE = 512
@@ -55,7 +56,7 @@ class Predictor:
         model (Model): The Thinc model.
         reader (Reader): Reads the views of Docs.
         labels (tuple): The entity types.
-        temperature (float): All scores are divided by it.
+        temperatures (Temperatures): All scores are divided by them.
         max_batch_tokens (int): Maximum number of word pieces of a batch, joint views and padding
             included.
         masked (Collection): Views that are not used.
@@ -64,7 +65,7 @@ class Predictor:
     model: NetworkModel
     reader: Reader
     labels: tuple[str, ...]
-    temperature: float = 1.0
+    temperatures: Temperatures = field(default_factory=Temperatures)
     max_batch_tokens: int = 2048
     masked: Collection[str] = ()
 
@@ -144,31 +145,34 @@ class Predictor:
         """
         return self.model.predict(posts)
 
-    def answer(self, outputs: Outputs) -> SpanDistribution:
+    def answer(self, posts: Sequence[EncodedPost], outputs: Outputs) -> SpanDistribution:
         """The distribution that gives the entities and all probabilities.
 
         Args:
-            outputs (Outputs): The network's outputs.
+            posts (Sequence[EncodedPost]): A batch.
+            outputs (Outputs): The network's outputs for it.
 
         Returns:
             SpanDistribution: The scores in double precision, since probabilities are differences of
-                sums over all tokens, divided by the temperature.
+                sums over all tokens, divided by the temperature of each post.
         """
-        return get_network(self.model).answer(outputs).double().tempered(self.temperature)
+        temperature = self.temperatures.choose([post.post for post in posts])
+        return get_network(self.model).answer(outputs).double().tempered(temperature)
 
-    def lattice(self, outputs: Outputs) -> Lattice:
+    def lattice(self, posts: Sequence[EncodedPost], outputs: Outputs) -> Lattice:
         """The lattice of labels, for a method with a CRF.
 
         Args:
-            outputs (Outputs): The network's outputs.
+            posts (Sequence[EncodedPost]): A batch.
+            outputs (Outputs): The network's outputs for it.
 
         Returns:
-            Lattice: The scores in double precision, divided by the temperature.
+            Lattice: The scores in double precision, divided by the temperature of each post.
 
         Raises:
             MsvseError: If the method returns scored spans (MSVSE-E083).
         """
-        answer = self.answer(outputs)
+        answer = self.answer(posts, outputs)
         if not isinstance(answer, Lattice):
             method = type(get_network(self.model)).__name__
             raise MsvseError(Errors.E083.format(method=method))
@@ -186,7 +190,7 @@ class Predictor:
         """
         predictions = [Prediction(post=post.post) for post in posts]
         with torch.inference_mode():
-            answer = self.answer(outputs)
+            answer = self.answer(posts, outputs)
             entities = answer.best_entities()
             probabilities = probabilities_of(answer, entities)
         for (row, start, end, label), probability in zip(

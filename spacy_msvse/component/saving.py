@@ -14,6 +14,27 @@ from ..errors import Errors, MsvseError
 Temperature = Annotated[float, Field(ge=0.001, le=1000)]
 
 
+_CLOSED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class WithoutViews(BaseModel):
+    """The calibration for posts that lack a view.
+
+    Attributes:
+        views (list): The views.
+        temperature (float): Their scores are divided by it.
+        entities (int): How many entities determined it.
+        source (str): The source of their posts.
+    """
+
+    model_config = _CLOSED
+
+    views: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    temperature: Temperature
+    entities: Annotated[int, Field(ge=0)]
+    source: str | None
+
+
 class SavedSettings(BaseModel):
     """The content of the file. A value of another type or out of range is an error.
 
@@ -22,17 +43,20 @@ class SavedSettings(BaseModel):
         temperature (float): All scores are divided by it.
         calibration (dict): How many entities determined the temperature, and the source of their
             posts; None if it was not fitted.
+        without_views (WithoutViews): The calibration for posts that lack a view; None for the same
+            temperature.
         settings (dict): The settings of the component.
         configured (dict): The settings that the config of the pipeline showed. If it shows another
             value later, somebody has edited it.
         reading (dict): Settings of the model that decide how texts are read.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = _CLOSED
 
     labels: list[Annotated[str, Field(min_length=1)]]
     temperature: Temperature
     calibration: dict[str, Any] | None
+    without_views: WithoutViews | None
     settings: dict[str, Any]
     configured: dict[str, Any]
     reading: dict[str, Any]

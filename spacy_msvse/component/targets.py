@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from spacy.training import Example, biluo_to_iob
 
+from ..doc import is_covered
 from ..errors import Errors, MsvseError
 from ..network.crf import bio_labels
 from ..network.inputs import Targets
@@ -14,7 +15,8 @@ from .encode import pad
 
 
 def make_targets(examples: Sequence[Example], types: Sequence[str]) -> Targets:
-    """Read the gold labels of examples. Missing and misaligned tokens may have any label.
+    """Read the gold labels of examples. Missing and misaligned tokens may have any label. Where the
+    annotation does not cover some types, a token outside of all entities may have their labels.
 
     Args:
         examples (Sequence[Example]): Examples, in the order of the posts.
@@ -40,9 +42,20 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> Targets:
         if unknown:
             raise MsvseError(Errors.E017.format(label=min(unknown), labels=", ".join(types)))
         complete = None not in gold
-        allowed.append(table[[index[label] for label in gold]])
+        choices = table[[index[label] for label in gold]]
+        uncovered = [not is_covered(example.reference, name) for name in types]
+        if any(uncovered):
+            choices = choices | (
+                choices[:, :1] & np.repeat([False, *uncovered], [1, *[2] * len(types)])
+            )
+        allowed.append(choices)
         occurring.append([name in found for name in types])
-        known.append([complete or name in found for name in types])
+        known.append(
+            [
+                (complete and not left_out) or name in found
+                for name, left_out in zip(types, uncovered, strict=True)
+            ]
+        )
     drawn = [_drawn_boxes(example, types) for example in examples]
     boxes, box_types, box_pictures = None, None, None
     if any(len(one) for one in drawn):

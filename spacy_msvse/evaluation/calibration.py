@@ -1,18 +1,19 @@
-"""Calibration: the fit of a temperature, and the calibration error. Of the entities with confidence
+"""Calibration: the fit of temperatures, and the calibration error. Of the entities with confidence
 p, a share of p should be right."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 from torch import Tensor
 
+from ..component.predictor import Predictor
+from ..component.temperatures import has_views, name_without
 from ..errors import Warnings
 from ..network.spans import SpanDistribution
 from .gold import is_right
@@ -58,17 +59,25 @@ class Calibration:
     """The result of a calibration.
 
     Attributes:
+        posts (str): The posts that it holds for: the name of the component, and the views that they
+            lack, if any.
         temperature (float): The new temperature.
         entities (int): The number of predicted entities that could be judged.
         log_loss_before (float): Their mean negative log-likelihood of being right or wrong, with
             the earlier temperature; None without any entity.
         log_loss_after (float): The same with the new temperature.
+        determined (bool): Whether the posts determined the temperature.
+        without (Calibration): The result for posts without the views of `view_dropout`; None
+            without such views.
     """
 
+    posts: str
     temperature: float
     entities: int
     log_loss_before: float | None
     log_loss_after: float | None
+    determined: bool
+    without: "Calibration | None" = None
 
 
 # Fit
@@ -80,6 +89,10 @@ def calibrate(
     """Fit the temperature of a component, so that a share of p of the entities with confidence p is
     right. The predicted entities do not change; all later probabilities change. If the posts do not
     determine a temperature, it does not change, and there is a warning (MSVSE-W008).
+
+    If the component was trained with `view_dropout`, there are two temperatures: one for posts that
+    have these views, and one for posts that lack one of them. All posts are read a second time
+    without these views to fit the second one.
 
     Args:
         component (MsvseNer): The component.
@@ -93,11 +106,38 @@ def calibrate(
         MsvseError: Before the network is built (MSVSE-E003), or for an unreadable picture if
             `on_missing_image` is "error" (MSVSE-E020).
     """
-    batches = list(_judge(component, examples))
+    views = component.optional_views
+    predictor, without = component.predictor, None
+    if views:
+        without = replace(predictor, masked={*predictor.masked, *views})
+    judged, judged_without = list[Judged](), list[Judged]()
+    for part in minibatch(examples, BATCH_SIZE):
+        judged += _judge(component, predictor, part, views)
+        if without is not None:
+            judged_without += _judge(component, without, part)
+    result = _fit(component.name, judged, component.temperature)
+    if result.determined:
+        component.temperature = result.temperature
+        component.cfg["calibration"] = {"entities": result.entities, "source": source}
+    if without is None:
+        component.cfg["without_views"] = None
+        return result
+    before = component.temperatures.without or component.temperature
+    second = _fit(name_without(component.name, views), judged_without, before)
+    if second.determined:
+        component.cfg["without_views"] = {
+            "views": list(views),
+            "temperature": second.temperature,
+            "entities": second.entities,
+            "source": source,
+        }
+    return replace(result, without=second)
+
+
+def _fit(posts: str, batches: Sequence[Judged], before: float) -> Calibration:
+    """Fit a temperature, starting from an earlier one, which is kept if it is better."""
     count = sum(len(batch.right) for batch in batches)
-    before = component.temperature
     loss_before = float(log_loss(batches, before)) if batches else None
-    kept = Calibration(before, count, loss_before, loss_before)
     after = fit_temperature(batches) if count >= MIN_ENTITIES else before
     reason = None
     if count < MIN_ENTITIES:
@@ -105,15 +145,13 @@ def calibrate(
     elif is_limit(after):
         reason = f"the best temperature is at the limit, {after:.3g}"
     if reason is not None:
-        message = Warnings.W008.format(name=component.name, temperature=before, reason=reason)
-        warnings.warn(message, stacklevel=2)
-        return kept
+        message = Warnings.W008.format(name=posts, temperature=before, reason=reason)
+        warnings.warn(message, stacklevel=3)
+        return Calibration(posts, before, count, loss_before, loss_before, determined=False)
     loss_after = float(log_loss(batches, after))
-    component.cfg["calibration"] = {"entities": count, "source": source}
     if loss_before is not None and loss_after >= loss_before:
-        return kept
-    component.temperature = after
-    return Calibration(after, count, loss_before, loss_after)
+        after, loss_after = before, loss_before
+    return Calibration(posts, after, count, loss_before, loss_after, determined=True)
 
 
 def log_loss(
@@ -184,32 +222,32 @@ def is_limit(temperature: float) -> bool:
     return not _MARGIN / LIMIT < temperature < LIMIT / _MARGIN
 
 
-def _judge(component: "MsvseNer", examples: Iterable[Example]) -> Iterator[Judged]:
-    """The predicted entities that the gold annotation can judge."""
-    for part in minibatch(examples, BATCH_SIZE):
-        for rows, answer in _answers(component, [example.predicted for example in part]):
-            entities = answer.best_entities()
-            verdicts = [
-                is_right(part[rows[post]], start, end, component.labels[label])
-                for post, start, end, label in entities.tolist()
-            ]
-            judged = [index for index, verdict in enumerate(verdicts) if verdict is not None]
-            if judged:
-                right = torch.tensor([verdicts[index] for index in judged])
-                yield Judged(answer, entities[judged], right.to(entities.device))
-
-
-def _answers(
-    component: "MsvseNer", docs: Sequence[Doc]
-) -> Iterator[tuple[list[int], SpanDistribution]]:
-    """The untempered answers of the network, batch by batch, each with the rows of its Docs."""
-    network, predictor = component.require_network(), component.predictor
-    for batch in predictor.batches(docs):
+def _judge(
+    component: "MsvseNer",
+    predictor: Predictor,
+    examples: Sequence[Example],
+    views: Sequence[str] = (),
+) -> Iterator[Judged]:
+    """The predicted entities that the gold annotation can judge, of posts that have some views."""
+    network = component.require_network()
+    for batch in predictor.batches([example.predicted for example in examples]):
         outputs = predictor.run(batch.posts)
         with torch.inference_mode():
             answer = network.answer(outputs)
         # The copy is made outside of inference mode, so that the fit can differentiate.
-        yield batch.rows, answer.double()
+        answer = answer.double()
+        entities = answer.best_entities()
+        counted = [has_views(post.post, views) for post in batch.posts]
+        verdicts = [
+            is_right(examples[batch.rows[post]], start, end, component.labels[label])
+            if counted[post]
+            else None
+            for post, start, end, label in entities.tolist()
+        ]
+        judged = [index for index, verdict in enumerate(verdicts) if verdict is not None]
+        if judged:
+            right = torch.tensor([verdicts[index] for index in judged])
+            yield Judged(answer, entities[judged], right.to(entities.device))
 
 
 # Measurement

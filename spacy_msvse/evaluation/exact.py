@@ -3,7 +3,8 @@
 The rule is that of spaCy's scorer, so the scores are the `ents_p`, `ents_r` and `ents_f` of
 `nlp.evaluate` and of training. They equal those of conlleval and seqeval, which published results
 report, if gold and pipeline have the same tokens and every gold token is annotated. Otherwise, an
-entity is compared by its gold tokens, and a prediction without gold annotation is not counted.
+entity is compared by its gold tokens, and a prediction without gold annotation, or of a type that
+the annotation does not cover, is not counted.
 """
 
 from collections.abc import Callable, Container, Iterable
@@ -14,7 +15,7 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from .gold import gold_span
+from .gold import gold_span, judged_span
 
 
 class Entity(NamedTuple):
@@ -37,11 +38,14 @@ class Matches:
         gold (list): The gold entities.
         predicted (list): The predicted entities that the gold annotation can judge.
         right (list): The gold entities that were predicted.
+        conflicts (list): The predicted entities of types that the gold annotation does not cover,
+            over gold entities of other types. They are not counted as predicted.
     """
 
     gold: list[Entity] = field(default_factory=list)
     predicted: list[Entity] = field(default_factory=list)
     right: list[Entity] = field(default_factory=list)
+    conflicts: list[Entity] = field(default_factory=list)
 
     @property
     def labels(self) -> list[str]:
@@ -72,8 +76,7 @@ class Matches:
 
     def counts(self) -> dict[str, int]:
         """The numbers of entities: "gold", "predicted" and "right"."""
-        names = ("gold", "predicted", "right")
-        return {name: len(part) for name, part in zip(names, self._parts(), strict=True)}
+        return {name: len(getattr(self, name)) for name in ("gold", "predicted", "right")}
 
     def scores(self) -> dict[str, float | None]:
         """Precision "p", recall "r" and F1 "f" as fractions; None if there is no entity."""
@@ -83,8 +86,8 @@ class Matches:
         score = PRFScore(tp=right, fp=len(self.predicted) - right, fn=len(self.gold) - right)
         return {**score.to_dict()}
 
-    def _parts(self) -> tuple[list[Entity], list[Entity], list[Entity]]:
-        return self.gold, self.predicted, self.right
+    def _parts(self) -> tuple[list[Entity], ...]:
+        return self.gold, self.predicted, self.right, self.conflicts
 
 
 def match_entities(example: Example) -> Matches:
@@ -102,8 +105,11 @@ def match_entities(example: Example) -> Matches:
     }
     matches = Matches(list(gold.values()))
     for ent in example.predicted.ents:
-        span = gold_span(example, ent.start, ent.end)
+        span = judged_span(example, ent.start, ent.end, ent.label_)
         if span is None:
+            tokens = gold_span(example, ent.start, ent.end)
+            if tokens is not None and any(token.ent_type for token in tokens):
+                matches.conflicts.append(Entity(ent.label_, normalise(ent)))
             continue
         # Each gold entity is found once; a second prediction of it is wrong.
         match = gold.pop((span.start, span.end, ent.label_), None)
@@ -127,6 +133,7 @@ def pool(parts: Iterable[Matches]) -> Matches:
         pooled.gold += part.gold
         pooled.predicted += part.predicted
         pooled.right += part.right
+        pooled.conflicts += part.conflicts
     return pooled
 
 

@@ -3,6 +3,8 @@
 from spacy.tokens import Span
 from spacy.training import Example
 
+from ..doc import is_covered
+
 
 def gold_span(example: Example, start: int, end: int) -> Span | None:
     """The gold tokens of some predicted tokens.
@@ -22,6 +24,22 @@ def gold_span(example: Example, start: int, end: int) -> Span | None:
     return None if any(token.ent_iob == 0 for token in gold) else gold
 
 
+def judged_span(example: Example, start: int, end: int, label: str) -> Span | None:
+    """The gold tokens of a predicted entity, if the annotation can judge it.
+
+    Args:
+        example (Example): The gold annotation, aligned to the predicted tokens.
+        start (int): The entity's first token.
+        end (int): The token after its last.
+        label (str): Its type.
+
+    Returns:
+        Span: The gold tokens; None if the annotation of one of them is missing, or does not cover
+            the type.
+    """
+    return gold_span(example, start, end) if is_covered(example.reference, label) else None
+
+
 def is_right(example: Example, start: int, end: int, label: str) -> bool | None:
     """Whether a predicted entity has the span and the type of a gold entity.
 
@@ -32,9 +50,9 @@ def is_right(example: Example, start: int, end: int, label: str) -> bool | None:
         label (str): Its type.
 
     Returns:
-        bool: None if the annotation is missing.
+        bool: None if the annotation is missing, or does not cover the type.
     """
-    gold = gold_span(example, start, end)
+    gold = judged_span(example, start, end, label)
     if gold is None:
         return None
     return any(

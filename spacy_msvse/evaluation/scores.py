@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from spacy.training import Example
 from spacy.training.corpus import FILE_TYPE, walk_corpus
 
 from ..component import components
+from ..component.temperatures import name_temperatures
+from ..doc import get_covered_types
 from ..util import hash_files
 from .calibration import calibration_scores
 from .controls import CONTROLS, Control
@@ -44,9 +46,36 @@ def evaluate(
             "entities" and "entities_per_type", the numbers of "gold", "predicted" and "right"
             entities; "slices", the same for every boolean key of the posts' meta, over the posts
             where it is true; "views", view to status to number of posts; "temperatures", component
-            to temperature; "calibration", the calibration error of the confidences; "seen" and
+            to temperature, and "COMPONENT without VIEW" to that of posts without the view;
+            "calibration", the calibration error of the confidences; "partial", if the annotation of
+            some posts does not cover all types, their number of "posts", and the "conflicts",
+            predicted entities of types that are not covered over gold entities; "seen" and
             "unseen", scores and numbers of entities, if `known` is given; "visual", the scores of
             the visual entity classifier by view, if there is one and a post has a picture.
+    """
+    scored = annotate_examples(nlp, examples, control=control, seed=seed, progress=progress)
+    return score_examples(nlp, scored, control=control, seed=seed, known=known)
+
+
+def annotate_examples(
+    nlp: Language,
+    examples: Iterable[Example],
+    *,
+    control: Control | None = None,
+    seed: int = 0,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[Example]:
+    """Annotate the predicted side of examples by a pipeline.
+
+    Args:
+        nlp (Language): The pipeline.
+        examples (Iterable[Example]): Examples whose predicted side has the pictures.
+        control (str): "no_picture" or "shuffled" to change the pictures first.
+        seed (int): Seed of the control.
+        progress (Callable): Wraps the stream of Docs, such as tqdm.
+
+    Returns:
+        list: The annotated examples.
     """
     examples = list(examples)
     if control is not None:
@@ -56,27 +85,55 @@ def evaluate(
         if control == "no_picture":
             # The control removed the pictures, so the warning is not needed.
             warnings.filterwarnings("ignore", r"\[MSVSE-W001\]")
-        scored = [
+        return [
             Example(doc, example.reference)
             for doc, example in zip(progress(docs), examples, strict=True)
         ]
-    matches = [match_entities(example) for example in scored]
+
+
+def score_examples(
+    nlp: Language,
+    examples: Sequence[Example],
+    *,
+    control: Control | None = None,
+    seed: int = 0,
+    known: Container[tuple[str, str]] | None = None,
+) -> dict[str, Any]:
+    """Score examples that a pipeline has annotated.
+
+    Args:
+        nlp (Language): The pipeline.
+        examples (Sequence[Example]): The result of `annotate_examples`.
+        control (str): The control that changed the pictures.
+        seed (int): Seed of the bootstrap of the calibration error.
+        known (Container): The entities of the training data, as `known_entities` returns them.
+
+    Returns:
+        dict: As `evaluate` returns it.
+    """
+    matches = [match_entities(example) for example in examples]
     everything = pool(matches)
     scores: dict[str, Any] = {
-        "posts": len(scored),
+        "posts": len(examples),
         "control": control,
         **entity_scores(everything),
         "slices": {
             name: {"posts": len(rows), **entity_scores(pool(matches[row] for row in rows))}
-            for name, rows in sorted(marked_slices(scored).items())
+            for name, rows in sorted(marked_slices(examples).items())
         },
-        "views": view_counts(scored),
-        "temperatures": {name: component.temperature for name, component in components(nlp)},
-        "calibration": calibration_scores(scored, seed),
+        "views": view_counts(examples),
+        "temperatures": {
+            key: value
+            for name, component in components(nlp)
+            for key, value in name_temperatures(name, component.cfg).items()
+        },
+        "calibration": calibration_scores(examples, seed),
     }
+    if partial := sum(get_covered_types(example.reference) is not None for example in examples):
+        scores["partial"] = {"posts": partial, "conflicts": len(everything.conflicts)}
     if known is not None:
         scores.update(seen_scores(everything, known))
-    if visual := visual_scores(scored):
+    if visual := visual_scores(examples):
         scores["visual"] = visual
     return scores
 

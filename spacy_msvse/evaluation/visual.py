@@ -7,6 +7,7 @@ from typing import Any
 
 from spacy.training import Example
 
+from ..doc import is_covered
 from .exact import Entity, Matches
 
 #: A type of at least this probability is predicted.
@@ -35,7 +36,11 @@ def visual_scores(examples: Iterable[Example]) -> dict[str, dict[str, Any]]:
         for view, probabilities in (example.predicted._.visual_entities or {}).items():
             posts[view] += 1
             matches = found.setdefault(view, Matches())
-            predicted = {label for label, p in probabilities.items() if p >= THRESHOLD}
+            predicted = {
+                label
+                for label, p in probabilities.items()
+                if p >= THRESHOLD and is_covered(example.reference, label)
+            }
             matches.gold += [Entity(label, "") for label in gold]
             matches.predicted += [Entity(label, "") for label in predicted]
             matches.right += [Entity(label, "") for label in predicted & gold]

@@ -303,6 +303,19 @@ class Network(nn.Module):
         """Whether this thread is in the context of `recording_attention`."""
         return _records_attention.get()
 
+    def kept_positions(self, size: int, added: int) -> list[int]:
+        """Where the rows, or columns, of weights go when the network gets further entity types. A
+        method whose weights have something behind those of the types overrides this.
+
+        Args:
+            size (int): The number of rows.
+            added (int): The number of new types; 0 for rows that do not depend on the types.
+
+        Returns:
+            list: The new place of each row. New rows are drawn at random.
+        """
+        return list(range(size))
+
     # What training needs
 
     def view_shares(self) -> dict[str, float]:

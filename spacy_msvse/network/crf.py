@@ -4,7 +4,6 @@ The parameters are those of pytorch-crf. The algorithms are here, because pytorc
 marginals, accepts no missing labels and no empty sequences, and decodes sample by sample.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,9 +34,9 @@ class Lattice:
 
     Attributes:
         emissions (Tensor): float of shape (B, T, K).
-        transitions (Tensor): float of shape (K, K), from label to label.
-        start (Tensor): float of shape (K,).
-        end (Tensor): float of shape (K,).
+        transitions (Tensor): float of shape (K, K), from label to label; or (B, K, K).
+        start (Tensor): float of shape (K,), or (B, K).
+        end (Tensor): float of shape (K,), or (B, K).
         mask (Tensor): bool of shape (B, T): True on tokens, which come before all padding. A
             sequence may be empty.
     """
@@ -81,17 +80,25 @@ class Lattice:
         """Divide all scores by a temperature. The order of the labellings does not change.
 
         Args:
-            temperature (float or Tensor): A positive scalar; above 1, probabilities become more
-                even.
+            temperature (float or Tensor): A positive scalar, or one for each sequence, of shape
+                (B,); above 1, probabilities become more even.
 
         Returns:
             Lattice: The tempered lattice. Forbidden labels and transitions stay forbidden.
         """
+        own = torch.as_tensor(temperature, dtype=self.emissions.dtype, device=self.mask.device)
 
-        def divide(scores: Tensor) -> Tensor:
-            return torch.where(scores > FORBIDDEN / 2, scores / temperature, scores)
+        def divide(scores: Tensor, dims: int) -> Tensor:
+            divisor = own.view(-1, *[1] * dims) if own.ndim else own
+            return torch.where(scores > FORBIDDEN / 2, scores / divisor, scores)
 
-        return self._map(divide)
+        return Lattice(
+            divide(self.emissions, 2),
+            divide(self.transitions, 2),
+            divide(self.start, 1),
+            divide(self.end, 1),
+            self.mask,
+        )
 
     def double(self) -> "Lattice":
         """Copy the scores in double precision, detached from the network. A copy that is made
@@ -101,16 +108,16 @@ class Lattice:
             Lattice: The copy; in main memory if the device has no double precision.
         """
         device = double_device(self.mask.device)
-        copy = self._map(lambda scores: scores.detach().to(device, torch.double, copy=True))
-        return replace(copy, mask=self.mask.to(device, copy=True))
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "Lattice":
+        def copy(scores: Tensor) -> Tensor:
+            return scores.detach().to(device, torch.double, copy=True)
+
         return Lattice(
-            change(self.emissions),
-            change(self.transitions),
-            change(self.start),
-            change(self.end),
-            self.mask,
+            copy(self.emissions),
+            copy(self.transitions),
+            copy(self.start),
+            copy(self.end),
+            self.mask.to(device, copy=True),
         )
 
     def log_partition(self) -> Tensor:
@@ -186,12 +193,12 @@ class Lattice:
         stay = torch.arange(labels * k, device=score.device).view(1, labels, k)
         pointers = []
         for t in range(1, length):
-            ahead = score.unsqueeze(3) + transitions.unsqueeze(1)
+            ahead = score.unsqueeze(3) + transitions.unsqueeze(-2)
             step, pointer = ranked(ahead.flatten(1, 2).transpose(1, 2), k)
             inside = self.mask[:, t, None, None]
             score = torch.where(inside, step + emissions[:, t].unsqueeze(2), score)
             pointers.append(torch.where(inside, pointer, stay).flatten(1))
-        best, state = ranked((score + self.end.unsqueeze(1)).flatten(1), k)
+        best, state = ranked((score + self.end.unsqueeze(-1)).flatten(1), k)
         states = [state]
         for pointer in reversed(pointers):
             states.append(pointer.gather(1, states[-1]))
@@ -215,14 +222,17 @@ class Lattice:
         last = end - 1
         begin, inside = 2 * entity_type + 1, 2 * entity_type + 2
         forward, backward = self._forward(), self._backward()
-        log_partition = torch.logsumexp(forward[:, -1] + self.end, dim=1)[sequence]
+        batch, _, labels = self.emissions.shape
+        transitions = self.transitions.expand(batch, labels, labels)
+        stop = self.end.expand(batch, labels)
+        log_partition = torch.logsumexp(forward[:, -1] + stop, dim=1)[sequence]
         # Inside the entity the path is fixed: B, then I up to the last token. The sum over its I
         # labels is a difference of running sums.
         running = self.emissions.cumsum(dim=1)
-        repeat = self.transitions[inside, inside]
+        repeat = transitions[sequence, inside, inside]
         score = forward[sequence, first, begin]
         inside_score = (
-            self.transitions[begin, inside]
+            transitions[sequence, begin, inside]
             + running[sequence, last, inside]
             - running[sequence, first, inside]
             + repeat * (last - first - 1)
@@ -233,13 +243,13 @@ class Lattice:
         label = torch.where(longer, inside, begin)
         following = end.clamp(max=self.emissions.shape[1] - 1)
         after = (
-            self.transitions[label]
+            transitions[sequence, label]
             + self.emissions[sequence, following]
             + backward[sequence, following]
         )
         after = after.scatter(1, inside.unsqueeze(1), FORBIDDEN)
         followed = (following > last) & self.mask[sequence, following]
-        rest = torch.where(followed, torch.logsumexp(after, dim=1), self.end[label])
+        rest = torch.where(followed, torch.logsumexp(after, dim=1), stop[sequence, label])
         return score + rest - log_partition
 
     def _forward(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""All short spans of posts as candidates for entities, and their gold types."""
+"""All short spans of posts as candidates for entities, and what they are by the gold labels."""
 
 import torch
 from torch import Tensor
@@ -37,8 +37,8 @@ def span_means(vectors: Tensor, spans: Tensor) -> Tensor:
     return (total[post, end] - total[post, start]) / (end - start).unsqueeze(1)
 
 
-def span_types(allowed: Tensor, mask: Tensor, spans: Tensor) -> tuple[Tensor, Tensor]:
-    """The gold type of each span.
+def span_choices(allowed: Tensor, mask: Tensor, spans: Tensor) -> Tensor:
+    """What each span may be by the gold labels: an entity of each type, or no entity.
 
     Args:
         allowed (Tensor): bool of shape (P, T, K): the allowed labels, in the order of `bio_labels`.
@@ -46,25 +46,24 @@ def span_types(allowed: Tensor, mask: Tensor, spans: Tensor) -> tuple[Tensor, Te
         spans (Tensor): int64 of shape (S, 3).
 
     Returns:
-        tuple: int64 of shape (S,), the type, or the number of types for no entity; and bool of
-            shape (S,), False if a label that decides it is missing.
+        Tensor: bool of shape (S, Y + 1), the last column for no entity. A span of which the gold
+            labels are known has one choice; one of which they say nothing has all.
     """
-    num_types = (allowed.shape[2] - 1) // 2
-    known = (allowed.sum(dim=2) == 1) | ~mask
-    labels = allowed.int().argmax(dim=2).masked_fill(~mask, 0)
-    # One token more, without an entity, stands after the last.
-    labels = torch.nn.functional.pad(labels, (0, 1))
-    known = torch.nn.functional.pad(known, (0, 1), value=True)
+    # Padding, and one token more after the last, are outside of all entities.
+    outside = torch.zeros_like(allowed[:1, :1])
+    outside[..., 0] = True
+    allowed = torch.where(mask.unsqueeze(2), allowed, outside)
+    allowed = torch.cat([allowed, outside.expand(len(allowed), 1, -1)], dim=1)
     post, start, end = spans.unbind(dim=1)
-    first = labels[post, start]
-    types = (first - 1) // 2
-    inside = first + 1
-    # From the first token, the span goes on while the labels are I of the same type.
-    positions = torch.arange(labels.shape[1], device=spans.device)
-    within = (positions > start[:, None]) & (positions < end[:, None])
-    goes_on = ((labels[post] == inside[:, None]) | ~within).all(dim=1)
-    ends = labels[post, end] != inside
-    is_entity = (first % 2 == 1) & goes_on & ends
-    touched = within | (positions == start[:, None]) | (positions == end[:, None])
-    decided = (known[post] | ~touched).all(dim=1)
-    return torch.where(is_entity, types, num_types), decided
+
+    def runs(labels: Tensor) -> Tensor:
+        """Whether each span has B and then I of a type, where these labels are true."""
+        begins, insides = labels[..., 1::2], labels[..., 2::2]
+        breaks = (~insides).cumsum(dim=1)
+        return begins[post, start] & (breaks[post, end - 1] == breaks[post, start])
+
+    going_on = allowed[..., 2::2][post, end]
+    others = allowed.sum(dim=2)[post, end].unsqueeze(1) - going_on.int()
+    possible = runs(allowed) & (others > 0)
+    certain = runs(allowed & (allowed.sum(dim=2, keepdim=True) == 1)) & ~going_on
+    return torch.cat([possible, ~certain.any(dim=1, keepdim=True)], dim=1)

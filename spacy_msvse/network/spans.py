@@ -38,8 +38,8 @@ class SpanDistribution(Protocol):
         """Divide all scores by a temperature. The best entities stay the same.
 
         Args:
-            temperature (float or Tensor): A positive scalar; above 1, probabilities become more
-                even.
+            temperature (float or Tensor): A positive scalar, or one for each post, of shape (P,);
+                above 1, probabilities become more even.
 
         Returns:
             SpanDistribution: The tempered distribution.
@@ -117,12 +117,13 @@ class ScoredSpans:
         """Divide all scores by a temperature.
 
         Args:
-            temperature (float or Tensor): A positive scalar.
+            temperature (float or Tensor): A positive scalar, or one for each post, of shape (P,).
 
         Returns:
             ScoredSpans: The tempered spans.
         """
-        return replace(self, scores=self.scores / temperature)
+        own = torch.as_tensor(temperature, dtype=self.scores.dtype, device=self.scores.device)
+        return replace(self, scores=self.scores / (own[self.spans[:, :1]] if own.ndim else own))
 
     def double(self) -> "ScoredSpans":
         """Copy the scores in double precision, detached from the network.

@@ -328,6 +328,13 @@ def test_queries_are_tokenised_once_and_leave_less_room_for_the_text(nlp, encode
     assert (inputs.token_piece[0] >= 0).all()
 
 
+def test_a_query_that_leaves_no_room_for_the_text_is_refused(encoder):
+    tokenizer, spans = AutoTokenizer.from_pretrained(encoder), create_strided_spans(200, 200)
+    reads = Reads(queries=("jordan", "jordan " * 60))
+    with pytest.raises(MsvseError, match=r"MSVSE-E007.*queries.*62 word pieces.*at most 56"):
+        PieceEncoder(tokenizer, spans, reads, max_length=64, max_view_words=8, region_dim=3)
+
+
 def test_drawn_boxes_become_targets_by_the_type_of_the_entity_that_they_name(nlp):
     doc = make_doc(nlp, "saw Jordan in Phoenix")
     boxes = [("Phoenix", 1.0, 0.5, 0.5, 1.0, 1.0), ("a dog", 1.0, 0.0, 0.0, 0.5, 0.5)]

@@ -288,3 +288,118 @@ def test_a_pipeline_without_confidences_is_scored_without_calibration(nlp):
     scores = evaluate(nlp, examples)
     assert scores["calibration"]["ece"] is None
     assert scores["calibration"]["bins"] == []
+
+
+# Posts with and without a view
+
+
+@pytest.fixture
+def optional(pipeline):
+    """A pipeline that was trained without the picture's views at random."""
+    component_of(pipeline).view_dropout = dict.fromkeys(("regions", "tags", "caption"), 0.3)
+    return pipeline
+
+
+def test_posts_with_and_without_a_view_have_temperatures_of_their_own(optional):
+    component = component_of(optional)
+    examples = ambiguous_examples(optional, copies=2)
+    result = calibrate(component, examples, source="dev.spacy")
+    assert result.without is not None
+    assert (result.entities, result.without.entities) == (24, 24)
+    # Without the picture, the network is sure of a guess.
+    assert result.without.temperature > 2 * result.temperature
+    assert component.cfg["without_views"] == {
+        "views": ["regions", "tags", "caption"],
+        "temperature": result.without.temperature,
+        "entities": 24,
+        "source": "dev.spacy",
+    }
+    # Each part equals the fit of a pipeline that gets only such posts.
+    component.view_dropout = {}
+    assert calibrate(component, ambiguous_examples(optional, copies=2)).without is None
+    assert component.temperature == pytest.approx(result.temperature, rel=1e-6)
+    bare = ambiguous_examples(optional, copies=2)
+    for example in bare:
+        example.predicted._.image = None
+    calibrate(component, bare)
+    assert component.temperature == pytest.approx(result.without.temperature, rel=1e-3)
+
+
+def test_each_post_of_a_batch_gets_its_own_temperature(optional):
+    component = component_of(optional)
+    calibrate(component, ambiguous_examples(optional, copies=2))
+    posts = [example.predicted for example in ambiguous_examples(optional)]
+    for doc in posts[::2]:
+        doc._.image = None
+
+    def confidences(docs):
+        return [ent._.confidence for doc in docs for ent in doc.ents]
+
+    together = confidences(optional.pipe([doc.copy() for doc in posts]))
+    alone = confidences([optional(doc.copy()) for doc in posts])
+    assert together == pytest.approx(alone, abs=1e-5)
+    without = component.cfg["without_views"]
+    for temperature, part in (
+        (component.temperature, posts[1::2]),
+        (without["temperature"], posts[::2]),
+    ):
+        component.cfg.update(temperature=temperature, without_views=None)
+        assert confidences(optional.pipe([doc.copy() for doc in part])) == pytest.approx(
+            [score for post, score in zip(posts, together, strict=True) if post in part], abs=1e-5
+        )
+        component.cfg["without_views"] = without
+
+
+def test_the_effect_of_the_pictures_compares_calibrated_confidences(optional):
+    component = component_of(optional)
+    calibrate(component, ambiguous_examples(optional, copies=2))
+    doc = ambiguous_examples(optional)[0].predicted
+    ((effect,),) = component.explain_pictures([doc])
+    bare = make_doc(optional, [token.text for token in doc])
+    (expected,) = optional(bare).ents
+    assert effect.without_picture.confidence == pytest.approx(expected._.confidence, abs=1e-5)
+
+
+def test_both_temperatures_are_saved_scored_and_reset_by_training(optional, tmp_path):
+    component = component_of(optional)
+    result = calibrate(component, ambiguous_examples(optional, copies=2))
+    optional.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    saved = component_of(loaded).temperatures
+    assert saved.temperature == pytest.approx(result.temperature)
+    assert saved.without == pytest.approx(result.without.temperature)
+    scores = evaluate(loaded, ambiguous_examples(loaded))
+    assert scores["temperatures"] == {
+        "msvse_ner": saved.temperature,
+        "msvse_ner without regions, tags, caption": saved.without,
+    }
+    with pytest.warns(UserWarning, match="MSVSE-W007"):
+        loaded.update(ambiguous_examples(loaded), sgd=loaded.resume_training())
+    assert component_of(loaded).cfg["without_views"] is None
+
+
+def test_without_posts_that_have_the_view_only_the_other_temperature_is_fitted(optional):
+    examples = ambiguous_examples(optional, copies=2)
+    for example in examples:
+        example.predicted._.image = None
+    with pytest.warns(UserWarning, match="'msvse_ner' stays at 1.000: only 0 predicted"):
+        result = calibrate(component_of(optional), examples)
+    assert not result.determined
+    assert result.without.determined
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"views": [], "temperature": 1.0, "entities": 1, "source": None},
+        {"views": ["ocr"], "temperature": 0.0, "entities": 1, "source": None},
+        {"views": ["ocr"], "temperature": 1.0, "entities": -1, "source": None},
+        {"views": ["ocr"], "temperature": 1.0},
+        [1.0],
+    ],
+)
+def test_a_saved_temperature_of_another_type_or_range_is_refused(pipeline, tmp_path, wrong):
+    component_of(pipeline).cfg["without_views"] = wrong
+    pipeline.to_disk(tmp_path)
+    with pytest.raises(spacy_msvse.MsvseError, match=r"MSVSE-E006.*without_views"):
+        spacy.load(tmp_path)

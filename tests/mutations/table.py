@@ -834,9 +834,9 @@ TABLE: dict[str, tuple[Row, ...]] = {
         row(
             "missing labels: the spans that are left out (SMVAE)",
             (
-                "network.span_candidates:span_types",
-                "(allowed.sum(dim=2) == 1) | ~mask",
-                "mask | True",
+                "network.span_candidates:span_choices",
+                "torch.where(mask.unsqueeze(2), allowed, outside)",
+                "torch.where((mask & ~allowed.all(dim=2)).unsqueeze(2), allowed, outside)",
             ),
             *of(UNLABELLED, "smvae"),
         ),

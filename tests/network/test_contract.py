@@ -1,7 +1,9 @@
 """What holds for every method: absent views contribute nothing, posts do not meet in a batch."""
 
+import math
 import re
 from dataclasses import fields, replace
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from spacy_msvse.network.base import Network
 from spacy_msvse.network.crf import Lattice
+from spacy_msvse.network.decoder import token_loss
 from spacy_msvse.network.inputs import Inputs, Pictures, Targets
 from spacy_msvse.network.methods.hvpnet import HvpNet
 from spacy_msvse.network.methods.m3s_like import M3sLike
@@ -188,6 +191,47 @@ def test_posts_without_any_label_cost_nothing_where_labels_are_needed(network):
     terms = network.loss(network(inputs), targets).terms
     for name in terms.keys() - WITHOUT_LABELS:
         torch.testing.assert_close(terms[name].item(), 0.0, atol=1e-5, rtol=0, msg=name)
+
+
+def test_a_type_that_the_annotation_does_not_cover_is_free(network):
+    """Every term counts the labels of the covered types only: raising the probability of the other
+    type where gold has no entity costs nothing, and one of the covered type costs as before."""
+    inputs = make_inputs([5, 3, 7], [4, 0, 2], [3, 0, 2], [6, 0, 4])
+    posts, tokens = inputs.token_mask.shape
+    outside = torch.zeros(posts, tokens, 5, dtype=torch.bool)
+    outside[..., 0] = True
+    none = torch.zeros(posts, 2)
+    partial = outside.clone()
+    partial[..., 3:] = True
+    nothing = Targets(torch.ones_like(outside), none, none.bool())
+    covered = Targets(partial, none, torch.tensor([[True, False]] * posts))
+    everything = Targets(outside, none, torch.ones_like(none, dtype=torch.bool))
+    outputs = network(inputs)
+    losses = [network.loss(outputs, one).terms for one in (nothing, covered, everything)]
+    rising = []
+    for name in losses[0].keys() - WITHOUT_LABELS:
+        free, some, every = (terms[name].item() for terms in losses)
+        assert abs(free) < 1e-5, name
+        assert free <= some + 1e-5 <= every + 2e-5, name
+        rising.append(free + 1e-3 < some < every - 1e-3)
+    assert any(rising)
+    lattice = outputs.answer
+    if isinstance(lattice, Lattice):
+        probability = [0.0] * posts
+        scores = (lattice.transitions.tolist(), lattice.start.tolist(), lattice.end.tolist())
+        for post, length in enumerate([5, 3, 7]):
+            emissions = lattice.emissions[post].tolist()
+            weights = {}
+            for path in product(range(5), repeat=length):
+                score = scores[1][path[0]] + scores[2][path[-1]]
+                score += sum(emissions[t][label] for t, label in enumerate(path))
+                weights[path] = score + sum(scores[0][a][b] for a, b in pairwise(path))
+            top = max(weights.values())
+            total = sum(math.exp(score - top) for score in weights.values())
+            kept = [s for path, s in weights.items() if not {1, 2} & set(path)]
+            probability[post] = sum(math.exp(score - top) for score in kept) / total
+        found = token_loss(lattice, covered.allowed) * torch.tensor([5, 3, 7])
+        assert found.exp().reciprocal().tolist() == pytest.approx(probability, rel=1e-3)
 
 
 def test_the_statistics_of_a_backbone_stay_while_the_network_trains(name):

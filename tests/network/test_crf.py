@@ -136,6 +136,26 @@ def test_a_temperature_is_a_power_of_every_labelling_and_leaves_the_best_one(tem
                 assert after[path] < FORBIDDEN / 2
 
 
+def test_a_temperature_for_each_sequence_is_that_of_the_sequence_alone():
+    lattice = random_lattice(LENGTHS, 0)
+    temperatures = [0.5 + 0.7 * row for row in range(len(LENGTHS))]
+    together = lattice.tempered(torch.tensor(temperatures))
+    assert torch.equal(together.best_labels(), lattice.best_labels())
+    entities = lattice.best_entities()
+    for row, temperature in enumerate(temperatures):
+        alone = lattice.tempered(temperature)
+        assert torch.allclose(together.marginals()[row], alone.marginals()[row], atol=1e-5)
+        assert together.log_partition()[row] == pytest.approx(float(alone.log_partition()[row]))
+        for mixed, single in zip(
+            together.best_labellings(3), alone.best_labellings(3), strict=True
+        ):
+            assert torch.allclose(mixed[row].float(), single[row].float(), atol=1e-5)
+        own = entities[entities[:, 0] == row]
+        assert torch.allclose(
+            together.span_log_probabilities(own), alone.span_log_probabilities(own), atol=1e-5
+        )
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 4.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_marginals_equal_enumeration(seed, temperature):

@@ -96,6 +96,8 @@ def test_overlapping_spans_are_dropped_and_probabilities_are_those_of_the_softma
     assert values[0] == pytest.approx(scores[1].log_softmax(0)[0].item())
     assert values[1] == -torch.inf
     assert answer.tempered(2.0).scores.tolist() == (scores / 2).tolist()
+    own = answer.tempered(torch.tensor([2.0, 4.0])).scores
+    assert own.tolist() == (scores / torch.tensor([[2.0], [2.0], [2.0], [4.0]])).tolist()
     assert answer.double().scores.dtype == torch.double
     nothing = ScoredSpans(spans[:0], scores[:0])
     assert nothing.best_entities().shape == (0, 4)

@@ -1,12 +1,15 @@
 """SMVAE: spans, a product of experts, and predictions without chance."""
 
 from dataclasses import replace
+from itertools import pairwise, product
 
 import pytest
 import torch
 
+from spacy_msvse.network.crf import label_entities
+from spacy_msvse.network.inputs import Targets
 from spacy_msvse.network.methods.smvae import Smvae, product_of_experts, span_weights
-from spacy_msvse.network.span_candidates import list_spans, span_means, span_types
+from spacy_msvse.network.span_candidates import list_spans, span_choices, span_means
 
 from .conftest import TINY_ENCODER, make_inputs, make_targets
 
@@ -47,23 +50,85 @@ def test_the_gold_types_of_spans_are_those_of_the_labels(labels, entities):
     allowed = torch.nn.functional.one_hot(torch.tensor([labels]), 5).bool()
     mask = torch.ones(1, 3, dtype=torch.bool)
     spans = list_spans(mask, 3)
-    types, known = span_types(allowed, mask, spans)
+    choices = span_choices(allowed, mask, spans)
+    assert (choices.sum(dim=1) == 1).all()
+    types = choices.int().argmax(dim=1)
     found = [
         (s, e, t) for (_, s, e), t in zip(spans.tolist(), types.tolist(), strict=True) if t < 2
     ]
     assert found == entities
-    assert known.all()
 
 
-def test_spans_that_a_missing_label_decides_are_left_out():
+@pytest.mark.parametrize("seed", range(6))
+def test_the_choices_of_a_span_are_those_of_all_allowed_labellings(seed):
+    """By enumeration, for missing labels and for labels of which some types are not covered."""
+    generator = torch.Generator().manual_seed(seed)
+    kinds = ["one", "missing", "uncovered"]
+    while True:
+        draws = torch.randint(3, (1, 4), generator=generator)
+        labels = torch.randint(5, (1, 4), generator=generator)
+        allowed = torch.nn.functional.one_hot(labels, 5).bool()
+        for token, kind in enumerate(draws[0].tolist()):
+            if kinds[kind] == "missing":
+                allowed[0, token] = True
+            elif kinds[kind] == "uncovered":  # O of an annotation without LOC
+                allowed[0, token] = torch.tensor([True, False, False, True, True])
+        legal = [
+            path
+            for path in product(*(row.nonzero().flatten().tolist() for row in allowed[0]))
+            if all(b % 2 or not b or b in (a, a + a % 2) for a, b in pairwise([0, *path]))
+        ]
+        if legal:
+            break
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    spans = list_spans(mask, 4)
+    found = span_choices(allowed, mask, spans)
+    for (_, start, end), choices in zip(spans.tolist(), found.tolist(), strict=True):
+        expected = set()
+        for path in legal:
+            entities = {(s, e): t for _, s, e, t in label_entities(torch.tensor([path])).tolist()}
+            expected.add(entities.get((start, end), 2))
+        # Each token is looked at by itself, so that a choice may be allowed too often, never too
+        # rarely.
+        assert expected <= {place for place, one in enumerate(choices) if one}
+
+
+def test_a_span_of_which_nothing_is_known_has_all_choices():
     allowed = torch.nn.functional.one_hot(torch.tensor([[1, 0, 0, 0]]), 5).bool()
     allowed[0, 2] = True
     mask = torch.ones(1, 4, dtype=torch.bool)
     spans = list_spans(mask, 2)
-    known = span_types(allowed, mask, spans)[1]
-    left = [tuple(span[1:]) for span, one in zip(spans.tolist(), known, strict=True) if one]
-    # The label after a span decides where it ends.
-    assert left == [(0, 1), (3, 4)]
+    choices = {
+        tuple(span[1:]): [place for place, one in enumerate(row) if one]
+        for span, row in zip(spans.tolist(), span_choices(allowed, mask, spans), strict=True)
+    }
+    assert choices == {
+        (0, 1): [0],
+        (0, 2): [2],
+        (1, 2): [2],
+        (1, 3): [2],
+        (2, 3): [0, 1, 2],
+        (2, 4): [2],
+        (3, 4): [2],
+    }
+
+
+def test_the_loss_of_a_span_sums_its_choices(inputs):
+    network = make_smvae()
+    outputs = network(inputs)
+    posts, tokens = inputs.token_mask.shape
+    allowed = torch.zeros(posts, tokens, 2 * len(network.config.types) + 1, dtype=torch.bool)
+    allowed[..., 0] = True
+    types = torch.zeros(posts, len(network.config.types))
+    covered = network.loss(outputs, Targets(allowed, types, types.bool())).terms["spans"]
+    allowed[..., 1:3] = True  # the first type is not covered
+    partial = network.loss(outputs, Targets(allowed, types, types.bool())).terms["spans"]
+    assert partial < covered
+    scores = outputs.answer.scores
+    log_probability = scores.log_softmax(dim=1)[:, [0, -1]].logsumexp(dim=1)
+    posts_of = outputs.answer.spans[:, 0]
+    means = [-log_probability[posts_of == post].mean().item() for post in posts_of.unique()]
+    assert partial.item() * network.config.loss_divisor == pytest.approx(sum(means), rel=1e-4)
 
 
 def test_entities_and_other_spans_weigh_the_same():

@@ -6,10 +6,12 @@ from typing import Any
 
 from spacy.util import walk_dict
 
+from ...component.temperatures import name_without
 from .markdown import escape, table
 from .sections import score_sections
 
 NOT_STATED = "not stated"
+UNNAMED = "posts without a name"
 
 #: Settings of an extractor that name its weights or its architecture.
 NAMING = ("@misc", "architecture", "weights")
@@ -88,9 +90,13 @@ def _facts(
         calibration = values["calibration"]
         how = "not calibrated"
         if calibration:
-            source = calibration["source"] or "posts without a name"
+            source = calibration["source"] or UNNAMED
             how = f"calibrated on {calibration['entities']} entities of {source}"
         yield f"Confidences of {name}", f"{how}, temperature {values['temperature']:.3f}"
+        if without := values["without_views"]:
+            how = f"calibrated on {without['entities']} entities of {without['source'] or UNNAMED}"
+            posts = name_without(name, without["views"])
+            yield f"Confidences of {posts}", f"{how}, temperature {without['temperature']:.3f}"
 
 
 def _data(reports: Sequence[Mapping[str, Any]], data_license: str) -> Iterator[str]:

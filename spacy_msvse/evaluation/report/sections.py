@@ -52,6 +52,13 @@ def score_sections(
         "conlleval and seqeval. The scores are of one training run and of "
         f"{scores['posts']} posts."
     )
+    if "partial" in scores:
+        partial = scores["partial"]
+        yield (
+            f"The annotation of {partial['posts']} posts covers some of the types. Predicted "
+            "entities of the other types are not counted there; "
+            f"{partial['conflicts']} of them lie over a gold entity."
+        )
     counted = ("number of posts", "gold entities", "predicted", "right")
     yield table(("posts", "pictures", *counted, *SCORES), slice_rows(measured), "llrrrrrrr")
     by_type = "By type."

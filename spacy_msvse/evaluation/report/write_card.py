@@ -11,6 +11,7 @@ from typing import Any
 import srsly
 from spacy import util
 
+from ...component.temperatures import UNCALIBRATED, name_temperatures
 from ...errors import Errors, MsvseError
 from ...util import replaced_when_done, write_whole
 from .card import NOT_STATED, find_parts, make_model_card
@@ -146,10 +147,10 @@ def check_copy(output: Path, model: Path) -> None:
 
 
 def _read_settings(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Read the saved settings of each component, with "temperature" and "calibration"."""
+    """Read the saved settings of each component, with its temperatures."""
     try:
         return {
-            name: {"calibration": None, **srsly.read_json(path / name / "cfg")}
+            name: {**UNCALIBRATED, **srsly.read_json(path / name / "cfg")}
             for name, component in config["components"].items()
             if component.get("factory") == "msvse_ner"
         }
@@ -160,7 +161,11 @@ def _read_settings(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str,
 def _check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, Any]) -> None:
     """Check that the pipeline was not calibrated after its scores were measured."""
     measured = scores["temperatures"]
-    own = {name: values["temperature"] for name, values in settings.items()}
+    own = {
+        key: value
+        for name, values in settings.items()
+        for key, value in name_temperatures(name, values).items()
+    }
     # The file may have fewer digits.
     if measured.keys() != own.keys() or not all(
         math.isclose(own[name], measured[name], rel_tol=1e-6) for name in own

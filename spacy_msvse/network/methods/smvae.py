@@ -18,7 +18,7 @@ from ..base import Network, NetworkConfig, Reads, token_vectors
 from ..decoder import token_mean
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
-from ..span_candidates import list_spans, span_means, span_types
+from ..span_candidates import list_spans, span_choices, span_means
 from ..spans import ScoredSpans
 from ..views import REGIONS
 
@@ -105,6 +105,12 @@ class Smvae(Network):
         self.text_decoder = _decoder(labels + latent, width, width)
         self.picture_decoder = _decoder(latent, width, config.region_dim)
 
+    def kept_positions(self, size: int, added: int) -> list[int]:
+        """Rows go behind the new types if they belong to "no entity", or to the latent values that
+        follow it."""
+        types = len(self.config.types)
+        return [place if place < types else place + added for place in range(size)]
+
     def compute(self, inputs: Inputs) -> Outputs:
         """Score all spans.
 
@@ -164,17 +170,18 @@ class Smvae(Network):
 
         Returns:
             Loss: Terms "spans", "reconstruction" and "divergence", each a mean over the spans of a
-                post, in which entities and other spans weigh the same. Spans whose type depends on
-                a missing label are left out.
+                post, in which entities and other spans weigh the same. Choices that missing labels
+                leave open are summed; a span of which nothing is known is left out.
         """
         answer, extra, config = outputs.answer, outputs.extra, self.config
         assert isinstance(answer, ScoredSpans)
-        types, known = span_types(targets.allowed, extra["token_mask"], answer.spans)
+        choices = span_choices(targets.allowed, extra["token_mask"], answer.spans)
         weights = span_weights(
-            answer.spans[:, 0], types < len(config.types), known, len(extra["token_mask"])
+            answer.spans[:, 0], ~choices[:, -1], ~choices.all(dim=1), len(extra["token_mask"])
         )
+        possible = answer.scores.masked_fill(~choices, -torch.inf)
         by_span = {
-            "spans": functional.cross_entropy(answer.scores, types, reduction="none"),
+            "spans": answer.scores.logsumexp(dim=1) - possible.logsumexp(dim=1),
             "reconstruction": extra["text"] + extra["picture"],
             "divergence": extra["divergence"],
         }
