@@ -127,7 +127,7 @@ def stream(
                 if picture.problem
             ]
             if unreadable is not None:
-                unreadable += problems
+                unreadable.extend(problems)
             yield post
 
     yield from template.generate(page=page, posts=shown(), colours=colours, prefix=prefix)
