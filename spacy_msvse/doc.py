@@ -371,10 +371,11 @@ def make_doc(
         MsvseError: If one of the arguments cannot be used (MSVSE-E035; MSVSE-E071 for regions,
             MSVSE-E014 for features), or does not fit the number of pictures (MSVSE-E240).
     """
-    if image is not None and images is not None:
+    picture = check_picture(image)
+    if picture is not None and images is not None:
         raise refuse("`image` beside `images`", "images", "both name pictures", "one of the two")
     values = {
-        "images": images if image is None else [image],
+        "images": images if picture is None else [picture],
         "image_tags": tags,
         "image_caption": caption,
         "image_texts": texts,

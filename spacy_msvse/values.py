@@ -137,6 +137,8 @@ def check_pictures(images: Any) -> list[str | bytes] | None:
     if images is None:
         return None
     expected = 'a list of pictures, such as ["first.jpg", "second.jpg"]'
+    if isinstance(images, numpy.ndarray) and images.dtype == object and images.ndim == 1:
+        images = images.tolist()  # a list in a table
     if not isinstance(images, list | tuple):
         raise refuse(_quoted(images), "images", "it is not a list", expected)
     pictures = [check_picture(image) for image in images]
