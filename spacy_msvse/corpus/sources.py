@@ -1,5 +1,6 @@
 """Posts and extractors for a feature store."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from spacy.util import load_config, registry
 from ..component.defaults import DEFAULT_CONFIG
 from ..component.reader import MAX_PICTURES, post_source, stored_keys
 from ..component.settings import MAX_PICTURES_SETTING
-from ..errors import Errors, MsvseError
+from ..errors import Errors, MsvseError, Warnings
 from ..vision.extraction import PostSource, find_keys
 from ..vision.extractor import VisualExtractor
 from ..vision.store import FeatureStore
@@ -43,11 +44,11 @@ def load_extractor(config_path: Path) -> VisualExtractor:
     raise MsvseError(Errors.E066.format(path=config_path))
 
 
-def load_max_pictures(config_path: Path) -> int:
+def load_max_pictures(config_path: Path | None) -> int:
     """Read how many pictures of a post the component of a training config reads.
 
     Args:
-        config_path (Path): The config, or a file with only a section [vision].
+        config_path (Path): The config, or a file with only a section [vision]; None for none.
 
     Returns:
         int: The setting of its first component with extractors, or the default one.
@@ -55,7 +56,8 @@ def load_max_pictures(config_path: Path) -> int:
     Raises:
         MsvseError: If the value cannot be used (MSVSE-E007).
     """
-    for name, component in load_config(config_path).get("components", {}).items():
+    config = {} if config_path is None else load_config(config_path)
+    for name, component in config.get("components", {}).items():
         given = component.get("factory") == "msvse_ner" and component.get("max_pictures")
         if given:
             return int(MAX_PICTURES_SETTING.check("max_pictures", given, f"components.{name}"))
@@ -85,11 +87,17 @@ def read_sources(
         MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130).
     """
     docs = read_docs(data_path, spacy.blank("xx"), progress=progress)
+    with_more = 0
     for number, doc in enumerate(docs, start=1):
         try:
-            yield post_source(doc, max_pictures=max_pictures)
+            source = post_source(doc, max_pictures=max_pictures)
         except MsvseError as error:
             refused.append((f"post {number}", str(error)))
+        else:
+            with_more += len(doc._.images) > max_pictures
+            yield source
+    if with_more:
+        warnings.warn(Warnings.W062.format(count=with_more, limit=max_pictures), stacklevel=2)
 
 
 def find_corpus_keys(

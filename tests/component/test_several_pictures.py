@@ -1,7 +1,7 @@
 """Posts with several pictures in a pipeline."""
 
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from spacy.training import Example
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.architectures import get_piece_encoder
-from spacy_msvse.component.reader import given_views
+from spacy_msvse.component.reader import Reader, given_views
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.evaluation.controls import no_picture, shuffled
 from spacy_msvse.vision.store import FeatureStore
@@ -336,3 +336,34 @@ def test_assigning_one_picture_replaces_all(trained):
     doc._.images = ["a.jpg", "b.jpg"]
     doc._.images = []
     assert doc._.image is None
+
+
+def test_a_batch_has_fewer_posts_if_they_have_more_pictures(trained):
+    """The memory of a batch is bounded: a post counts as long as so many posts of one picture."""
+    predictor = replace(ner(trained).predictor, max_batch_tokens=60)
+    images = [picture("PER"), grey(1), grey(2), grey(3)]
+    for count in (1, 4):
+        docs = [make_doc(trained, "saw jordan today", images=images[:count]) for _ in range(12)]
+        batches = [[post.length // count for post in b.posts] for b in predictor.batches(docs)]
+        length = batches[0][0]
+        expected = max(1, 60 // (length * count))
+        assert [len(batch) for batch in batches[:-1]] == [expected] * (len(batches) - 1)
+        assert sum(map(len, batches)) == 12
+
+
+def test_so_many_pictures_are_read_at_once(trained, monkeypatch):
+    monkeypatch.setattr("spacy_msvse.component.predictor.READ_SIZE", 6)
+    sizes = []
+    read = Reader.read
+
+    def count(self, docs, masked=()):
+        docs = list(docs)
+        sizes.append([len(doc._.images) for doc in docs])
+        return read(self, docs, masked)
+
+    monkeypatch.setattr(Reader, "read", count)
+    counts = [1, 0, 1, 4, 1, 3, 4, 4]
+    images = [picture("PER"), grey(1), grey(2), grey(3)]
+    docs = [make_doc(trained, "saw jordan", images=images[:n]) for n in counts]
+    list(trained.pipe(docs))
+    assert sizes == [[1, 0, 1], [4, 1], [3], [4], [4]]

@@ -95,14 +95,18 @@ def test_the_gallery_shows_every_picture(folder):
     assert [tile.count("<img ") for _, tile in gallery] == [1, 2, 5]
 
 
-def test_a_store_is_filled_with_each_picture_once(nlp, folder, tmp_path):
-    nlp.get_pipe("msvse_ner")
+@pytest.mark.usefixtures("nlp")
+def test_a_store_is_filled_with_each_picture_once(folder, tmp_path):
     extractor = VisualExtractor(regions=MeanColour(), tags=MeanColour())
     with FeatureStore(tmp_path) as store:
-        for limit, count in ((2, 4), (5, 7)):
-            sources = read_sources(folder / "posts.spacy", [], max_pictures=limit)
-            report = fill_store(extractor, sources, store, image_root=folder)
-            assert (len(store), report.failed) == (count, [])
+        path = folder / "posts.spacy"
+        with pytest.warns(UserWarning, match=r"MSVSE-W062.*`max_pictures` \(2\): 1"):
+            fill_store(extractor, read_sources(path, [], max_pictures=2), store, image_root=folder)
+        assert len(store) == 4
+        report = fill_store(
+            extractor, read_sources(path, [], max_pictures=5), store, image_root=folder
+        )
+        assert (len(store), report.failed) == (7, [])
         keys, problems = find_corpus_keys([folder / "posts.spacy"], folder)
         assert problems == []
         assert {key for key, _, _ in store.scan()} <= keys
@@ -112,5 +116,7 @@ def test_descriptions_of_all_pictures_are_joined(folder):
     rows = describe(
         VisualExtractor(tags=MeanColour()), read_rows(folder / "posts.jsonl"), image_root=folder
     )
+    with pytest.warns(UserWarning, match=r"MSVSE-W062.*`max_pictures` \(4\): 1"):
+        rows = list(rows)
     assert [row.values["tags"] for row in rows] == [["blue"], ["blue", "red"], ["green"]]
     assert set(COLOURS) == set(PICTURES)

@@ -264,6 +264,42 @@ def test_features_of_several_pictures_are_merged(visual, root, workers):
         assert np.array_equal(alone.features["regions"].vectors[0], regions.vectors[number])
 
 
+def test_a_picture_that_a_post_has_twice_counts_once(visual, counting, root):
+    (root / "copy.png").write_bytes((root / "0.png").read_bytes())
+    post = PostSource(pictures=("0.png", "copy.png", "1.png", "missing.png", "missing.png"))
+    (found,) = extract(visual, [post], image_root=root)
+    assert counting.extracted == 2
+    assert found.features["regions"].pictures.tolist() == [0, 2]
+    assert [one.picture for one in found.problems if one.view == "tags"] == [3, 4]
+    assert {n: views["tags"] for n, views in found.texts.items()} == {
+        0: ["48 wide", "32 high"],
+        2: ["48 wide", "32 high"],
+    }
+
+
+@pytest.mark.parametrize("kind", ["picture", "post"])
+def test_so_many_pictures_are_in_memory_for_posts_with_many(counting, kind):
+    """Posts of eight pictures, read in threads: hardly more of them than in posts of one."""
+    visual = VisualExtractor(tags=counting)
+    if kind == "post":
+        visual = VisualExtractor(knowledge=Describer())
+    started = {}
+    for count in (1, 8):
+        data = [encode(photo(seed)) for seed in range(240)]
+        posts = [PostSource(f"{n}", tuple(data[n : n + count])) for n in range(0, 240, count)]
+        taken = []
+
+        def stream(posts=posts, taken=taken):
+            for post in posts:
+                taken.extend(post.pictures)
+                yield post
+
+        next(extract_posts(visual, stream(), workers=2, batch_size=8))
+        started[count] = len(taken)
+    assert started[8] <= started[1] + 4 * 8
+    assert started[8] < 120
+
+
 def test_pictures_that_can_be_read_keep_their_number_beside_a_bad_one(visual, root):
     post = PostSource(pictures=("missing.png", "1.png"))
     (found,) = extract(visual, [post], image_root=root)
