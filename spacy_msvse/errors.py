@@ -72,7 +72,8 @@ class Errors:
     )
     E014 = (
         "[MSVSE-E014] `doc._.image_features` must be an array of finite numbers of shape (regions, "
-        "width) with at least one row and one column, not {given}. Correct it, or set it to None."
+        "width) with at least one row and one column, or a list of such arrays, one for each "
+        "picture, not {given}. Correct it, or set it to None."
     )
     E015 = (
         "[MSVSE-E015] '{setting}' is not a setting of {config}.{nearest} Its settings: {choices}."
@@ -202,7 +203,8 @@ class Errors:
     E070 = "[MSVSE-E070] `render` shows Docs, not {type}. Give a Doc, or several of them."
     E071 = (
         "[MSVSE-E071] {region!r} is not a region. `doc._.image_regions` must hold tuples of "
-        "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
+        "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height, "
+        "and at the end, if there are several pictures, the number of the picture, from 0."
     )
     E072 = (
         "[MSVSE-E072] `render` needs as many lists of effects as Docs. Give what "
@@ -530,6 +532,14 @@ class Errors:
         "[MSVSE-E232] --request {given!r} is no JSON object: {reason}. Give the fields of the "
         "request, such as '{{\"temperature\": null}}'."
     )
+    E240 = (
+        "[MSVSE-E240] The post has {count} picture(s), but {given}. Pictures are numbered from 0. "
+        "Give features as a list with an array, a key or None for each picture."
+    )
+    E241 = (
+        "[MSVSE-E241] '{path}' was written by an earlier version, which kept one picture for each "
+        "post. Convert the posts again."
+    )
     E231 = (
         "[MSVSE-E231] The tokenizer of '{weights}' has no chat template, so the model cannot be "
         "asked. Name a model that was trained to answer instructions."
@@ -636,6 +646,10 @@ class Warnings:
     W060 = (
         "[MSVSE-W060] Some posts are read without the view {views}: no answer for them is stored, "
         "and nothing may be asked. Run `describe` first, or pass --ask."
+    )
+    W062 = (
+        "[MSVSE-W062] Posts with more pictures than the setting `max_pictures` ({limit}): {count}. "
+        "Only the first {limit} of each are read. Raise the setting to read more."
     )
     W061 = (
         "[MSVSE-W061] The key goes to {url} without encryption. Use https unless the network is "

@@ -17,7 +17,7 @@ from ..corpus.folder import read_folder
 from ..corpus.jsonl import read_rows
 from ..corpus.resume import partial_path, write_rows
 from ..corpus.rows import PIPE, BadRow, check_text_file
-from ..corpus.sources import load_extractor
+from ..corpus.sources import load_extractor, load_max_pictures
 from ..errors import Errors, MsvseError
 from ..vision.extraction import WORKERS, ExtractionReport
 from ..vision.extractor import VisualExtractor
@@ -164,6 +164,7 @@ def describe_cli(
             (read_folder if input_path.is_dir() else read_rows)(input_path),
             store=store,
             image_root=image_root,
+            max_pictures=load_max_pictures(config_path),
             workers=workers,
             report=report,
         )

@@ -46,7 +46,7 @@ from . import analysis
 from .architectures import NetworkModel, get_piece_encoder, get_shim, network_config
 from .divergence import SkippedBatches
 from .predictor import Prediction, Predictor
-from .reader import Reader
+from .reader import MAX_PICTURES, Reader
 from .reports import StreamReport
 from .saving import (
     Temperature,
@@ -55,7 +55,7 @@ from .saving import (
     load_settings,
     read_component_config,
 )
-from .settings import Attribute, Policy, Setting
+from .settings import Attribute, MaxPictures, Policy, Setting
 from .shim import WEIGHTS_FILE, NetworkShim
 from .survey import survey_examples
 from .targets import make_targets
@@ -106,6 +106,7 @@ class MsvseNer(TrainablePipe):
         min_view_share (float): A view is masked if a smaller share of the training posts had it.
         view_dropout (dict): View to the share of the posts that are trained without it, drawn anew
             in each step. The pipeline then also serves posts that lack the view.
+        max_pictures (int): How many pictures of a post are read, the first ones.
         max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
             padding included.
         min_confidence (float): Entities that are less probable are left out.
@@ -116,6 +117,7 @@ class MsvseNer(TrainablePipe):
     on_missing_image = Setting[str](Policy)
     min_view_share = Setting[float](Share)
     view_dropout = Setting[Mapping[str, float]](dict[Name, Share])
+    max_pictures = Setting[int](MaxPictures)
     max_batch_tokens = Setting[int](Annotated[int, Field(ge=1, le=1_000_000)])
     min_confidence = Setting[float](Share)
     spans_key = Setting[str](Name)
@@ -142,6 +144,7 @@ class MsvseNer(TrainablePipe):
         on_missing_image: str = "warn",
         min_view_share: float = 0.01,
         view_dropout: Mapping[str, float] = {},
+        max_pictures: int = MAX_PICTURES,
         max_batch_tokens: int = 2048,
         min_confidence: float = 0.0,
         spans_key: str | None = None,
@@ -161,6 +164,7 @@ class MsvseNer(TrainablePipe):
                 it.
             view_dropout (dict): View to the share of the posts that are trained without it, drawn
                 anew in each step.
+            max_pictures (int): How many pictures of a post are read, the first ones.
             max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views
                 and padding included.
             min_confidence (float): Entities that are less probable are left out.
@@ -182,6 +186,7 @@ class MsvseNer(TrainablePipe):
         self.on_missing_image = on_missing_image
         self.min_view_share = min_view_share
         self.view_dropout = view_dropout
+        self.max_pictures = max_pictures
         self.max_batch_tokens = max_batch_tokens
         self.min_confidence = min_confidence
         self.spans_key = name if spans_key is None else spans_key
@@ -319,6 +324,7 @@ class MsvseNer(TrainablePipe):
         found = survey_examples(
             get_examples(),
             vision=self.vision if views else None,
+            max_pictures=self.max_pictures,
             image_root=self.image_root,
             fetch=self.fetch,
         )
@@ -327,6 +333,8 @@ class MsvseNer(TrainablePipe):
                 raise MsvseError(Errors.E026.format(name=self.name, count=found.lost))
             message = Warnings.W009.format(name=self.name, count=found.posts)
             warnings.warn(message, stacklevel=2)
+        if found.with_more_pictures:
+            self._warn_of_more_pictures(found.with_more_pictures)
         self._check_views(found.texts)
         for view in self.view_dropout.keys() - {*views}:
             message = Warnings.W053.format(name=self.name, view=view, views=", ".join(views))
@@ -502,6 +510,7 @@ class MsvseNer(TrainablePipe):
             image_root=self.image_root,
             fetch=self.fetch,
             policy=self.on_missing_image,
+            max_pictures=self.max_pictures,
         )
 
     @property
@@ -607,6 +616,8 @@ class MsvseNer(TrainablePipe):
         if report.problems and self.on_missing_image == "warn":
             message = Warnings.W002.format(count=report.problems, problem=report.first_problem)
             warnings.warn(message, stacklevel=3)
+        if report.with_more_pictures:
+            self._warn_of_more_pictures(report.with_more_pictures)
         if report.context is not None:
             self._warn_once("contexts", Warnings.W012.format(context=report.context))
         if not network_config(self.model).views or "text alone" in self._warned:
@@ -635,7 +646,7 @@ class MsvseNer(TrainablePipe):
             if post is not None:
                 set_extracted_views(doc, post.extracted)
                 doc._.image_status = post.status
-                doc._.image_problems = post.problems or None
+                doc._.image_problems = [tuple(problem) for problem in post.problems] or None
                 doc._.visual_entities = prediction.visual_entities
 
     def _set_entities(self, doc: Doc, prediction: Prediction) -> None:
@@ -721,7 +732,8 @@ class MsvseNer(TrainablePipe):
         return analysis.label_marginals(self.predictor, docs)
 
     def explain_pictures(self, docs: Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
-        """Compare the predictions with all views and without any. `min_confidence` does not apply.
+        """Compare the predictions with all views, without any, and without each of several
+        pictures. `min_confidence` does not apply.
 
         Args:
             docs (Iterable[Doc]): The Docs. They are not changed.
@@ -878,6 +890,10 @@ class MsvseNer(TrainablePipe):
         if network is None:
             raise MsvseError(Errors.E003.format(name=self.name))
         return network
+
+    def _warn_of_more_pictures(self, count: int) -> None:
+        message = Warnings.W062.format(count=count, limit=self.max_pictures)
+        self._warn_once(f"pictures after {self.max_pictures}", message)
 
     def _warn_once(self, topic: str, message: str) -> None:
         if topic not in self._warned:

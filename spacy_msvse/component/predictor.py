@@ -1,6 +1,6 @@
 """From Docs to predictions: reading, word pieces, batches, network, entities with probabilities."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from .encode import EncodedPost
 from .reader import Reader, ReadPost
 from .temperatures import Temperatures
 
-#: Maximum number of Docs whose views are in memory at once.
+#: Maximum number of Docs whose views are in memory at once, and of their pictures.
 READ_SIZE = 512
 
 
@@ -108,11 +108,27 @@ class Predictor:
         """
         in_order = get_network(self.model).mixes_posts
         filled = [row for row, doc in enumerate(docs) if len(doc)]
-        for start in range(0, len(filled), READ_SIZE):
-            rows = filled[start : start + READ_SIZE]
+        for rows in self._cut([(row, docs[row]) for row in filled]):
             posts = self.read([docs[row] for row in rows])
             for batch in cut_batches(posts, self.max_batch_tokens, in_order=in_order):
                 yield Batch([rows[i] for i in batch], [posts[i] for i in batch])
+
+    def _cut(self, docs: Iterable[tuple[int, Doc]]) -> Iterator[list[int]]:
+        """Cut a stream of numbered Docs where it has `READ_SIZE` Docs or pictures."""
+        part: list[int] = []
+        pictures = 0
+        for row, doc in docs:
+            images = doc._.images
+            # A file may hold anything. The reader refuses it.
+            pictures_of_doc = len(images) if isinstance(images, list) else 1
+            more = max(1, min(pictures_of_doc, self.reader.max_pictures))
+            if part and pictures + more > READ_SIZE:
+                yield part
+                part, pictures = [], 0
+            part.append(row)
+            pictures += more
+        if part:
+            yield part
 
     def run(self, posts: Sequence[EncodedPost]) -> Outputs:
         """Run the network without gradients.

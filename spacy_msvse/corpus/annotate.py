@@ -202,7 +202,7 @@ def _with_problem(row: Row, problem: str) -> Row:
 def _with_entities(row: Row, doc: Doc) -> Row:
     values = with_spans(row.values, doc)
     # Several views may have failed for the same reason.
-    reasons = dict.fromkeys((doc._.image_problems or {}).values())
+    reasons = dict.fromkeys(reason for _, _, reason in doc._.image_problems or ())
     problem = "; ".join(reason.rstrip(".") for reason in reasons) or None
     if problem is not None:
         values["error"] = problem

@@ -50,8 +50,7 @@ def read_conll(
     name follows the blank line, the next post has the same picture.
 
     A line `WID:<id>` names every file of the picture folder whose name starts with `<id>_`, and
-    may give several ids. The post's picture is the first one. If there are more, the names of all
-    are in the post's `meta`, under "pictures".
+    may give several ids. The post has all these pictures, in the order of their names.
 
     Labels are those of IOB, BIOES, BMES, BMEWO or BILOU. If no label of the file has a prefix,
     each label is a type, and neighbouring tokens of the same type are one entity. An entity that
@@ -61,7 +60,8 @@ def read_conll(
         path (Path): The file.
         bad_rows (list[BadRow]): Posts that cannot be used are added to it, each once, with the
             line and the reason. Such a post is left out whole.
-        image_root (str / Path): The folder of the pictures, needed if posts have several.
+        image_root (str / Path): The folder of the pictures, needed for `WID:` lines whose posts
+            have several.
         image_suffix (str): Ending that turns the id of a picture into its file name.
         label_column (int): The column of the label, from 1; None for the last.
 
@@ -248,11 +248,8 @@ def _make_post(path: Path, block: _Block, scheme: str, *, strict: bool) -> PostR
     post = PostRow(path, block.line, words, entities, scheme=scheme)
     post.stray_starts = stray_starts if strict else 0
     if block.pictures:
-        post.image = block.pictures[0]
+        post.images = [*block.pictures]
         post.meta = {"id": block.id}
-    if len(block.pictures) > 1:
-        post.meta["pictures"] = block.pictures
-        post.pictures_left_out = len(block.pictures) - 1
     return post
 
 

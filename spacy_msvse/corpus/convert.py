@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -65,12 +65,13 @@ class ConversionReport:
         posts_partly_annotated (int): Posts whose labels are missing outside of the entities.
         stray_starts (int): Entities that begin with `I-`, `M-`, `E-` or `L-` in the source, where
             `B-` is expected.
-        pictures_referenced (int): Posts with a picture, as a path or as bytes.
-        pictures_found (int): Posts whose picture is in the picture folder; None if there was no
-            folder.
-        pictures_lfs_pointers (int): Posts whose picture is a Git LFS pointer in that folder. They
-            count as not found.
-        pictures_left_out (int): Further pictures of posts with several.
+        posts_with_pictures (int): Posts with a picture.
+        posts_with_several_pictures (int): Posts with more than one.
+        pictures_referenced (int): Pictures of posts, as paths or as bytes.
+        pictures_found (int): Those of them that are in the picture folder or are bytes; None if
+            there was no folder.
+        pictures_lfs_pointers (int): Pictures that are Git LFS pointers in that folder. They count
+            as not found.
         boxes_used (int): Posts with boxes drawn in their picture.
         boxes_left_out (int): Boxes left out because the size of their picture is not known, or
             because the post has other boxes.
@@ -99,10 +100,11 @@ class ConversionReport:
     posts_unannotated: int = 0
     posts_partly_annotated: int = 0
     stray_starts: int = 0
+    posts_with_pictures: int = 0
+    posts_with_several_pictures: int = 0
     pictures_referenced: int = 0
     pictures_found: int | None = None
     pictures_lfs_pointers: int = 0
-    pictures_left_out: int = 0
     boxes_used: int = 0
     boxes_left_out: int = 0
     captions_used: int = 0
@@ -112,13 +114,14 @@ class ConversionReport:
     other_keys: Counter[str] = field(default_factory=Counter)
     bad_rows: list[BadRow] = field(default_factory=list)
 
-    def count(self, post: PostRow, doc: Doc, picture_found: bool | None) -> None:
+    def count(self, post: PostRow, doc: Doc, found: Sequence[bool] | None) -> None:
         """Add a post to the counts.
 
         Args:
             post (PostRow): The post as it was read.
             doc (Doc): The post as it is written.
-            picture_found (bool): Whether its picture exists; None if that was not checked.
+            found (Sequence[bool]): Whether each of its pictures exists; None if that was not
+                checked.
         """
         self.label_scheme = post.scheme
         self.posts += 1
@@ -130,10 +133,11 @@ class ConversionReport:
         self.posts_unannotated += post.entities is None
         self.posts_partly_annotated += post.entities is not None and not post.complete
         self.stray_starts += post.stray_starts
-        self.pictures_referenced += doc._.image is not None
-        if picture_found is not None:
-            self.pictures_found = (self.pictures_found or 0) + picture_found
-        self.pictures_left_out += post.pictures_left_out
+        self.pictures_referenced += len(doc._.images)
+        self.posts_with_pictures += bool(doc._.images)
+        self.posts_with_several_pictures += len(doc._.images) > 1
+        if found is not None:
+            self.pictures_found = (self.pictures_found or 0) + sum(found)
         self.boxes_used += bool(post.meta.get("boxes"))
         self.boxes_left_out += post.boxes_left_out
         self.captions_used += doc._.image_caption is not None
@@ -285,28 +289,28 @@ def convert(
     doc_bin = DocBin(store_user_data=True)
     notes = _Notes(input_path, report, label_map)
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
-        caption, tag_list = (sidecar.find(post.image) for sidecar in described)
+        caption, tag_list = (sidecar.find(post.images) for sidecar in described)
         # A row's own description has priority over the files for all pictures.
         post.caption = post.caption or caption
         post.tags = post.tags or tag_list
-        found = {view: text for view, one in further.items() if (text := one.find(post.image))}
+        found = {view: text for view, one in further.items() if (text := one.find(post.images))}
         post.texts = {**found, **(post.texts or {})} or None
         for kind, given in ((CAPTION, caption), (TAGS, tag_list)):
             if given:
                 post.unread_keys.pop(kind, None)
         try:
-            if boxes and isinstance(post.image, str):
-                drawn = read_boxes(Path(boxes), post.image, bad_rows)
-                box_folder.fits |= drawn is not None
-                box_folder.pictures.append(post.image)
+            if boxes:
+                drawn = _read_all_boxes(Path(boxes), post.images, bad_rows, box_folder)
                 post.meta |= {"boxes": drawn} if drawn else {}
             doc = post.to_doc(nlp, label_map)
-            picture_found = _find_picture(post, image_root, report, listing)
+            found_pictures = [
+                _find_picture(one, image_root, report, listing) for one in post.images
+            ]
         except ValueError as error:
             bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))
             continue
         doc_bin.add(doc)
-        report.count(post, doc, picture_found)
+        report.count(post, doc, found_pictures if image_root is not None else None)
         notes.add(post)
 
     report.posts_malformed = sum(row.path == input_path for row in bad_rows)
@@ -338,12 +342,21 @@ class _Sidecar:
         self.pictures: list[str] = []
         self.fits = False
 
-    def find(self, picture: str | bytes | None) -> Any:
-        found = self.descriptions.find(picture)
-        self.fits |= found is not None
-        if isinstance(picture, str):
-            self.pictures.append(picture)
-        return found
+    def find(self, pictures: Sequence[str | bytes]) -> Any:
+        """The captions of the pictures in order as one text, or their tags without repeats."""
+        found = []
+        for picture in pictures:
+            one = self.descriptions.find(picture)
+            if one is not None:
+                found.append(one)
+            if isinstance(picture, str):
+                self.pictures.append(picture)
+        self.fits |= bool(found)
+        if len(found) < 2:
+            return found[0] if found else None
+        if isinstance(found[0], str):
+            return " ".join(dict.fromkeys(found))
+        return list(dict.fromkeys(tag for tags in found for tag in tags))
 
     def check(self) -> None:
         """Raise an error if it fits no post."""
@@ -401,7 +414,7 @@ class _Notes:
                 hint += f" Git LFS pointers: {report.pictures_lfs_pointers}; run `git lfs pull`."
             elif report.pictures_referenced:
                 hint += " None of them is in the picture folder: check --image-root."
-            counts = {"referenced": report.pictures_referenced, "posts": report.posts}
+            counts = {"referenced": report.posts_with_pictures, "posts": report.posts}
             raise MsvseError(Errors.E137.format(path=path, hint=hint, **counts))
         if report.pictures_lfs_pointers:
             _warn(Warnings.W023.format(path=path, count=report.pictures_lfs_pointers))
@@ -424,25 +437,40 @@ def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)
 
 
+def _read_all_boxes(
+    folder: Path, pictures: Sequence[str | bytes], bad_rows: list[BadRow], sidecar: _Sidecar
+) -> list[Any]:
+    """The boxes of all pictures of a post, with the number of the picture if there are several."""
+    boxes: list[Any] = []
+    for number, picture in enumerate(pictures):
+        if isinstance(picture, str):
+            drawn = read_boxes(folder, picture, bad_rows)
+            sidecar.fits |= drawn is not None
+            sidecar.pictures.append(picture)
+            boxes += [(*box, number) if len(pictures) > 1 else box for box in drawn or ()]
+    return boxes
+
+
 def _find_picture(
-    post: PostRow, image_root: str | Path | None, report: ConversionReport, listing: RemoteListing
-) -> bool | None:
-    """Whether the picture of a post exists; None if there is no folder to look in."""
-    if isinstance(post.image, str):
-        for part in Path(with_slashes(post.image)).parts:
+    picture: str | bytes,
+    image_root: str | Path | None,
+    report: ConversionReport,
+    listing: RemoteListing,
+) -> bool:
+    """Whether a picture exists; False if there is no folder to look in."""
+    if isinstance(picture, str):
+        for part in Path(with_slashes(picture)).parts:
             if len(os.fsencode(part)) > MAX_NAME:
                 raise MsvseError(
                     f"the picture's name {shorten(part)!r} is too long for a file; "
                     "a picture in base64 begins with 'data:image/...;base64,'"
                 )
-    if image_root is None:
-        return None
-    if not isinstance(post.image, str):
-        return post.image is not None
+    if image_root is None or not isinstance(picture, str):
+        return image_root is not None
 
     from ..vision.picture import find_picture
 
-    path = find_picture(post.image, image_root)
+    path = find_picture(picture, image_root)
     if isinstance(path, RemotePicture):
         return listing.has(path)
     try:

@@ -25,6 +25,7 @@ from spacy.util import get_words_and_spaces
 from ..doc import VIEW_ATTRIBUTES
 from ..errors import Errors, MsvseError
 from ..picture_values import check_picture
+from ..values import check_pictures
 from .boxes import Box, make_box
 from .post import PostRow, hint_at_wide_characters
 from .rows import BadRow, Row, read_raw_lines, shorten
@@ -133,6 +134,7 @@ class JsonRow(BaseModel):
         | None
     ) = None
     image: Any = None
+    images: list[Any] | None = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
     texts: dict[StrictStr, StrictStr] | None = None
@@ -172,7 +174,8 @@ def read_jsonl(
     "tokens" are the tokens of "text", and spans count characters of the text. "meta", "tags",
     "caption" and "texts" are optional; an empty caption or list of tags counts as none. A row
     without "spans" is not annotated. A picture may be a path or a base64 `data:` URI;
-    rows of Python may hold all that `make_doc` takes.
+    rows of Python may hold all that `make_doc` takes. "images" is a list of several pictures;
+    "image" beside it must be the first of them.
 
     As Prodigy writes them, spans may be boxes of the picture: they become "boxes" of the meta if
     the row has the "width" and the "height" of the picture. A row or a span with the "answer"
@@ -295,7 +298,7 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
         row.line,
         text,
         _read_spans(values, accepted, offsets) if annotated else None,
-        image=check_picture(values.image),
+        images=_get_images(values),
         tags=values.tags or None,
         caption=values.caption or None,
         texts=values.texts or None,
@@ -512,7 +515,7 @@ def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, lis
     """Keys that are not read, by what they look like if the post lacks that."""
     lacking = {
         ANNOTATION: not post.entities,
-        PICTURE: post.image is None,
+        PICTURE: not post.images,
         CAPTION: values.get("caption") is None,
         TAGS: values.get("tags") is None,
     }
@@ -547,3 +550,13 @@ def _looks_like_span(value: Any) -> bool:
 def _looks_like_picture(value: Any) -> bool:
     items = value if isinstance(value, list) else [value]
     return all(isinstance(item, str) and _PICTURE_NAME.fullmatch(item) for item in items)
+
+
+def _get_images(row: JsonRow) -> list[str | bytes]:
+    image = check_picture(row.image)
+    if row.images is None:
+        return [] if image is None else [image]
+    images = check_pictures(row.images) or []
+    if image is not None and images[:1] != [image]:
+        raise MsvseError("'image' is not the first of 'images'; leave out one of the two")
+    return images

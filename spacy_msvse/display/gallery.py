@@ -54,9 +54,9 @@ def read_gallery(path: Path, image_root: str | Path | None) -> list[tuple[Chosen
             text = post.to_doc(tokenizer).text
         except ValueError:
             continue
-        picture = show_picture(post.image, image_root, TILE_SIDE)
-        if picture is None or not picture.problem:
+        pictures = [show_picture(image, image_root, TILE_SIDE) for image in post.images]
+        if not any(picture.problem for picture in pictures):
             number = len(gallery) + 1
-            tile = template.render(post=post, text=text, picture=picture, number=number)
+            tile = template.render(post=post, text=text, pictures=pictures, number=number)
             gallery.append((ChosenPost(post, row.values), tile))
     return gallery

@@ -121,8 +121,13 @@ def stream(
     def shown() -> Iterator[ShownPost]:
         for doc, effects in posts:
             post = show_post(doc, colours, image_root, effects)
-            if unreadable is not None and post.picture is not None and post.picture.problem:
-                unreadable.append(f"{post.picture.name}: {post.picture.problem}".lstrip(": "))
+            problems = [
+                f"{picture.name}: {picture.problem}".lstrip(": ")
+                for picture in post.pictures
+                if picture.problem
+            ]
+            if unreadable is not None:
+                unreadable.extend(problems)
             yield post
 
     yield from template.generate(page=page, posts=shown(), colours=colours, prefix=prefix)

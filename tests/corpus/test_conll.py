@@ -275,14 +275,11 @@ def weibo(tmp_path):
     return folder
 
 
-def test_a_post_with_several_pictures_has_the_first_and_lists_all(read, weibo):
+def test_a_post_has_all_pictures_of_its_id(read, weibo):
     text = "WID:Lm7\r\n龙\tB-LOC\r\n岩\tI-LOC\r\n\r\nWID:Lm77\r\n我\tO\r\n"
     _, docs, bad_rows = read(text, image_root=weibo)
-    assert [doc._.image for doc in docs] == ["Lm7_a.jpg", "Lm77_a.jpg"]
-    assert [doc.user_data["meta"] for doc in docs] == [
-        {"id": "Lm7", "pictures": ["Lm7_a.jpg", "Lm7_b.png"]},
-        {"id": "Lm77"},
-    ]
+    assert [doc._.images for doc in docs] == [["Lm7_a.jpg", "Lm7_b.png"], ["Lm77_a.jpg"]]
+    assert [doc.user_data["meta"] for doc in docs] == [{"id": "Lm7"}, {"id": "Lm77"}]
     assert get_entities(docs[0]) == [("龙 岩", "LOC")]
     assert not bad_rows
 
@@ -290,7 +287,7 @@ def test_a_post_with_several_pictures_has_the_first_and_lists_all(read, weibo):
 @pytest.mark.parametrize("ids", ["Lm77 Lm7", "Lm77,Lm7", "Lm77 , Lm7 ,"])
 def test_a_post_may_name_several_pictures(read, weibo, ids):
     _, (doc,), _ = read(f"WID:{ids}\nAda\tO\n", image_root=weibo)
-    assert doc.user_data["meta"]["pictures"] == ["Lm77_a.jpg", "Lm7_a.jpg", "Lm7_b.png"]
+    assert doc._.images == ["Lm77_a.jpg", "Lm7_a.jpg", "Lm7_b.png"]
 
 
 def test_pictures_that_are_not_in_the_folder_are_still_named(read, weibo):

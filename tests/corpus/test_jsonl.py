@@ -119,6 +119,41 @@ def test_a_picture_in_the_row_becomes_bytes(read):
     assert doc._.image == b"png"
 
 
+def test_a_row_may_have_several_pictures(read):
+    uri = "data:image/png;base64," + base64.b64encode(b"png").decode()
+    rows = [
+        {"text": "Ada", "images": ["a.jpg", uri, "b.jpg"]},
+        {"text": "Ada", "image": "a.jpg", "images": ["a.jpg", "b.jpg"]},
+        {"text": "Ada", "images": []},
+        {"text": "Ada", "images": None},
+    ]
+    docs, bad_rows = read(*rows)
+    assert not bad_rows
+    assert [doc._.images for doc in docs] == [
+        ["a.jpg", b"png", "b.jpg"],
+        ["a.jpg", "b.jpg"],
+        [],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"image": "b.jpg", "images": ["a.jpg", "b.jpg"]}, "'image' is not the first of 'images'"),
+        ({"image": "b.jpg", "images": []}, "'image' is not the first of 'images'"),
+        ({"images": "a.jpg"}, "'images': Input should be a valid list"),
+        ({"images": ["a.jpg", {"url": "b.jpg"}]}, "'images.1': Input should be a valid string"),
+        ({"images": ["a.jpg", " "]}, "'images.1' is empty"),
+        ({"images": ["a.jpg", "data:image/png;base64,A"]}, "data URI cannot be read"),
+    ],
+)
+def test_pictures_that_cannot_be_used_make_a_bad_row(read_posts, row, reason):
+    posts, (found,) = read_posts({"text": "Ada", **row})
+    assert not posts
+    assert reason in found
+
+
 def test_blank_lines_are_skipped(read):
     docs, bad_rows = read({"text": "Ada"}, "", {"text": "Bob"}, "")
     assert len(docs) == 2
@@ -332,8 +367,8 @@ def test_an_unknown_unit_of_offsets_is_refused(read_posts):
     [
         ({"entities": [[0, 3, "PER"]]}, {"annotation": ["entities"]}),
         (
-            {"label": [[0, 3, "PER"]], "images": ["a.jpg"]},
-            {"annotation": ["label"], "a picture": ["images"]},
+            {"label": [[0, 3, "PER"]], "photos": ["a.jpg"]},
+            {"annotation": ["label"], "a picture": ["photos"]},
         ),
         ({"Spans": [ADA], "Image": "a.jpg"}, {"annotation": ["Spans"], "a picture": ["Image"]}),
         ({"marked": [ADA], "shown": "a.jpg"}, {"annotation": ["marked"], "a picture": ["shown"]}),
