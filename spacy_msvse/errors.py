@@ -523,6 +523,11 @@ class Errors:
         "[MSVSE-E231] The tokenizer of '{weights}' has no chat template, so the model cannot be "
         "asked. Name a model that was trained to answer instructions."
     )
+    E260 = (
+        "[MSVSE-E260] The answer of the method {method} does not say how probable it is that there "
+        "is no entity, so its posts have no confidence. Add `absence_log_probabilities` to it, as "
+        "`spacy_msvse.network.spans.RatesAbsence` explains, or ask for all posts with --ask."
+    )
 
 
 class Warnings:
