@@ -528,6 +528,15 @@ class Errors:
         "is no entity, so its posts have no confidence. Add `absence_log_probabilities` to it, as "
         "`spacy_msvse.network.spans.RatesAbsence` explains, or ask for all posts with --ask."
     )
+    E261 = (
+        "[MSVSE-E261] --ask asks for all posts, and --ask-below for those that are less confident. "
+        "Give one of them."
+    )
+    E262 = (
+        "[MSVSE-E262] No component of '{model}' reads the views that the server is asked for "
+        "({views}), or none was trained with them. Nothing was asked. Leave the option out, or "
+        "train a pipeline with these views."
+    )
 
 
 class Warnings:

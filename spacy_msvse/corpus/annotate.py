@@ -14,7 +14,17 @@ from spacy.tokens.underscore import Underscore
 from spacy.util import minibatch
 
 from ..component import reading_pictures
-from .jsonl import PICTURE, kept_values, parse_row, with_spans
+from ..vision.extractors.chat_client import Usage
+from .ask_below import (
+    Annotate,
+    Annotated,
+    Asking,
+    AskingWork,
+    Reading,
+    note_reading,
+    views_to_ask,
+)
+from .jsonl import ASKED, PICTURE, kept_values, parse_row, with_spans
 from .rows import Row
 
 #: Number of rows that are annotated together.
@@ -23,8 +33,8 @@ BATCH_SIZE = 64
 #: Keys of a row that are not read: they describe an earlier annotation.
 UNREAD = ("spans", "answer", "meta")
 
-#: An annotated row, and its keys that look like a picture and are not read.
-_Annotated = tuple[Row, Sequence[str]]
+#: An annotated row, and how it was read.
+_Read = tuple[Row, Reading | None]
 
 
 def annotate(
@@ -37,6 +47,8 @@ def annotate(
     load: Callable[[], Language] | None = None,
     method: str | None = None,
     unread: Counter[str] | None = None,
+    asking: Asking | None = None,
+    usage: Usage | None = None,
 ) -> Iterator[Row]:
     """Annotate rows in their order.
 
@@ -65,17 +77,24 @@ def annotate(
             copy.
         method (str): How child processes start, as for `map_guarded`.
         unread (Counter[str]): Keys that look like a picture and are not read are counted in it.
+        asking (Asking): A server that is asked for views; None to ask nothing.
+        usage (Usage): Requests and their tokens are counted in it. Those of a process that has
+            ended early are lost.
 
     Yields:
-        Row: The rows with "spans", and with their problem if there is one.
+        Row: The rows with "spans", and with their problem if there is one. If a server is asked
+            only for some posts, they have "asked", whether it was asked for theirs.
 
     Raises:
+        MsvseError: If a server is to be asked only for unsure posts, and the method of the pipeline
+            gives no confidence of posts (MSVSE-E260).
         MsvseError: If child processes end again and again without any result (MSVSE-E200).
     """
     unread = Counter() if unread is None else unread
     batches = minibatch(rows, BATCH_SIZE)
-    make = _Annotator(load or _Inherited(nlp), image_root)
-    annotated: Iterable[Sequence[_Annotated]]
+    usage = Usage() if usage is None else usage
+    make = _Annotator(load or _Inherited(nlp), image_root, asking)
+    annotated: Iterable[Sequence[Annotated]]
     if n_process == 0:
         annotated = map(make(), batches)
     else:
@@ -86,9 +105,13 @@ def annotate(
             make, batches, _give_up, n_process=n_process, threads=threads, method=method
         )
     for batch in annotated:
-        for row, keys in batch:
-            unread.update(keys)
-            yield row
+        for one in batch:
+            unread.update(one.unread)
+            usage.add(one.usage)
+            if asking is None or asking.below is None:
+                yield one.row
+            else:
+                yield replace(one.row, values={**one.row.values, ASKED: one.asked})
 
 
 @dataclass
@@ -97,11 +120,17 @@ class _Annotator:
 
     load: Callable[[], Language]
     image_root: str | Path | None
+    asking: Asking | None = None
     extensions: Any = field(default_factory=Underscore.get_state)
 
-    def __call__(self) -> Callable[[list[Row]], list[_Annotated]]:
+    def __call__(self) -> Annotate:
         Underscore.load_state(self.extensions)
-        return partial(_annotate_batch, self.load(), self.image_root)
+        nlp = self.load()
+        if self.asking is None:
+            return partial(_annotate_batch, nlp, self.image_root)
+        views = frozenset[str]() if self.asking.below is None else views_to_ask(nlp)
+        work = partial(_annotate_batch, nlp, self.image_root, views=views)
+        return AskingWork(nlp, self.asking, work)
 
 
 @dataclass
@@ -128,9 +157,13 @@ def note_error(name: str | None, component: Any, docs: list[Doc], error: Excepti
 
 
 def _annotate_batch(
-    nlp: Language, image_root: str | Path | None, rows: Sequence[Row]
-) -> list[_Annotated]:
-    annotated: list[Row | None] = [None] * len(rows)
+    nlp: Language,
+    image_root: str | Path | None,
+    rows: Sequence[Row],
+    *,
+    views: frozenset[str] = frozenset(),
+) -> list[Annotated]:
+    annotated: list[_Read | None] = [None] * len(rows)
     unread: list[Sequence[str]] = [()] * len(rows)
     docs: dict[int, Doc] = {}
     # The vocabulary drops the new words of a batch, so that memory stays bounded.
@@ -139,13 +172,13 @@ def _annotate_batch(
             try:
                 docs[number], unread[number] = _make_doc(nlp, row)
             except ValueError as error:
-                annotated[number] = _with_problem(row, str(error))
+                annotated[number] = _with_problem(row, str(error)), None
         pairs = ((doc, number) for number, doc in docs.items())
         for doc, number in nlp.pipe(pairs, as_tuples=True, batch_size=BATCH_SIZE):
-            annotated[number] = _with_entities(rows[number], doc)
+            annotated[number] = _with_entities(rows[number], doc), note_reading(nlp, doc, views)
         return [
-            (_annotate_alone(nlp, rows[number], docs[number]) if row is None else row, keys)
-            for number, (row, keys) in enumerate(zip(annotated, unread, strict=True))
+            Annotated(*(one or _annotate_alone(nlp, rows[number], docs[number], views)), keys)
+            for number, (one, keys) in enumerate(zip(annotated, unread, strict=True))
         ]
 
 
@@ -161,15 +194,16 @@ def _noting_errors(nlp: Language) -> Iterator[None]:
         nlp.set_error_handler(before)
 
 
-def _annotate_alone(nlp: Language, row: Row, doc: Doc) -> Row:
+def _annotate_alone(nlp: Language, row: Row, doc: Doc, views: frozenset[str]) -> _Read:
     for annotated in nlp.pipe([doc]):
-        return _with_entities(row, annotated)
-    return _with_problem(row, doc.user_data.get("error", "the pipeline did not return it"))
+        return _with_entities(row, annotated), note_reading(nlp, annotated, views)
+    reason = doc.user_data.get("error", "the pipeline did not return it")
+    return _with_problem(row, reason), None
 
 
-def _give_up(row: Row, reason: str) -> _Annotated:
+def _give_up(row: Row, reason: str) -> Annotated:
     problem = f"it ended the process that annotated it ({reason}): a crash, or too little memory"
-    return _with_problem(row, problem), ()
+    return Annotated(_with_problem(row, problem))
 
 
 def _make_doc(nlp: Language, row: Row) -> tuple[Doc, Sequence[str]]:
