@@ -537,6 +537,15 @@ class Errors:
         "({views}), or none was trained with them. Nothing was asked. Leave the option out, or "
         "train a pipeline with these views."
     )
+    E263 = (
+        "[MSVSE-E263] It is not clear which views an answer would fill: {reason}. The views that "
+        "the pipeline reads: {views}. Name those that it is to be asked for with --views."
+    )
+    E264 = (
+        "[MSVSE-E264] None of the {count} posts has a view of {views}, so there is nothing to "
+        "compare. Fill it with `python -m spacy msvse describe` before the posts are converted, "
+        "or give the store with the answers with --features."
+    )
 
 
 class Warnings:
@@ -643,6 +652,14 @@ class Warnings:
     W061 = (
         "[MSVSE-W061] The key goes to {url} without encryption. Use https unless the network is "
         "your own."
+    )
+    W070 = (
+        "[MSVSE-W070] Answers for all posts do not raise F1 here ({before} without, {after} with "
+        "them), so no threshold can be chosen."
+    )
+    W071 = (
+        "[MSVSE-W071] {count} of {posts} posts have no view of {views}. They count as posts that "
+        "are asked for and whose answer changes nothing."
     )
 
     W030 = (

@@ -14,8 +14,8 @@ from spacy.language import Language
 from tqdm import tqdm
 
 from ..component import components
+from ..component.unsure import views_to_ask
 from ..corpus.annotate import BATCH_SIZE, annotate
-from ..corpus.ask_below import views_to_ask
 from ..corpus.files import check_jsonl
 from ..corpus.folder import read_folder
 from ..corpus.jsonl import ASKED, PICTURE, list_keys, read_rows

@@ -626,7 +626,8 @@ class MsvseNer(TrainablePipe):
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         """Write predictions to Docs: `doc.ents`, `doc.spans[spans_key]` with its scores and the
-        confidence of the Doc, and the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
+        confidence of the Doc, and the attributes `image_status`, `image_problems`,
+        `visual_entities` and extracted views.
 
         Args:
             docs (Iterable[Doc]): The Docs.

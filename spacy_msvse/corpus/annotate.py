@@ -14,6 +14,7 @@ from spacy.tokens.underscore import Underscore
 from spacy.util import minibatch
 
 from ..component import reading_pictures
+from ..component.unsure import views_to_ask
 from ..vision.extractors.chat_client import Usage
 from .ask_below import (
     Annotate,
@@ -22,7 +23,6 @@ from .ask_below import (
     AskingWork,
     Reading,
     note_reading,
-    views_to_ask,
 )
 from .jsonl import ASKED, PICTURE, kept_values, parse_row, with_spans
 from .rows import Row

@@ -10,8 +10,8 @@ from spacy.tokens import Doc
 
 from ..component import components
 from ..component.reader import given_views
+from ..component.unsure import read_confidence
 from ..doc import extracted_views
-from ..errors import Errors, MsvseError
 from ..vision.extractors.chat_client import ChatClient, Usage
 from .rows import Row
 
@@ -71,44 +71,6 @@ class Annotated:
 
 #: Annotates a batch of rows.
 Annotate = Callable[[Sequence[Row]], list[Annotated]]
-
-
-def views_to_ask(nlp: Language) -> frozenset[str]:
-    """The views that a pipeline reads and that a server can be asked for.
-
-    Args:
-        nlp (Language): The pipeline.
-
-    Returns:
-        frozenset: Names of views.
-    """
-    found: set[str] = set()
-    for _, component in components(nlp):
-        if component.vision is not None:
-            predictor = component.predictor
-            read = {*component.require_network().views} - {*predictor.masked}
-            found |= read & {*component.vision.asked_views}
-    return frozenset(found)
-
-
-def read_confidence(nlp: Language, doc: Doc) -> float:
-    """The confidence of an annotated post.
-
-    Args:
-        nlp (Language): The pipeline that has annotated it.
-        doc (Doc): The post.
-
-    Returns:
-        float: The confidence.
-
-    Raises:
-        MsvseError: If the answers of the methods give none (MSVSE-E260).
-    """
-    confidence: float | None = doc._.confidence
-    if confidence is None:
-        methods = {type(one.require_network()).__name__ for _, one in components(nlp)}
-        raise MsvseError(Errors.E260.format(method=", ".join(sorted(methods))))
-    return confidence
 
 
 def note_reading(nlp: Language, doc: Doc, views: frozenset[str]) -> Reading | None:

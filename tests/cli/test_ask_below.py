@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+from spacy.tokens import DocBin
 from spacy.training import Example
 
 from spacy_msvse import make_doc
@@ -263,6 +264,76 @@ def test_batches_are_asked_for_while_later_rows_are_not_yet_read(pipeline):
         assert len(taken) <= 2 * BATCH_SIZE
         found.close()
     assert not nlp.get_pipe("msvse_ner").vision.extractors["knowledge"].ready
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Gold posts whose view is given, two of each text."""
+    nlp = spacy.blank("en")
+    docs = []
+    for text, label in [*((text, label) for label, text in UNSURE.items()), *GOLD] * 2:
+        doc = make_doc(nlp, text, texts={"knowledge": SAID.get(label, SAID["PER"])})
+        start = text.index("amazon" if label == "ORG" else "jordan")
+        doc.set_ents([doc.char_span(start, start + 6, label)])
+        docs.append(doc)
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "dev.spacy")
+    return tmp_path / "dev.spacy"
+
+
+#: The texts whose type is known.
+GOLD = [(text, "ORG") for text in SURE]
+
+
+def test_the_chosen_threshold_asks_for_the_posts_of_the_curve(pipeline, corpus, tmp_path):
+    output = tmp_path / "curve.json"
+    result = command.run("ask-curve", pipeline, corpus, "--output", output)
+    curve = json.loads(output.read_text())
+    chosen = curve["chosen"]
+    assert (curve["views"], curve["posts"], curve["answered"]) == (["knowledge"], 8, 8)
+    assert curve["with"] == 1
+    assert 0.25 < curve["without"] < 1
+    assert chosen["asked"] in (2, 4)
+    assert f"with --ask-below {chosen['below']} (F1 " in result.output
+    write(tmp_path / "posts.jsonl", [{"text": text} for text in TEXTS * 2])
+    with chat_server(reply) as server:
+        options = ("--ask-below", chosen["below"])
+        run(pipeline, tmp_path / "posts.jsonl", tmp_path / "out.jsonl", server, *options)
+    rows = read(tmp_path / "out.jsonl")
+    assert sum(row["asked"] for row in rows) == chosen["asked"]
+    gold = [["PER"], ["ORG"], ["LOC"], ["ORG"]] * 2
+    right = sum(types(row) == label for row, label in zip(rows, gold, strict=True))
+    assert right / 8 == pytest.approx(chosen["f"])
+
+
+def test_the_curve_reads_stored_answers_and_asks_nothing(pipeline, corpus, posts, tmp_path):
+    nlp = spacy.blank("en")
+    docs = list(DocBin().from_disk(corpus).get_docs(nlp.vocab))
+    for doc in docs:
+        doc._.image_texts = None
+    DocBin(docs=docs, store_user_data=True).to_disk(corpus)
+    with pytest.warns(UserWarning, match="MSVSE-W060"):
+        result = command.run("ask-curve", pipeline, corpus, status=1)
+    assert "MSVSE-E264" in result.stderr
+    with chat_server(reply) as server:
+        store = ("--features", tmp_path / "store")
+        run(pipeline, posts, tmp_path / "out.jsonl", server, "--ask-below", 0.9, *store)
+        with pytest.warns(UserWarning, match="MSVSE-W060"):
+            result = command.run("ask-curve", pipeline, corpus, "--ask-below", 0.9, *store)
+        assert len(server.bodies) == 2
+    # Only the unsure posts have a stored answer.
+    assert "MSVSE-W071] 4 of 8 posts" in result.stderr
+    assert "--ask-below 0.9: 50.00% of the posts, F1 100.00;" in result.output
+
+
+def test_answers_that_do_not_help_choose_no_threshold(pipeline, tmp_path):
+    nlp = spacy.blank("en")
+    docs = [make_doc(nlp, text, texts={"knowledge": "visit"}) for text in SURE]
+    for doc in docs:
+        start = doc.text.index("amazon")
+        doc.set_ents([doc.char_span(start, start + 6, "ORG")])
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "dev.spacy")
+    result = command.run("ask-curve", pipeline, tmp_path / "dev.spacy", "--views", "knowledge")
+    assert "MSVSE-W070" in result.stderr.splitlines()[-1]
 
 
 def test_reading_the_output_again_asks_as_before(pipeline, posts, tmp_path):
