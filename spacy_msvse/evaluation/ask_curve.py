@@ -143,8 +143,9 @@ class Curve:
         start, change = without.sum(axis=0), with_answers - without
         self.f1 = _scores(start, change[order])
         generator = np.random.default_rng(seed)
-        orders = (generator.permutation(self.total) for _ in range(NUM_ORDERS))
-        self.random = sum(_scores(start, change[one]) for one in orders) / NUM_ORDERS
+        self.random = np.zeros(self.total + 1)
+        for _ in range(NUM_ORDERS):
+            self.random += _scores(start, generator.permutation(change)) / NUM_ORDERS
         # A threshold asks for all posts of the same confidence, or for none of them.
         ends = np.flatnonzero(np.diff(self.sorted) > 0) + 1
         self.reachable = np.asarray([0, *ends, self.total])
