@@ -654,8 +654,9 @@ class Warnings:
         "your own."
     )
     W070 = (
-        "[MSVSE-W070] Answers for all posts do not raise F1 here ({before} without, {after} with "
-        "them), so no threshold can be chosen."
+        "[MSVSE-W070] It is not certain that answers raise F1 here: it is {before} without and "
+        "{after} with all of them, and the 95% interval of the difference begins at {low:+.2f}. A "
+        "threshold that is chosen from these posts means little."
     )
     W071 = (
         "[MSVSE-W071] {count} of {posts} posts have no view of {views}. They count as posts that "

@@ -158,6 +158,8 @@ def annotate_cli(
         if row.problem is not None:
             problems.append(f"line {row.line}, {row.problem}")
             tqdm.write(str(BadRow(row.path, row.line, row.problem)), file=sys.stderr)
+    if asking is not None:
+        print_usage(usage)
     if not written and not done:
         raise MsvseError(Errors.E154.format(path=input_path))
     # Of a run that was continued, the earlier rows are in the output.
@@ -172,8 +174,6 @@ def annotate_cli(
         summary += f", {len(problems)} of them with an error"
     if ask_below is not None:
         summary += f"; asked for {asked} of {count(written, 'post')}"
-    if asking is not None:
-        print_usage(usage)
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
 
 

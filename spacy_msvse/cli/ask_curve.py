@@ -94,6 +94,6 @@ def ask_curve_cli(
     if missing := curve["posts"] - curve["answered"]:
         counts = {"count": missing, "posts": curve["posts"], "views": shown}
         print_warning(Warnings.W071.format(**counts))
-    if curve["chosen"] is None:
+    if curve["gain"]["low"] <= 0:
         scores = {"before": percent(curve["without"]), "after": percent(curve["with"])}
-        print_warning(Warnings.W070.format(**scores))
+        print_warning(Warnings.W070.format(**scores, low=100 * curve["gain"]["low"]))
