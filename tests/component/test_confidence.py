@@ -117,7 +117,6 @@ def test_the_confidence_of_a_post_is_the_lowest_of_its_components(two_components
     (loaded,) = DocBin().from_bytes(stored).get_docs(doc.vocab)
     assert loaded._.confidence == doc._.confidence
     assert make_doc(nlp, "saw")._.confidence is None
-    assert Doc.from_docs([doc, loaded])._.confidence is None, "another text"
 
 
 def test_a_masked_view_is_not_read_whether_it_is_given_or_extracted(two_components):
