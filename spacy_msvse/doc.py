@@ -56,6 +56,8 @@ def register_extensions() -> None:
     # Label, probability and key. spaCy keeps it by characters, and moves it along with them.
     if not Span.has_extension("scored_label"):
         Span.set_extension("scored_label", default=None)
+    if not Doc.has_extension("confidence"):
+        Doc.set_extension("confidence", getter=get_post_confidence)
     for name, getter in (("prediction", get_prediction), ("confidence", get_confidence)):
         if not Span.has_extension(name):
             Span.set_extension(name, getter=getter)
@@ -144,7 +146,28 @@ def get_confidence(span: Span) -> float | None:
     return None if prediction is None else prediction.probability
 
 
-def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[float]) -> None:
+def get_post_confidence(doc: Doc) -> float | None:
+    """Look up how sure the components are of a Doc as a whole, `doc._.confidence`.
+
+    Args:
+        doc (Doc): The Doc.
+
+    Returns:
+        float: The lowest of the confidences of its entities and, where no entity is found, of the
+            probabilities that there is none; None if no component annotated it, or if the answer of
+            its method has no such probabilities.
+    """
+    found = [group.attrs.get("confidence") for group in doc.spans.values()]
+    return min((float(one) for one in found if one is not None), default=None)
+
+
+def set_predictions(
+    doc: Doc,
+    key: str,
+    spans: Sequence[Span],
+    scores: Sequence[float],
+    confidence: float | None = None,
+) -> None:
     """Write the predictions of a component to a Doc, in place of its earlier ones: to
     `doc.spans[key]` with the attribute "scores", as spaCy's span categorizer does, and to the
     spans.
@@ -154,6 +177,7 @@ def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[
         key (str): The `spans_key` of the component.
         spans (Sequence[Span]): The predicted entities.
         scores (Sequence[float]): Their probabilities.
+        confidence (float): The confidence of the Doc; None if it has none.
     """
     for name, value in list(doc.user_data.items()):
         if isinstance(name, tuple) and name[:2] == ("._.", "scored_label") and value[2] == key:
@@ -166,6 +190,8 @@ def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[
     group.attrs["scores"] = numpy.asarray(scores, dtype="float32")
     # spaCy does not adjust the tokens of a group when tokens are merged. Characters stay right.
     group.attrs["entities"] = entities
+    if confidence is not None:
+        group.attrs["confidence"] = float(confidence)
     doc.spans[key] = group
 
 

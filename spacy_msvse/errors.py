@@ -544,6 +544,29 @@ class Errors:
         "[MSVSE-E231] The tokenizer of '{weights}' has no chat template, so the model cannot be "
         "asked. Name a model that was trained to answer instructions."
     )
+    E260 = (
+        "[MSVSE-E260] The answer of the method {method} does not say how probable it is that there "
+        "is no entity, so its posts have no confidence. Add `absence_log_probabilities` to it, as "
+        "`spacy_msvse.network.spans.RatesAbsence` explains, or ask for all posts with --ask."
+    )
+    E261 = (
+        "[MSVSE-E261] --ask asks for all posts, and --ask-below for those that are less confident. "
+        "Give one of them."
+    )
+    E262 = (
+        "[MSVSE-E262] No component of '{model}' reads the views that the server is asked for "
+        "({views}), or none was trained with them. Nothing was asked. Leave the option out, or "
+        "train a pipeline with these views."
+    )
+    E263 = (
+        "[MSVSE-E263] It is not clear which views an answer would fill: {reason}. The views that "
+        "the pipeline reads: {views}. Name those that it is to be asked for with --views."
+    )
+    E264 = (
+        "[MSVSE-E264] None of the {count} posts has a view of {views}, so there is nothing to "
+        "compare. Fill it with `python -m spacy msvse describe` before the posts are converted, "
+        "or give the store with the answers with --features."
+    )
 
 
 class Warnings:
@@ -654,6 +677,15 @@ class Warnings:
     W061 = (
         "[MSVSE-W061] The key goes to {url} without encryption. Use https unless the network is "
         "your own."
+    )
+    W070 = (
+        "[MSVSE-W070] It is not certain that answers raise F1 here: it is {before} without and "
+        "{after} with all of them, and the 95% interval of the difference begins at {low:+.2f}. A "
+        "threshold that is chosen from these posts means little."
+    )
+    W071 = (
+        "[MSVSE-W071] {count} of {posts} posts have no view of {views}. They count as posts that "
+        "are asked for and whose answer changes nothing."
     )
 
     W030 = (

@@ -4,6 +4,7 @@
 from . import (  # noqa: F401
     ablate,
     annotate,
+    ask_curve,
     calibrate,
     card,
     convert,

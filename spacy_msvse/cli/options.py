@@ -67,6 +67,16 @@ Ask = Annotated[
         "--ask", help="Ask a server for the views that a language model writes; see --chat-url"
     ),
 ]
+AskBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--ask-below",
+        help="As --ask, but only for posts whose confidence is lower than this without the answer; "
+        "`ask-curve` finds a good value",
+        min=0,
+        max=1,
+    ),
+]
 ChatUrl = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,7 @@ from pydantic import Field
 from spacy.tokens import Doc
 
 from ..doc import USED
+from ..errors import Errors, MsvseError
 from ..network.crf import bio_labels, label_entities
 from ..network.spans import SpanDistribution
 from ..settings import Declaration
@@ -153,6 +154,34 @@ def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarra
         for row, values in zip(batch.rows, marginals, strict=True):
             answers[row] = values[: len(docs[row])]
     return answers
+
+
+def post_confidences(predictor: Predictor, docs: Iterable[Doc]) -> list[float]:
+    """How sure the predictor is of each Doc as a whole, to find those that need a closer look.
+
+    The confidence of a Doc is the lowest of the confidences of its entities and, where no entity is
+    found, of the probabilities that there is none: of each token outside of the entities, or of
+    each further candidate of a method that scores spans. A Doc is thus below a threshold if one of
+    its entities is, or if another entity was nearly found.
+
+    Args:
+        predictor (Predictor): Predicts.
+        docs (Iterable[Doc]): The Docs.
+
+    Returns:
+        list: For each Doc a number between 0 and 1; 1 for an empty Doc.
+
+    Raises:
+        MsvseError: For a method whose answer does not say how probable "no entity" is (MSVSE-E260),
+            or the reasons of `Predictor.predict`.
+    """
+    confidences = []
+    for prediction in predictor.predict(list(docs)):
+        if prediction.confidence is None:
+            method = type(get_network(predictor.model)).__name__
+            raise MsvseError(Errors.E260.format(method=method))
+        confidences.append(prediction.confidence)
+    return confidences
 
 
 def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[PictureEffect]]:

@@ -129,6 +129,8 @@ class MsvseNer(TrainablePipe):
     )
     #: The only folder to read pictures from; None allows any path. Never saved.
     image_root = Attribute[str | Path | None](AnyPath | None)
+    #: Views that are not read, whether they are given or could be extracted. Never saved.
+    masked_views = Attribute[Sequence[str]](Names)
     #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
     #: processes, so with `n_process` it must be picklable.
     fetch = Attribute[Fetcher | None](Callable[..., Any] | None)
@@ -194,6 +196,7 @@ class MsvseNer(TrainablePipe):
         self._configured = {**self.settings, "spans_key": spans_key}
         self.image_root = None
         self.fetch = None
+        self.masked_views = ()
         self.scorer = _SCORER.check("scorer", scorer, f"components.{name}")
         #: The store of extracted features. Never saved.
         self.feature_store: FeatureStore | None = None
@@ -526,7 +529,7 @@ class MsvseNer(TrainablePipe):
             self.labels,
             self.temperatures,
             self.max_batch_tokens,
-            masked=self._untrained_views(),
+            masked=(*self._untrained_views(), *self.masked_views),
         )
 
     def __call__(self, doc: Doc) -> Doc:
@@ -633,8 +636,9 @@ class MsvseNer(TrainablePipe):
         self._posts, self._posts_with_views = posts, with_views
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
-        """Write predictions to Docs: `doc.ents`, `doc.spans[spans_key]` with its scores, and
-        the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
+        """Write predictions to Docs: `doc.ents`, `doc.spans[spans_key]` with its scores and the
+        confidence of the Doc, and the attributes `image_status`, `image_problems`,
+        `visual_entities` and extracted views.
 
         Args:
             docs (Iterable[Doc]): The Docs.
@@ -661,7 +665,7 @@ class MsvseNer(TrainablePipe):
                 spans.append(Span(doc, start, end, label=label))
                 scores.append(probability)
         doc.set_ents([*kept, *spans], blocked=blocked)
-        set_predictions(doc, self.spans_key, spans, scores)
+        set_predictions(doc, self.spans_key, spans, scores, prediction.confidence)
 
     def _has_predicted(self, entity: Span) -> bool:
         prediction = entity._.prediction
@@ -730,6 +734,25 @@ class MsvseNer(TrainablePipe):
             MsvseError: For a method without a lattice (MSVSE-E083).
         """
         return analysis.label_marginals(self.predictor, docs)
+
+    def post_confidences(self, docs: Iterable[Doc]) -> list[float]:
+        """How sure the component is of each Doc as a whole. `min_confidence` does not apply.
+
+        The confidence of a Doc is the lowest of the confidences of its entities and, where no
+        entity is found, of the probabilities that there is none. `doc._.confidence` is the same
+        number of an annotated Doc.
+
+        Args:
+            docs (Iterable[Doc]): The Docs. They are not changed.
+
+        Returns:
+            list: For each Doc a number between 0 and 1; 1 for an empty Doc.
+
+        Raises:
+            MsvseError: For a method whose answer does not say how probable "no entity" is
+                (MSVSE-E260).
+        """
+        return analysis.post_confidences(self.predictor, docs)
 
     def explain_pictures(self, docs: Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
         """Compare the predictions with all views, without any, and without each of several
@@ -876,6 +899,7 @@ class MsvseNer(TrainablePipe):
             "_configured": self._configured,
             "image_root": self.image_root,
             "fetch": self.fetch,
+            "masked_views": self.masked_views,
             "feature_store": self.feature_store,
         }
         return _restore, (self.vocab, self.model, self.name, settings, state)

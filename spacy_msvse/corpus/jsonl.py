@@ -33,6 +33,10 @@ from .rows import BadRow, Row, read_raw_lines, shorten
 #: The keys that annotation adds to a row. Earlier values of them are replaced.
 ADDED = ("spans", "error")
 
+#: The key of an annotated row that says whether a server was asked about its post. It is added only
+#: if a server is asked for some of the rows.
+ASKED = "asked"
+
 #: What the offsets of spans count: characters (Python), UTF-16 units (JavaScript, Java), or bytes.
 Offsets = Literal["characters", "utf16", "utf8"]
 OFFSETS: tuple[str, ...] = get_args(Offsets)

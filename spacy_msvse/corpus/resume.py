@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from ..errors import Errors, MsvseError
 from ..util import coded_full_disk, open_unlinked
-from .jsonl import dump_row, kept_values
+from .jsonl import ASKED, dump_row, kept_values
 from .rows import PIPE, Row
 
 
@@ -111,7 +111,9 @@ def _is_from(line: bytes, row: Row) -> bool:
         return False
     if not isinstance(written, dict):
         return False
-    kept = kept_values(row.values)
+    written, kept = kept_values(written), kept_values(row.values)
     if "text" not in kept:
         written.pop("text", None)  # it was made from the words
-    return kept_values(written) == kept
+    for values in (written, kept):
+        values.pop(ASKED, None)
+    return written == kept

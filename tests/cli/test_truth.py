@@ -72,6 +72,8 @@ def made(trained, tmp_path_factory) -> Path:
         docs.append(example.reference)
     DocBin(docs=docs, store_user_data=True).to_disk(folder / "posts.spacy")
     DocBin().to_disk(folder / "empty.spacy")
+    texts = [nlp(doc.text) for doc in docs]
+    DocBin(docs=texts).to_disk(folder / "textonly.spacy")
     (folder / "damaged.spacy").write_bytes(b"no posts")
     (folder / "pointer.spacy").write_text(POINTER)
     for number, doc in enumerate(docs):
@@ -143,6 +145,7 @@ FAILURES = [
             "evaluate model {}",
             "evaluate model posts.spacy --train {}",
             "calibrate model {} --output out",
+            "ask-curve model {}",
             "extract {} out --config config.cfg",
             "debug-data {}",
             "debug-data posts.spacy {}",
@@ -158,6 +161,11 @@ FAILURES = [
         )
     ),
     ("evaluate model empty.spacy", "E154"),
+    ("ask-curve model empty.spacy", "E154"),
+    ("ask-curve model posts.spacy", "E263"),
+    ("ask-curve model posts.spacy --views :ocr", "E263"),
+    ("ask-curve model textonly.spacy --views :caption", "E264"),
+    ("ask-curve blank_model posts.spacy", "E092"),
     ("evaluate model damaged.spacy", "E042"),
     ("evaluate model posts.spacy --train empty.spacy", "E111"),
     ("calibrate model empty.spacy", "E154"),
@@ -175,6 +183,9 @@ FAILURES = [
     ("annotate model pointer.jsonl out", "E130"),
     ("annotate model none.jsonl out", "E033"),
     ("annotate model folder out", "E154"),
+    ("annotate model posts.jsonl out --ask-below 0.5", "E225"),
+    ("annotate model posts.jsonl out --ask-below 0.5 --ask", "E261"),
+    ("annotate model posts.jsonl out --ask-below 0.5 --chat-url :http://127.0.0.1:9/v1", "E226"),
     (f"describe empty.jsonl out {ASK}", "E154"),
     (f"describe unusable.jsonl out {ASK}", "E156"),
     (f"describe posts.spacy out {ASK}", "E158"),
@@ -201,6 +212,7 @@ FAILURES = [
         for command in (
             "evaluate {} posts.spacy",
             "calibrate {} posts.spacy --output out",
+            "ask-curve {} posts.spacy --views :tags",
             "annotate {} posts.jsonl out",
             "render {} posts.jsonl out",
             "serve {}",
@@ -250,6 +262,8 @@ FAILURES = [
     ("evaluate model posts.spacy --output file/out", "E161"),
     ("evaluate model posts.spacy --report file/out", "E161"),
     ("calibrate model posts.spacy --output file/out", "E161"),
+    ("ask-curve model posts.spacy --output posts.spacy", "E091"),
+    ("ask-curve model posts.spacy --output file/out", "E161"),
     ("calibrate model posts.spacy --output store", "E095"),
     ("card model scores.json --output file/out", "E161"),
     ("card model scores.json --output store", "E095"),
@@ -304,6 +318,10 @@ MISUSED = [
     "annotate model posts.jsonl folder",
     "annotate model posts.jsonl out --n-process -2",
     "annotate model posts.jsonl out --min-confidence 2",
+    "annotate model posts.jsonl out --ask-below 1.1",
+    "ask-curve model posts.spacy --gain 2",
+    "ask-curve model posts.spacy --ask-below -1",
+    "ask-curve model posts.spacy --output folder",
     "describe posts.jsonl folder",
     "describe posts.jsonl out --prompt folder",
     "describe posts.jsonl out --max-words 0",
@@ -340,6 +358,7 @@ def test_an_option_with_a_value_that_makes_no_sense_is_refused_before_any_work(m
 #: The arguments of each success, and what its last lines say.
 SUCCESSES = [
     ("evaluate model posts.spacy --output out", r"✔ Wrote .*out"),
+    ("ask-curve model posts.spacy --views :regions,tags --output out", r"✔ Wrote .*out"),
     ("extract posts.spacy out --config config.cfg", r"✔ 12 posts with 12 .* 0 failed; .* posts/s$"),
     ("store info store", r"3 records"),
     ("store verify store", r"✔ 3 records, none damaged"),
