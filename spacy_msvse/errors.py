@@ -567,6 +567,10 @@ class Errors:
         "compare. Fill it with `python -m spacy msvse describe` before the posts are converted, "
         "or give the store with the answers with --features."
     )
+    E265 = (
+        "[MSVSE-E265] --gold shows the entities of the file beside those of a pipeline, but no "
+        "pipeline was named: name one, or leave --gold out."
+    )
 
 
 class Warnings:

@@ -37,6 +37,10 @@ def render_cli(
     ],
     output_path: Annotated[Path, typer.Argument(help="The HTML file to write", dir_okay=False)],
     image_root: Annotated[str | None, options.image_root("that of the file of posts")] = None,
+    gold: Annotated[
+        bool,
+        typer.Option("--gold", help="Show the entities of the file beside the predicted ones"),
+    ] = False,
     effects: Annotated[
         bool,
         typer.Option(
@@ -55,6 +59,8 @@ def render_cli(
     that cannot be used are left out. If no row can be used, nothing is written.
     """
     check_jsonl(input_path)
+    if gold and model == NO_MODEL:
+        raise MsvseError(Errors.E265)
     check_output(output_path, input_path, code)
     image_root = image_root or input_path.parent
     nlp = spacy.blank("xx")
@@ -69,6 +75,7 @@ def render_cli(
             output_path,
             image_root=image_root,
             keep_entities=model == NO_MODEL,
+            gold=gold,
             effects=effects,
             progress=partial(
                 tqdm, desc=input_path.name, unit=" posts", disable=not sys.stderr.isatty()

@@ -9,9 +9,11 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
+from spacy.training import Example
 
 from ..doc import USED, picture_sources
 from ..errors import Errors, MsvseError
+from ..evaluation.mistakes import Mistake, find_mistakes
 from ..util import with_slashes
 from ..vision.picture import PictureError, open_picture
 from .colours import Colours
@@ -91,6 +93,21 @@ class ShownEffect:
 
 
 @dataclass(frozen=True)
+class ShownGold:
+    """The gold annotation of a post beside the prediction.
+
+    Attributes:
+        pieces (list): The text in pieces, each with its gold entity or None.
+        mistakes (list): The wrong and missed entities.
+        annotated (bool): Whether there is gold annotation.
+    """
+
+    pieces: list[tuple[str, Span | None]]
+    mistakes: list[Mistake]
+    annotated: bool
+
+
+@dataclass(frozen=True)
 class ShownPost:
     """A post on the page.
 
@@ -103,6 +120,7 @@ class ShownPost:
         effects (list): The effects of the picture; None if they are not to be shown, or if only the
             text was read.
         views (str): The views that were read, as a phrase.
+        gold (ShownGold): The gold annotation; None if it is not to be shown.
     """
 
     doc: Doc
@@ -112,6 +130,7 @@ class ShownPost:
     unnamed: int
     effects: list[ShownEffect] | None
     views: str
+    gold: ShownGold | None = None
 
 
 def show_post(
@@ -119,6 +138,7 @@ def show_post(
     colours: Colours,
     image_root: str | Path | None = None,
     effects: "Iterable[PictureEffect] | None" = None,
+    gold: Doc | None = None,
 ) -> ShownPost:
     """Collect the content of a page about a post.
 
@@ -127,6 +147,7 @@ def show_post(
         colours (Colours): The colours of entity types, and which of them are highlighted.
         image_root (Path): The only folder to read pictures from; None allows any path.
         effects (Iterable[PictureEffect]): The effects of the picture, if they are to be shown.
+        gold (Doc): The same text with its gold entities, if they are to be shown.
 
     Returns:
         ShownPost: The content.
@@ -159,7 +180,17 @@ def show_post(
         len(regions) - len(named),
         shown,
         _list_views(views),
+        None if gold is None else _show_gold(doc, gold, colours),
     )
+
+
+def _show_gold(doc: Doc, gold: Doc, colours: Colours) -> ShownGold:
+    mistakes = [
+        mistake
+        for mistake in find_mistakes([Example(doc, gold)])
+        if any(colours.shows(one.label_) for one in (mistake.predicted, mistake.gold) if one)
+    ]
+    return ShownGold(_cut(gold, colours), mistakes, gold.has_annotation("ENT_IOB"))
 
 
 def _list_views(views: Sequence[str]) -> str:
