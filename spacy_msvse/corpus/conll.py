@@ -201,8 +201,8 @@ def _split(line: str) -> list[str]:
 def _group_pictures(image_root: str | Path) -> dict[str, list[str]]:
     """The files of a folder in order, grouped by the part of their name before an underscore."""
     groups = defaultdict(list)
-    remote = isinstance(image_root, str) and is_remote(image_root)
-    for name in sorted(list_remote(str(image_root)) if remote else os.listdir(image_root)):
+    names = list_remote(image_root) if is_remote(image_root) else os.listdir(image_root)
+    for name in sorted(names):
         groups[name.partition("_")[0]].append(name)
     return groups
 

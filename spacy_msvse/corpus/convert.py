@@ -248,7 +248,7 @@ def convert(
     for view in texts:
         if view in VIEW_ATTRIBUTES:
             raise MsvseError(Errors.E206.format(view=view))
-    if isinstance(image_root, str) and is_remote(image_root):
+    if is_remote(image_root):
         check_remote_folder(image_root)
     elif image_root is not None and not Path(image_root).exists():
         raise MsvseError(Errors.E033.format(path=image_root))

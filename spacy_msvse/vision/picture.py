@@ -79,7 +79,7 @@ def find_picture(name: str, image_root: str | Path | None) -> Path | RemotePictu
     if URL.match(name) and not isinstance(name, RemotePicture):
         raise PictureError(Errors.E022.format(name=shown), "it is a URL")
     path: Path | RemotePicture | None
-    if isinstance(image_root, str) and is_remote(image_root):
+    if is_remote(image_root):
         path = find_remote(name, image_root)
     elif isinstance(name, RemotePicture):
         path = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import unquote
 
 from ..errors import Errors, MsvseError
@@ -36,6 +36,11 @@ _WRAPPERS = {
     *("async_wrapper", "blockcache", "cached", "data", "dir", "dirfs", "filecache", "generic"),
     *("libarchive", "reference", "simplecache", "tar", "zip"),
 }
+
+# Not "C:/".
+_PATH_OF_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _SHOWN = 200
 
@@ -65,15 +70,21 @@ class RemotePicture(str):
         return self.root, self.path
 
 
-def is_remote(root: str | Path | None) -> bool:
+def is_remote(root: str | Path | None) -> TypeGuard[str]:
     """Whether a picture folder is the URL of a remote one.
 
     Args:
-        root (str): The folder.
+        root (str / Path): The folder.
 
     Returns:
         bool: True for a URL.
+
+    Raises:
+        MsvseError: For a `Path` that was made of a URL (MSVSE-E196).
     """
+    if isinstance(root, Path) and _PATH_OF_URL.match(root.as_posix()):
+        reason = "pathlib removes a slash of a URL, so give it as a text"
+        raise MsvseError(Errors.E196.format(root=show_root(root.as_posix()), reason=reason))
     return isinstance(root, str) and URL.match(root) is not None
 
 
@@ -86,7 +97,7 @@ def show_root(root: str) -> str:
     Returns:
         str: The URL without a user and a password.
     """
-    return re.sub(r"(?<=://)[^/]*@", "", root)
+    return re.sub(r"(?<=:/)(/?)[^/]*@", r"\1", root)
 
 
 @cache
@@ -163,8 +174,8 @@ def find_remote(name: str, root: str) -> RemotePicture | None:
         return name if name.root == root else None
     name = with_slashes(name)
     path = "/".join(part for part in name.split("/") if part not in ("", "."))
-    inside = bool(path) and not name.startswith("/") and _is_inside(name) and name.isprintable()
-    return RemotePicture(root, path) if inside else None
+    inside = _is_inside(name) and not name.startswith("/") and not _CONTROL.search(name)
+    return RemotePicture(root, path) if path and inside else None
 
 
 def read_remote(picture: RemotePicture, most: int) -> bytes:

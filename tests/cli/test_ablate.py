@@ -264,7 +264,11 @@ def test_a_folder_of_pictures_that_does_not_exist_is_refused_before_any_run(data
 
 @pytest.mark.parametrize(
     ("options", "code"),
-    [(("--matrix", "structures"), "E040"), (("--paths.train", "nowhere.spacy"), "E121")],
+    [
+        (("--matrix", "structures"), "E040"),
+        (("--paths.train", "nowhere.spacy"), "E121"),
+        (("--corpora.dev.image_root", "memory://nowhere"), "E196"),
+    ],
 )
 def test_an_impossible_experiment_is_refused_before_any_run(data, options, code):
     arguments = ["msvse", "ablate", data / "config.cfg", data / "refused"]

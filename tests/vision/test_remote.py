@@ -320,6 +320,20 @@ def test_a_folder_that_cannot_be_confined_is_refused(root, reason):
         check_root(root)
 
 
+def test_a_path_made_of_a_url_is_refused():
+    with pytest.raises(MsvseError, match=r"E196.*pathlib removes a slash"):
+        open_picture("a.png", Path(ROOT))
+    with pytest.raises(MsvseError) as raised:
+        open_picture("a.png", Path("tests://user:password@bucket/pictures"))
+    assert "password" not in str(raised.value)
+
+
+def test_any_character_can_be_in_a_name():
+    name = "100% \N{ZERO WIDTH JOINER} \N{SNOWMAN}?#[a]*.png"
+    fsspec.filesystem("memory").pipe_file(f"bucket/pictures/{name}", encode(photo()))
+    assert open_picture(name, ROOT).size == photo().size
+
+
 def test_the_whole_place_can_be_the_folder():
     assert read_picture("bucket/pictures/a.png", "memory://") == encode(photo())
 
