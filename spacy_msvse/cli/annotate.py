@@ -136,11 +136,11 @@ def annotate_cli(
         partial_path(output_path).unlink(missing_ok=True)
     read = read_folder if input_path.is_dir() else read_rows
     done, again, rows = skip_written(output_path, read(input_path), BATCH_SIZE)
-    image_root = image_root or (input_path if input_path.is_dir() else input_path.parent)
+    root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     unread: Counter[str] = Counter()
     usage = Usage()
     options.update(asking=asking, usage=usage)
-    annotated = annotate(nlp, chain(again, rows), image_root=image_root, unread=unread, **options)
+    annotated = annotate(nlp, chain(again, rows), image_root=root, unread=unread, **options)
     shown = sys.stderr.isatty()
     total = sum(1 for _ in read(input_path)) if shown and input_path.exists() else None
     written = asked = 0

@@ -146,7 +146,7 @@ def describe_cli(
     use_gpu(gpu_id)
     extractor.initialize()
     extractor.to(str(get_torch_default_device()))
-    image_root = image_root or (input_path if input_path.is_dir() else input_path.parent)
+    root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     if features is None and output_path != PIPE:
         features = output_path.with_name(f"{output_path.name}.features")
     report = ExtractionReport()
@@ -163,7 +163,7 @@ def describe_cli(
             extractor,
             (read_folder if input_path.is_dir() else read_rows)(input_path),
             store=store,
-            image_root=image_root,
+            image_root=root,
             max_pictures=load_max_pictures(config_path),
             workers=workers,
             report=report,

@@ -62,18 +62,18 @@ def render_cli(
     if gold and model == NO_MODEL:
         raise MsvseError(Errors.E265)
     check_output(output_path, input_path, code)
-    image_root = image_root or input_path.parent
+    root = image_root or input_path.parent
     nlp = spacy.blank("xx")
     if model == NO_MODEL:
         load_code(code)
     else:
         nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
-    with reading_pictures(nlp, image_root):  # the page shows the reason for an unreadable one
+    with reading_pictures(nlp, root):  # the page shows the reason for an unreadable one
         report = write_page(
             nlp,
             input_path,
             output_path,
-            image_root=image_root,
+            image_root=root,
             keep_entities=model == NO_MODEL,
             gold=gold,
             effects=effects,
