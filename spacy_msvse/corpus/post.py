@@ -33,6 +33,7 @@ class PostRow:
         meta (dict): Free-form data about the post.
         stray_starts (int): How many entities begin with `I-` in the file, where `B-` is expected.
         pictures_left_out (int): How many further pictures the post has in the file.
+        tokens_left_out (int): How many tokens of the file are context, or empty.
         spaces (list[bool]): Whether a blank follows each word. None if unknown: blanks then join
             the words.
         complete (bool): Whether tokens outside of all entities are known to be outside. Otherwise
@@ -56,6 +57,7 @@ class PostRow:
     meta: dict[str, Any] = field(default_factory=dict)
     stray_starts: int = 0
     pictures_left_out: int = 0
+    tokens_left_out: int = 0
     spaces: list[bool] | None = None
     complete: bool = True
     scheme: str | None = None
