@@ -96,12 +96,14 @@ def _read(
                 return
             for values in rows:
                 number += 1
-                for key in texts:
-                    if isinstance(values.get(key), str):
-                        values[key] = json.loads(values[key])
+                decoded = {key: values.pop(key) for key in texts if key in values}
                 if picture is not None:
                     values["image"] = values.pop(picture)
-                yield make_row(path, number, values)
+                row = make_row(path, number, values)
+                for key, text in decoded.items():
+                    if text is not None:
+                        row.values[key] = json.loads(text)
+                yield row
 
 
 def _is_picture(type_: "pyarrow.DataType") -> bool:
