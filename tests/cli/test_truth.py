@@ -220,7 +220,7 @@ FAILURES = [
     ("convert broken.json out.spacy", "E034"),
     ("convert numbers.json out.spacy", "E244"),
     ("convert numbers.json out.spacy --labels :O,O", "E251"),
-    ("annotate model posts.jsonl out --format folder", "E253"),
+    ("annotate model posts.jsonl out --format :folder", "E253"),
     ("annotate model posts.jsonl :- --output-format parquet", "E246"),
     ("split empty.jsonl --train out --dev out2", "E154"),
     ("split unusable.jsonl --train out --dev out2", "E034"),

@@ -22,6 +22,9 @@ BATCH, GROUP_ROWS, GROUP_BYTES = 64, 1000, 2**25
 #: The key of a file's metadata that names the columns which hold JSON as text.
 METADATA = b"spacy_msvse"
 
+#: The key under which Hugging Face keeps the features of a data set.
+HUGGING_FACE = b"huggingface"
+
 #: Columns of objects that are stored as such, and not as JSON.
 NESTED = ("spans",)
 
@@ -125,7 +128,7 @@ def _load(metadata: Mapping[bytes, bytes], key: bytes) -> dict[str, Any]:
 def _find_labels(metadata: Mapping[bytes, bytes]) -> dict[str, Mapping[int, str]]:
     """Column to the label of each number."""
     found: dict[str, Mapping[int, str]] = {}
-    features = (_load(metadata, b"huggingface").get("info") or {}).get("features") or {}
+    features = (_load(metadata, HUGGING_FACE).get("info") or {}).get("features") or {}
     for key, feature in features.items():
         inner = feature.get("feature") if isinstance(feature, dict) else None
         names = inner.get("names") if isinstance(inner, dict) else None
@@ -175,7 +178,11 @@ def _write(read: Callable[[], Iterable[dict[str, Any]]], path: Path, texts: set[
     json_columns = [key for key, type_ in columns.items() if type_ is None]
     for key, type_ in columns.items():
         columns[key] = arrow.string() if type_ in (None, arrow.null()) else type_
-    schema = arrow.schema(columns.items(), {METADATA: json.dumps({"json": json_columns})})
+    metadata = {METADATA: json.dumps({"json": json_columns})}
+    if "image" in columns:
+        features = {"image": {"_type": "Image"}}
+        metadata[HUGGING_FACE] = json.dumps({"info": {"features": features}})
+    schema = arrow.schema(columns.items(), metadata)
     with replaced_when_done(path) as beside, parquet.ParquetWriter(beside, schema) as writer:
         for rows in _group(read()):
             arrays = []

@@ -1,4 +1,4 @@
-"""Tokens with labels, as the data sets of Hugging Face have them (datasets 2.x to 4.x)."""
+"""Tokens with labels, as the data sets of Hugging Face have them (datasets 5.2)."""
 
 import pytest
 

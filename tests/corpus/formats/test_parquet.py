@@ -21,10 +21,10 @@ def make_png(colour="red"):
     return stream.getvalue()
 
 
-#: The type of Hugging Face's feature `Image` (datasets 2.x to 4.x).
+#: The type of Hugging Face's feature `Image`, as datasets 5.2 writes it.
 PICTURE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
 
-#: The metadata that datasets 3.x and 4.x write; older versions have `Sequence` for `List`.
+#: The metadata as datasets 5.2 writes them; versions before 4.0 have `Sequence` for `List`.
 FEATURES = {
     "info": {
         "features": {
@@ -153,7 +153,10 @@ def test_row_groups_are_bounded_by_their_bytes(tmp_path, monkeypatch):
 
 def test_pictures_are_columns_as_hugging_face_has_them(tmp_path, written):
     written(ROWS)
-    assert parquet.read_schema(tmp_path / "out.parquet").field("image").type == PICTURE
+    schema = parquet.read_schema(tmp_path / "out.parquet")
+    assert schema.field("image").type == PICTURE
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features == {"image": {"_type": "Image"}}
 
 
 def test_no_rows_are_a_file_without_rows(written):
