@@ -41,11 +41,12 @@ from .options import (
     ImageSuffix,
     InputFormat,
     LabelColumn,
+    Labels,
     ToFormat,
     TokenColumn,
 )
 from .outputs import check_output
-from .reading import say_format
+from .reading import parse_labels, say_format
 from .root import app
 
 #: Views that are arguments of `VisualExtractor`.
@@ -68,6 +69,7 @@ def describe_cli(
         typer.Argument(help="File to write; - for JSONL on standard output", dir_okay=False),
     ],
     format: InputFormat = None,
+    labels: Labels = None,
     to_format: ToFormat = None,
     config_path: Annotated[
         Path | None,
@@ -132,7 +134,7 @@ def describe_cli(
     code: Code = None,
 ) -> None:
     """Fill the textual views of posts: knowledge, captions, tags. The output has the same rows,
-    with "texts", "caption" and "tags".
+    with "texts", "caption" and "tags". Entities of another tool's file become "spans".
 
     The views are written by a model on a server with the OpenAI chat interface (--chat-model and
     --chat-url), or by the extractors of a config. A view that a row has already stays. Rows keep
@@ -151,7 +153,7 @@ def describe_cli(
         input_path,
         ReadOptions(
             format=format,
-            annotation=False,
+            labels=parse_labels(labels),
             image_root=image_root,
             image_suffix=image_suffix,
             token_column=token_column,

@@ -184,6 +184,17 @@ def test_a_list_of_labels_that_cannot_be_used_is_refused(given):
         parse_labels(given)
 
 
+def test_a_description_keeps_the_entities_of_another_tool(tmp_path):
+    rows = [{"text": "saw jordan", "label": [[4, 10, "PER"]], "texts": {"knowledge": "a player"}}]
+    srsly.write_json(tmp_path / "posts.json", rows)
+    server = ("--chat-model", "m", "--chat-url", "http://127.0.0.1:9/v1")
+    result = run("describe", tmp_path / "posts.json", tmp_path / "out.parquet", *server)
+    assert "is read as doccano in a JSON array" in result.stderr
+    (row,) = read_posts(tmp_path / "out.parquet")
+    assert row["spans"] == [{"start": 4, "end": 10, "label": "PER"}]
+    assert row["texts"] == {"knowledge": "a player"}
+
+
 def split(posts, folder, *options, **settings):
     files = (f"--{name}={folder / name}.jsonl" for name in ("train", "dev", "test"))
     return run("split", posts, *files, *options, **settings)

@@ -15,6 +15,9 @@ from .options import ReadOptions
 #: The key of the annotations, and that of old versions.
 ANNOTATIONS = ("annotations", "completions")
 
+#: Keys of text that JSON_MIN adds to the data.
+ADDED = ("created_at", "updated_at")
+
 #: Names of the control and of the text in a labelling interface for entities.
 CONTROL, OBJECT = "label", "text"
 
@@ -129,7 +132,9 @@ def _is_region(value: Any) -> bool:
 def _name_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a task, with the keys of our rows for the text and the picture."""
     values = dict(data)
-    strings = {key: value for key, value in values.items() if isinstance(value, str)}
+    strings = {
+        key: value for key, value in values.items() if isinstance(value, str) and key not in ADDED
+    }
     pictures = [key for key, value in strings.items() if looks_like_picture(value)]
     texts = [key for key in strings if key not in pictures]
     if not {"text", "words", "tokens"} & set(values) and len(texts) == 1:

@@ -71,7 +71,7 @@ def test_tasks_are_recognised_and_read(read):
 
 def test_json_min_is_recognised_and_read(read):
     record = {
-        "text": "Ada sings",
+        "tweet": "Ada sings",
         "photo": "1.jpg",
         "id": 7,
         "ner": [REGION["value"]],
