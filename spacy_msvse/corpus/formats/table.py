@@ -163,7 +163,7 @@ def open_posts(source: Any, options: ReadOptions | None = None) -> Posts:
         raise _misfit("rows", str(options.format), "they are rows of Python")
     else:
         records = read_frame(source)
-    shape, rows = (options.format, records.rows) if not is_container else (None, records.rows)
+    rows, shape = records.rows, None if is_container else options.format
     if shape is None:
         first = list(islice(rows, LOOKED_AT))
         shape, rows = _find_shape(first), chain(first, rows)

@@ -10,6 +10,9 @@ from ..rows import Row
 #: Keys that hold pictures.
 PICTURES = ("image", "images")
 
+#: The key of the name of a picture that a row has as bytes, and which is not read.
+NAME = "image_path"
+
 
 def make_row(path: Path, line: int, values: Mapping[Any, Any]) -> Row:
     """Make a row of the values of a table or of Python. What is missing has no key.
@@ -23,6 +26,9 @@ def make_row(path: Path, line: int, values: Mapping[Any, Any]) -> Row:
         Row: The row; with a problem if a value is no JSON.
     """
     kept: dict[str, Any] = {}
+    picture = values.get("image")
+    if isinstance(picture, Mapping) and picture.get("bytes") and picture.get("path"):
+        kept[NAME] = picture["path"]
     for key, value in values.items():
         value = _clean_picture(value) if key in PICTURES else _clean(value)
         if value is not None:

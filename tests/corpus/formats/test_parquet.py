@@ -71,6 +71,7 @@ def test_a_data_set_of_hugging_face_is_read_with_its_pictures_and_labels(tmp_pat
     docs = [post.to_doc(nlp) for post in posts]
     assert [[ent.text for ent in doc.ents] for doc in docs] == [["Ada"], ["Ada Lovelace"], []]
     assert [post.line for post in posts] == [1, 2, 3]
+    assert posts[0].unread_keys["other"] == ["image_path", "pos_tags"]
 
 
 def test_labels_that_are_given_have_priority(tmp_path, nlp):
