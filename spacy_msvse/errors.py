@@ -299,9 +299,9 @@ class Errors:
     )
     E132 = "[MSVSE-E132] '{path}' cannot be read: {reason}. Check the path and its permissions."
     E133 = (
-        "[MSVSE-E133] '{path}' starts with {given}, but one JSON object on each line is expected. "
-        "Write each post on a line of its own, for instance with `jq -c '.[]' OLD.json > "
-        "NEW.jsonl` for a list of posts."
+        "[MSVSE-E133] '{path}' starts with {given}, but one JSON object on each line, or an array "
+        "of JSON objects, is expected. Write each post as one object, for instance with `jq -c . "
+        "OLD.json > NEW.jsonl` for objects over several lines."
     )
     E134 = (
         "[MSVSE-E134] '{path}' has no post that can be written ({malformed} malformed, {rejected} "
@@ -320,8 +320,8 @@ class Errors:
         "picture.{hint} Nothing was written. If that is meant, pass --allow-no-pictures."
     )
     E138 = (
-        "[MSVSE-E138] The suffix of '{path}' does not show its format. Pass --format with one of: "
-        "{formats}."
+        "[MSVSE-E138] Neither the content nor the suffix of '{path}' shows its format. Pass "
+        "--format with one of: {formats}."
     )
     E140 = (
         "[MSVSE-E140] '{path}': column {column} does not hold entity labels: no token has the label"
@@ -357,8 +357,8 @@ class Errors:
         "first problem: {first}. If the pictures are in another folder, name it with --image-root."
     )
     E158 = (
-        "[MSVSE-E158] '{path}' is not a JSONL file of posts: {reason}. Give the file that "
-        "`python -m spacy msvse convert` reads with `--format jsonl`."
+        "[MSVSE-E158] '{path}' is not a file of posts: {reason}. Give the file that `python -m "
+        "spacy msvse convert` reads."
     )
     E159 = "[MSVSE-E159] The licence '{entry}' is not of the form NAME=LICENCE."
     E160 = (
@@ -572,6 +572,54 @@ class Errors:
         "pipeline was named: name one, or leave --gold out."
     )
 
+    E243 = (
+        "[MSVSE-E243] '{path}' has the form of MNRE, a data set of relations: Python dictionaries "
+        "of one pair of entities each. Most of its entities have no type, and a post is spread "
+        "over several lines, so it cannot be read as posts with entities. Write its tokens as "
+        'rows {{"words": [...], "image": ...}}, and annotate them.'
+    )
+    E244 = (
+        "[MSVSE-E244] The labels in '{key}' are numbers. Give the list of labels, in Python as "
+        "`labels`, on the command line as --labels: O,B-PER,I-PER or a JSON file."
+    )
+    E245 = (
+        "[MSVSE-E245] Parquet files need the package `pyarrow`, which is not installed. `pip "
+        "install 'spacy-msvse[parquet]'`, or use JSONL."
+    )
+    E246 = (
+        "[MSVSE-E246] '{format}' cannot be written to standard output. Name a file, or write JSONL."
+    )
+    E247 = (
+        "[MSVSE-E247] Posts cannot be read from {type}. Give a path, a DataFrame, a table of "
+        "Arrow, or an iterable of dictionaries."
+    )
+    E248 = (
+        "[MSVSE-E248] '{path}' cannot be read as a Parquet file: {reason}. Restore it from a copy, "
+        "or download it again."
+    )
+    E249 = (
+        "[MSVSE-E249] '{path}' would get no post: the posts form {groups} groups that share a text "
+        "or a picture, too few for these shares. Give more posts, or fewer files."
+    )
+    E250 = (
+        "[MSVSE-E250] The shares {shares} cannot be used: {reason}. Give one positive number for "
+        "each of --train, --dev and --test that is named, such as --shares 0.8,0.1,0.1."
+    )
+    E251 = (
+        "[MSVSE-E251] The labels '{given}' cannot be used: {reason}. Give names with commas "
+        "between them, in the order of their numbers, or a JSON file with a list of names or with "
+        "an object of names to numbers."
+    )
+    E252 = "[MSVSE-E252] A split needs at least two files of --train, --dev and --test."
+    E253 = (
+        "[MSVSE-E253] '{source}' cannot be read in the format '{format}': {reason}. Leave the "
+        "format out to recognise it."
+    )
+    E254 = (
+        "[MSVSE-E254] The first line of '{path}' does not name columns, each once: it has {given}. "
+        "Write such a line, with a column 'text' or 'words'."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""
@@ -690,6 +738,11 @@ class Warnings:
     W071 = (
         "[MSVSE-W071] {count} of {posts} posts have no view of {views}. They count as posts that "
         "are asked for and whose answer changes nothing."
+    )
+
+    W064 = (
+        "[MSVSE-W064] '{path}' gets {count} of {total} posts ({share:.1%}), not {wanted:.1%}: the "
+        "largest group of posts that share a text or a picture has {largest} posts."
     )
 
     W030 = (

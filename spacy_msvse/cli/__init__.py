@@ -16,6 +16,7 @@ from . import (  # noqa: F401
     init_config,
     render,
     serve,
+    split,
     store,
 )
 from .root import app

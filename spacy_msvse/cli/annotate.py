@@ -16,9 +16,10 @@ from tqdm import tqdm
 from ..component import components
 from ..component.unsure import views_to_ask
 from ..corpus.annotate import BATCH_SIZE, annotate
-from ..corpus.files import check_jsonl
-from ..corpus.folder import read_folder
-from ..corpus.jsonl import ASKED, PICTURE, list_keys, read_rows
+from ..corpus.formats.options import ReadOptions
+from ..corpus.formats.outputs import TITLES, choose_output, finish_output
+from ..corpus.formats.table import open_posts
+from ..corpus.jsonl import ASKED, PICTURE, list_keys
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
@@ -28,8 +29,24 @@ from .asking import check_asking, make_asking, print_usage
 from .loading import check_gpu, load_pipeline
 from .lock import locked
 from .messages import count, print_warning
-from .options import Ask, AskBelow, ChatKeyEnv, ChatUrl, Code, Features, Force, GpuId, ImageRoot
+from .options import (
+    Ask,
+    AskBelow,
+    ChatKeyEnv,
+    ChatUrl,
+    Code,
+    Features,
+    Force,
+    GpuId,
+    ImageRoot,
+    ImageSuffix,
+    InputFormat,
+    LabelColumn,
+    ToFormat,
+    TokenColumn,
+)
 from .outputs import check_output
+from .reading import say_format
 from .root import app
 
 
@@ -40,14 +57,20 @@ def annotate_cli(
     input_path: Annotated[
         Path,
         typer.Argument(
-            help="JSONL file of posts; - for standard input; or a folder with texts NAME.txt and "
-            "pictures NAME.jpg, NAME.png, ...",
+            help="File of posts, in any format; - for JSONL from standard input; or a folder with "
+            "texts NAME.txt and pictures NAME.jpg, NAME.png, ...",
         ),
     ],
     output_path: Annotated[
-        Path, typer.Argument(help="JSONL file to write; - for standard output", dir_okay=False)
+        Path,
+        typer.Argument(help="File to write; - for JSONL on standard output", dir_okay=False),
     ],
+    format: InputFormat = None,
+    to_format: ToFormat = None,
     image_root: ImageRoot = None,
+    image_suffix: ImageSuffix = ".jpg",
+    token_column: TokenColumn = 1,
+    label_column: LabelColumn = None,
     min_confidence: Annotated[
         float | None,
         typer.Option(
@@ -83,13 +106,13 @@ def annotate_cli(
     Each span has a "score", its confidence. The other keys and the order of the rows do not change.
     A row that cannot be used, or whose picture cannot be read, has the reason under "error". If
     every row has one, the exit status is 1. By default, pictures are read from the folder of the
-    posts.
+    posts. The output is JSONL, Parquet, or predictions of Label Studio.
 
-    Rows are written to a file beside the output, with .partial at the end of its name, which is
-    renamed when all are written. If the command is killed and run again with the same arguments,
-    but without --force, it continues after the last row of that file, and the output is the same as
-    that of a run without interruption. A row that ends its worker process, by a crash or for lack
-    of memory, has an "error", and the other rows are annotated.
+    Rows are written as JSONL to a file beside the output, with .partial at the end of its name,
+    which becomes the output when all are written. If the command is killed and run again with the
+    same arguments, but without --force, it continues after the last row of that file, and the
+    output is the same as that of a run without interruption. A row that ends its worker process, by
+    a crash or for lack of memory, has an "error", and the other rows are annotated.
 
     With --ask and --chat-url, a server is asked for the views that a language model writes, such as
     knowledge. Nothing is sent without them, whatever the pipeline says. Answers are kept in the
@@ -104,16 +127,24 @@ def annotate_cli(
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
-    if input_path != PIPE:
-        check_jsonl(input_path)
+    options = ReadOptions(
+        format=format,
+        annotation=False,
+        image_root=image_root,
+        image_suffix=image_suffix,
+        token_column=token_column,
+        label_column=label_column,
+    )
+    posts = open_posts(input_path, options)
     check_output(output_path, input_path, code)
+    to_format = choose_output(output_path, to_format)
     ctx.with_resource(locked(output_path))
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
     asking = make_asking(ask, ask_below, chat_url, chat_key_env)
     made: dict[str, Any] = {"code": code, "min_confidence": min_confidence, "features": features}
     load = partial(_load, model, gpu_id=gpu_id, **made)
-    options: dict[str, Any] = {"n_process": n_process}
+    work: dict[str, Any] = {"n_process": n_process}
     if n_process == 0:
         nlp = load()
     elif gpu_id >= 0 or get_start_method() != "fork":
@@ -121,11 +152,11 @@ def annotate_cli(
         # process loads it without the GPU, to report errors.
         check_gpu(gpu_id)
         method = "spawn" if gpu_id >= 0 else None
-        options.update(load=load, method=method)
+        work.update(load=load, method=method)
         nlp = load(gpu_id=-1)
     else:
         # Forked processes can use several threads only if this one does not.
-        options.update(threads=torch.get_num_threads() if n_process == 1 else 1)
+        work.update(threads=torch.get_num_threads() if n_process == 1 else 1)
         torch.set_num_threads(1)
         nlp = load()
     if asking is not None:
@@ -134,19 +165,23 @@ def annotate_cli(
             raise MsvseError(Errors.E262.format(model=model, views=", ".join(views)))
     if force:
         partial_path(output_path).unlink(missing_ok=True)
-    read = read_folder if input_path.is_dir() else read_rows
-    done, again, rows = skip_written(output_path, read(input_path), BATCH_SIZE)
+    say_format(input_path, posts)
+    done, again, rows = skip_written(output_path, posts.rows, BATCH_SIZE)
     root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     unread: Counter[str] = Counter()
     usage = Usage()
-    options.update(asking=asking, usage=usage)
-    annotated = annotate(nlp, chain(again, rows), image_root=root, unread=unread, **options)
+    work.update(asking=asking, usage=usage)
+    annotated = annotate(nlp, chain(again, rows), image_root=root, unread=unread, **work)
     shown = sys.stderr.isatty()
-    total = sum(1 for _ in read(input_path)) if shown and input_path.exists() else None
+    total = None
+    if shown and input_path.exists():
+        total = sum(1 for _ in open_posts(input_path, options).rows)
+    name = f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
+    finish = partial(finish_output, format=to_format, model=name)
     written = asked = 0
     problems: list[str] = []
     for row in tqdm(
-        write_rows(islice(annotated, len(again), None), output_path),
+        write_rows(islice(annotated, len(again), None), output_path, finish),
         desc=input_path.name,
         unit=" posts",
         initial=done,
@@ -170,6 +205,8 @@ def annotate_cli(
         keys = list_keys(unread)
         print_warning(Warnings.W020.format(path=input_path, kind=PICTURE, keys=keys))
     summary = f"{count(written, 'row')} annotated"
+    if to_format != "jsonl":
+        summary += f" and written as {TITLES[to_format]}"
     if problems:
         summary += f", {len(problems)} of them with an error"
     if ask_below is not None:
@@ -203,4 +240,4 @@ def any_without_error(path: Path) -> bool:
     Returns:
         bool: True if so.
     """
-    return any("error" not in row.values for row in read_rows(path))
+    return any("error" not in row.values for row in open_posts(path).rows)

@@ -265,11 +265,17 @@ def audit(
     return Audit(splits, leaks, None if image_root is None else str(image_root), tuple(views))
 
 
-def _normalize(text: str) -> str:
-    """A form that is the same for texts that differ only in case, space and links.
+def normalize(text: str) -> str:
+    """Find a form that is the same for texts that differ only in case, space and links.
 
     Corpora with the same posts tokenize them differently: "@user" or "@", "user"; with the link,
-    without it or with half of it. The form is empty only if the text is.
+    without it or with half of it.
+
+    Args:
+        text (str): The text.
+
+    Returns:
+        str: The form. It is empty only if the text is.
     """
     return _squeeze(LINK.sub("", text)) or _squeeze(text)
 
@@ -374,7 +380,7 @@ class _SplitAuditor:
         readable = any(one.status == "readable" for one in checked)
         counts.views.update(self._find_views(doc, readable))
         keys = [one.key for one in checked if one.key is not None]
-        text = _normalize(doc.text)
+        text = normalize(doc.text)
         if not text:
             counts.empty_posts.add(f"post {counts.posts}")
             return

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import spacy
 import srsly
@@ -18,21 +18,12 @@ from ..util import hash_files, is_lfs_pointer, replaced_when_done, with_slashes
 from ..values import VIEW_ATTRIBUTES
 from ..vision.remote import RemoteListing, RemotePicture, check_remote_folder, is_remote
 from .boxes import read_boxes
-from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
-from .jsonl import CAPTION, OTHER, TAGS, Offsets, list_keys, read_jsonl
+from .formats.options import ReadOptions
+from .formats.table import open_posts
+from .jsonl import CAPTION, OTHER, TAGS, Offsets, list_keys, parse_rows
 from .post import PostRow
-from .rows import BadRow, BadRowsError, check_text_file, shorten
-
-Format = Literal["conll", "jsonl"]
-
-FORMATS: tuple[str, ...] = get_args(Format)
-
-#: Suffixes of files, in lower case, and the format that each of them means.
-SUFFIXES: dict[str, Format] = {
-    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
-    **dict.fromkeys((".txt", ".conll", ".bio", ".iob", ".iob2", ".bioes", ".tsv", ".ner"), "conll"),
-}
+from .rows import BadRow, BadRowsError, shorten
 
 #: Bytes that the name of a file or folder may have on the usual file systems.
 MAX_NAME = 255
@@ -49,14 +40,16 @@ class ConversionReport:
         source (str): The name of the converted file.
         source_sha256 (str): The SHA-256 hash of its bytes.
         label_map (dict[str, str]): The labels that were renamed.
-        format (str): The format of the source.
-        label_scheme (str): How the source writes labels: "spans", or a scheme such as "IOB" or
+        format (str): The container of the source, such as "jsonl" or "conll".
+        read_as (str): What the source was read as, in words, such as "doccano in JSONL".
+        label_scheme (str): How the source writes labels: "spans", or a scheme such as "IOB2" or
             "BIOES", "types without prefix", "only O". None if no post was read.
         posts (int): Posts written.
         posts_malformed (int): Posts left out because they cannot be read.
         posts_rejected (dict[str, int]): Posts left out because a person has not accepted them, by
             the person's answer.
         tokens (int): Tokens written.
+        tokens_left_out (int): Tokens of the source that are context (label X), or empty.
         entities (int): Entities written.
         entities_per_label (dict[str, int]): Entities by label.
         entities_rejected (int): Entities left out because a person has not accepted them.
@@ -88,11 +81,13 @@ class ConversionReport:
     source_sha256: str
     label_map: dict[str, str]
     format: str
+    read_as: str
     label_scheme: str | None = None
     posts: int = 0
     posts_malformed: int = 0
     posts_rejected: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
+    tokens_left_out: int = 0
     entities: int = 0
     entities_per_label: Counter[str] = field(default_factory=Counter)
     entities_rejected: int = 0
@@ -126,6 +121,7 @@ class ConversionReport:
         self.label_scheme = post.scheme
         self.posts += 1
         self.tokens += len(doc)
+        self.tokens_left_out += post.tokens_left_out
         self.entities += len(doc.ents)
         self.entities_per_label.update(ent.label_ for ent in doc.ents)
         self.entities_rejected += post.spans_rejected
@@ -157,31 +153,15 @@ class ConversionReport:
         return {**vars(self), "entities_per_label": labels, "bad_rows": rows}
 
 
-def guess_format(path: str | Path) -> Format:
-    """Tell the format of a file of posts by its suffix.
-
-    Args:
-        path (str / Path): The file.
-
-    Returns:
-        str: "conll" or "jsonl".
-
-    Raises:
-        MsvseError: If the suffix is not known (MSVSE-E138).
-    """
-    found = SUFFIXES.get(Path(path).suffix.lower())
-    if found is None:
-        raise MsvseError(Errors.E138.format(path=path, formats=", ".join(FORMATS)))
-    return found
-
-
 def convert(
     input_path: str | Path,
     output_path: str | Path,
     *,
-    format: Format | None = None,
+    format: str | None = None,
+    labels: Mapping[int, str] | None = None,
     image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
+    token_column: int = 1,
     label_column: int | None = None,
     offsets: Offsets = "characters",
     binary: bool = False,
@@ -201,18 +181,20 @@ def convert(
     Both files are written completely, or none of them.
 
     Args:
-        input_path (str / Path): The file of posts.
+        input_path (str / Path): The file or folder of posts.
         output_path (str / Path): The `.spacy` file to write. The report has the same name with
             `.json` at its end.
-        format (str): "conll" or "jsonl". None derives it from the suffix of the file.
+        format (str): A container or a shape, one of `formats.table.FORMATS`. None recognises both.
+        labels (Mapping): For labels that are numbers, the label of each number.
         image_root (str / Path): The folder of the pictures: to count the pictures that exist, and
             to find the pictures of `WID:` lines. Paths stay relative to it.
         image_suffix (str): For CoNLL files, the ending that turns the id of a picture into its file
             name.
+        token_column (int): For CoNLL files, the column of the token, from 1.
         label_column (int): For CoNLL files, the column of the label, from 1; None for the last.
-        offsets (str): For JSONL files, what the offsets of spans count: "characters", "utf16" units
+        offsets (str): For spans, what the offsets of spans count: "characters", "utf16" units
             as in JavaScript, or bytes in "utf8".
-        binary (bool): For JSONL files, whether a row is an answer to a single span, as in Prodigy's
+        binary (bool): Whether a row is an answer to a single span, as in Prodigy's
             interface "ner". The labels of all other tokens are then missing.
         captions (str / Path): A file with captions of the pictures.
         tags (str / Path): A file with tags of the pictures.
@@ -233,15 +215,12 @@ def convert(
 
     Raises:
         BadRowsError: If there are rows that cannot be used; its `bad_rows` lists all of them.
-        MsvseError: If a setting is wrong (MSVSE-E031, E036, E081, E138), a file does not exist or
-            holds something else (MSVSE-E033, E130 to E133, E140), or there would be no post
-            (MSVSE-E134), no entity (MSVSE-E135), no picture (MSVSE-E137), or no post that a file of
-            descriptions fits (MSVSE-E136).
+        MsvseError: If a setting is wrong (MSVSE-E031, E036, E081, E138, E244, E253), a file does
+            not exist or holds something else (MSVSE-E033, E130 to E133, E140, E243, E248, E254), or
+            there would be no post (MSVSE-E134), no entity (MSVSE-E135), no picture (MSVSE-E137), or
+            no post that a file of descriptions fits (MSVSE-E136).
     """
     input_path, output_path = Path(input_path), Path(output_path)
-    format = format or guess_format(input_path)
-    if format not in FORMATS:
-        raise MsvseError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
     if output_path.suffix != ".spacy":
         raise MsvseError(Errors.E036.format(path=output_path))
     texts = dict(texts or {})
@@ -255,11 +234,22 @@ def convert(
     for path in (input_path, captions, tags, boxes, *texts.values()):
         if path is not None and not Path(path).exists():
             raise MsvseError(Errors.E033.format(path=path))
-    check_text_file(input_path)
+    options = ReadOptions(
+        format=format,
+        labels=labels,
+        image_root=image_root,
+        image_suffix=image_suffix,
+        token_column=token_column,
+        label_column=label_column,
+    )
+    source = open_posts(input_path, options)
 
     nlp = spacy.blank(language)
     label_map = dict(label_map or {})
-    report = ConversionReport(input_path.name, hash_files([input_path]), label_map, format)
+    files = sorted(input_path.iterdir()) if input_path.is_dir() else [input_path]
+    digest = hash_files(file for file in files if file.is_file())
+    name = input_path.resolve().name
+    report = ConversionReport(name, digest, label_map, source.container, source.title)
     bad_rows = report.bad_rows
     listing = RemoteListing()
     described = [
@@ -274,18 +264,9 @@ def convert(
         for view, path in texts.items()
     }
     box_folder = _Sidecar(boxes, {})
-    posts: Iterable[PostRow]
-    if format == "conll":
-        posts = read_conll(
-            input_path,
-            bad_rows,
-            image_root=image_root,
-            image_suffix=image_suffix,
-            label_column=label_column,
-        )
-    else:
-        rejected = report.posts_rejected
-        posts = read_jsonl(input_path, bad_rows, rejected=rejected, offsets=offsets, binary=binary)
+    posts = parse_rows(
+        source.rows, bad_rows, rejected=report.posts_rejected, offsets=offsets, binary=binary
+    )
     doc_bin = DocBin(store_user_data=True)
     notes = _Notes(input_path, report, label_map)
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
@@ -313,7 +294,7 @@ def convert(
         report.count(post, doc, found_pictures if image_root is not None else None)
         notes.add(post)
 
-    report.posts_malformed = sum(row.path == input_path for row in bad_rows)
+    report.posts_malformed = sum(input_path in (row.path, row.path.parent) for row in bad_rows)
     if bad_rows and not skip_bad_rows:
         raise BadRowsError(bad_rows)
     if not report.posts:

@@ -32,6 +32,7 @@ class PostRow:
         texts (dict[str, str]): Further textual views, by name.
         meta (dict): Free-form data about the post.
         stray_starts (int): How many entities begin with `I-` in the file, where `B-` is expected.
+        tokens_left_out (int): How many tokens of the file are context, or empty.
         spaces (list[bool]): Whether a blank follows each word. None if unknown: blanks then join
             the words.
         complete (bool): Whether tokens outside of all entities are known to be outside. Otherwise
@@ -54,6 +55,7 @@ class PostRow:
     texts: dict[str, str] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     stray_starts: int = 0
+    tokens_left_out: int = 0
     spaces: list[bool] | None = None
     complete: bool = True
     scheme: str | None = None

@@ -6,7 +6,9 @@ from typing import Any
 
 import spacy
 
-from ..corpus.jsonl import parse_row, read_rows
+from ..corpus.formats.options import ReadOptions
+from ..corpus.formats.table import open_posts
+from ..corpus.jsonl import parse_row
 from ..corpus.post import PostRow
 from .render import load_template
 from .shown import show_picture
@@ -35,7 +37,7 @@ def read_gallery(path: Path, image_root: str | Path | None) -> list[tuple[Chosen
     """Read the first posts of a file that can be shown.
 
     Args:
-        path (Path): The JSONL file.
+        path (Path): The file of posts.
         image_root (Path): The only folder to read pictures from.
 
     Returns:
@@ -45,7 +47,7 @@ def read_gallery(path: Path, image_root: str | Path | None) -> list[tuple[Chosen
     template = load_template("tile.html")
     # Any tokenizer will do to leave out posts without tokens.
     tokenizer = spacy.blank("xx")
-    for row in read_rows(path):
+    for row in open_posts(path, ReadOptions(annotation=False)).rows:
         if len(gallery) == GALLERY_SIZE:
             break
         try:

@@ -11,7 +11,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
-from ..corpus.jsonl import ANNOTATION, OTHER, read_jsonl
+from ..corpus.formats.options import ReadOptions
+from ..corpus.formats.table import open_posts
+from ..corpus.jsonl import ANNOTATION, OTHER, parse_rows
 from ..corpus.rows import BadRow
 from ..evaluation.mistakes import Mistake
 from ..util import replaced_when_done
@@ -57,7 +59,7 @@ def write_page(
 
     Args:
         nlp (Language): The pipeline. It reads pictures from its own `image_root`.
-        input_path (Path): The JSONL file of the posts.
+        input_path (Path): The file of the posts.
         output_path (Path): The HTML file, which is replaced as a whole. It stays as it is if no
             post can be used.
         image_root (Path): The only folder to read the pictures of the page from.
@@ -137,7 +139,9 @@ def _read(
     golds: deque[Doc] | None,
 ) -> Iterator[Doc]:
     """Read the posts; their gold entities, if they are wanted, are added to `golds`."""
-    for post in read_jsonl(path, report.bad_rows):
+    annotation = keep_entities or golds is not None
+    rows = open_posts(path, ReadOptions(annotation=annotation)).rows
+    for post in parse_rows(rows, report.bad_rows):
         for kind, keys in post.unread_keys.items():
             if kind != OTHER and (keep_entities or golds is not None or kind != ANNOTATION):
                 report.unread_keys.setdefault(kind, Counter()).update(keys)

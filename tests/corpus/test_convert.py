@@ -234,10 +234,16 @@ def test_the_suffix_tells_the_format(write, output, name, format):
 
 @pytest.mark.parametrize("name", ["posts", "posts.train", "posts.xml"])
 def test_a_suffix_that_does_not_tell_the_format_is_an_error(write, output, name):
-    posts = write(name, POSTS)
-    with pytest.raises(MsvseError, match=r"MSVSE-E138.*--format with one of: conll, jsonl"):
+    posts = write(name, "A post of prose\n" + POSTS)
+    with pytest.raises(MsvseError, match=r"MSVSE-E138.*--format with one of: jsonl, json"):
         convert(posts, output)
-    assert convert(posts, output, format="conll").posts == 3
+    assert convert(posts, output, format="conll", skip_bad_rows=True).posts == 3
+
+
+@pytest.mark.parametrize("name", ["posts", "posts.train", "posts.xml", "posts.jsonl"])
+def test_the_content_tells_the_format_before_the_suffix(write, output, name):
+    report = convert(write(name, POSTS), output)
+    assert (report.format, report.read_as, report.posts) == ("conll", "CoNLL", 3)
 
 
 def test_the_report_tells_the_scheme_and_what_was_left_out(write, output):
@@ -276,8 +282,8 @@ def test_a_conversion_without_a_post_fails(write, output, name, text, counts):
         ("a.jsonl", srsly.json_dumps({"text": "Ada", "image": "1.jpg"}), r"\(1 of 1"),
         (
             "a.jsonl",
-            srsly.json_dumps({"text": "Ada", "image": "1.jpg", "entities": [[0, 3, "PER"]]}),
-            r"look like annotation, but are not read: 'entities' \(1 post\)",
+            srsly.json_dumps({"text": "Ada", "image": "1.jpg", "mentions": [[0, 3, "PER"]]}),
+            r"look like annotation, but are not read: 'mentions' \(1 post\)",
         ),
         ("a.txt", "IMGID:1\nAda\tO\n", r"\(0 of 1"),
     ],
@@ -416,7 +422,7 @@ def test_a_file_that_is_not_text_is_one_error(write, output, name):
 
 
 def test_a_folder_in_place_of_posts_is_one_error(tmp_path, output):
-    with pytest.raises(MsvseError, match="MSVSE-E132"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E253.*it is a folder"):
         convert(tmp_path, output, format="conll")
 
 
@@ -527,7 +533,8 @@ def test_command_guesses_the_format_and_says_what_it_wrote(write, output):
     result = run(write("posts.txt", POSTS), output)
     assert result.exit_code == 0
     assert "Wrote 3 posts" in " ".join(result.output.split())
-    result = run(write("posts.xml", POSTS), output)
+    assert "Read as CoNLL" in " ".join(result.output.split())
+    result = run(write("posts.xml", "A post of prose\n"), output)
     assert result.exit_code == 1
     assert "MSVSE-E138" in result.output
 

@@ -8,8 +8,12 @@ from collections import Counter
 import pytest
 from spacy.tokens import DocBin
 
-from spacy_msvse.corpus.jsonl import dump_row, read_jsonl, with_spans
+from spacy_msvse.corpus.jsonl import dump_row, parse_rows, read_rows, with_spans
 from spacy_msvse.errors import MsvseError
+
+
+def read_jsonl(path, bad_rows, **settings):
+    return parse_rows(read_rows(path), bad_rows, **settings)
 
 
 @pytest.fixture
