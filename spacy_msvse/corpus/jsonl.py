@@ -24,7 +24,7 @@ from spacy.util import get_words_and_spaces
 
 from ..doc import VIEW_ATTRIBUTES
 from ..errors import Errors, MsvseError
-from ..picture_values import check_picture
+from ..picture_values import check_picture, is_missing
 from ..values import check_pictures
 from .boxes import Box, make_box
 from .post import PostRow, hint_at_wide_characters
@@ -138,7 +138,7 @@ class JsonRow(BaseModel):
         | None
     ) = None
     image: Any = None
-    images: list[Any] | None = None
+    images: Any = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
     texts: dict[StrictStr, StrictStr] | None = None
@@ -557,10 +557,9 @@ def _looks_like_picture(value: Any) -> bool:
 
 
 def _get_images(row: JsonRow) -> list[str | bytes]:
-    image = check_picture(row.image)
-    if row.images is None:
+    image, images = check_picture(row.image), check_pictures(row.images) or []
+    if is_missing(row.images):
         return [] if image is None else [image]
-    images = check_pictures(row.images) or []
     if image is not None and images[:1] != [image]:
         raise MsvseError("'image' is not the first of 'images'; leave out one of the two")
     return images
