@@ -13,7 +13,7 @@ import numpy
 
 from .checks import check_text, refuse
 from .errors import Errors, MsvseError
-from .picture_values import check_picture
+from .picture_values import check_picture, is_missing
 
 #: Views that have an attribute of their own; all others are in `image_texts`.
 VIEW_ATTRIBUTES = {"regions": "image_regions", "tags": "image_tags", "caption": "image_caption"}
@@ -38,7 +38,7 @@ def check_pictures(images: Any) -> list[str | bytes] | None:
         MsvseError: If it is not a list, or one of its items cannot be used as a picture
             (MSVSE-E035).
     """
-    if images is None:
+    if is_missing(images):
         return None
     expected = 'a list of pictures, such as ["first.jpg", "second.jpg"]'
     if isinstance(images, numpy.ndarray) and images.dtype == object and images.ndim == 1:

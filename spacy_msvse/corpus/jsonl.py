@@ -4,7 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -25,7 +25,8 @@ from spacy.util import get_words_and_spaces
 
 from ..doc import VIEW_ATTRIBUTES
 from ..errors import Errors, MsvseError
-from ..picture_values import check_picture
+from ..picture_values import check_picture, is_missing
+from ..values import check_pictures
 from .boxes import Box, make_box
 from .post import PostRow, hint_at_wide_characters
 from .rows import BadRow, Row, read_raw_lines, shorten
@@ -148,7 +149,7 @@ class JsonRow(BaseModel):
         | None
     ) = None
     image: Any = None
-    images: list[Any] | None = None
+    images: Any = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
     texts: dict[StrictStr, StrictStr] | None = None
@@ -604,19 +605,18 @@ def looks_like_picture(value: Any) -> bool:
 
 
 def _get_images(row: JsonRow) -> list[str | bytes]:
-    image = _get_image(row.image, "image")
-    if row.images is None:
+    image = _check("image", check_picture, row.image)
+    images = _check("images", check_pictures, row.images) or []
+    if is_missing(row.images):
         return [] if image is None else [image]
-    images = [_get_image(one, f"images.{number}") for number, one in enumerate(row.images)]
     if image is not None and images[:1] != [image]:
         raise MsvseError("'image' is not the first of 'images'; leave out one of the two")
-    if None in images:
-        raise MsvseError(f"'images.{images.index(None)}' is no picture; leave it out")
-    return images  # type: ignore[return-value]
+    return images  # type: ignore[no-any-return]
 
 
-def _get_image(value: Any, key: str) -> str | bytes | None:
+def _check(key: str, check: Callable[[Any], Any], value: Any) -> Any:
+    """The checked value of a key, which the error names."""
     try:
-        return check_picture(value)
+        return check(value)
     except MsvseError as error:
         raise MsvseError(f"'{key}': {str(error).rstrip('.')}") from error

@@ -326,6 +326,17 @@ def test_controls_move_all_pictures_of_a_post_together(trained):
     assert not any(example.predicted._.images for example in examples)
 
 
+def test_pictures_of_a_table_may_be_missing(trained):
+    nothing = float("nan")
+    assert make_doc(trained, "Ada", image=nothing)._.images == []
+    assert make_doc(trained, "Ada", images=nothing)._.images == []
+    both = make_doc(trained, "Ada", image=nothing, images=["a.jpg"])
+    assert both._.images == ["a.jpg"]
+    listed = np.empty(2, dtype=object)
+    listed[:] = ["a.jpg", b"picture"]
+    assert make_doc(trained, "Ada", images=listed)._.images == ["a.jpg", b"picture"]
+
+
 def test_assigning_one_picture_replaces_all(trained):
     doc = make_doc(trained, "Ada", images=["a.jpg", "b.jpg"])
     assert (doc._.image, doc._.images) == ("a.jpg", ["a.jpg", "b.jpg"])

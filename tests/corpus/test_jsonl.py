@@ -146,10 +146,11 @@ def test_a_row_may_have_several_pictures(read):
     [
         ({"image": "b.jpg", "images": ["a.jpg", "b.jpg"]}, "'image' is not the first of 'images'"),
         ({"image": "b.jpg", "images": []}, "'image' is not the first of 'images'"),
-        ({"images": "a.jpg"}, "'images': Input should be a valid list"),
-        ({"images": ["a.jpg", {"url": "b.jpg"}]}, "'images.1': Input should be a valid string"),
-        ({"images": ["a.jpg", " "]}, "'images.1' is empty"),
-        ({"images": ["a.jpg", "data:image/png;base64,A"]}, "data URI cannot be read"),
+        ({"images": "a.jpg"}, "it is not a list"),
+        ({"images": ["a.jpg", {"url": "b.jpg"}]}, "MSVSE-E035"),
+        ({"images": ["a.jpg", " "]}, "it names no picture"),
+        ({"images": ["a.jpg", None]}, "item 1 is no picture"),
+        ({"images": ["a.jpg", "data:image/png;base64,A"]}, "base64 is damaged"),
     ],
 )
 def test_pictures_that_cannot_be_used_make_a_bad_row(read_posts, row, reason):
