@@ -611,7 +611,7 @@ def _get_images(row: JsonRow) -> list[str | bytes]:
         return [] if image is None else [image]
     if image is not None and images[:1] != [image]:
         raise MsvseError("'image' is not the first of 'images'; leave out one of the two")
-    return images  # type: ignore[no-any-return]
+    return images
 
 
 def _check(key: str, check: Callable[[Any], Any], value: Any) -> Any:
