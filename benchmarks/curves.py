@@ -25,13 +25,15 @@ class Batch:
     Attributes:
         posts (int): Number of posts.
         tokens (int): Tokens of each post.
-        regions (int): Region vectors of each post.
+        regions (int): Region vectors of each picture.
+        pictures (int): Pictures of each post.
         types (int): Number of entity types. Each has two labels.
     """
 
     posts: int = 16
     tokens: int = 24
     regions: int = 8
+    pictures: int = 1
     types: int = 4
 
 
@@ -53,8 +55,10 @@ def measure_batches(
     for size, batch in batches:
         # The examples have the first type.
         labels = [f"T{number}" for number in range(1, batch.types)]
-        examples = make_examples([batch.tokens] * batch.posts, batch.regions)
-        nlp, _ = make_pipeline(encoder, examples, labels=labels, **DEFAULT)
+        lengths = [batch.tokens] * batch.posts
+        examples = make_examples(lengths, batch.regions, batch.pictures)
+        component = {"max_pictures": batch.pictures}
+        nlp, _ = make_pipeline(encoder, examples, labels=labels, component=component, **DEFAULT)
         # Libraries allocate memory at the first call, and gradients at the first update.
         nlp.update(examples[:1], sgd=False)
         found: dict[str, list[float]] = {}

@@ -123,16 +123,18 @@ def add_knowledge(examples: Sequence[Example], words: int = 100) -> None:
         example.predicted._.image_texts = {"knowledge": text}
 
 
-def make_examples(lengths: Sequence[int], regions: int = 0) -> list[Example]:
+def make_examples(lengths: Sequence[int], regions: int = 0, pictures: int = 1) -> list[Example]:
     """Create synthetic posts with tags, a caption and an entity of the type PER.
 
     Args:
         lengths (Sequence[int]): Number of tokens of each post.
-        regions (int): Region vectors of each post.
+        regions (int): Region vectors of each picture.
+        pictures (int): Pictures of each post.
 
     Returns:
         list: The examples.
     """
+    vectors = np.ones((regions, REGION_DIM), dtype="float32")
     nlp = spacy.blank("en")
     words = ["jordan", "saw", "the", "nice", "florence"]
     examples = []
@@ -142,7 +144,7 @@ def make_examples(lengths: Sequence[int], regions: int = 0) -> list[Example]:
             (words * (length // 5 + 1))[:length],
             tags=["beach", "man"],
             caption="a man on a beach",
-            features=np.ones((regions, REGION_DIM), dtype="float32") if regions else None,
+            features=[vectors] * pictures if regions else None,
         )
         examples.append(Example.from_dict(doc, {"entities": [(0, 6, "PER")]}))
     return examples

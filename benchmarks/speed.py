@@ -73,6 +73,7 @@ class Sizes:
         lengths (tuple): Tokens of a post.
         pictures (tuple): Posts with regions in a batch.
         regions (tuple): Regions of a picture.
+        post_pictures (tuple): Pictures of a post, with 50 regions each.
         types (tuple): Entity types.
         stream (tuple): Posts of a stream after which time and memory are recorded.
     """
@@ -85,6 +86,7 @@ class Sizes:
     lengths: tuple[int, ...]
     pictures: tuple[int, ...]
     regions: tuple[int, ...]
+    post_pictures: tuple[int, ...]
     types: tuple[int, ...]
     stream: tuple[int, ...]
 
@@ -98,6 +100,7 @@ FULL = Sizes(
     lengths=(16, 32, 64, 128, 256, 512),
     pictures=(4, 8, 16, 32, 64),
     regions=(1, 4, 16, 64, 256),
+    post_pictures=(1, 2, 4, 8, 16),
     types=(2, 4, 8, 16, 32, 64),
     stream=(1_000, 2_000, 5_000, 10_000, 20_000, 50_000),
 )
@@ -116,6 +119,7 @@ SMALLEST = Sizes(
     lengths=(4, 8),
     pictures=(1, 2),
     regions=(1, 2),
+    post_pictures=(1, 2),
     types=(1, 2),
     stream=(2, 4),
 )
@@ -375,6 +379,7 @@ def measure_curves(current: Benchmark) -> None:
         "tokens a post": [(n, Batch(posts=8, tokens=n)) for n in sizes.lengths],
         "posts with a picture": [(n, Batch(posts=n)) for n in sizes.pictures],
         "regions a picture": [(n, Batch(regions=n)) for n in sizes.regions],
+        "pictures a post": [(n, Batch(regions=50, pictures=n)) for n in sizes.post_pictures],
         "labels": [(2 * n + 1, Batch(types=n)) for n in sizes.types],
     }
     for name, batches in curves.items():

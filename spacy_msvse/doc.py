@@ -1,7 +1,8 @@
 """Pictures on spaCy's `Doc` and `Span`: the extension attributes, and `make_doc`. No torch here.
 
 A user may set every attribute except those of `PREDICTED_ATTRIBUTES`. `None` means "not given". An
-empty list or string means "given, and empty": no extractor fills it then.
+empty list or string means "given, and empty": no extractor fills it then. `doc._.images` has all
+pictures, and `doc._.image` is the first of them.
 """
 
 from collections.abc import Sequence
@@ -14,17 +15,20 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 
 from .checks import check_text, refuse
+from .errors import Errors, MsvseError
 from .picture_values import Picture, check_picture
 from .values import (
     CHECKS,
     VIEW_ATTRIBUTES,
+    Region,
     check_covered_types,
+    check_pictures,
     check_spaces,
     check_words,
     clean_text,
 )
 
-#: Attributes of a Doc that describe its picture. Corpus files and copies of a Doc keep them.
+#: Attributes of a Doc that describe its pictures. Corpus files and copies of a Doc keep them.
 PICTURE_ATTRIBUTES = tuple(CHECKS)
 
 #: Those of them that replace the result of an extractor.
@@ -42,6 +46,8 @@ def register_extensions() -> None:
     for name in PICTURE_ATTRIBUTES:
         if not Doc.has_extension(name):
             Doc.set_extension(name, getter=partial(_get, name), setter=partial(_set, name))
+    if not Doc.has_extension("image"):
+        Doc.set_extension("image", getter=_get_first_picture, setter=_set_only_picture)
     for name in PREDICTED_ATTRIBUTES:
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=None)
@@ -50,6 +56,8 @@ def register_extensions() -> None:
     # Label, probability and key. spaCy keeps it by characters, and moves it along with them.
     if not Span.has_extension("scored_label"):
         Span.set_extension("scored_label", default=None)
+    if not Doc.has_extension("confidence"):
+        Doc.set_extension("confidence", getter=get_post_confidence)
     for name, getter in (("prediction", get_prediction), ("confidence", get_confidence)):
         if not Span.has_extension(name):
             Span.set_extension(name, getter=getter)
@@ -62,6 +70,8 @@ def _key(name: str) -> Any:
 
 def _get(name: str, doc: Doc) -> Any:
     value = doc.user_data.get(_key(name))
+    if value is None and name == "images":
+        return []
     # Lists are tuples in a DocBin.
     return list(value) if isinstance(value, tuple) else value
 
@@ -72,6 +82,16 @@ def _set(name: str, doc: Doc, value: Any) -> None:
         doc.user_data[_key(name)] = value
     else:
         doc.user_data.pop(_key(name), None)
+
+
+def _get_first_picture(doc: Doc) -> Any:
+    images = doc._.images
+    return images[0] if isinstance(images, list) and images else None
+
+
+def _set_only_picture(doc: Doc, image: Picture) -> None:
+    picture = check_picture(image)
+    doc._.images = None if picture is None else [picture]
 
 
 @dataclass(frozen=True)
@@ -126,7 +146,28 @@ def get_confidence(span: Span) -> float | None:
     return None if prediction is None else prediction.probability
 
 
-def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[float]) -> None:
+def get_post_confidence(doc: Doc) -> float | None:
+    """Look up how sure the components are of a Doc as a whole, `doc._.confidence`.
+
+    Args:
+        doc (Doc): The Doc.
+
+    Returns:
+        float: The lowest of the confidences of its entities and, where no entity is found, of the
+            probabilities that there is none; None if no component annotated it, or if the answer of
+            its method has no such probabilities.
+    """
+    found = [group.attrs.get("confidence") for group in doc.spans.values()]
+    return min((float(one) for one in found if one is not None), default=None)
+
+
+def set_predictions(
+    doc: Doc,
+    key: str,
+    spans: Sequence[Span],
+    scores: Sequence[float],
+    confidence: float | None = None,
+) -> None:
     """Write the predictions of a component to a Doc, in place of its earlier ones: to
     `doc.spans[key]` with the attribute "scores", as spaCy's span categorizer does, and to the
     spans.
@@ -136,6 +177,7 @@ def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[
         key (str): The `spans_key` of the component.
         spans (Sequence[Span]): The predicted entities.
         scores (Sequence[float]): Their probabilities.
+        confidence (float): The confidence of the Doc; None if it has none.
     """
     for name, value in list(doc.user_data.items()):
         if isinstance(name, tuple) and name[:2] == ("._.", "scored_label") and value[2] == key:
@@ -148,6 +190,8 @@ def set_predictions(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[
     group.attrs["scores"] = numpy.asarray(scores, dtype="float32")
     # spaCy does not adjust the tokens of a group when tokens are merged. Characters stay right.
     group.attrs["entities"] = entities
+    if confidence is not None:
+        group.attrs["confidence"] = float(confidence)
     doc.spans[key] = group
 
 
@@ -199,19 +243,19 @@ def is_covered(doc: Doc, label: str) -> bool:
     return types is None or label in types
 
 
-def picture_source(doc: Doc) -> str | bytes | None:
-    """The picture of a Doc.
+def picture_sources(doc: Doc) -> tuple[str | bytes, ...]:
+    """The pictures of a Doc.
 
     Args:
         doc (Doc): The Doc.
 
     Returns:
-        str or bytes: A path or encoded bytes, None without a picture.
+        tuple: A path or encoded bytes for each picture, in order.
 
     Raises:
         MsvseError: If a file of Docs held something else (MSVSE-E035).
     """
-    return check_picture(doc._.image)
+    return tuple(check_pictures(doc._.images) or ())
 
 
 def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
@@ -220,8 +264,9 @@ def set_extracted_views(doc: Doc, views: dict[str, Any]) -> None:
 
     Args:
         doc (Doc): The Doc.
-        views (dict): View to its value: tuples (label, score, x1, y1, x2, y2) for "regions", a list
-            of words for "tags", a text for all others. `doc._.image_extracted` lists their names.
+        views (dict): View to its value: tuples (label, score, x1, y1, x2, y2, picture) for
+            "regions", a list of words for "tags", a text for all others. `doc._.image_extracted`
+            lists their names.
     """
     earlier = extracted_views(doc)
     if earlier:
@@ -275,6 +320,8 @@ def get_picture_attributes(doc: Doc) -> dict[str, Any]:
             (`doc.user_data["meta"]`), if any.
     """
     values = {name: doc._.get(name) for name in PICTURE_ATTRIBUTES}
+    if isinstance(values["images"], list) and not values["images"]:
+        values["images"] = None
     for view in extracted_views(doc):
         if view in VIEW_ATTRIBUTES:
             values[VIEW_ATTRIBUTES[view]] = None
@@ -313,14 +360,15 @@ def make_doc(
     text_or_words: str | Sequence[str],
     image: Picture = None,
     *,
+    images: Sequence[Picture] | None = None,
     spaces: Sequence[bool] | None = None,
     tags: list[str] | None = None,
     caption: str | None = None,
     texts: dict[str, str] | None = None,
-    regions: list[tuple[str, float, float, float, float, float]] | None = None,
+    regions: Sequence[Region | tuple[str, float, float, float, float, float]] | None = None,
     features: Any = None,
 ) -> Doc:
-    """Make a Doc with a picture. No component is run and no file is read.
+    """Make a Doc with its pictures. No component is run and no file is read.
 
     Args:
         nlp (Language): The pipeline whose tokenizer and vocabulary to use.
@@ -328,24 +376,30 @@ def make_doc(
         image (Picture): The path of a picture, a data URI in base64, the bytes of a picture file,
             `{"bytes": ..., "path": ...}`, an open file, or pixels (a PIL image, an array or a
             tensor), which are encoded as PNG. None, NaN and `pandas.NA` are no picture.
+        images (Sequence): Several such pictures, in order, in place of `image`.
         spaces (Sequence[bool]): Whether a blank follows each of the words. Defaults to None, which
             joins them by blanks.
-        tags (list[str]): Words for the content of the picture. This argument and the following ones
-            replace the result of an extractor.
-        caption (str): What the picture shows, as a sentence.
-        texts (dict[str, str]): Further texts about the picture by name, e.g. {"ocr": ...}.
-        regions (list): Regions as (label, score, x1, y1, x2, y2), in relative coordinates.
-        features (numpy.ndarray / str): Region vectors, or their key in a feature store.
+        tags (list[str]): Words for the content of the pictures. This argument and the following
+            ones replace the result of an extractor.
+        caption (str): What the pictures show, as one text.
+        texts (dict[str, str]): Further texts about the pictures by name, e.g. {"ocr": ...}.
+        regions (list): Regions as (label, score, x1, y1, x2, y2), in relative coordinates, and
+            with the number of the picture, from 0, at the end if there are several.
+        features (numpy.ndarray / str / list): Region vectors, or their key in a feature store. For
+            several pictures a list, with an array or a key for each picture, or None.
 
     Returns:
         Doc: The Doc.
 
     Raises:
         MsvseError: If one of the arguments cannot be used (MSVSE-E035; MSVSE-E071 for regions,
-            MSVSE-E014 for features).
+            MSVSE-E014 for features), or does not fit the number of pictures (MSVSE-E240).
     """
+    picture = check_picture(image)
+    if picture is not None and images is not None:
+        raise refuse("`image` beside `images`", "images", "both name pictures", "one of the two")
     values = {
-        "image": image,
+        "images": images if picture is None else [picture],
         "image_tags": tags,
         "image_caption": caption,
         "image_texts": texts,
@@ -355,7 +409,30 @@ def make_doc(
     doc = _tokenize(nlp, text_or_words, spaces)
     for name, value in values.items():
         doc._.set(name, value)
+    check_numbers(len(doc._.images), doc._.image_features, doc._.image_regions)
     return doc
+
+
+def check_numbers(count: int, features: Any, regions: Sequence[Region] | None) -> None:
+    """Check that given regions and features are those of pictures that the post has.
+
+    Args:
+        count (int): The number of pictures. Without any, features may be those of any number.
+        features (Any): The checked value of `image_features`.
+        regions (list): The checked value of `image_regions`.
+
+    Raises:
+        MsvseError: If they are not (MSVSE-E240).
+    """
+    several = len(features) if isinstance(features, list) else 1
+    if count and features is not None and several != count:
+        given = f"`image_features` are those of {several}"
+        raise MsvseError(Errors.E240.format(count=count, given=given))
+    most = max(count, several)
+    numbers = [region[6] for region in regions or ()]
+    if max(numbers, default=0) >= most:
+        given = f"`image_regions` has the picture number {max(numbers)}"
+        raise MsvseError(Errors.E240.format(count=most, given=given))
 
 
 def _tokenize(

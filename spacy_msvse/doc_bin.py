@@ -15,6 +15,9 @@ from .util import keeping_garbage_collection
 #: The parts of a file that have one entry for each Doc. Older files may lack them.
 _PARTS = ("cats", "flags", "span_groups", "user_data")
 
+#: Where an earlier version kept the picture of a Doc.
+_EARLIER = ("._.", "image", None, None)
+
 
 def read_doc_bin(path: str | Path) -> DocBin:
     """Read a `.spacy` file.
@@ -52,7 +55,8 @@ def read_docs_of(doc_bin: DocBin, vocab: Vocab, path: str | Path) -> Iterator[Do
         Doc: The Docs.
 
     Raises:
-        MsvseError: If a Doc is damaged (MSVSE-E042).
+        MsvseError: If a Doc is damaged (MSVSE-E042), or was written by an earlier version
+            (MSVSE-E241).
     """
     docs = doc_bin.get_docs(vocab)
     number = 0
@@ -62,9 +66,11 @@ def read_docs_of(doc_bin: DocBin, vocab: Vocab, path: str | Path) -> Iterator[Do
             with keeping_garbage_collection():
                 doc = next(docs)
                 _look_up(doc)
+                if _EARLIER in doc.user_data:
+                    raise MsvseError(Errors.E241.format(path=path))
         except StopIteration:
             return
-        except MemoryError:
+        except (MemoryError, MsvseError):
             raise
         except Exception as error:  # of spaCy, msgpack and numpy
             reason = f"post {number} is damaged ({str(error) or type(error).__name__})"

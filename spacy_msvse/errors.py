@@ -72,7 +72,8 @@ class Errors:
     )
     E014 = (
         "[MSVSE-E014] `doc._.image_features` must be an array of finite numbers of shape (regions, "
-        "width) with at least one row and one column, not {given}. Correct it, or set it to None."
+        "width) with at least one row and one column, or a list of such arrays, one for each "
+        "picture, not {given}. Correct it, or set it to None."
     )
     E015 = (
         "[MSVSE-E015] '{setting}' is not a setting of {config}.{nearest} Its settings: {choices}."
@@ -202,7 +203,8 @@ class Errors:
     E070 = "[MSVSE-E070] `render` shows Docs, not {type}. Give a Doc, or several of them."
     E071 = (
         "[MSVSE-E071] {region!r} is not a region. `doc._.image_regions` must hold tuples of "
-        "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height."
+        "(label, score, x1, y1, x2, y2), the corners relative to the picture's width and height, "
+        "and at the end, if there are several pictures, the number of the picture, from 0."
     )
     E072 = (
         "[MSVSE-E072] `render` needs as many lists of effects as Docs. Give what "
@@ -297,9 +299,9 @@ class Errors:
     )
     E132 = "[MSVSE-E132] '{path}' cannot be read: {reason}. Check the path and its permissions."
     E133 = (
-        "[MSVSE-E133] '{path}' starts with {given}, but one JSON object on each line is expected. "
-        "Write each post on a line of its own, for instance with `jq -c '.[]' OLD.json > "
-        "NEW.jsonl` for a list of posts."
+        "[MSVSE-E133] '{path}' starts with {given}, but one JSON object on each line, or an array "
+        "of JSON objects, is expected. Write each post as one object, for instance with `jq -c . "
+        "OLD.json > NEW.jsonl` for objects over several lines."
     )
     E134 = (
         "[MSVSE-E134] '{path}' has no post that can be written ({malformed} malformed, {rejected} "
@@ -318,8 +320,8 @@ class Errors:
         "picture.{hint} Nothing was written. If that is meant, pass --allow-no-pictures."
     )
     E138 = (
-        "[MSVSE-E138] The suffix of '{path}' does not show its format. Pass --format with one of: "
-        "{formats}."
+        "[MSVSE-E138] Neither the content nor the suffix of '{path}' shows its format. Pass "
+        "--format with one of: {formats}."
     )
     E140 = (
         "[MSVSE-E140] '{path}': column {column} does not hold entity labels: no token has the label"
@@ -355,8 +357,8 @@ class Errors:
         "first problem: {first}. If the pictures are in another folder, name it with --image-root."
     )
     E158 = (
-        "[MSVSE-E158] '{path}' is not a JSONL file of posts: {reason}. Give the file that "
-        "`python -m spacy msvse convert` reads with `--format jsonl`."
+        "[MSVSE-E158] '{path}' is not a file of posts: {reason}. Give the file that `python -m "
+        "spacy msvse convert` reads."
     )
     E159 = "[MSVSE-E159] The licence '{entry}' is not of the form NAME=LICENCE."
     E160 = (
@@ -530,9 +532,92 @@ class Errors:
         "[MSVSE-E232] --request {given!r} is no JSON object: {reason}. Give the fields of the "
         "request, such as '{{\"temperature\": null}}'."
     )
+    E240 = (
+        "[MSVSE-E240] The post has {count} picture(s), but {given}. Pictures are numbered from 0. "
+        "Give features as a list with an array, a key or None for each picture."
+    )
+    E241 = (
+        "[MSVSE-E241] '{path}' was written by an earlier version, which kept one picture for each "
+        "post. Convert the posts again."
+    )
     E231 = (
         "[MSVSE-E231] The tokenizer of '{weights}' has no chat template, so the model cannot be "
         "asked. Name a model that was trained to answer instructions."
+    )
+    E260 = (
+        "[MSVSE-E260] The answer of the method {method} does not say how probable it is that there "
+        "is no entity, so its posts have no confidence. Add `absence_log_probabilities` to it, as "
+        "`spacy_msvse.network.spans.RatesAbsence` explains, or ask for all posts with --ask."
+    )
+    E261 = (
+        "[MSVSE-E261] --ask asks for all posts, and --ask-below for those that are less confident. "
+        "Give one of them."
+    )
+    E262 = (
+        "[MSVSE-E262] No component of '{model}' reads the views that the server is asked for "
+        "({views}), or none was trained with them. Nothing was asked. Leave the option out, or "
+        "train a pipeline with these views."
+    )
+    E263 = (
+        "[MSVSE-E263] It is not clear which views an answer would fill: {reason}. The views that "
+        "the pipeline reads: {views}. Name those that it is to be asked for with --views."
+    )
+    E264 = (
+        "[MSVSE-E264] None of the {count} posts has a view of {views}, so there is nothing to "
+        "compare. Fill it with `python -m spacy msvse describe` before the posts are converted, "
+        "or give the store with the answers with --features."
+    )
+    E265 = (
+        "[MSVSE-E265] --gold shows the entities of the file beside those of a pipeline, but no "
+        "pipeline was named: name one, or leave --gold out."
+    )
+
+    E243 = (
+        "[MSVSE-E243] '{path}' has the form of MNRE, a data set of relations: Python dictionaries "
+        "of one pair of entities each. Most of its entities have no type, and a post is spread "
+        "over several lines, so it cannot be read as posts with entities. Write its tokens as "
+        'rows {{"words": [...], "image": ...}}, and annotate them.'
+    )
+    E244 = (
+        "[MSVSE-E244] The labels in '{key}' are numbers. Give the list of labels, in Python as "
+        "`labels`, on the command line as --labels: O,B-PER,I-PER or a JSON file."
+    )
+    E245 = (
+        "[MSVSE-E245] Parquet files need the package `pyarrow`, which is not installed. `pip "
+        "install 'spacy-msvse[parquet]'`, or use JSONL."
+    )
+    E246 = (
+        "[MSVSE-E246] '{format}' cannot be written to standard output. Name a file, or write JSONL."
+    )
+    E247 = (
+        "[MSVSE-E247] Posts cannot be read from {type}. Give a path, a DataFrame, a table of "
+        "Arrow, or an iterable of dictionaries."
+    )
+    E248 = (
+        "[MSVSE-E248] '{path}' cannot be read as a Parquet file: {reason}. Restore it from a copy, "
+        "or download it again."
+    )
+    E249 = (
+        "[MSVSE-E249] '{path}' would get no post: the posts form {groups} groups that share a text "
+        "or a picture, too few for these shares. Give more posts, or fewer files."
+    )
+    E250 = (
+        "[MSVSE-E250] The shares {shares} cannot be used: {reason}. Give one positive number for "
+        "each of --train, --dev and --test that is named, such as --shares 0.8,0.1,0.1."
+    )
+    E251 = (
+        "[MSVSE-E251] The labels '{given}' cannot be used: {reason}. Give names with commas "
+        "between them, in the order of their numbers, or a JSON file with a list of names or with "
+        "an object of names to numbers."
+    )
+    E252 = "[MSVSE-E252] A split needs at least two files of --train, --dev and --test."
+    E253 = (
+        "[MSVSE-E253] '{source}' cannot be read in the format '{format}': {reason}. Leave the "
+        "format out to recognise it."
+    )
+    E254 = (
+        "[MSVSE-E254] The first line of '{path}' does not name columns, each once: it has {given}. "
+        "Write such a line, with a column 'text' or 'words'."
     )
 
 
@@ -637,9 +722,27 @@ class Warnings:
         "[MSVSE-W060] Some posts are read without the view {views}: no answer for them is stored, "
         "and nothing may be asked. Run `describe` first, or pass --ask."
     )
+    W062 = (
+        "[MSVSE-W062] Posts with more pictures than the setting `max_pictures` ({limit}): {count}. "
+        "Only the first {limit} of each are read. Raise the setting to read more."
+    )
     W061 = (
         "[MSVSE-W061] The key goes to {url} without encryption. Use https unless the network is "
         "your own."
+    )
+    W070 = (
+        "[MSVSE-W070] It is not certain that answers raise F1 here: it is {before} without and "
+        "{after} with all of them, and the 95% interval of the difference begins at {low:+.2f}. A "
+        "threshold that is chosen from these posts means little."
+    )
+    W071 = (
+        "[MSVSE-W071] {count} of {posts} posts have no view of {views}. They count as posts that "
+        "are asked for and whose answer changes nothing."
+    )
+
+    W064 = (
+        "[MSVSE-W064] '{path}' gets {count} of {total} posts ({share:.1%}), not {wanted:.1%}: the "
+        "largest group of posts that share a text or a picture has {largest} posts."
     )
 
     W030 = (

@@ -6,16 +6,49 @@ read, because a file may hold anything.
 
 import math
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any
 
 import numpy
 
 from .checks import check_text, refuse
 from .errors import Errors, MsvseError
-from .picture_values import check_picture
+from .picture_values import check_picture, is_missing
 
 #: Views that have an attribute of their own; all others are in `image_texts`.
 VIEW_ATTRIBUTES = {"regions": "image_regions", "tags": "image_tags", "caption": "image_caption"}
+
+#: A region of a picture: label, score, x1, y1, x2, y2, and the number of the picture, from 0.
+Region = tuple[str, float, float, float, float, float, int]
+
+#: Numbers of pictures are smaller than this.
+MAX_PICTURES = 10_000
+
+
+def check_pictures(images: Any) -> list[str | bytes] | None:
+    """Check the pictures of a post.
+
+    Args:
+        images (Sequence): Pictures as `check_picture` takes them, or None.
+
+    Returns:
+        list: The pictures; None if there are none.
+
+    Raises:
+        MsvseError: If it is not a list, or one of its items cannot be used as a picture
+            (MSVSE-E035).
+    """
+    if is_missing(images):
+        return None
+    expected = 'a list of pictures, such as ["first.jpg", "second.jpg"]'
+    if isinstance(images, numpy.ndarray) and images.dtype == object and images.ndim == 1:
+        images = images.tolist()  # a list in a table
+    if not isinstance(images, list | tuple):
+        raise refuse(_quoted(images), "images", "it is not a list", expected)
+    pictures = [check_picture(image) for image in images]
+    if None in pictures:
+        raise refuse("a list", "images", f"item {pictures.index(None)} is no picture", expected)
+    return pictures or None  # type: ignore[return-value]
 
 
 def check_tags(tags: Any) -> list[str] | None:
@@ -114,14 +147,15 @@ def check_texts(texts: Any) -> dict[str, str] | None:
     return dict(texts)
 
 
-def check_regions(regions: Any) -> list[tuple[str, float, float, float, float, float]] | None:
-    """Check the regions of a picture.
+def check_regions(regions: Any) -> list[Region] | None:
+    """Check the regions of pictures.
 
     Args:
-        regions (Sequence): Tuples (label, score, x1, y1, x2, y2), or None.
+        regions (Sequence): Tuples (label, score, x1, y1, x2, y2, picture), or None. The number of
+            the picture, from 0, may be missing: it is 0 then.
 
     Returns:
-        list: The tuples, or None.
+        list: The tuples with the number of the picture, or None.
 
     Raises:
         MsvseError: If it is not a list of such tuples (MSVSE-E071).
@@ -134,17 +168,40 @@ def check_regions(regions: Any) -> list[tuple[str, float, float, float, float, f
 
 
 def check_features(features: Any) -> Any:
-    """Check region vectors, or their key in a feature store.
+    """Check region vectors, or their key in a feature store, of one picture or of several.
 
     Args:
-        features (numpy.ndarray / str): Vectors of shape (regions, width), a key, or None.
+        features (numpy.ndarray / str / list): Vectors of shape (regions, width), or a key; for
+            several pictures a list with an array for each picture, or a key for each. An item is
+            None for a picture without vectors. None for nothing.
 
     Returns:
-        Any: An array or a key; None if nothing was given.
+        Any: An array, a key or a list of either; None if nothing was given.
 
     Raises:
-        MsvseError: If it is neither (MSVSE-E014).
+        MsvseError: If it is something else (MSVSE-E014).
     """
+    if not isinstance(features, list | tuple) or not any(map(_is_of_picture, features)):
+        return _check_vectors(features)
+    parts = [_check_vectors(part) for part in features]
+    given = [part for part in parts if part is not None]
+    if any(isinstance(part, str) for part in given):
+        if not all(isinstance(part, str) for part in given):
+            raise MsvseError(Errors.E014.format(given="a list of both arrays and keys"))
+    elif len({part.shape[1] for part in given}) > 1:
+        raise MsvseError(Errors.E014.format(given="a list of arrays of different widths"))
+    return parts
+
+
+def _is_of_picture(part: Any) -> bool:
+    """Whether an item is the vectors of a picture. Numbers in it would be those of a region."""
+    if isinstance(part, list | tuple):
+        return bool(part) and isinstance(part[0], list | tuple | numpy.ndarray)
+    return isinstance(part, str) or getattr(part, "ndim", 0) == 2
+
+
+def _check_vectors(features: Any) -> Any:
+    """Check the vectors of one picture, or their key."""
     if features is None or isinstance(features, str):
         return features
     try:
@@ -169,7 +226,7 @@ def check_features(features: Any) -> Any:
 
 #: Attribute of a Doc that a user sets to the function that checks its value.
 CHECKS: dict[str, Callable[[Any], Any]] = {
-    "image": check_picture,
+    "images": check_pictures,
     "image_tags": check_tags,
     "image_caption": check_caption,
     "image_texts": check_texts,
@@ -183,15 +240,18 @@ def _quoted(value: Any) -> Any:
     return repr(value[:40]) if isinstance(value, str) else value
 
 
-def _check_region(region: Any) -> tuple[str, float, float, float, float, float]:
+def _check_region(region: Any) -> Region:
     try:
-        label, score, x1, y1, x2, y2 = region
+        label, score, x1, y1, x2, y2, *others = region
+        (picture,) = others or (0,)
+        picture = index(picture)
         numbers = [float(number) for number in (score, x1, y1, x2, y2)]
     except (TypeError, ValueError, OverflowError) as error:
         raise MsvseError(Errors.E071.format(region=region)) from error
-    if not all(map(math.isfinite, numbers)) or not isinstance(label, str | None):
+    is_known = all(map(math.isfinite, numbers)) and isinstance(label, str | None)
+    if not is_known or not 0 <= picture < MAX_PICTURES:
         raise MsvseError(Errors.E071.format(region=region))
-    return (check_text(label or "", "image_regions"), *numbers)  # type: ignore[return-value]
+    return (check_text(label or "", "image_regions"), *numbers, picture)  # type: ignore[return-value]
 
 
 def clean_text(text: str) -> str:

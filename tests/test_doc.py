@@ -120,7 +120,7 @@ def test_every_attribute_survives_a_docbin(nlp):
     assert list(loaded._.image_tags) == ["dog"]
     assert loaded._.image_caption == "a dog"
     assert loaded._.image_texts == {"ocr": "WOOF"}
-    assert list(loaded._.image_regions) == [("dog", 0.9, 0.0, 0.0, 1.0, 1.0)]
+    assert list(loaded._.image_regions) == [("dog", 0.9, 0.0, 0.0, 1.0, 1.0, 0)]
     assert numpy.array_equal(loaded._.image_features, doc._.image_features)
 
 

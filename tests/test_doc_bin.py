@@ -106,3 +106,12 @@ def test_one_wrong_value_does_not_end_the_reading_of_a_corpus(corpus):
     examples = list(Corpus(corpus)(nlp))
     assert len(examples) == 3
     assert examples[1].predicted._.image_features is not None
+
+
+def test_a_file_of_an_earlier_version_is_refused(corpus):
+    """It has one picture for each post at another place, which would be lost in silence."""
+    (doc, *_) = read_docs(corpus, spacy.blank("en"))
+    doc.user_data["._.", "image", None, None] = "a.jpg"
+    DocBin(store_user_data=True, docs=[doc]).to_disk(corpus)
+    with pytest.raises(MsvseError, match=r"MSVSE-E241.*posts\.spacy.*Convert the posts again"):
+        list(read_docs(corpus, spacy.blank("en")))

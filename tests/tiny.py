@@ -43,6 +43,14 @@ FAMILY_SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+def reasons(problems) -> dict[str, str]:
+    """View to the first reason why it cannot be read."""
+    found: dict[str, str] = {}
+    for _, view, reason in problems or ():
+        found.setdefault(view, reason)
+    return found
+
+
 def save_encoder(folder: Path, family: str = "bert") -> str:
     """Save an encoder of three layers with random weights, and a fast tokenizer of BERT."""
     characters = list("abcdefghijklmnopqrstuvwxyz0123456789.,!?#@:/")

@@ -1,8 +1,9 @@
 """Generate the synthetic data: three JSONL files and their pictures.
 
-    python assets/synthetic/generate.py [--out assets/synthetic] [--seed 0]
+    python assets/synthetic/generate.py [--out assets/synthetic] [--seed 0] [--several]
 
-The same seed and the same Pillow give the same bytes.
+The same seed and the same Pillow give the same bytes. With `--several`, each marked post has two
+pictures. The first one is abstract, and only the second one decides.
 """
 
 from __future__ import annotations
@@ -89,7 +90,23 @@ def post_row(post: Post, picture_template: str | None, background: str | None) -
 
 def in_order(row: Row) -> Row:
     """The row with its keys in a fixed order."""
-    return {key: row[key] for key in ("text", "image", "spans", "meta") if key in row}
+    return {key: row[key] for key in ("text", "image", "images", "spans", "meta") if key in row}
+
+
+def with_abstract_picture(row: Row) -> Row:
+    """A row whose marked post has an abstract picture before the picture that decides."""
+    if not row["meta"]["picture_decides"]:
+        return row
+    second = row["image"]
+    first = f"{row['meta']['id']}-abstract.jpg"
+    return in_order({**row, "image": first, "images": [first, second]})
+
+
+def draw_abstract_picture(row: Row, seed: int) -> Image.Image:
+    """The first picture of a row with two. It does not depend on the type."""
+    split = row["meta"]["id"].split("-")[0]
+    rng = Random(f"{seed} abstract {row['meta']['id']}")
+    return draw_texture(split, rng.choice(sorted(TEXTURES[split])), rng)
 
 
 def draw_picture(row: Row, seed: int) -> Image.Image:
@@ -115,7 +132,7 @@ def jsonl(rows: list[Row]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def write_data_set(out: Path, seed: int) -> None:
+def write_data_set(out: Path, seed: int, several: bool = False) -> None:
     """Write all files of the data set. Files of an earlier run are replaced."""
     pictures = out / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -123,10 +140,15 @@ def write_data_set(out: Path, seed: int) -> None:
         for old in pictures.glob(f"{split}-*.jpg"):
             old.unlink()
         rows = make_rows(split, seed)
+        if several:
+            rows = [with_abstract_picture(row) for row in rows]
         (out / f"{split}.jsonl").write_bytes(jsonl(rows).encode("utf-8"))
         for row in rows:
             if "image" in row:
-                (pictures / row["image"]).write_bytes(jpeg(draw_picture(row, seed)))
+                *first, last = row.get("images", [row["image"]])
+                (pictures / last).write_bytes(jpeg(draw_picture(row, seed)))
+                for name in first:
+                    (pictures / name).write_bytes(jpeg(draw_abstract_picture(row, seed)))
 
 
 def main() -> None:
@@ -134,8 +156,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Generate the synthetic data.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--several", action="store_true")
     arguments = parser.parse_args()
-    write_data_set(arguments.out, arguments.seed)
+    write_data_set(arguments.out, arguments.seed, arguments.several)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 from . import (  # noqa: F401
     ablate,
     annotate,
+    ask_curve,
     calibrate,
     card,
     convert,
@@ -15,6 +16,7 @@ from . import (  # noqa: F401
     init_config,
     render,
     serve,
+    split,
     store,
 )
 from .root import app

@@ -14,21 +14,39 @@ from spacy.language import Language
 from tqdm import tqdm
 
 from ..component import components
+from ..component.unsure import views_to_ask
 from ..corpus.annotate import BATCH_SIZE, annotate
-from ..corpus.files import check_jsonl
-from ..corpus.folder import read_folder
-from ..corpus.jsonl import PICTURE, list_keys, read_rows
+from ..corpus.formats.options import ReadOptions
+from ..corpus.formats.outputs import TITLES, choose_output, finish_output
+from ..corpus.formats.table import open_posts
+from ..corpus.jsonl import ASKED, PICTURE, list_keys
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
-from ..vision.extractors.chat_client import ChatClient
+from ..vision.extractors.chat_client import Usage
 from ..vision.store import FeatureStore
-from .asking import allow_asking, make_client
+from .asking import check_asking, make_asking, print_usage
 from .loading import check_gpu, load_pipeline
 from .lock import locked
 from .messages import count, print_warning
-from .options import Ask, ChatKeyEnv, ChatUrl, Code, Features, Force, GpuId, ImageRoot
+from .options import (
+    Ask,
+    AskBelow,
+    ChatKeyEnv,
+    ChatUrl,
+    Code,
+    Features,
+    Force,
+    GpuId,
+    ImageRoot,
+    ImageSuffix,
+    InputFormat,
+    LabelColumn,
+    ToFormat,
+    TokenColumn,
+)
 from .outputs import check_output
+from .reading import say_format
 from .root import app
 
 
@@ -39,14 +57,20 @@ def annotate_cli(
     input_path: Annotated[
         Path,
         typer.Argument(
-            help="JSONL file of posts; - for standard input; or a folder with texts NAME.txt and "
-            "pictures NAME.jpg, NAME.png, ...",
+            help="File of posts, in any format; - for JSONL from standard input; or a folder with "
+            "texts NAME.txt and pictures NAME.jpg, NAME.png, ...",
         ),
     ],
     output_path: Annotated[
-        Path, typer.Argument(help="JSONL file to write; - for standard output", dir_okay=False)
+        Path,
+        typer.Argument(help="File to write; - for JSONL on standard output", dir_okay=False),
     ],
+    format: InputFormat = None,
+    to_format: ToFormat = None,
     image_root: ImageRoot = None,
+    image_suffix: ImageSuffix = ".jpg",
+    token_column: TokenColumn = 1,
+    label_column: LabelColumn = None,
     min_confidence: Annotated[
         float | None,
         typer.Option(
@@ -73,6 +97,7 @@ def annotate_cli(
     gpu_id: GpuId = -1,
     features: Features = None,
     ask: Ask = False,
+    ask_below: AskBelow = None,
     chat_url: ChatUrl = None,
     chat_key_env: ChatKeyEnv = None,
 ) -> None:
@@ -81,62 +106,82 @@ def annotate_cli(
     Each span has a "score", its confidence. The other keys and the order of the rows do not change.
     A row that cannot be used, or whose picture cannot be read, has the reason under "error". If
     every row has one, the exit status is 1. By default, pictures are read from the folder of the
-    posts.
+    posts. The output is JSONL, Parquet, or predictions of Label Studio.
 
-    Rows are written to a file beside the output, with .partial at the end of its name, which is
-    renamed when all are written. If the command is killed and run again with the same arguments,
-    but without --force, it continues after the last row of that file, and the output is the same as
-    that of a run without interruption. A row that ends its worker process, by a crash or for lack
-    of memory, has an "error", and the other rows are annotated.
+    Rows are written as JSONL to a file beside the output, with .partial at the end of its name,
+    which becomes the output when all are written. If the command is killed and run again with the
+    same arguments, but without --force, it continues after the last row of that file, and the
+    output is the same as that of a run without interruption. A row that ends its worker process, by
+    a crash or for lack of memory, has an "error", and the other rows are annotated.
 
     With --ask and --chat-url, a server is asked for the views that a language model writes, such as
     knowledge. Nothing is sent without them, whatever the pipeline says. Answers are kept in the
     store of --features. A post without an answer is read without the view, and has an "error".
 
+    With --ask-below in place of --ask, each post is first read without asking. Views in the row and
+    stored answers are used. Posts that lack the view and are less confident are asked for and read
+    again. The confidence of a post is the lowest of those of its entities, and of the probabilities
+    of "no entity" elsewhere. Each row has "asked": whether the server was asked about it, now or in
+    an earlier run.
+
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
-    if input_path != PIPE:
-        check_jsonl(input_path)
+    options = ReadOptions(
+        format=format,
+        annotation=False,
+        image_root=image_root,
+        image_suffix=image_suffix,
+        token_column=token_column,
+        label_column=label_column,
+    )
+    posts = open_posts(input_path, options)
     check_output(output_path, input_path, code)
+    to_format = choose_output(output_path, to_format)
     ctx.with_resource(locked(output_path))
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
-    client = make_client(ask, chat_url, chat_key_env)
+    asking = make_asking(ask, ask_below, chat_url, chat_key_env)
     made: dict[str, Any] = {"code": code, "min_confidence": min_confidence, "features": features}
     load = partial(_load, model, gpu_id=gpu_id, **made)
-    options: dict[str, Any] = {"n_process": n_process}
+    work: dict[str, Any] = {"n_process": n_process}
     if n_process == 0:
         nlp = load()
     elif gpu_id >= 0 or get_start_method() != "fork":
         # A process that has used a GPU cannot be forked. Each worker loads the pipeline, and this
         # process loads it without the GPU, to report errors.
         check_gpu(gpu_id)
-        server = None if client is None else (client.url, client.key_env)
         method = "spawn" if gpu_id >= 0 else None
-        options.update(load=partial(load, server=server), method=method)
+        work.update(load=load, method=method)
         nlp = load(gpu_id=-1)
     else:
         # Forked processes can use several threads only if this one does not.
-        options.update(threads=torch.get_num_threads() if n_process == 1 else 1)
+        work.update(threads=torch.get_num_threads() if n_process == 1 else 1)
         torch.set_num_threads(1)
         nlp = load()
-    if client is not None:
-        ctx.with_resource(client)
-        allow_asking(client, (component.vision for _, component in components(nlp)), model)
+    if asking is not None:
+        views = check_asking(asking, (one.vision for _, one in components(nlp)), model)
+        if not views_to_ask(nlp):
+            raise MsvseError(Errors.E262.format(model=model, views=", ".join(views)))
     if force:
         partial_path(output_path).unlink(missing_ok=True)
-    read = read_folder if input_path.is_dir() else read_rows
-    done, again, rows = skip_written(output_path, read(input_path), BATCH_SIZE)
+    say_format(input_path, posts)
+    done, again, rows = skip_written(output_path, posts.rows, BATCH_SIZE)
     root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     unread: Counter[str] = Counter()
-    annotated = annotate(nlp, chain(again, rows), image_root=root, unread=unread, **options)
+    usage = Usage()
+    work.update(asking=asking, usage=usage)
+    annotated = annotate(nlp, chain(again, rows), image_root=root, unread=unread, **work)
     shown = sys.stderr.isatty()
-    total = sum(1 for _ in read(input_path)) if shown and input_path.exists() else None
-    written = 0
+    total = None
+    if shown and input_path.exists():
+        total = sum(1 for _ in open_posts(input_path, options).rows)
+    name = f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
+    finish = partial(finish_output, format=to_format, model=name)
+    written = asked = 0
     problems: list[str] = []
     for row in tqdm(
-        write_rows(islice(annotated, len(again), None), output_path),
+        write_rows(islice(annotated, len(again), None), output_path, finish),
         desc=input_path.name,
         unit=" posts",
         initial=done,
@@ -144,9 +189,12 @@ def annotate_cli(
         disable=not shown,
     ):
         written += 1
+        asked += row.values.get(ASKED) is True
         if row.problem is not None:
             problems.append(f"line {row.line}, {row.problem}")
             tqdm.write(str(BadRow(row.path, row.line, row.problem)), file=sys.stderr)
+    if asking is not None:
+        print_usage(usage)
     if not written and not done:
         raise MsvseError(Errors.E154.format(path=input_path))
     # Of a run that was continued, the earlier rows are in the output.
@@ -157,8 +205,12 @@ def annotate_cli(
         keys = list_keys(unread)
         print_warning(Warnings.W020.format(path=input_path, kind=PICTURE, keys=keys))
     summary = f"{count(written, 'row')} annotated"
+    if to_format != "jsonl":
+        summary += f" and written as {TITLES[to_format]}"
     if problems:
         summary += f", {len(problems)} of them with an error"
+    if ask_below is not None:
+        summary += f"; asked for {asked} of {count(written, 'post')}"
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
 
 
@@ -169,7 +221,6 @@ def _load(
     gpu_id: int,
     min_confidence: float | None,
     features: Path | None,
-    server: tuple[str, str | None] | None = None,
 ) -> Language:
     nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
     for _, component in components(nlp):
@@ -177,8 +228,6 @@ def _load(
             component.min_confidence = min_confidence
         if features is not None:
             component.feature_store = FeatureStore(features)
-        if server is not None and component.vision is not None:
-            component.vision.allow_asking(ChatClient(*server))
     return nlp
 
 
@@ -191,4 +240,4 @@ def any_without_error(path: Path) -> bool:
     Returns:
         bool: True if so.
     """
-    return any("error" not in row.values for row in read_rows(path))
+    return any("error" not in row.values for row in open_posts(path).rows)

@@ -5,19 +5,23 @@ from contextlib import contextmanager
 
 import typer
 
+from ..corpus.ask_below import Asking
 from ..errors import Errors, MsvseError, Warnings
 from ..vision.extractor import VisualExtractor
-from ..vision.extractors.chat_client import ChatClient
-from .messages import print_warning
+from ..vision.extractors.chat_client import ChatClient, Usage
+from .messages import count, print_warning
 
 
-def make_client(ask: bool, url: str | None, key_env: str | None) -> ChatClient | None:
+def make_client(
+    ask: bool, url: str | None, key_env: str | None, *, option: str = "--ask"
+) -> ChatClient | None:
     """Make the client of the server that the options name.
 
     Args:
         ask (bool): Whether the command may ask.
         url (str): The base URL of the server.
         key_env (str): The name of the environment variable that has its key.
+        option (str): The option that permits to ask, for the message.
 
     Returns:
         ChatClient: The client; None if nothing is to be asked.
@@ -29,34 +33,72 @@ def make_client(ask: bool, url: str | None, key_env: str | None) -> ChatClient |
     if not ask and url is None and key_env is None:
         return None
     if url is None:
-        given = "--ask" if ask else "--chat-key-env"
+        given = option if ask else "--chat-key-env"
         raise MsvseError(Errors.E225.format(given=given, missing="--chat-url"))
     if not ask:
-        raise MsvseError(Errors.E225.format(given="--chat-url", missing="--ask"))
+        raise MsvseError(Errors.E225.format(given="--chat-url", missing=option))
     client = ChatClient(url, key_env)
     if client.sends_key_unencrypted:
         print_warning(Warnings.W061.format(url=client.url))
     return client
 
 
-def allow_asking(
-    client: ChatClient, extractors: Iterable[VisualExtractor | None], source: object
-) -> None:
-    """Allow extractors to ask a server, and print which one.
+def make_asking(
+    ask: bool, below: float | None, url: str | None, key_env: str | None
+) -> Asking | None:
+    """Choose the server and the posts that it is asked for, by the options of `annotate`.
 
     Args:
-        client (ChatClient): The server.
+        ask (bool): Whether it is asked for all posts.
+        below (float): It is asked for posts whose confidence is lower; None for no such option.
+        url (str): The base URL of the server.
+        key_env (str): The name of the environment variable that has its key.
+
+    Returns:
+        Asking: The server and the posts; None if nothing is to be asked.
+
+    Raises:
+        MsvseError: If all posts and some posts are to be asked for (MSVSE-E261), or as
+            `make_client` does.
+    """
+    if ask and below is not None:
+        raise MsvseError(Errors.E261)
+    option = "--ask" if below is None else "--ask-below"
+    client = make_client(ask or below is not None, url, key_env, option=option)
+    return None if client is None else Asking(client.url, key_env, below)
+
+
+def check_asking(
+    asking: Asking, extractors: Iterable[VisualExtractor | None], source: object
+) -> tuple[str, ...]:
+    """Check that extractors ask a server, and print which one.
+
+    Args:
+        asking (Asking): The server.
         extractors (Iterable[VisualExtractor]): The extractors; None for none.
         source (object): Their config or pipeline, for the message.
+
+    Returns:
+        tuple: The views that it is asked for.
 
     Raises:
         MsvseError: If none of them asks a server (MSVSE-E226).
     """
-    found = [one.allow_asking(client) for one in extractors if one is not None]
-    views = dict.fromkeys(view for names in found for view in names)
+    views = dict.fromkeys(v for one in extractors if one is not None for v in one.asked_views)
     if not views:
         raise MsvseError(Errors.E226.format(source=f"'{source}'"))
-    typer.echo(f"The server {client.url} is asked for: {', '.join(views)}", err=True)
+    typer.echo(f"The server {asking.url} is asked for: {', '.join(views)}", err=True)
+    return tuple(views)
+
+
+def print_usage(usage: Usage) -> None:
+    """Print what was asked.
+
+    Args:
+        usage (Usage): The counts.
+    """
+    tokens = f"tokens: {usage.tokens_in} in, {usage.tokens_out} out"
+    typer.echo(f"{count(usage.requests, 'request')}; {tokens}", err=True)
 
 
 @contextmanager
@@ -80,20 +122,17 @@ def asking_server(
         ChatClient: The client; None if nothing is to be asked.
 
     Raises:
-        MsvseError: As `make_client` and `allow_asking` do.
+        MsvseError: As `make_client` and `check_asking` do.
     """
     client = make_client(ask, url, key_env)
     if client is None:
         yield None
         return
     with client:
-        allow_asking(client, [extractor], source)
+        check_asking(Asking(client.url), [extractor], source)
+        extractor.allow_asking(client)
         try:
             yield client
         finally:
             extractor.allow_asking(None)
-        usage = client.usage
-        typer.echo(
-            f"{usage.requests} requests; tokens: {usage.tokens_in} in, {usage.tokens_out} out",
-            err=True,
-        )
+        print_usage(client.usage)

@@ -8,15 +8,24 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ..corpus.convert import ConversionReport, Format, convert
+from ..corpus.convert import ConversionReport, convert
 from ..corpus.jsonl import Offsets, list_keys
 from ..corpus.rows import BadRowsError
 from ..errors import Errors, MsvseError
 from .loading import make_blank
 from .lock import locked
 from .messages import print_bad_rows
-from .options import ImageRoot, Language
+from .options import (
+    ImageRoot,
+    ImageSuffix,
+    InputFormat,
+    LabelColumn,
+    Labels,
+    Language,
+    TokenColumn,
+)
 from .outputs import check_output
+from .reading import parse_labels
 from .root import app
 
 
@@ -25,41 +34,23 @@ def convert_cli(
     ctx: typer.Context,
     input_path: Annotated[
         Path,
-        typer.Argument(help="File of posts", exists=True, dir_okay=False),
+        typer.Argument(help="File or folder of posts, in any format", exists=True),
     ],
     output_path: Annotated[
         Path,
         typer.Argument(help="The .spacy file to write", dir_okay=False),
     ],
-    format: Annotated[
-        Format | None,
-        typer.Option(
-            "--format", "-f", help="Format of the posts; by default it follows from the suffix"
-        ),
-    ] = None,
+    format: InputFormat = None,
+    labels: Labels = None,
     image_root: ImageRoot = None,
-    image_suffix: Annotated[
-        str,
-        typer.Option(
-            "--image-suffix",
-            help="Ending that turns the id of a picture into its file name (conll)",
-        ),
-    ] = ".jpg",
-    label_column: Annotated[
-        int | None,
-        typer.Option(
-            "--label-column",
-            "-n",
-            help="Column of the label, from 1; by default the last (conll)",
-            min=2,
-            max=10_000,
-        ),
-    ] = None,
+    image_suffix: ImageSuffix = ".jpg",
+    token_column: TokenColumn = 1,
+    label_column: LabelColumn = None,
     offsets: Annotated[
         Offsets,
         typer.Option(
             "--offsets",
-            help="What the offsets of spans count; JavaScript counts utf16 units (jsonl)",
+            help="What the offsets of spans count; JavaScript counts utf16 units",
         ),
     ] = "characters",
     binary: Annotated[
@@ -67,7 +58,7 @@ def convert_cli(
         typer.Option(
             "--binary",
             help="Rows are answers to a single span, as in Prodigy's interface 'ner': the labels "
-            "of all other tokens are missing (jsonl)",
+            "of all other tokens are missing",
         ),
     ] = False,
     captions: Annotated[
@@ -126,6 +117,8 @@ def convert_cli(
 ) -> None:
     """Convert posts with pictures into a .spacy file, and write counts beside it.
 
+    The format of the posts is recognised by their content, and named in the counts.
+
     Malformed posts are listed with file and line. If there are any, nothing is written, unless
     --skip-bad-rows is given; then they are left out whole. Nothing is written either if no post has
     an entity, if no post has a picture, or if a file of captions, tags, texts or boxes fits no
@@ -144,7 +137,9 @@ def convert_cli(
                 output_path,
                 format=format,
                 image_root=image_root,
+                labels=parse_labels(labels),
                 image_suffix=image_suffix,
+                token_column=token_column,
                 label_column=label_column,
                 offsets=offsets,
                 binary=binary,
@@ -224,11 +219,13 @@ def print_report(report: ConversionReport) -> None:
     others = len(report.bad_rows) - report.posts_malformed
     rejected = sorted(report.posts_rejected.items())
     rows: list[tuple[str, int | str]] = [
+        ("Read as", report.read_as),
         ("Posts", report.posts),
         ("Posts left out: malformed", report.posts_malformed),
         *((f"Posts left out: answer '{answer}'", count) for answer, count in rejected),
         *_unless_zero("Malformed rows of other files", others),
         ("Tokens", report.tokens),
+        *_unless_zero("Tokens left out: context (X) or empty", report.tokens_left_out),
         ("Labels read as", report.label_scheme or "none"),
         ("Entities", report.entities),
         *((f"  {label}", count) for label, count in sorted(report.entities_per_label.items())),
@@ -237,9 +234,9 @@ def print_report(report: ConversionReport) -> None:
         ("Posts without entity", report.posts_without_entity),
         *_unless_zero("  of them without annotation", report.posts_unannotated),
         *_unless_zero("Posts with missing labels", report.posts_partly_annotated),
-        ("Posts with a picture", report.pictures_referenced),
+        ("Posts with a picture", report.posts_with_pictures),
+        *_unless_zero("  of them with several", report.posts_with_several_pictures),
         ("Pictures found", found),
-        ("Further pictures left out", report.pictures_left_out),
         ("Posts with boxes", report.boxes_used),
         *_unless_zero("Boxes left out", report.boxes_left_out),
         ("Posts with a caption", report.captions_used),

@@ -104,6 +104,8 @@ def print_counts(found: Audit) -> None:
             row("Tokens", [split.tokens for split in splits]),
             row("Entities", [split.entities for split in splits]),
             *rows_of("  ", [split.labels for split in splits]),
+            row("Posts with pictures", [split.posts_with_pictures for split in splits]),
+            row("  with several", [split.posts_with_several_pictures for split in splits]),
             row("Pictures", [split.pictures for split in splits]),
             row("  readable", [split.readable for split in splits]),
             row("  missing", [len(split.missing) for split in splits]),

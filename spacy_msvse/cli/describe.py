@@ -1,8 +1,9 @@
 """`python -m spacy msvse describe`"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +13,13 @@ from thinc.api import get_torch_default_device
 from tqdm import tqdm
 
 from ..corpus.describe import check_text_views, describe
-from ..corpus.files import check_jsonl
-from ..corpus.folder import read_folder
+from ..corpus.formats.options import ReadOptions
+from ..corpus.formats.outputs import choose_output, finish_output
+from ..corpus.formats.table import Posts, open_posts
 from ..corpus.jsonl import read_rows
 from ..corpus.resume import partial_path, write_rows
 from ..corpus.rows import PIPE, BadRow, check_text_file
-from ..corpus.sources import load_extractor
+from ..corpus.sources import load_extractor, load_max_pictures
 from ..errors import Errors, MsvseError
 from ..vision.extraction import WORKERS, ExtractionReport
 from ..vision.extractor import VisualExtractor
@@ -28,8 +30,23 @@ from .asking import asking_server
 from .loading import coded_loading_errors, load_code, use_gpu
 from .lock import locked
 from .messages import count
-from .options import ChatKeyEnv, ChatUrl, Code, Features, Force, GpuId, ImageRoot
+from .options import (
+    ChatKeyEnv,
+    ChatUrl,
+    Code,
+    Features,
+    Force,
+    GpuId,
+    ImageRoot,
+    ImageSuffix,
+    InputFormat,
+    LabelColumn,
+    Labels,
+    ToFormat,
+    TokenColumn,
+)
 from .outputs import check_output
+from .reading import parse_labels, say_format
 from .root import app
 
 #: Views that are arguments of `VisualExtractor`.
@@ -43,11 +60,17 @@ def describe_cli(
     ctx: typer.Context,
     input_path: Annotated[
         Path,
-        typer.Argument(help="JSONL file of posts; - for standard input; or a folder of posts"),
+        typer.Argument(
+            help="File or folder of posts, in any format; - for JSONL from standard input"
+        ),
     ],
     output_path: Annotated[
-        Path, typer.Argument(help="JSONL file to write; - for standard output", dir_okay=False)
+        Path,
+        typer.Argument(help="File to write; - for JSONL on standard output", dir_okay=False),
     ],
+    format: InputFormat = None,
+    labels: Labels = None,
+    to_format: ToFormat = None,
     config_path: Annotated[
         Path | None,
         typer.Option(
@@ -99,6 +122,9 @@ def describe_cli(
         int | None, typer.Option("--retries", help="Further attempts for a post", min=0, max=20)
     ] = None,
     image_root: ImageRoot = None,
+    image_suffix: ImageSuffix = ".jpg",
+    token_column: TokenColumn = 1,
+    label_column: LabelColumn = None,
     features: Features = None,
     workers: Annotated[
         int, typer.Option("--workers", "-w", help="Threads that decode pictures", min=0, max=256)
@@ -108,7 +134,7 @@ def describe_cli(
     code: Code = None,
 ) -> None:
     """Fill the textual views of posts: knowledge, captions, tags. The output has the same rows,
-    with "texts", "caption" and "tags".
+    with "texts", "caption" and "tags". Entities of another tool's file become "spans".
 
     The views are written by a model on a server with the OpenAI chat interface (--chat-model and
     --chat-url), or by the extractors of a config. A view that a row has already stays. Rows keep
@@ -122,9 +148,21 @@ def describe_cli(
     Texts and, if wanted, pictures of the posts go to the server of --chat-url, and nowhere else.
     """
     load_code(code)
-    if input_path != PIPE:
-        check_jsonl(input_path)
+    read = partial(
+        open_posts,
+        input_path,
+        ReadOptions(
+            format=format,
+            labels=parse_labels(labels),
+            image_root=image_root,
+            image_suffix=image_suffix,
+            token_column=token_column,
+            label_column=label_column,
+        ),
+    )
+    posts = read()
     check_output(output_path, input_path, config_path, code, prompt, examples)
+    to_format = choose_output(output_path, to_format)
     ctx.with_resource(locked(output_path))
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
@@ -159,16 +197,20 @@ def describe_cli(
             asking_server(chat_url is not None, chat_url, chat_key_env, extractor, source)
         )
         store = None if features is None else stack.enter_context(FeatureStore(features))
+        say_format(input_path, posts)
         rows = describe(
             extractor,
-            (read_folder if input_path.is_dir() else read_rows)(input_path),
+            posts.rows,
             store=store,
             image_root=root,
+            max_pictures=load_max_pictures(config_path),
             workers=workers,
             report=report,
         )
         usage = Usage() if client is None else client.usage
-        written, problems = _write(write_rows(rows, output_path), input_path, usage)
+        finish = partial(finish_output, format=to_format, model=str(source))
+        outcome = write_rows(rows, output_path, finish)
+        written, problems = _write(outcome, input_path, usage, read)
     if not written:
         raise MsvseError(Errors.E154.format(path=input_path))
     parts = [f"{report.extracted} views extracted, {report.stored} stored already"]
@@ -182,12 +224,14 @@ def describe_cli(
         raise MsvseError(Errors.E156.format(count=written, path=input_path, first=first))
 
 
-def _write(rows: Iterator[Any], path: Path, usage: Usage) -> tuple[int, list[str]]:
+def _write(
+    rows: Iterator[Any], path: Path, usage: Usage, read: Callable[[], Posts]
+) -> tuple[int, list[str]]:
     """Write rows with a progress bar. Returns their number and the problems of rows."""
     shown = sys.stderr.isatty()
     total = None
     if shown and path.exists():
-        total = sum(1 for _ in (read_folder if path.is_dir() else read_rows)(path))
+        total = sum(1 for _ in read().rows)
     written, problems = 0, list[str]()
     with tqdm(rows, desc=path.name, unit=" posts", total=total, disable=not shown) as bar:
         for row in bar:

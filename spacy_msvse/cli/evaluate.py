@@ -15,17 +15,19 @@ from wasabi import msg
 from ..component import components
 from ..corpus.files import check_corpus
 from ..corpus.reader import read_docs
+from ..display.page import write_mistakes
 from ..doc import UNREADABLE, USED
 from ..errors import Errors, MsvseError, Warnings
 from ..evaluation.controls import Control
 from ..evaluation.exact import known_entities
+from ..evaluation.mistakes import find_mistakes
 from ..evaluation.report.plots import draw_plots
 from ..evaluation.report.sections import make_report
-from ..evaluation.scores import describe_posts, evaluate
+from ..evaluation.scores import annotate_examples, describe_posts, score_examples
 from ..util import write_whole
 from ..vision.store import FeatureStore
 from .loading import load_examples, load_pipeline
-from .messages import print_warning
+from .messages import count, print_warning
 from .options import Code, Features, GpuId, ImageRoot
 from .outputs import check_output
 from .root import app
@@ -45,6 +47,14 @@ def evaluate_cli(
             "--report",
             help="Folder to write report.md with tables and plots to",
             file_okay=False,
+        ),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            "--errors",
+            help="File to write each wrong or missed entity to: JSONL, or HTML with the pictures",
+            dir_okay=False,
         ),
     ] = None,
     train: Annotated[
@@ -75,6 +85,7 @@ def evaluate_cli(
         raise MsvseError(Errors.E110)
     check_output(output, data_path, train, code)
     check_output(report, data_path, train)
+    check_output(errors, data_path, train, code)
     nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
     fix_random_seed(seed)
     known = None
@@ -88,7 +99,8 @@ def evaluate_cli(
             component.feature_store = FeatureStore(features)
     examples = load_examples(data_path, nlp, image_root)
     progress = partial(tqdm, total=len(examples), unit="post", disable=not sys.stderr.isatty())
-    scores = evaluate(nlp, examples, control=control, seed=seed, known=known, progress=progress)
+    examples = annotate_examples(nlp, examples, control=control, seed=seed, progress=progress)
+    scores = score_examples(nlp, examples, control=control, seed=seed, known=known)
     # The model card checks that its scores are of the same posts.
     scores["data"] = describe_posts(data_path)
     typer.echo(make_report(scores, model=model, data=str(data_path)))
@@ -104,6 +116,15 @@ def evaluate_cli(
         page = make_report(scores, model=model, data=str(data_path), plots=plots)
         write_whole(report / "report.md", page.encode("utf-8"))
         msg.good(f"Wrote {report / 'report.md'}")
+    if errors is not None:
+        mistakes = find_mistakes(examples)
+        errors.parent.mkdir(parents=True, exist_ok=True)
+        if errors.suffix.lower() in (".html", ".htm"):
+            write_mistakes(mistakes, errors, image_root)
+        else:
+            lines = (srsly.json_dumps(mistake.to_row()) + "\n" for mistake in mistakes)
+            write_whole(errors, "".join(lines).encode("utf-8"))
+        msg.good(f"Wrote {count(len(mistakes), 'mistake')} to {errors}")
     # The last lines: a table above them would be taken for a measurement.
     if not scores["entities"]["gold"]:
         print_warning(Warnings.W030.format(path=data_path))

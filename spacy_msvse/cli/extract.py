@@ -10,7 +10,7 @@ from thinc.api import get_torch_default_device
 from wasabi import msg
 
 from ..corpus.files import check_corpus
-from ..corpus.sources import load_extractor, read_sources
+from ..corpus.sources import load_extractor, load_max_pictures, read_sources
 from ..errors import Errors, MsvseError
 from ..vision.extraction import WORKERS, ExtractionReport, fill_store
 from ..vision.store import FeatureStore
@@ -59,6 +59,7 @@ def extract_cli(
     check_output(store_path, data_path)
     with coded_loading_errors(config_path):
         extractor = load_extractor(config_path)
+        max_pictures = load_max_pictures(config_path)
     use_gpu(gpu_id)
     extractor.initialize()
     extractor.to(str(get_torch_default_device()))
@@ -70,7 +71,9 @@ def extract_cli(
     ):
         report = fill_store(
             extractor,
-            read_sources(data_path, refused, progress=sys.stderr.isatty()),
+            read_sources(
+                data_path, refused, max_pictures=max_pictures, progress=sys.stderr.isatty()
+            ),
             store,
             image_root=image_root,
             workers=workers,

@@ -88,7 +88,15 @@ def init_config_cli(
     path = shlex.quote(str(output_path))
     own = "" if code is None else f" --code {shlex.quote(str(code))}"
     typer.echo("python -m spacy msvse debug-data train.spacy dev.spacy --image-root pictures")
+    features = ""
+    if "\nfeatures = " in text:  # it names extractors
+        features = " --paths.features features"
+        for corpus in ("train.spacy", "dev.spacy"):
+            typer.echo(
+                f"python -m spacy msvse extract {corpus} features --config {path} "
+                f"--image-root pictures{own}"
+            )
     typer.echo(
         f"python -m spacy train {path} --output training --paths.train train.spacy "
-        f"--paths.dev dev.spacy --paths.images pictures{own}"
+        f"--paths.dev dev.spacy --paths.images pictures{features}{own}"
     )

@@ -13,9 +13,11 @@ from spacy.training import Example
 from spacy.util import get_model_meta, get_package_path, import_file, is_package
 from thinc.util import gpu_is_available
 
+from ..component import components
 from ..corpus.reader import Corpus
 from ..errors import Errors, MsvseError
 from ..util import first_line, is_lfs_pointer
+from ..vision.store import FeatureStore
 
 #: What spaCy, confection and the standard library raise for a config or a pipeline that they cannot
 #: use.
@@ -70,13 +72,16 @@ def use_gpu(gpu_id: int) -> None:
         raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=first_line(error))) from error
 
 
-def load_pipeline(model: str, *, code: Path | None = None, gpu_id: int = -1) -> Language:
+def load_pipeline(
+    model: str, *, code: Path | None = None, gpu_id: int = -1, store: FeatureStore | None = None
+) -> Language:
     """Load a trained pipeline.
 
     Args:
         model (str): Its name or folder.
         code (Path): A file with registered functions, which is imported first.
         gpu_id (int): The number of the GPU, or -1 for the CPU.
+        store (FeatureStore): A feature store that the pipeline reads, and fills if it may.
 
     Returns:
         Language: The pipeline.
@@ -89,7 +94,11 @@ def load_pipeline(model: str, *, code: Path | None = None, gpu_id: int = -1) -> 
     folder = find_folder(model)
     use_gpu(gpu_id)
     with coded_loading_errors(folder, name=model):
-        return spacy.load(model)
+        nlp = spacy.load(model)
+    if store is not None:
+        for _, component in components(nlp):
+            component.feature_store = store
+    return nlp
 
 
 def find_folder(model: str) -> Path:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..corpus.formats.outputs import OutputFormat
+from ..corpus.formats.table import Format
 from ..vision.remote import check_remote_folder, is_remote
 
 
@@ -49,6 +51,50 @@ ImageRoot = Annotated[str | None, image_root()]
 Features = Annotated[
     Path | None, typer.Option("--features", help="Feature store to read and fill", file_okay=False)
 ]
+InputFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="Format of the posts: how the file holds them, or whose shape they have; by default "
+        "both are recognised",
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        help="Names of labels that are numbers, such as O,B-PER,I-PER, or a JSON file with them",
+    ),
+]
+ImageSuffix = Annotated[
+    str,
+    typer.Option(
+        "--image-suffix",
+        help="Ending that turns the id of a picture into its file name (conll)",
+    ),
+]
+TokenColumn = Annotated[
+    int,
+    typer.Option("--token-column", help="Column of the token, from 1 (conll)", min=1, max=10_000),
+]
+LabelColumn = Annotated[
+    int | None,
+    typer.Option(
+        "--label-column",
+        help="Column of the label, from 1; by default the last (conll)",
+        min=1,
+        max=10_000,
+    ),
+]
+ToFormat = Annotated[
+    OutputFormat | None,
+    typer.Option(
+        "--output-format",
+        help="Format of the output; by default it follows from the suffix: .parquet, .json for "
+        "predictions of Label Studio, any other for JSONL",
+    ),
+]
 GpuId = Annotated[
     int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU", min=-1, max=1023)
 ]
@@ -65,6 +111,16 @@ Ask = Annotated[
     bool,
     typer.Option(
         "--ask", help="Ask a server for the views that a language model writes; see --chat-url"
+    ),
+]
+AskBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--ask-below",
+        help="As --ask, but only for posts whose confidence is lower than this without the answer; "
+        "`ask-curve` finds a good value",
+        min=0,
+        max=1,
     ),
 ]
 ChatUrl = Annotated[

@@ -11,14 +11,15 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ..component import reading_pictures
-from ..corpus.files import check_jsonl
+from ..corpus.formats.table import open_posts
 from ..corpus.jsonl import list_keys
 from ..display.page import write_page
 from ..errors import Errors, MsvseError, Warnings
+from ..vision.store import FeatureStore
 from . import options
 from .loading import load_code, load_pipeline
 from .messages import count, print_bad_rows, print_warning
-from .options import Code, GpuId
+from .options import Code, Features, GpuId
 from .outputs import check_output
 from .root import app
 
@@ -33,10 +34,14 @@ def render_cli(
         typer.Argument(help="Name or folder of a trained pipeline; - shows the spans of the file"),
     ],
     input_path: Annotated[
-        Path, typer.Argument(help="JSONL file of posts", exists=True, dir_okay=False)
+        Path, typer.Argument(help="File of posts, in any format", exists=True, dir_okay=False)
     ],
     output_path: Annotated[Path, typer.Argument(help="The HTML file to write", dir_okay=False)],
     image_root: Annotated[str | None, options.image_root("that of the file of posts")] = None,
+    gold: Annotated[
+        bool,
+        typer.Option("--gold", help="Show the entities of the file beside the predicted ones"),
+    ] = False,
     effects: Annotated[
         bool,
         typer.Option(
@@ -46,6 +51,7 @@ def render_cli(
     ] = True,
     gpu_id: GpuId = -1,
     code: Code = None,
+    features: Features = None,
 ) -> None:
     """Show posts with their pictures, their entities and the effects of the pictures as one HTML
     page.
@@ -54,14 +60,17 @@ def render_cli(
     pipeline replace those of the file. For an unreadable picture the page shows the reason. Rows
     that cannot be used are left out. If no row can be used, nothing is written.
     """
-    check_jsonl(input_path)
+    if gold and model == NO_MODEL:
+        raise MsvseError(Errors.E265)
+    open_posts(input_path)
     check_output(output_path, input_path, code)
     root = image_root or input_path.parent
     nlp = spacy.blank("xx")
     if model == NO_MODEL:
         load_code(code)
     else:
-        nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
+        store = None if features is None else FeatureStore(features)
+        nlp = load_pipeline(model, code=code, gpu_id=gpu_id, store=store)
     with reading_pictures(nlp, root):  # the page shows the reason for an unreadable one
         report = write_page(
             nlp,
@@ -69,6 +78,7 @@ def render_cli(
             output_path,
             image_root=root,
             keep_entities=model == NO_MODEL,
+            gold=gold,
             effects=effects,
             progress=partial(
                 tqdm, desc=input_path.name, unit=" posts", disable=not sys.stderr.isatty()

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from .. import display
-from ..corpus.files import check_jsonl
+from ..corpus.formats.table import open_posts
 from ..display.gallery import GALLERY_SIZE, read_gallery
 from ..display.served import PIPELINES
 from ..errors import Errors, MsvseError
 from ..vision.picture import MAX_BYTES
+from ..vision.store import FeatureStore
 from . import options
 from .loading import load_pipeline
 from .options import Code
@@ -30,7 +31,8 @@ def serve_cli(
         typer.Option(
             "--examples",
             "-e",
-            help=f"JSONL file of posts for a gallery, which shows the first {GALLERY_SIZE}",
+            help="File of posts, in any format, for a gallery, which shows the first "
+            f"{GALLERY_SIZE}",
             exists=True,
             dir_okay=False,
         ),
@@ -45,6 +47,15 @@ def serve_cli(
     ] = 8501,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser")] = False,
     code: Code = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features",
+            help="Feature store to read. Nothing is written to it",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve a web page to try a pipeline: upload a picture, type a text, see the entities.
 
@@ -60,11 +71,12 @@ def serve_cli(
     # Starlette writes larger uploads to a temporary file. Its default is 1 MiB.
     MultiPartParser.spool_max_size = MAX_BYTES + SPARE_BYTES
     if examples is not None:
-        check_jsonl(examples)
+        open_posts(examples)
         if not read_gallery(examples, image_root or examples.parent):
             raise MsvseError(Errors.E166.format(path=examples))
     # It is loaded once: an error is shown before the page opens, and the page takes it over.
-    PIPELINES[model] = load_pipeline(model, code=code)
+    store = None if features is None else FeatureStore(features, readonly=True)
+    PIPELINES[model] = load_pipeline(model, code=code, store=store)
     settings = {
         "server.address": host,
         "server.port": port,

@@ -5,7 +5,7 @@ They are functions of a predictor and Docs. They return plain values and do not 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -14,11 +14,14 @@ from pydantic import Field
 from spacy.tokens import Doc
 
 from ..doc import USED
+from ..errors import Errors, MsvseError
 from ..network.crf import bio_labels, label_entities
 from ..network.spans import SpanDistribution
 from ..settings import Declaration
 from .architectures import get_network
+from .encode import EncodedPost
 from .predictor import Prediction, Predictor, probabilities_of
+from .reader import ReadPost
 
 _K = Declaration(Annotated[int, Field(ge=1, le=10_000)])
 
@@ -58,7 +61,8 @@ Readings = dict[tuple[int, int], Reading]
 
 @dataclass
 class PictureEffect:
-    """The effect of the views on a span that is an entity with or without them.
+    """The effect of the views on a span that is an entity with or without them, and the effect of
+    each picture of a post with several.
 
     The difference of the two readings is an effect: only the views differ. Attention is not an
     effect: it shows where the words attended, not what changed the result.
@@ -74,6 +78,10 @@ class PictureEffect:
             text and to the joint views after it. Absent views are left out.
         regions (list): The share of each region, in the order of `doc._.image_regions`. Their sum
             is the share of the view "regions".
+        region_pictures (list): The number of each region's picture, from 0.
+        without_each (list): The reading without each picture, in order, with all other views: the
+            regions of the picture and the texts that were extracted from it are left out. Empty for
+            a post with fewer than two pictures. Pictures of equal content count as the first.
     """
 
     start: int
@@ -82,6 +90,8 @@ class PictureEffect:
     without_picture: Reading
     attention: dict[str, float]
     regions: list[float]
+    region_pictures: list[int] = field(default_factory=list)
+    without_each: list[Reading] = field(default_factory=list)
 
 
 def best_labellings(predictor: Predictor, docs: Iterable[Doc], k: int) -> list[list[Labelling]]:
@@ -146,8 +156,36 @@ def label_marginals(predictor: Predictor, docs: Iterable[Doc]) -> list[np.ndarra
     return answers
 
 
+def post_confidences(predictor: Predictor, docs: Iterable[Doc]) -> list[float]:
+    """How sure the predictor is of each Doc as a whole, to find those that need a closer look.
+
+    The confidence of a Doc is the lowest of the confidences of its entities and, where no entity is
+    found, of the probabilities that there is none: of each token outside of the entities, or of
+    each further candidate of a method that scores spans. A Doc is thus below a threshold if one of
+    its entities is, or if another entity was nearly found.
+
+    Args:
+        predictor (Predictor): Predicts.
+        docs (Iterable[Doc]): The Docs.
+
+    Returns:
+        list: For each Doc a number between 0 and 1; 1 for an empty Doc.
+
+    Raises:
+        MsvseError: For a method whose answer does not say how probable "no entity" is (MSVSE-E260),
+            or the reasons of `Predictor.predict`.
+    """
+    confidences = []
+    for prediction in predictor.predict(list(docs)):
+        if prediction.confidence is None:
+            method = type(get_network(predictor.model)).__name__
+            raise MsvseError(Errors.E260.format(method=method))
+        confidences.append(prediction.confidence)
+    return confidences
+
+
 def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[PictureEffect]]:
-    """Compare the predictions with all views and without any.
+    """Compare the predictions with all views, without any, and without each of several pictures.
 
     Args:
         predictor (Predictor): Predicts.
@@ -174,14 +212,72 @@ def explain_pictures(predictor: Predictor, docs: Iterable[Doc]) -> list[list[Pic
         add_missing(with_views, without_views, answer, predictor.labels)
         add_missing(without_views, with_views, answer_without, predictor.labels)
         attention = {view: shares.cpu().numpy() for view, shares in outputs.attention.items()}
+        without_each = leave_out_pictures(predictor, batch.posts, with_views)
         for index, (row, post) in enumerate(zip(batch.rows, batch.posts, strict=True)):
             status = post.post.status
             shares = {view: w[index] for view, w in attention.items() if status[view] == USED}
             for view, regions in post.post.vectors.items():
                 if view in shares:
                     shares[view] = shares[view][:, : len(regions.boxes)]
-            answers[row] = compare(with_views[index], without_views[index], shares)
+            effects = compare(with_views[index], without_views[index], shares)
+            for effect in effects:
+                effect.region_pictures = region_pictures(post.post)[: len(effect.regions)]
+                effect.without_each = [
+                    found[effect.start, effect.end] for found in without_each[index]
+                ]
+            answers[row] = effects
     return answers
+
+
+def region_pictures(post: ReadPost) -> list[int]:
+    """The number of each region's picture.
+
+    Args:
+        post (ReadPost): The post.
+
+    Returns:
+        list: The numbers, from 0; empty for a post without regions.
+    """
+    regions = post.vectors.get("regions")
+    if regions is None:
+        return []
+    found = [0] * len(regions.boxes) if regions.pictures is None else regions.pictures.tolist()
+    return list(found)
+
+
+def leave_out_pictures(
+    predictor: Predictor, posts: Sequence[EncodedPost], with_views: Sequence[Readings]
+) -> list[list[Readings]]:
+    """Predict each post without each of its pictures.
+
+    Args:
+        predictor (Predictor): Predicts.
+        posts (Sequence[EncodedPost]): A batch.
+        with_views (Sequence): The readings of the posts with all views.
+
+    Returns:
+        list: For each post, the readings of the same spans without each picture; empty for a post
+            with fewer than two pictures.
+    """
+    found: list[list[Readings]] = [[] for _ in posts]
+    counts = [one.post.pictures if one.post.pictures > 1 else 0 for one in posts]
+    for number in range(max(counts, default=0)):
+        rows = [row for row, count in enumerate(counts) if number < count]
+        if get_network(predictor.model).mixes_posts:
+            batch = [one.post.without_picture(number) if n in rows else one.post
+                     for n, one in enumerate(posts)]  # fmt: skip
+            own = list(range(len(posts)))
+        else:
+            batch, own = [posts[row].post.without_picture(number) for row in rows], rows
+        encoded = predictor.encode(batch)
+        outputs = predictor.run(encoded)
+        without = readings(predictor.decode(encoded, outputs))
+        expected = [with_views[row] for row in own]
+        add_missing(without, expected, predictor.answer(encoded, outputs), predictor.labels)
+        for row, reading in zip(own, without, strict=True):
+            if row in rows:
+                found[row].append(reading)
+    return found
 
 
 def readings(predictions: Iterable[Prediction]) -> list[Readings]:

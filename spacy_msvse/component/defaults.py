@@ -9,6 +9,7 @@ overwrite = false
 on_missing_image = "warn"
 min_view_share = 0.01
 view_dropout = {}
+max_pictures = 4
 max_batch_tokens = 2048
 min_confidence = 0.0
 spans_key = null

@@ -74,8 +74,10 @@ class EncodedPost:
 
     @property
     def length(self) -> int:
-        """Word pieces of the longest row, joint views included."""
-        return max((len(window.joint.ids) for window in self.windows), default=0)
+        """Word pieces of the longest row, joint views included. A post with several pictures counts
+        as so many times as long, since its regions need so much more memory."""
+        longest = max((len(window.joint.ids) for window in self.windows), default=0)
+        return longest * max(1, self.post.pictures)
 
 
 class PieceEncoder:
@@ -286,7 +288,8 @@ class PieceEncoder:
                 width = regions.vectors.shape[1]
                 raise MsvseError(Errors.E013.format(given=width, expected=self.region_dim))
         mask = pad([np.ones(len(row), dtype=bool) for row in vectors], False)
-        return Regions(pad(vectors, 0.0).float(), pad(boxes, 0.0).float(), mask)
+        pictures = pad([_picture_numbers(row) for row in rows], 0)
+        return Regions(pad(vectors, 0.0).float(), pad(boxes, 0.0).float(), mask, pictures)
 
 
 def align(
@@ -336,12 +339,22 @@ def pad(rows: Sequence[np.ndarray], value: float) -> Tensor:
     return pad_sequence(tensors, batch_first=True, padding_value=value)
 
 
+def _picture_numbers(regions: RegionFeatures | None) -> np.ndarray:
+    if regions is None or regions.pictures is None:
+        return np.zeros(0 if regions is None else len(regions.boxes), "int64")
+    return regions.pictures
+
+
 def _stack_pictures(rows: Sequence[RegionFeatures | None]) -> Pictures | None:
-    pixels = {
-        row: regions.pixels
-        for row, regions in enumerate(rows)
-        if regions is not None and regions.pixels is not None
-    }
+    pixels, posts, starts = [], [], []
+    for row, regions in enumerate(rows):
+        if regions is None or regions.pixels is None:
+            continue
+        pictures = regions.pixels if regions.pixels.ndim == 4 else regions.pixels[None]
+        pixels.append(pictures)
+        posts += [row] * len(pictures)
+        starts += np.unique(_picture_numbers(regions), return_index=True)[1].tolist()
     if not pixels:
         return None
-    return Pictures(torch.from_numpy(np.stack([*pixels.values()])), torch.tensor([*pixels]))
+    stacked = torch.from_numpy(np.concatenate(pixels))
+    return Pictures(stacked, torch.tensor(posts), torch.tensor(starts))

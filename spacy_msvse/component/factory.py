@@ -33,6 +33,7 @@ def make_msvse_ner(
     on_missing_image: str,
     min_view_share: float,
     view_dropout: dict[str, float],
+    max_pictures: int,
     max_batch_tokens: int,
     min_confidence: float,
     spans_key: str | None,
@@ -52,6 +53,7 @@ def make_msvse_ner(
         min_view_share (float): A view is masked if a smaller share of the training posts had it.
         view_dropout (dict): View to the share of the posts that are trained without it, drawn anew
             in each step.
+        max_pictures (int): How many pictures of a post are read, the first ones.
         max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
             padding included.
         min_confidence (float): Entities that are less probable are left out.
@@ -73,6 +75,7 @@ def make_msvse_ner(
         on_missing_image=on_missing_image,
         min_view_share=min_view_share,
         view_dropout=view_dropout,
+        max_pictures=max_pictures,
         max_batch_tokens=max_batch_tokens,
         min_confidence=min_confidence,
         spans_key=spans_key,

@@ -46,7 +46,7 @@ from . import analysis
 from .architectures import NetworkModel, get_piece_encoder, get_shim, network_config
 from .divergence import SkippedBatches
 from .predictor import Prediction, Predictor
-from .reader import Reader
+from .reader import MAX_PICTURES, Reader
 from .reports import StreamReport
 from .saving import (
     Temperature,
@@ -55,7 +55,7 @@ from .saving import (
     load_settings,
     read_component_config,
 )
-from .settings import Attribute, Policy, Setting
+from .settings import Attribute, MaxPictures, Policy, Setting
 from .shim import WEIGHTS_FILE, NetworkShim
 from .survey import survey_examples
 from .targets import make_targets
@@ -106,6 +106,7 @@ class MsvseNer(TrainablePipe):
         min_view_share (float): A view is masked if a smaller share of the training posts had it.
         view_dropout (dict): View to the share of the posts that are trained without it, drawn anew
             in each step. The pipeline then also serves posts that lack the view.
+        max_pictures (int): How many pictures of a post are read, the first ones.
         max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views and
             padding included.
         min_confidence (float): Entities that are less probable are left out.
@@ -116,6 +117,7 @@ class MsvseNer(TrainablePipe):
     on_missing_image = Setting[str](Policy)
     min_view_share = Setting[float](Share)
     view_dropout = Setting[Mapping[str, float]](dict[Name, Share])
+    max_pictures = Setting[int](MaxPictures)
     max_batch_tokens = Setting[int](Annotated[int, Field(ge=1, le=1_000_000)])
     min_confidence = Setting[float](Share)
     spans_key = Setting[str](Name)
@@ -127,6 +129,8 @@ class MsvseNer(TrainablePipe):
     )
     #: The only folder to read pictures from; None allows any path. Never saved.
     image_root = Attribute[str | Path | None](AnyPath | None)
+    #: Views that are not read, whether they are given or could be extracted. Never saved.
+    masked_views = Attribute[Sequence[str]](Names)
     #: Fetches pictures whose path is a URL; None refuses URLs. Never saved, but sent to worker
     #: processes, so with `n_process` it must be picklable.
     fetch = Attribute[Fetcher | None](Callable[..., Any] | None)
@@ -142,6 +146,7 @@ class MsvseNer(TrainablePipe):
         on_missing_image: str = "warn",
         min_view_share: float = 0.01,
         view_dropout: Mapping[str, float] = {},
+        max_pictures: int = MAX_PICTURES,
         max_batch_tokens: int = 2048,
         min_confidence: float = 0.0,
         spans_key: str | None = None,
@@ -161,6 +166,7 @@ class MsvseNer(TrainablePipe):
                 it.
             view_dropout (dict): View to the share of the posts that are trained without it, drawn
                 anew in each step.
+            max_pictures (int): How many pictures of a post are read, the first ones.
             max_batch_tokens (int): Maximum number of word pieces of a prediction batch, joint views
                 and padding included.
             min_confidence (float): Entities that are less probable are left out.
@@ -182,6 +188,7 @@ class MsvseNer(TrainablePipe):
         self.on_missing_image = on_missing_image
         self.min_view_share = min_view_share
         self.view_dropout = view_dropout
+        self.max_pictures = max_pictures
         self.max_batch_tokens = max_batch_tokens
         self.min_confidence = min_confidence
         self.spans_key = name if spans_key is None else spans_key
@@ -189,6 +196,7 @@ class MsvseNer(TrainablePipe):
         self._configured = {**self.settings, "spans_key": spans_key}
         self.image_root = None
         self.fetch = None
+        self.masked_views = ()
         self.scorer = _SCORER.check("scorer", scorer, f"components.{name}")
         #: The store of extracted features. Never saved.
         self.feature_store: FeatureStore | None = None
@@ -319,6 +327,7 @@ class MsvseNer(TrainablePipe):
         found = survey_examples(
             get_examples(),
             vision=self.vision if views else None,
+            max_pictures=self.max_pictures,
             image_root=self.image_root,
             fetch=self.fetch,
         )
@@ -327,6 +336,8 @@ class MsvseNer(TrainablePipe):
                 raise MsvseError(Errors.E026.format(name=self.name, count=found.lost))
             message = Warnings.W009.format(name=self.name, count=found.posts)
             warnings.warn(message, stacklevel=2)
+        if found.with_more_pictures:
+            self._warn_of_more_pictures(found.with_more_pictures)
         self._check_views(found.texts)
         for view in self.view_dropout.keys() - {*views}:
             message = Warnings.W053.format(name=self.name, view=view, views=", ".join(views))
@@ -502,6 +513,7 @@ class MsvseNer(TrainablePipe):
             image_root=self.image_root,
             fetch=self.fetch,
             policy=self.on_missing_image,
+            max_pictures=self.max_pictures,
         )
 
     @property
@@ -517,7 +529,7 @@ class MsvseNer(TrainablePipe):
             self.labels,
             self.temperatures,
             self.max_batch_tokens,
-            masked=self._untrained_views(),
+            masked=(*self._untrained_views(), *self.masked_views),
         )
 
     def __call__(self, doc: Doc) -> Doc:
@@ -607,6 +619,8 @@ class MsvseNer(TrainablePipe):
         if report.problems and self.on_missing_image == "warn":
             message = Warnings.W002.format(count=report.problems, problem=report.first_problem)
             warnings.warn(message, stacklevel=3)
+        if report.with_more_pictures:
+            self._warn_of_more_pictures(report.with_more_pictures)
         if report.context is not None:
             self._warn_once("contexts", Warnings.W012.format(context=report.context))
         if not network_config(self.model).views or "text alone" in self._warned:
@@ -622,8 +636,9 @@ class MsvseNer(TrainablePipe):
         self._posts, self._posts_with_views = posts, with_views
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
-        """Write predictions to Docs: `doc.ents`, `doc.spans[spans_key]` with its scores, and
-        the attributes `image_status`, `image_problems`, `visual_entities` and extracted views.
+        """Write predictions to Docs: `doc.ents`, `doc.spans[spans_key]` with its scores and the
+        confidence of the Doc, and the attributes `image_status`, `image_problems`,
+        `visual_entities` and extracted views.
 
         Args:
             docs (Iterable[Doc]): The Docs.
@@ -635,7 +650,7 @@ class MsvseNer(TrainablePipe):
             if post is not None:
                 set_extracted_views(doc, post.extracted)
                 doc._.image_status = post.status
-                doc._.image_problems = post.problems or None
+                doc._.image_problems = [tuple(problem) for problem in post.problems] or None
                 doc._.visual_entities = prediction.visual_entities
 
     def _set_entities(self, doc: Doc, prediction: Prediction) -> None:
@@ -650,7 +665,7 @@ class MsvseNer(TrainablePipe):
                 spans.append(Span(doc, start, end, label=label))
                 scores.append(probability)
         doc.set_ents([*kept, *spans], blocked=blocked)
-        set_predictions(doc, self.spans_key, spans, scores)
+        set_predictions(doc, self.spans_key, spans, scores, prediction.confidence)
 
     def _has_predicted(self, entity: Span) -> bool:
         prediction = entity._.prediction
@@ -720,8 +735,28 @@ class MsvseNer(TrainablePipe):
         """
         return analysis.label_marginals(self.predictor, docs)
 
+    def post_confidences(self, docs: Iterable[Doc]) -> list[float]:
+        """How sure the component is of each Doc as a whole. `min_confidence` does not apply.
+
+        The confidence of a Doc is the lowest of the confidences of its entities and, where no
+        entity is found, of the probabilities that there is none. `doc._.confidence` is the same
+        number of an annotated Doc.
+
+        Args:
+            docs (Iterable[Doc]): The Docs. They are not changed.
+
+        Returns:
+            list: For each Doc a number between 0 and 1; 1 for an empty Doc.
+
+        Raises:
+            MsvseError: For a method whose answer does not say how probable "no entity" is
+                (MSVSE-E260).
+        """
+        return analysis.post_confidences(self.predictor, docs)
+
     def explain_pictures(self, docs: Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
-        """Compare the predictions with all views and without any. `min_confidence` does not apply.
+        """Compare the predictions with all views, without any, and without each of several
+        pictures. `min_confidence` does not apply.
 
         Args:
             docs (Iterable[Doc]): The Docs. They are not changed.
@@ -864,6 +899,7 @@ class MsvseNer(TrainablePipe):
             "_configured": self._configured,
             "image_root": self.image_root,
             "fetch": self.fetch,
+            "masked_views": self.masked_views,
             "feature_store": self.feature_store,
         }
         return _restore, (self.vocab, self.model, self.name, settings, state)
@@ -878,6 +914,10 @@ class MsvseNer(TrainablePipe):
         if network is None:
             raise MsvseError(Errors.E003.format(name=self.name))
         return network
+
+    def _warn_of_more_pictures(self, count: int) -> None:
+        message = Warnings.W062.format(count=count, limit=self.max_pictures)
+        self._warn_once(f"pictures after {self.max_pictures}", message)
 
     def _warn_once(self, topic: str, message: str) -> None:
         if topic not in self._warned:

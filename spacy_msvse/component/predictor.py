@@ -1,6 +1,6 @@
 """From Docs to predictions: reading, word pieces, batches, network, entities with probabilities."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,14 +9,14 @@ from spacy.tokens import Doc
 from ..errors import Errors, MsvseError
 from ..network.crf import Lattice
 from ..network.inputs import Outputs
-from ..network.spans import SpanDistribution
+from ..network.spans import RatesAbsence, SpanDistribution
 from .architectures import NetworkModel, get_network, get_piece_encoder
 from .batches import cut_batches
 from .encode import EncodedPost
 from .reader import Reader, ReadPost
 from .temperatures import Temperatures
 
-#: Maximum number of Docs whose views are in memory at once.
+#: Maximum number of Docs whose views are in memory at once, and of their pictures.
 READ_SIZE = 512
 
 
@@ -28,11 +28,14 @@ class Prediction:
         entities (list): First token, token after the last, type and probability of each entity.
         visual_entities (dict): View to entity type to probability, for the views that are used.
         post (ReadPost): The views of the Doc; None for an empty Doc.
+        confidence (float): The confidence of the Doc, as `analysis.post_confidences` explains it;
+            None if the answer of the method has none.
     """
 
     entities: list[tuple[int, int, str, float]] = field(default_factory=list)
     visual_entities: dict[str, dict[str, float]] = field(default_factory=dict)
     post: ReadPost | None = None
+    confidence: float | None = 1.0
 
 
 @dataclass
@@ -108,11 +111,27 @@ class Predictor:
         """
         in_order = get_network(self.model).mixes_posts
         filled = [row for row, doc in enumerate(docs) if len(doc)]
-        for start in range(0, len(filled), READ_SIZE):
-            rows = filled[start : start + READ_SIZE]
+        for rows in self._cut([(row, docs[row]) for row in filled]):
             posts = self.read([docs[row] for row in rows])
             for batch in cut_batches(posts, self.max_batch_tokens, in_order=in_order):
                 yield Batch([rows[i] for i in batch], [posts[i] for i in batch])
+
+    def _cut(self, docs: Iterable[tuple[int, Doc]]) -> Iterator[list[int]]:
+        """Cut a stream of numbered Docs where it has `READ_SIZE` Docs or pictures."""
+        part: list[int] = []
+        pictures = 0
+        for row, doc in docs:
+            images = doc._.images
+            # A file may hold anything. The reader refuses it.
+            pictures_of_doc = len(images) if isinstance(images, list) else 1
+            more = max(1, min(pictures_of_doc, self.reader.max_pictures))
+            if part and pictures + more > READ_SIZE:
+                yield part
+                part, pictures = [], 0
+            part.append(row)
+            pictures += more
+        if part:
+            yield part
 
     def run(self, posts: Sequence[EncodedPost]) -> Outputs:
         """Run the network without gradients.
@@ -177,10 +196,16 @@ class Predictor:
             answer = self.answer(posts, outputs)
             entities = answer.best_entities()
             probabilities = probabilities_of(answer, entities)
+            absences = absences_of(answer, entities, len(posts))
+        for prediction, absence in zip(predictions, absences, strict=True):
+            prediction.confidence = absence
         for (row, start, end, label), probability in zip(
             entities.tolist(), probabilities, strict=True
         ):
-            predictions[row].entities.append((start, end, self.labels[label], probability))
+            prediction = predictions[row]
+            prediction.entities.append((start, end, self.labels[label], probability))
+            if prediction.confidence is not None:
+                prediction.confidence = min(prediction.confidence, probability)
         for view, logits in outputs.view_types.items():
             present = outputs.present[view].tolist()
             for row, chances in enumerate(logits.sigmoid().tolist()):
@@ -222,3 +247,24 @@ def probabilities_of(answer: SpanDistribution, entities: torch.Tensor) -> list[f
     """
     values: list[float] = answer.span_log_probabilities(entities).exp().clamp(max=1.0).tolist()
     return values
+
+
+def absences_of(
+    answer: SpanDistribution, entities: torch.Tensor, posts: int
+) -> list[float] | list[None]:
+    """How sure a distribution is where it finds no entity.
+
+    Args:
+        answer (SpanDistribution): The distribution.
+        entities (Tensor): int64 of shape (E, 4): its best entities.
+        posts (int): Number of posts.
+
+    Returns:
+        list: For each post the lowest probability that there is no entity; None for each if the
+            distribution does not say it.
+    """
+    if not isinstance(answer, RatesAbsence):
+        return [None] * posts
+    values = answer.absence_log_probabilities(entities, posts).exp().clamp(max=1.0)
+    absences: list[float] = values.tolist()
+    return absences

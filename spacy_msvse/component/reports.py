@@ -37,6 +37,7 @@ class StreamReport:
         posts_with_views (int): Those of them that have a picture or another view.
         problems (int): Posts with a view that cannot be read.
         first_problem (str): The reason for the first of them.
+        with_more_pictures (int): Posts with more pictures than are read.
         context (str): The first context of `as_tuples` that looks like a picture of a post without
             one; None if there is none.
     """
@@ -45,6 +46,7 @@ class StreamReport:
     posts_with_views: int = 0
     problems: int = 0
     first_problem: str = ""
+    with_more_pictures: int = 0
     context: str | None = None
 
     def add(self, docs: Sequence[Doc], predictions: Sequence[Prediction]) -> None:
@@ -60,9 +62,12 @@ class StreamReport:
                 continue
             self.posts += 1
             self.posts_with_views += any(status != ABSENT for status in post.status.values())
-            if post.problems:
+            self.with_more_pictures += post.left_out > 0
+            # A problem of all views is a picture that is not to be read.
+            unread = [problem.reason for problem in post.problems if problem.view is not None]
+            if unread:
                 self.problems += 1
-                self.first_problem = self.first_problem or next(iter(post.problems.values()))
+                self.first_problem = self.first_problem or unread[0]
             context = getattr(doc, "_context", None)
             if self.context is None and doc._.image is None and looks_like_picture(context):
                 self.context = describe(context)

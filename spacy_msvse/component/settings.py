@@ -1,6 +1,8 @@
 """The attributes of the component that can be changed after it is made."""
 
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Annotated, Any, Generic, Literal, TypeVar, overload
+
+from pydantic import Field
 
 from ..settings import Declaration
 
@@ -8,6 +10,11 @@ T = TypeVar("T")
 
 #: What to do about a picture that cannot be read.
 Policy = Literal["warn", "error", "ignore"]
+
+
+#: How many pictures of a post are read.
+MaxPictures = Annotated[int, Field(ge=1, le=1000)]
+MAX_PICTURES_SETTING = Declaration(MaxPictures)
 
 
 class Attribute(Generic[T]):

@@ -9,7 +9,7 @@ from typing import Any
 
 from spacy.training import Example
 
-from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_source
+from ..doc import DESCRIBING_ATTRIBUTES, get_picture_attributes, picture_sources
 from ..errors import Errors, MsvseError, Warnings
 from ..vision.extraction import WORKERS, in_order
 from ..vision.extractor import VisualExtractor
@@ -30,6 +30,7 @@ class Survey:
             is predicted.
         texts (set): Names of the textual views in `image_texts`.
         region_dim (int): Width of the region vectors that users gave; None if there are none.
+        with_more_pictures (int): Examples with more pictures than are read.
     """
 
     labels: set[str] = field(default_factory=set)
@@ -38,12 +39,14 @@ class Survey:
     lost: int = 0
     texts: set[str] = field(default_factory=set)
     region_dim: int | None = None
+    with_more_pictures: int = 0
 
 
 def survey_examples(
     examples: Iterable[Example],
     *,
     vision: VisualExtractor | None,
+    max_pictures: int,
     image_root: str | Path | None = None,
     fetch: Fetcher | None = None,
 ) -> Survey:
@@ -53,6 +56,7 @@ def survey_examples(
         examples (Iterable[Example]): The examples.
         vision (VisualExtractor): The extractors, whose limits pictures must keep; None if pictures
             are not used at all.
+        max_pictures (int): How many pictures of a post are read, the first ones.
         image_root (Path): The only folder to read pictures from; None allows any path.
         fetch (Callable): Fetches http and https URLs; None refuses them.
 
@@ -79,7 +83,7 @@ def survey_examples(
                 found.lost += 1
             try:
                 # A file of Docs may hold anything.
-                given, source = given_views(doc), picture_source(doc)
+                given, pictures = given_views(doc), picture_sources(doc)
             except MsvseError as error:
                 referenced += 1
                 yield error
@@ -89,9 +93,10 @@ def survey_examples(
             if isinstance(regions, RegionFeatures) and regions.vectors is not None:
                 found.region_dim = found.region_dim or int(regions.vectors.shape[1])
             described += any(doc._.get(name) is not None for name in DESCRIBING_ATTRIBUTES)
-            if source is not None and vision is not None:
-                referenced += 1
-                yield source
+            if vision is not None:
+                found.with_more_pictures += len(pictures) > max_pictures
+                referenced += len(pictures[:max_pictures])
+                yield from pictures[:max_pictures]
 
     limits: dict[str, Any] = {}
     if vision is not None:

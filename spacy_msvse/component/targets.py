@@ -57,27 +57,33 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> Targets:
             ]
         )
     drawn = [_drawn_boxes(example, types) for example in examples]
-    boxes, box_types = None, None
+    boxes, box_types, box_pictures = None, None, None
     if any(len(one) for one in drawn):
         boxes = pad([one[:, :4] for one in drawn], 0.0)
         box_types = pad([one[:, 4].astype("int64") for one in drawn], -1)
+        box_pictures = pad([one[:, 5].astype("int64") for one in drawn], 0)
     return Targets(
         pad(allowed, True),
         torch.tensor(occurring, dtype=torch.float32),
         torch.tensor(known, dtype=torch.bool),
         boxes,
         box_types,
+        box_pictures,
     )
 
 
 def _drawn_boxes(example: Example, types: Sequence[str]) -> np.ndarray:
-    """The boxes that annotators drew around what the entities name: float32 of shape (G, 5), four
-    corners and the index of the entity's type."""
+    """The boxes that annotators drew around what the entities name: float32 of shape (G, 6), four
+    corners, the index of the entity's type and the number of the picture."""
     meta = example.reference.user_data.get("meta") or {}
     drawn = meta.get("boxes") or ()
     type_of = {ent.text: types.index(ent.label_) for ent in example.reference.ents} if drawn else {}
-    rows = [(*corners, type_of[name]) for name, _, *corners in drawn if name in type_of]
-    return np.asarray(rows, dtype="float32").reshape(-1, 5)
+    rows = [
+        (x1, y1, x2, y2, type_of[name], *(picture or (0,)))
+        for name, _, x1, y1, x2, y2, *picture in drawn
+        if name in type_of
+    ]
+    return np.asarray(rows, dtype="float32").reshape(-1, 6)
 
 
 def _legal(labels: Sequence[str | None]) -> list[str | None]:

@@ -14,9 +14,19 @@ from spacy.tokens.underscore import Underscore
 from spacy.util import minibatch
 
 from ..component import reading_pictures
+from ..component.unsure import views_to_ask
 from ..errors import MsvseError
 from ..picture_values import check_picture
-from .jsonl import PICTURE, kept_values, parse_row, with_spans
+from ..vision.extractors.chat_client import Usage
+from .ask_below import (
+    Annotate,
+    Annotated,
+    Asking,
+    AskingWork,
+    Reading,
+    note_reading,
+)
+from .jsonl import ASKED, PICTURE, kept_values, parse_row, with_spans
 from .rows import Row
 
 #: Number of rows that are annotated together.
@@ -25,8 +35,8 @@ BATCH_SIZE = 64
 #: Keys of a row that are not read: they describe an earlier annotation.
 UNREAD = ("spans", "answer", "meta")
 
-#: An annotated row, and its keys that look like a picture and are not read.
-_Annotated = tuple[Row, Sequence[str]]
+#: An annotated row, and how it was read.
+_Read = tuple[Row, Reading | None]
 
 
 def annotate(
@@ -39,6 +49,8 @@ def annotate(
     load: Callable[[], Language] | None = None,
     method: str | None = None,
     unread: Counter[str] | None = None,
+    asking: Asking | None = None,
+    usage: Usage | None = None,
 ) -> Iterator[Row]:
     """Annotate rows in their order.
 
@@ -68,17 +80,24 @@ def annotate(
             copy.
         method (str): How child processes start, as for `map_guarded`.
         unread (Counter[str]): Keys that look like a picture and are not read are counted in it.
+        asking (Asking): A server that is asked for views; None to ask nothing.
+        usage (Usage): Requests and their tokens are counted in it. Those of a process that has
+            ended early are lost.
 
     Yields:
-        Row: The rows with "spans", and with their problem if there is one.
+        Row: The rows with "spans", and with their problem if there is one. If a server is asked
+            only for some posts, they have "asked", whether it was asked for theirs.
 
     Raises:
+        MsvseError: If a server is to be asked only for unsure posts, and the method of the pipeline
+            gives no confidence of posts (MSVSE-E260).
         MsvseError: If child processes end again and again without any result (MSVSE-E200).
     """
     unread = Counter() if unread is None else unread
-    batches = minibatch(map(_with_encoded_picture, rows), BATCH_SIZE)
-    make = _Annotator(load or _Inherited(nlp), image_root)
-    annotated: Iterable[Sequence[_Annotated]]
+    batches = minibatch(map(_with_encoded_pictures, rows), BATCH_SIZE)
+    usage = Usage() if usage is None else usage
+    make = _Annotator(load or _Inherited(nlp), image_root, asking)
+    annotated: Iterable[Sequence[Annotated]]
     if n_process == 0:
         annotated = map(make(), batches)
     else:
@@ -89,20 +108,34 @@ def annotate(
             make, batches, _give_up, n_process=n_process, threads=threads, method=method
         )
     for batch in annotated:
-        for row, keys in batch:
-            unread.update(keys)
-            yield row
+        for one in batch:
+            unread.update(one.unread)
+            usage.add(one.usage)
+            if asking is None or asking.below is None:
+                yield one.row
+            else:
+                yield replace(one.row, values={**one.row.values, ASKED: one.asked})
 
 
-def _with_encoded_picture(row: Row) -> Row:
+def _with_encoded_pictures(row: Row) -> Row:
     """A row that other processes can get, and files can hold."""
-    image = row.values.get("image")
-    if image is None or isinstance(image, str | bytes | Mapping | list | tuple | int):
-        return row
+    values = dict(row.values)
     try:
-        return replace(row, values={**row.values, "image": check_picture(image)})
+        if "image" in values:
+            values["image"] = _encode(values["image"])
+        if isinstance(values.get("images"), list | tuple):
+            values["images"] = [_encode(image) for image in values["images"]]
     except MsvseError as error:
-        return replace(row, values={**row.values, "image": None}, problem=str(error))
+        values |= dict.fromkeys({"image", "images"} & values.keys())
+        return replace(row, values=values, problem=str(error))
+    return replace(row, values=values)
+
+
+def _encode(image: Any) -> Any:
+    """A picture as a path or bytes. Wrong values are named when the row is parsed."""
+    if image is None or isinstance(image, str | bytes | Mapping | list | tuple | int):
+        return image
+    return check_picture(image)
 
 
 @dataclass
@@ -111,11 +144,17 @@ class _Annotator:
 
     load: Callable[[], Language]
     image_root: str | Path | None
+    asking: Asking | None = None
     extensions: Any = field(default_factory=Underscore.get_state)
 
-    def __call__(self) -> Callable[[list[Row]], list[_Annotated]]:
+    def __call__(self) -> Annotate:
         Underscore.load_state(self.extensions)
-        return partial(_annotate_batch, self.load(), self.image_root)
+        nlp = self.load()
+        if self.asking is None:
+            return partial(_annotate_batch, nlp, self.image_root)
+        views = frozenset[str]() if self.asking.below is None else views_to_ask(nlp)
+        work = partial(_annotate_batch, nlp, self.image_root, views=views)
+        return AskingWork(nlp, self.asking, work)
 
 
 @dataclass
@@ -142,9 +181,13 @@ def note_error(name: str | None, component: Any, docs: list[Doc], error: Excepti
 
 
 def _annotate_batch(
-    nlp: Language, image_root: str | Path | None, rows: Sequence[Row]
-) -> list[_Annotated]:
-    annotated: list[Row | None] = [None] * len(rows)
+    nlp: Language,
+    image_root: str | Path | None,
+    rows: Sequence[Row],
+    *,
+    views: frozenset[str] = frozenset(),
+) -> list[Annotated]:
+    annotated: list[_Read | None] = [None] * len(rows)
     unread: list[Sequence[str]] = [()] * len(rows)
     docs: dict[int, Doc] = {}
     # The vocabulary drops the new words of a batch, so that memory stays bounded.
@@ -153,13 +196,13 @@ def _annotate_batch(
             try:
                 docs[number], unread[number] = _make_doc(nlp, row)
             except ValueError as error:
-                annotated[number] = _with_problem(row, str(error))
+                annotated[number] = _with_problem(row, str(error)), None
         pairs = ((doc, number) for number, doc in docs.items())
         for doc, number in nlp.pipe(pairs, as_tuples=True, batch_size=BATCH_SIZE):
-            annotated[number] = _with_entities(rows[number], doc)
+            annotated[number] = _with_entities(rows[number], doc), note_reading(nlp, doc, views)
         return [
-            (_annotate_alone(nlp, rows[number], docs[number]) if row is None else row, keys)
-            for number, (row, keys) in enumerate(zip(annotated, unread, strict=True))
+            Annotated(*(one or _annotate_alone(nlp, rows[number], docs[number], views)), keys)
+            for number, (one, keys) in enumerate(zip(annotated, unread, strict=True))
         ]
 
 
@@ -175,15 +218,16 @@ def _noting_errors(nlp: Language) -> Iterator[None]:
         nlp.set_error_handler(before)
 
 
-def _annotate_alone(nlp: Language, row: Row, doc: Doc) -> Row:
+def _annotate_alone(nlp: Language, row: Row, doc: Doc, views: frozenset[str]) -> _Read:
     for annotated in nlp.pipe([doc]):
-        return _with_entities(row, annotated)
-    return _with_problem(row, doc.user_data.get("error", "the pipeline did not return it"))
+        return _with_entities(row, annotated), note_reading(nlp, annotated, views)
+    reason = doc.user_data.get("error", "the pipeline did not return it")
+    return _with_problem(row, reason), None
 
 
-def _give_up(row: Row, reason: str) -> _Annotated:
+def _give_up(row: Row, reason: str) -> Annotated:
     problem = f"it ended the process that annotated it ({reason}): a crash, or too little memory"
-    return _with_problem(row, problem), ()
+    return Annotated(_with_problem(row, problem))
 
 
 def _make_doc(nlp: Language, row: Row) -> tuple[Doc, Sequence[str]]:
@@ -202,7 +246,7 @@ def _with_problem(row: Row, problem: str) -> Row:
 def _with_entities(row: Row, doc: Doc) -> Row:
     values = with_spans(row.values, doc)
     # Several views may have failed for the same reason.
-    reasons = dict.fromkeys((doc._.image_problems or {}).values())
+    reasons = dict.fromkeys(reason for _, _, reason in doc._.image_problems or ())
     problem = "; ".join(reason.rstrip(".") for reason in reasons) or None
     if problem is not None:
         values["error"] = problem

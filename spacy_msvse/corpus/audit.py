@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -96,8 +96,10 @@ class SplitAudit:
             tokenizer.
         whitespace_edges (Occurrences): Entities that begin or end with whitespace.
         punctuation_edges (Occurrences): Entities that begin or end with punctuation.
-        pictures (int): Posts with a picture.
-        readable (int): Posts whose picture can be read and decoded.
+        pictures (int): Pictures of posts.
+        posts_with_pictures (int): Posts with a picture.
+        posts_with_several_pictures (int): Posts with more than one.
+        readable (int): Pictures that can be read and decoded.
         missing (list): Pictures that do not exist.
         broken (list): Pictures that exist but cannot be decoded.
         refused (list): Pictures that must not be read: outside the picture folder, or a URL.
@@ -111,9 +113,9 @@ class SplitAudit:
         views (Counter): Posts that have each view: they give it, or they have a readable picture
             from which it can be extracted. The extractor may still find nothing.
         repeated_texts (Occurrences): Posts with the text of an earlier post.
-        shared_pictures (Occurrences): Posts with the picture of an earlier post. Pictures are
+        shared_pictures (Occurrences): Posts with a picture of an earlier post. Pictures are
             compared by content, or by name if they cannot be read.
-        repeated_posts (Occurrences): Posts with the text and the picture of an earlier post.
+        repeated_posts (Occurrences): Posts with the text and all pictures of an earlier post.
     """
 
     posts: int = 0
@@ -126,6 +128,8 @@ class SplitAudit:
     whitespace_edges: Occurrences = field(default_factory=Occurrences)
     punctuation_edges: Occurrences = field(default_factory=Occurrences)
     pictures: int = 0
+    posts_with_pictures: int = 0
+    posts_with_several_pictures: int = 0
     readable: int = 0
     missing: list[PictureProblem] = field(default_factory=list)
     broken: list[PictureProblem] = field(default_factory=list)
@@ -166,7 +170,8 @@ class Leak:
         kind (str): One of `KINDS`.
         earlier (str): Name of the training split, or of the split that is closer to it.
         later (str): Name of the other split.
-        posts (Occurrences): Posts of the later split whose text or picture is in the earlier split.
+        posts (Occurrences): Posts of the later split whose text, or one of whose pictures, is in
+            the earlier split.
     """
 
     kind: str
@@ -260,11 +265,17 @@ def audit(
     return Audit(splits, leaks, None if image_root is None else str(image_root), tuple(views))
 
 
-def _normalize(text: str) -> str:
-    """A form that is the same for texts that differ only in case, space and links.
+def normalize(text: str) -> str:
+    """Find a form that is the same for texts that differ only in case, space and links.
 
     Corpora with the same posts tokenize them differently: "@user" or "@", "user"; with the link,
-    without it or with half of it. The form is empty only if the text is.
+    without it or with half of it.
+
+    Args:
+        text (str): The text.
+
+    Returns:
+        str: The form. It is empty only if the text is.
     """
     return _squeeze(LINK.sub("", text)) or _squeeze(text)
 
@@ -274,25 +285,27 @@ def _squeeze(text: str) -> str:
 
 
 class _Contents:
-    """The texts and pictures of a split: how many posts have each, and the first of them."""
+    """The texts and pictures of a split: those of each post, and all of them."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, Counter[Any]] = {kind: Counter() for kind in KINDS}
-        self.names: dict[str, dict[Any, str]] = {kind: {} for kind in KINDS}
+        self.posts: dict[str, list[tuple[set[Any], str]]] = {kind: [] for kind in KINDS}
+        self.known: dict[str, set[Any]] = {kind: set() for kind in KINDS}
 
-    def add(self, kind: str, content: Any, name: str) -> bool:
-        """Add a post; return whether an earlier post has the same content."""
-        self.counts[kind][content] += 1
-        self.names[kind].setdefault(content, name)
-        return self.counts[kind][content] > 1
+    def add(self, kind: str, contents: Iterable[Any], name: str) -> bool:
+        """Add a post; return whether an earlier post has one of its contents."""
+        own = set(contents)
+        is_known = not own.isdisjoint(self.known[kind])
+        self.posts[kind].append((own, name))
+        self.known[kind] |= own
+        return is_known
 
 
 def _find_leak(kind: str, earlier: str, later: str, contents: Mapping[str, _Contents]) -> Leak:
     posts = Occurrences()
-    known = contents[earlier].counts[kind]
-    for content, count in contents[later].counts[kind].items():
-        if content in known:
-            posts.add(contents[later].names[kind][content], count)
+    known = contents[earlier].known[kind]
+    for own, name in contents[later].posts[kind]:
+        if not own.isdisjoint(known):
+            posts.add(name)
     return Leak(kind, earlier, later, posts)
 
 
@@ -313,7 +326,7 @@ class _PictureChecker:
         self._readable: set[str] = set()
 
     def check(self, source: Any) -> _CheckedPicture:
-        """Check the value of `doc._.image`."""
+        """Check an item of `doc._.images`."""
         try:
             source = check_picture(source)
         except MsvseError as error:
@@ -363,16 +376,18 @@ class _SplitAuditor:
         values = get_picture_attributes(doc)
         self._count_entities(doc)
         self._count_descriptions(values)
-        checked = self._count_picture(values.get("image"))
-        counts.views.update(self._find_views(doc, checked.status == "readable"))
-        text = _normalize(doc.text)
+        checked = self._count_pictures(values.get("images"))
+        readable = any(one.status == "readable" for one in checked)
+        counts.views.update(self._find_views(doc, readable))
+        keys = [one.key for one in checked if one.key is not None]
+        text = normalize(doc.text)
         if not text:
             counts.empty_posts.add(f"post {counts.posts}")
             return
         name = f"post {counts.posts}: {_shorten(doc.text)}"
-        if self.contents.add(TEXT, text, name):
+        if self.contents.add(TEXT, [text], name):
             counts.repeated_texts.add(name)
-        if checked.key is not None and self.contents.add(BOTH, (text, checked.key), name):
+        if keys and self.contents.add(BOTH, [(text, *keys)], name):
             counts.repeated_posts.add(name)
 
     def _find_views(self, doc: Doc, readable: bool) -> dict[str, int]:
@@ -419,14 +434,30 @@ class _SplitAuditor:
         counts.captions += bool(usable.get("image_caption"))
         texts = usable.get("image_texts") or {}
         counts.texts.update(name for name, text in texts.items() if text)
-        vectors = usable.get("image_features")
-        if vectors is not None and not isinstance(vectors, str):
+        features = usable.get("image_features")
+        parts = features if isinstance(features, list) else [features]
+        vectors = next((one for one in parts if one is not None and not isinstance(one, str)), None)
+        if vectors is not None:
             counts.region_widths[vectors.shape[1]] += 1
 
-    def _count_picture(self, source: Any) -> _CheckedPicture:
+    def _count_pictures(self, sources: Any) -> list[_CheckedPicture]:
+        if sources is None:
+            return []
+        # A file may hold anything.
+        sources = sources if isinstance(sources, list) else [sources]
+        self.counts.posts_with_pictures += 1
+        self.counts.posts_with_several_pictures += len(sources) > 1
+        named = [self._count_picture(source) for source in sources]
+        names = [f"post {self.counts.posts}: {name}" for name, _ in named]
+        keys = {one.key: name for name, (_, one) in zip(names, named, strict=True) if one.key}
+        shared = [name for key, name in keys.items() if key in self.contents.known[PICTURE]]
+        if keys and self.contents.add(PICTURE, keys, [*shared, *keys.values()][0]):
+            self.counts.shared_pictures.add(shared[0])
+        return [checked for _, checked in named]
+
+    def _count_picture(self, source: Any) -> tuple[str, _CheckedPicture]:
+        """Count a picture; return its name and the result."""
         counts = self.counts
-        if source is None:
-            return _CheckedPicture("absent")
         counts.pictures += 1
         checked = self.pictures.check(source)
         name = picture_name(source) if isinstance(source, str | bytes) else repr(source)
@@ -436,9 +467,7 @@ class _SplitAuditor:
             getattr(counts, checked.status).append(
                 PictureProblem(counts.posts, name, checked.reason)
             )
-        if checked.key and self.contents.add(PICTURE, checked.key, f"post {counts.posts}: {name}"):
-            counts.shared_pictures.add(f"post {counts.posts}: {name}")
-        return checked
+        return name, checked
 
 
 def _shorten(text: str, length: int = 60) -> str:

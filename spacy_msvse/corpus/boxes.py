@@ -8,7 +8,8 @@ from ..errors import MsvseError
 from ..util import with_slashes
 from .rows import BadRow, check_text_file
 
-#: (name, score, x1, y1, x2, y2), relative to the picture, like a region of a Doc.
+#: (name, score, x1, y1, x2, y2), relative to the picture. Where a post has several pictures, the
+#: number of the picture follows, from 0, like in a region of a Doc.
 Box = tuple[str, float, float, float, float, float]
 
 

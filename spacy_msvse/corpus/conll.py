@@ -5,92 +5,112 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from pathlib import Path
-
-from spacy.training import iob_to_biluo, tags_to_entities
+from typing import Any
 
 from ..errors import Errors, MsvseError
 from ..vision.remote import is_remote, list_remote
-from .post import PostRow
-from .rows import BadRow, read_raw_lines, shorten
+from .rows import Row, read_raw_lines, shorten
+from .schemes import (
+    CONTEXT,
+    OUTSIDE,
+    find_letters,
+    get_type,
+    has_context,
+    make_spans,
+    name_scheme,
+    read_label,
+)
 
 #: Beginnings of lines that name one picture (Twitter) or several pictures (Weibo).
 PICTURES_LINE = "WID:"
 NAMING_LINES = ("IMGID:", PICTURES_LINE)
 DOCUMENT_LINE = "-DOCSTART-"
 
-#: The label of a token outside of all entities.
-OUTSIDE = "O"
-
-#: Letters of schemes. B begins an entity; I and M continue it; E and L end it; S, U and W are an
-#: entity of one token.
-SCHEMES = {"IOB": "BI", "BIOES": "BIES", "BMES": "BMES", "BMEWO": "BMEW", "BILOU": "BILU"}
-STARTS, ENDS = "BSUW", "ELSUW"
-
-_PREFIXED = re.compile(r"[BIMELSUW]-\S.*")
-#: A label without prefix that may be a prefixed one in another notation, or stand for O.
-_DOUBTFUL = re.compile(
-    r"[BIMELSUWO][-_.:|/].*|.*[-_.:|/][BIMELSUW]|O|NONE|NULL|NIL|OUT|OUTSIDE|[\W\d_]*",
-    re.IGNORECASE,
+#: A comment before the first token of a post, as in CoNLL-U (`# sent_id = 1`) and MultiCoNER
+#: (`# id 1`). `#` may also be a token.
+COMMENT = re.compile(
+    r"# +(?:(?P<name>[\w.]+) *= *(?P<value>.*)|id (?P<id>\S+).*|new(?:doc|par)\b.*)"
 )
+
+#: Names of comments that give the id of a post.
+ID_NAMES = ("id", "sent_id")
+
+#: The endings of picture files. An id with one of them is the name of the file.
+_PICTURE_FILE = re.compile(r".+\.(jpe?g|png|gif|webp|bmp|tiff?|avif|heic|heif)", re.I)
+
+_NAME, _END, _COMMENT, _TOKEN = "name", "end", "comment", "token"
 
 
 def read_conll(
     path: Path,
-    bad_rows: list[BadRow],
     *,
     image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
+    token_column: int = 1,
     label_column: int | None = None,
-) -> Iterator[PostRow]:
-    """Read posts with one token on each line: the token first and its label last.
+) -> Iterator[Row]:
+    """Read posts with one token on each line: by default, the token first and its label last.
 
     A line `IMGID:<id>` starts a post and names its picture; a blank line ends the post. If no new
-    name follows the blank line, the next post has the same picture.
+    name follows the blank line, the next post has the same picture. An id that ends like a picture
+    file is the name of the file.
 
     A line `WID:<id>` names every file of the picture folder whose name starts with `<id>_`, and
-    may give several ids. The post's picture is the first one. If there are more, the names of all
-    are in the post's `meta`, under "pictures".
+    may give several ids. The post has all these pictures, in the order of their names.
 
-    Labels are those of IOB, BIOES, BMES, BMEWO or BILOU. If no label of the file has a prefix,
-    each label is a type, and neighbouring tokens of the same type are one entity. An entity that
-    is continued but not begun, or begun but not ended, is read as in the usual scorers.
+    Comments such as `# id <id>` or `# sent_id = <id>` may stand before the first token of a post;
+    the id goes to the post's `meta`.
+
+    Labels are those of IOB1, IOB2, BIOES, BMES, BMEWO or BILOU. If no label of the file has a
+    prefix, each label is a type, and neighbouring tokens of the same type are one entity. An entity
+    that is continued but not begun, or begun but not ended, is read as in the usual scorers.
+
+    A token that is empty and labelled O is left out: an invisible character was lost. In a file
+    with other types, tokens with the label or the type X are context: they are no words
+    of the post, and are in its texts, under "context".
 
     Args:
         path (Path): The file.
-        bad_rows (list[BadRow]): Posts that cannot be used are added to it, each once, with the
-            line and the reason. Such a post is left out whole.
-        image_root (str / Path): The folder of the pictures, needed if posts have several.
+        image_root (str / Path): The folder of the pictures, needed for `WID:` lines whose posts
+            have several.
         image_suffix (str): Ending that turns the id of a picture into its file name.
+        token_column (int): The column of the token, from 1.
         label_column (int): The column of the label, from 1; None for the last.
 
     Yields:
-        PostRow: The posts.
+        Row: The posts. One that cannot be used is one row with the first problem and its line.
 
     Raises:
-        MsvseError: If the column holds no labels (MSVSE-E140, E081), or the file is not text
-            (MSVSE-E130, E131, E132).
+        MsvseError: If a column is no column of tokens or labels (MSVSE-E140, E081), or the file is
+            not text (MSVSE-E130, E131, E132).
     """
-    if label_column is not None and label_column < 2:
-        setting = {"setting": "label_column", "value": label_column, "expected": "at least 2"}
+    for name, column in (("token_column", token_column), ("label_column", label_column)):
+        if column is not None and column < 1:
+            raise MsvseError(Errors.E081.format(setting=name, value=column, expected="at least 1"))
+    if token_column == label_column:
+        expected = "another column than that of the tokens"
+        setting = {"setting": "label_column", "value": label_column, "expected": expected}
         raise MsvseError(Errors.E081.format(**setting))
-    labels = _Labels(path, label_column)
+    labels = _Labels(path, token_column, label_column)
     folder = _group_pictures(image_root) if image_root else {}
     block = _Block()
-    for number, line, problem in _read_lines(path):
-        if line.startswith(NAMING_LINES) and "\t" not in line:
-            yield from _finish(path, block, bad_rows, labels)
-            block = _Block(number, line.partition(":")[2].strip())
+    for kind, number, line, problem in _read_lines(path):
+        if kind == _NAME:
+            yield from _finish(path, block, labels)
+            comment_id = None if block.tokens or block.problems else block.comment_id
+            block = _Block(number, line.partition(":")[2].strip(), comment_id=comment_id)
             block.pictures = _name_pictures(line, block.id, folder, image_suffix)
             if not block.pictures:
                 problem = problem or f"{shorten(line)!r} names no picture"
             if problem is not None:
                 block.unnamed = (number, problem)
-        elif _ends_post(line):
+        elif kind == _COMMENT:
+            block.comment_id = _find_id(line) or block.comment_id
+        elif kind == _END:
             if block.tokens or block.problems:
-                yield from _finish(path, block, bad_rows, labels)
-                block = replace(block, line=0, tokens=[], problems=[])
+                yield from _finish(path, block, labels)
+                block = replace(block, line=0, tokens=[], problems=[], comment_id=None)
         else:
             block.line = block.line or number
             try:
@@ -100,14 +120,14 @@ def read_conll(
             except MsvseError as error:
                 block.problems.append((number, str(error)))
     # The last post is often not followed by a blank line.
-    yield from _finish(path, block, bad_rows, labels)
+    yield from _finish(path, block, labels)
 
 
 @dataclass
 class _Block:
-    """The lines of one post: the first line, the id, the pictures, (token, label) pairs, and the
-    problems of single lines as (line, reason). `unnamed` is the problem of the line that names
-    the pictures."""
+    """The lines of one post: the first line, the id, the pictures, (token, label) pairs, the
+    problems of single lines as (line, reason), and the id of a comment. `unnamed` is the problem of
+    the line that names the pictures."""
 
     line: int = 0
     id: str = ""
@@ -115,82 +135,95 @@ class _Block:
     tokens: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
     unnamed: tuple[int, str] | None = None
+    comment_id: str | None = None
 
 
 class _Labels:
     """The labels of a file. Their scheme is that of the whole file, which is read once for it."""
 
-    def __init__(self, path: Path, column: int | None) -> None:
+    def __init__(self, path: Path, token_column: int, column: int | None) -> None:
+        self.token_column = token_column
         self.column = column
+        self.columns = max(2, token_column, column or 0)
         labels: Counter[str] = Counter()
         widths: Counter[int] = Counter()
-        for _, line, problem in _read_lines(path):
-            named = line.startswith(NAMING_LINES) and "\t" not in line
-            if problem is None and not named and not _ends_post(line):
-                columns = _split(line)
-                if len(columns) >= max(2, column or 2):
-                    labels[self._pick(columns)] += 1
-                    widths[len(columns)] += 1
-        self.letters = {label[0] for label in labels if _PREFIXED.fullmatch(label)}
+        # Entities that I begins, and those that B begins but need not in IOB1, or must not.
+        inside = adjacent = apart = 0
+        previous = OUTSIDE
+        for kind, _, line, problem in _read_lines(path):
+            columns = _split(line) if kind == _TOKEN and problem is None else []
+            if len(columns) < self.columns:
+                previous = OUTSIDE
+                continue
+            label = self._pick(columns)
+            labels[label] += 1
+            widths[len(columns)] += 1
+            continues = get_type(label) == get_type(previous)
+            inside += label[:2] == "I-" and not continues
+            adjacent += label[:2] == "B-" and continues
+            apart += label[:2] == "B-" and not continues
+            previous = label
+        self.context = has_context(labels)
+        self.letters = find_letters(labels, context=self.context)
         self.width = widths.most_common(1)[0][0] if widths else 0
         if labels and OUTSIDE not in labels and not self.letters:
             names = ", ".join(repr(shorten(label, 20)) for label in list(labels)[:5])
             shown = "the last one" if column is None else column
             raise MsvseError(Errors.E140.format(path=path, column=shown, labels=names))
-        self.types = set(labels) - {OUTSIDE} if not self.letters else set()
-
-    @property
-    def scheme(self) -> str:
-        """The name of the scheme."""
-        if not self.letters:
-            return "types without prefix" if self.types else "only O"
-        for name, letters in SCHEMES.items():
-            if self.letters <= set(letters):
-                return name
-        return f"letters {', '.join(sorted(self.letters))}"
+        self.scheme = name_scheme(self.letters, types=bool(set(labels) - {OUTSIDE}))
+        #: Whether the scheme begins each entity with a letter of its own.
+        self.strict = bool(self.letters)
+        if self.letters <= set("BI") and inside and not apart:
+            self.scheme, self.strict = "IOB1" if adjacent else "IO", False
 
     def _pick(self, columns: list[str]) -> str:
         return columns[(self.column or 0) - 1].strip()
 
     def read_token(self, line: str) -> tuple[str, str]:
-        """Read the token and the label of a line; the label has a prefix."""
+        """Read the token and the label of a line; the label has a prefix, or is X."""
         columns = _split(line)
-        if len(columns) < max(2, self.column or 2):
+        if len(columns) < self.columns:
             place = "" if self.column is None else f" in column {self.column}"
             raise MsvseError(f"a token and a label{place} are expected, not {shorten(line)!r}")
-        token, label = columns[0], self._pick(columns)
-        if not token:
-            raise MsvseError("the token is empty")
-        if label == OUTSIDE:
-            return token, label
-        if self.letters or not label:
-            if not _PREFIXED.fullmatch(label):
-                shown = shorten(label)
-                raise MsvseError(f"label {shown!r} is not O, B-TYPE, I-TYPE or of a similar scheme")
-            return token, label
-        if len(columns) != self.width:
+        token, label = columns[self.token_column - 1], self._pick(columns)
+        if not token and label != OUTSIDE:
+            raise MsvseError(f"the token is empty, and its label is {shorten(label)!r}")
+        if self.context and get_type(label) == CONTEXT:
+            return token, CONTEXT
+        found = read_label(label, prefixed=bool(self.letters))
+        if found != label and len(columns) != self.width:
             reason = f"{len(columns)} columns, and most other lines have {self.width}"
             raise MsvseError(f"{shorten(line)!r} has {reason}")
-        if _DOUBTFUL.fullmatch(label):
-            shown = shorten(label)
-            raise MsvseError(f"label {shown!r} is neither O, nor B-TYPE, nor a type")
-        return token, f"I-{label}"
+        return token, found
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, str, str | None]]:
-    """The number of each line, its text, and the reason why it cannot be used."""
-    for number, line in read_raw_lines(path):
+def _read_lines(path: Path) -> Iterator[tuple[str, int, str, str | None]]:
+    """The kind of each line, its number, its text, and the reason why it cannot be used."""
+    begun = False  # whether a token of the post was read
+    for number, raw in read_raw_lines(path):
+        problem = None
         try:
-            text = line.decode("utf-8")
+            line = raw.decode("utf-8")
         except UnicodeDecodeError:
-            yield number, line.decode("utf-8", "replace"), "the line is not in UTF-8"
-        else:
-            problem = "the line has a carriage return in it" if "\r" in text else None
-            yield number, text, problem
+            line, problem = raw.decode("utf-8", "replace"), "the line is not in UTF-8"
+        if problem is None and "\r" in line:
+            problem = "the line has a carriage return in it"
+        kind = _TOKEN
+        if line.startswith(NAMING_LINES) and "\t" not in line:
+            kind = _NAME
+        elif not line.strip(" \t") or line.startswith(DOCUMENT_LINE):
+            kind = _END
+        elif not begun and COMMENT.fullmatch(line):
+            kind = _COMMENT
+        begun = kind == _TOKEN
+        yield kind, number, line, problem
 
 
-def _ends_post(line: str) -> bool:
-    return not line.strip(" \t") or line.startswith(DOCUMENT_LINE)
+def _find_id(comment: str) -> str | None:
+    found = COMMENT.fullmatch(comment)
+    if found is None:
+        return None
+    return found["id"] or (found["value"].strip() if found["name"] in ID_NAMES else None) or None
 
 
 def _split(line: str) -> list[str]:
@@ -211,7 +244,8 @@ def _name_pictures(
     line: str, id_: str, folder: Mapping[str, list[str]], image_suffix: str
 ) -> list[str]:
     def name(part: str) -> str:
-        return part.removesuffix(image_suffix) + image_suffix
+        is_file = part.endswith(image_suffix) or _PICTURE_FILE.fullmatch(part)
+        return part if is_file else part + image_suffix
 
     if not line.startswith(PICTURES_LINE):
         return [name(id_)] if id_ else []
@@ -219,54 +253,49 @@ def _name_pictures(
     return [picture for group in groups for picture in group]
 
 
-def _finish(
-    path: Path, block: _Block, bad_rows: list[BadRow], labels: _Labels
-) -> Iterator[PostRow]:
+def _finish(path: Path, block: _Block, labels: _Labels) -> Iterator[Row]:
     problems = sorted(block.problems)
     if block.unnamed is not None and (block.line == block.unnamed[0] or block.tokens or problems):
         problems.insert(0, block.unnamed)
-    if not problems and block.line and not block.tokens:
-        problems = [(block.line, "the post has no tokens")]
+    own = [(token, label) for token, label in block.tokens if token and label != CONTEXT]
+    if not problems and block.line and not own:
+        kind = "no tokens but those of context (X)" if any(map(_is_context, block.tokens)) else ""
+        problems = [(block.line, f"the post has {kind or 'no tokens'}")]
     if problems:
         (line, reason), *others = problems
         if others:
             count = f"{len(others)} more line{'s' if len(others) > 1 else ''}"
             reason += f"; {count} of the post are malformed"
-        bad_rows.append(BadRow(path, line, reason))
-    elif block.tokens:
-        yield _make_post(path, block, labels.scheme, strict=bool(labels.letters))
+        values = {"words": [token for token, _ in block.tokens]} if block.tokens else {}
+        yield Row(path, line, values, reason)
+    elif own:
+        yield _make_row(path, block, own, labels)
 
 
-def _make_post(path: Path, block: _Block, scheme: str, *, strict: bool) -> PostRow:
-    words = [word for word, _ in block.tokens]
-    labels, stray_starts = _to_iob([label for _, label in block.tokens])
-    starts = list(accumulate((len(word) + 1 for word in words), initial=0))
-    entities = [
-        (starts[first], starts[last] + len(words[last]), label)
-        for label, first, last in tags_to_entities(iob_to_biluo(labels))
-    ]
-    post = PostRow(path, block.line, words, entities, scheme=scheme)
-    post.stray_starts = stray_starts if strict else 0
+def _is_context(token: tuple[str, str]) -> bool:
+    return token[1] == CONTEXT
+
+
+def _make_row(path: Path, block: _Block, own: list[tuple[str, str]], labels: _Labels) -> Row:
+    words = [word for word, _ in own]
+    spans, stray_starts = make_spans(words, [label for _, label in own])
+    values: dict[str, Any] = {"words": words, "spans": spans}
+    context = [token for token, _ in filter(_is_context, block.tokens)]
+    if context:
+        values["texts"] = {"context": " ".join(context)}
+    ids = {"id": block.comment_id} if block.comment_id else {}
     if block.pictures:
-        post.image = block.pictures[0]
-        post.meta = {"id": block.id}
-    if len(block.pictures) > 1:
-        post.meta["pictures"] = block.pictures
-        post.pictures_left_out = len(block.pictures) - 1
-    return post
-
-
-def _to_iob(labels: list[str]) -> tuple[list[str], int]:
-    """Labels of any scheme in IOB, and the number of entities that no letter begins."""
-    converted, stray_starts, open_type = [], 0, None
-    for label in labels:
-        letter, type_ = label[0], label[2:]
-        if label == OUTSIDE:
-            converted.append(label)
-            open_type = None
-            continue
-        begins = letter in STARTS or open_type != type_
-        stray_starts += begins and letter not in STARTS
-        converted.append(f"{'B' if begins else 'I'}-{type_}")
-        open_type = None if letter in ENDS else type_
-    return converted, stray_starts
+        values["images" if len(block.pictures) > 1 else "image"] = (
+            [*block.pictures] if len(block.pictures) > 1 else block.pictures[0]
+        )
+        ids = {"id": block.id} | ({"comment_id": block.comment_id} if block.comment_id else {})
+    if ids:
+        values["meta"] = ids
+    return Row(
+        path,
+        block.line,
+        values,
+        scheme=labels.scheme,
+        stray_starts=stray_starts if labels.strict else 0,
+        tokens_left_out=len(block.tokens) - len(own),
+    )

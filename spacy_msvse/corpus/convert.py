@@ -3,10 +3,10 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import spacy
 import srsly
@@ -18,21 +18,12 @@ from ..util import hash_files, is_lfs_pointer, replaced_when_done, with_slashes
 from ..values import VIEW_ATTRIBUTES
 from ..vision.remote import RemoteListing, RemotePicture, check_remote_folder, is_remote
 from .boxes import read_boxes
-from .conll import read_conll
 from .descriptions import Descriptions, read_captions, read_tags
-from .jsonl import CAPTION, OTHER, TAGS, Offsets, list_keys, read_jsonl
+from .formats.options import ReadOptions
+from .formats.table import open_posts
+from .jsonl import CAPTION, OTHER, TAGS, Offsets, list_keys, parse_rows
 from .post import PostRow
-from .rows import BadRow, BadRowsError, check_text_file, shorten
-
-Format = Literal["conll", "jsonl"]
-
-FORMATS: tuple[str, ...] = get_args(Format)
-
-#: Suffixes of files, in lower case, and the format that each of them means.
-SUFFIXES: dict[str, Format] = {
-    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
-    **dict.fromkeys((".txt", ".conll", ".bio", ".iob", ".iob2", ".bioes", ".tsv", ".ner"), "conll"),
-}
+from .rows import BadRow, BadRowsError, shorten
 
 #: Bytes that the name of a file or folder may have on the usual file systems.
 MAX_NAME = 255
@@ -49,14 +40,16 @@ class ConversionReport:
         source (str): The name of the converted file.
         source_sha256 (str): The SHA-256 hash of its bytes.
         label_map (dict[str, str]): The labels that were renamed.
-        format (str): The format of the source.
-        label_scheme (str): How the source writes labels: "spans", or a scheme such as "IOB" or
+        format (str): The container of the source, such as "jsonl" or "conll".
+        read_as (str): What the source was read as, in words, such as "doccano in JSONL".
+        label_scheme (str): How the source writes labels: "spans", or a scheme such as "IOB2" or
             "BIOES", "types without prefix", "only O". None if no post was read.
         posts (int): Posts written.
         posts_malformed (int): Posts left out because they cannot be read.
         posts_rejected (dict[str, int]): Posts left out because a person has not accepted them, by
             the person's answer.
         tokens (int): Tokens written.
+        tokens_left_out (int): Tokens of the source that are context (label X), or empty.
         entities (int): Entities written.
         entities_per_label (dict[str, int]): Entities by label.
         entities_rejected (int): Entities left out because a person has not accepted them.
@@ -65,12 +58,13 @@ class ConversionReport:
         posts_partly_annotated (int): Posts whose labels are missing outside of the entities.
         stray_starts (int): Entities that begin with `I-`, `M-`, `E-` or `L-` in the source, where
             `B-` is expected.
-        pictures_referenced (int): Posts with a picture, as a path or as bytes.
-        pictures_found (int): Posts whose picture is in the picture folder; None if there was no
-            folder.
-        pictures_lfs_pointers (int): Posts whose picture is a Git LFS pointer in that folder. They
-            count as not found.
-        pictures_left_out (int): Further pictures of posts with several.
+        posts_with_pictures (int): Posts with a picture.
+        posts_with_several_pictures (int): Posts with more than one.
+        pictures_referenced (int): Pictures of posts, as paths or as bytes.
+        pictures_found (int): Those of them that are in the picture folder or are bytes; None if
+            there was no folder.
+        pictures_lfs_pointers (int): Pictures that are Git LFS pointers in that folder. They count
+            as not found.
         boxes_used (int): Posts with boxes drawn in their picture.
         boxes_left_out (int): Boxes left out because the size of their picture is not known, or
             because the post has other boxes.
@@ -87,11 +81,13 @@ class ConversionReport:
     source_sha256: str
     label_map: dict[str, str]
     format: str
+    read_as: str
     label_scheme: str | None = None
     posts: int = 0
     posts_malformed: int = 0
     posts_rejected: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
+    tokens_left_out: int = 0
     entities: int = 0
     entities_per_label: Counter[str] = field(default_factory=Counter)
     entities_rejected: int = 0
@@ -99,10 +95,11 @@ class ConversionReport:
     posts_unannotated: int = 0
     posts_partly_annotated: int = 0
     stray_starts: int = 0
+    posts_with_pictures: int = 0
+    posts_with_several_pictures: int = 0
     pictures_referenced: int = 0
     pictures_found: int | None = None
     pictures_lfs_pointers: int = 0
-    pictures_left_out: int = 0
     boxes_used: int = 0
     boxes_left_out: int = 0
     captions_used: int = 0
@@ -112,17 +109,19 @@ class ConversionReport:
     other_keys: Counter[str] = field(default_factory=Counter)
     bad_rows: list[BadRow] = field(default_factory=list)
 
-    def count(self, post: PostRow, doc: Doc, picture_found: bool | None) -> None:
+    def count(self, post: PostRow, doc: Doc, found: Sequence[bool] | None) -> None:
         """Add a post to the counts.
 
         Args:
             post (PostRow): The post as it was read.
             doc (Doc): The post as it is written.
-            picture_found (bool): Whether its picture exists; None if that was not checked.
+            found (Sequence[bool]): Whether each of its pictures exists; None if that was not
+                checked.
         """
         self.label_scheme = post.scheme
         self.posts += 1
         self.tokens += len(doc)
+        self.tokens_left_out += post.tokens_left_out
         self.entities += len(doc.ents)
         self.entities_per_label.update(ent.label_ for ent in doc.ents)
         self.entities_rejected += post.spans_rejected
@@ -130,10 +129,11 @@ class ConversionReport:
         self.posts_unannotated += post.entities is None
         self.posts_partly_annotated += post.entities is not None and not post.complete
         self.stray_starts += post.stray_starts
-        self.pictures_referenced += doc._.image is not None
-        if picture_found is not None:
-            self.pictures_found = (self.pictures_found or 0) + picture_found
-        self.pictures_left_out += post.pictures_left_out
+        self.pictures_referenced += len(doc._.images)
+        self.posts_with_pictures += bool(doc._.images)
+        self.posts_with_several_pictures += len(doc._.images) > 1
+        if found is not None:
+            self.pictures_found = (self.pictures_found or 0) + sum(found)
         self.boxes_used += bool(post.meta.get("boxes"))
         self.boxes_left_out += post.boxes_left_out
         self.captions_used += doc._.image_caption is not None
@@ -153,31 +153,15 @@ class ConversionReport:
         return {**vars(self), "entities_per_label": labels, "bad_rows": rows}
 
 
-def guess_format(path: str | Path) -> Format:
-    """Tell the format of a file of posts by its suffix.
-
-    Args:
-        path (str / Path): The file.
-
-    Returns:
-        str: "conll" or "jsonl".
-
-    Raises:
-        MsvseError: If the suffix is not known (MSVSE-E138).
-    """
-    found = SUFFIXES.get(Path(path).suffix.lower())
-    if found is None:
-        raise MsvseError(Errors.E138.format(path=path, formats=", ".join(FORMATS)))
-    return found
-
-
 def convert(
     input_path: str | Path,
     output_path: str | Path,
     *,
-    format: Format | None = None,
+    format: str | None = None,
+    labels: Mapping[int, str] | None = None,
     image_root: str | Path | None = None,
     image_suffix: str = ".jpg",
+    token_column: int = 1,
     label_column: int | None = None,
     offsets: Offsets = "characters",
     binary: bool = False,
@@ -197,18 +181,20 @@ def convert(
     Both files are written completely, or none of them.
 
     Args:
-        input_path (str / Path): The file of posts.
+        input_path (str / Path): The file or folder of posts.
         output_path (str / Path): The `.spacy` file to write. The report has the same name with
             `.json` at its end.
-        format (str): "conll" or "jsonl". None derives it from the suffix of the file.
+        format (str): A container or a shape, one of `formats.table.FORMATS`. None recognises both.
+        labels (Mapping): For labels that are numbers, the label of each number.
         image_root (str / Path): The folder of the pictures: to count the pictures that exist, and
             to find the pictures of `WID:` lines. Paths stay relative to it.
         image_suffix (str): For CoNLL files, the ending that turns the id of a picture into its file
             name.
+        token_column (int): For CoNLL files, the column of the token, from 1.
         label_column (int): For CoNLL files, the column of the label, from 1; None for the last.
-        offsets (str): For JSONL files, what the offsets of spans count: "characters", "utf16" units
+        offsets (str): For spans, what the offsets of spans count: "characters", "utf16" units
             as in JavaScript, or bytes in "utf8".
-        binary (bool): For JSONL files, whether a row is an answer to a single span, as in Prodigy's
+        binary (bool): Whether a row is an answer to a single span, as in Prodigy's
             interface "ner". The labels of all other tokens are then missing.
         captions (str / Path): A file with captions of the pictures.
         tags (str / Path): A file with tags of the pictures.
@@ -229,15 +215,12 @@ def convert(
 
     Raises:
         BadRowsError: If there are rows that cannot be used; its `bad_rows` lists all of them.
-        MsvseError: If a setting is wrong (MSVSE-E031, E036, E081, E138), a file does not exist or
-            holds something else (MSVSE-E033, E130 to E133, E140), or there would be no post
-            (MSVSE-E134), no entity (MSVSE-E135), no picture (MSVSE-E137), or no post that a file of
-            descriptions fits (MSVSE-E136).
+        MsvseError: If a setting is wrong (MSVSE-E031, E036, E081, E138, E244, E253), a file does
+            not exist or holds something else (MSVSE-E033, E130 to E133, E140, E243, E248, E254), or
+            there would be no post (MSVSE-E134), no entity (MSVSE-E135), no picture (MSVSE-E137), or
+            no post that a file of descriptions fits (MSVSE-E136).
     """
     input_path, output_path = Path(input_path), Path(output_path)
-    format = format or guess_format(input_path)
-    if format not in FORMATS:
-        raise MsvseError(Errors.E031.format(format=format, formats=", ".join(FORMATS)))
     if output_path.suffix != ".spacy":
         raise MsvseError(Errors.E036.format(path=output_path))
     texts = dict(texts or {})
@@ -251,11 +234,22 @@ def convert(
     for path in (input_path, captions, tags, boxes, *texts.values()):
         if path is not None and not Path(path).exists():
             raise MsvseError(Errors.E033.format(path=path))
-    check_text_file(input_path)
+    options = ReadOptions(
+        format=format,
+        labels=labels,
+        image_root=image_root,
+        image_suffix=image_suffix,
+        token_column=token_column,
+        label_column=label_column,
+    )
+    source = open_posts(input_path, options)
 
     nlp = spacy.blank(language)
     label_map = dict(label_map or {})
-    report = ConversionReport(input_path.name, hash_files([input_path]), label_map, format)
+    files = sorted(input_path.iterdir()) if input_path.is_dir() else [input_path]
+    digest = hash_files(file for file in files if file.is_file())
+    name = input_path.resolve().name
+    report = ConversionReport(name, digest, label_map, source.container, source.title)
     bad_rows = report.bad_rows
     listing = RemoteListing()
     described = [
@@ -270,46 +264,37 @@ def convert(
         for view, path in texts.items()
     }
     box_folder = _Sidecar(boxes, {})
-    posts: Iterable[PostRow]
-    if format == "conll":
-        posts = read_conll(
-            input_path,
-            bad_rows,
-            image_root=image_root,
-            image_suffix=image_suffix,
-            label_column=label_column,
-        )
-    else:
-        rejected = report.posts_rejected
-        posts = read_jsonl(input_path, bad_rows, rejected=rejected, offsets=offsets, binary=binary)
+    posts = parse_rows(
+        source.rows, bad_rows, rejected=report.posts_rejected, offsets=offsets, binary=binary
+    )
     doc_bin = DocBin(store_user_data=True)
     notes = _Notes(input_path, report, label_map)
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
-        caption, tag_list = (sidecar.find(post.image) for sidecar in described)
+        caption, tag_list = (sidecar.find(post.images) for sidecar in described)
         # A row's own description has priority over the files for all pictures.
         post.caption = post.caption or caption
         post.tags = post.tags or tag_list
-        found = {view: text for view, one in further.items() if (text := one.find(post.image))}
+        found = {view: text for view, one in further.items() if (text := one.find(post.images))}
         post.texts = {**found, **(post.texts or {})} or None
         for kind, given in ((CAPTION, caption), (TAGS, tag_list)):
             if given:
                 post.unread_keys.pop(kind, None)
         try:
-            if boxes and isinstance(post.image, str):
-                drawn = read_boxes(Path(boxes), post.image, bad_rows)
-                box_folder.fits |= drawn is not None
-                box_folder.pictures.append(post.image)
+            if boxes:
+                drawn = _read_all_boxes(Path(boxes), post.images, bad_rows, box_folder)
                 post.meta |= {"boxes": drawn} if drawn else {}
             doc = post.to_doc(nlp, label_map)
-            picture_found = _find_picture(post, image_root, report, listing)
+            found_pictures = [
+                _find_picture(one, image_root, report, listing) for one in post.images
+            ]
         except ValueError as error:
             bad_rows.append(BadRow(post.path, post.line, str(error).rstrip(".")))
             continue
         doc_bin.add(doc)
-        report.count(post, doc, picture_found)
+        report.count(post, doc, found_pictures if image_root is not None else None)
         notes.add(post)
 
-    report.posts_malformed = sum(row.path == input_path for row in bad_rows)
+    report.posts_malformed = sum(input_path in (row.path, row.path.parent) for row in bad_rows)
     if bad_rows and not skip_bad_rows:
         raise BadRowsError(bad_rows)
     if not report.posts:
@@ -338,12 +323,21 @@ class _Sidecar:
         self.pictures: list[str] = []
         self.fits = False
 
-    def find(self, picture: str | bytes | None) -> Any:
-        found = self.descriptions.find(picture)
-        self.fits |= found is not None
-        if isinstance(picture, str):
-            self.pictures.append(picture)
-        return found
+    def find(self, pictures: Sequence[str | bytes]) -> Any:
+        """The captions of the pictures in order as one text, or their tags without repeats."""
+        found = []
+        for picture in pictures:
+            one = self.descriptions.find(picture)
+            if one is not None:
+                found.append(one)
+            if isinstance(picture, str):
+                self.pictures.append(picture)
+        self.fits |= bool(found)
+        if len(found) < 2:
+            return found[0] if found else None
+        if isinstance(found[0], str):
+            return " ".join(dict.fromkeys(found))
+        return list(dict.fromkeys(tag for tags in found for tag in tags))
 
     def check(self) -> None:
         """Raise an error if it fits no post."""
@@ -401,7 +395,7 @@ class _Notes:
                 hint += f" Git LFS pointers: {report.pictures_lfs_pointers}; run `git lfs pull`."
             elif report.pictures_referenced:
                 hint += " None of them is in the picture folder: check --image-root."
-            counts = {"referenced": report.pictures_referenced, "posts": report.posts}
+            counts = {"referenced": report.posts_with_pictures, "posts": report.posts}
             raise MsvseError(Errors.E137.format(path=path, hint=hint, **counts))
         if report.pictures_lfs_pointers:
             _warn(Warnings.W023.format(path=path, count=report.pictures_lfs_pointers))
@@ -424,25 +418,40 @@ def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)
 
 
+def _read_all_boxes(
+    folder: Path, pictures: Sequence[str | bytes], bad_rows: list[BadRow], sidecar: _Sidecar
+) -> list[Any]:
+    """The boxes of all pictures of a post, with the number of the picture if there are several."""
+    boxes: list[Any] = []
+    for number, picture in enumerate(pictures):
+        if isinstance(picture, str):
+            drawn = read_boxes(folder, picture, bad_rows)
+            sidecar.fits |= drawn is not None
+            sidecar.pictures.append(picture)
+            boxes += [(*box, number) if len(pictures) > 1 else box for box in drawn or ()]
+    return boxes
+
+
 def _find_picture(
-    post: PostRow, image_root: str | Path | None, report: ConversionReport, listing: RemoteListing
-) -> bool | None:
-    """Whether the picture of a post exists; None if there is no folder to look in."""
-    if isinstance(post.image, str):
-        for part in Path(with_slashes(post.image)).parts:
+    picture: str | bytes,
+    image_root: str | Path | None,
+    report: ConversionReport,
+    listing: RemoteListing,
+) -> bool:
+    """Whether a picture exists; False if there is no folder to look in."""
+    if isinstance(picture, str):
+        for part in Path(with_slashes(picture)).parts:
             if len(os.fsencode(part)) > MAX_NAME:
                 raise MsvseError(
                     f"the picture's name {shorten(part)!r} is too long for a file; "
                     "a picture in base64 begins with 'data:image/...;base64,'"
                 )
-    if image_root is None:
-        return None
-    if not isinstance(post.image, str):
-        return post.image is not None
+    if image_root is None or not isinstance(picture, str):
+        return image_root is not None
 
     from ..vision.picture import find_picture
 
-    path = find_picture(post.image, image_root)
+    path = find_picture(picture, image_root)
     if isinstance(path, RemotePicture):
         return listing.has(path)
     try:

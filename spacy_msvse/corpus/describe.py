@@ -1,5 +1,6 @@
 """Fill the textual views of rows: rows in, the same rows out, with captions, tags and texts."""
 
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import spacy
 
-from ..component.reader import post_source
-from ..errors import Errors, MsvseError
+from ..component.reader import MAX_PICTURES, post_source
+from ..errors import Errors, MsvseError, Warnings
 from ..vision.extraction import Extraction, ExtractionReport, PostSource, extract_posts
 from ..vision.extractor import VisualExtractor
 from ..vision.features import RegionFeatures
@@ -48,6 +49,7 @@ def describe(
     *,
     store: FeatureStore | None = None,
     image_root: str | Path | None = None,
+    max_pictures: int = MAX_PICTURES,
     workers: int = 0,
     report: ExtractionReport | None = None,
 ) -> Iterator[Row]:
@@ -61,6 +63,7 @@ def describe(
         rows (Iterable[Row]): The rows.
         store (FeatureStore): The store of what was extracted; None for no store.
         image_root (Path): The only folder from which pictures are read; None allows any path.
+        max_pictures (int): How many pictures of a post are read, the first ones.
         workers (int): Threads that read and decode pictures; 0 for none.
         report (ExtractionReport): Counts are added to it.
 
@@ -73,16 +76,19 @@ def describe(
     """
     views = check_text_views(extractor, "the extractors")
     nlp = spacy.blank("xx")
+    with_more = 0
     pending: deque[tuple[Row, str | None]] = deque()
 
     def read() -> Iterator[PostSource]:
+        nonlocal with_more
         for row in rows:
             source, problem = PostSource(views=frozenset()), None
             try:
                 values = {key: value for key, value in row.values.items() if key not in UNREAD}
                 with nlp.memory_zone():
                     doc = parse_row(replace(row, values=values)).to_doc(nlp)
-                    source = post_source(doc, views)
+                    source = post_source(doc, views, max_pictures)
+                    with_more += len(doc._.images) > max_pictures
             except RejectedRow:
                 pass
             except ValueError as error:
@@ -96,6 +102,8 @@ def describe(
     for extraction in extracted:
         row, problem = pending.popleft()
         yield _fill(row, extraction, problem)
+    if with_more:
+        warnings.warn(Warnings.W062.format(count=with_more, limit=max_pictures), stacklevel=2)
 
 
 def _fill(row: Row, extraction: Extraction, problem: str | None) -> Row:
@@ -108,7 +116,8 @@ def _fill(row: Row, extraction: Extraction, problem: str | None) -> Row:
         else:
             values["texts"] = {**(values.get("texts") or {}), view: content}
     # Several views may have failed for the same reason.
-    reasons = [problem] if problem else dict.fromkeys(extraction.problems.values())
+    found = dict.fromkeys(one.reason for one in extraction.problems)
+    reasons = [problem] if problem else [*found]
     problem = "; ".join(reason.rstrip(".") for reason in reasons) or None
     if problem is not None:
         values["error"] = problem

@@ -37,21 +37,3 @@ def check_corpus(path: str | Path) -> list[Path]:
         if is_lfs_pointer(file):
             raise MsvseError(Errors.E130.format(path=file))
     return files
-
-
-def check_jsonl(path: Path) -> None:
-    """Check that a file may have posts as lines of JSON. Its lines are not checked.
-
-    Args:
-        path (Path): The file.
-
-    Raises:
-        MsvseError: If it does not exist (MSVSE-E033), if it is a `.spacy` file (MSVSE-E158), or if
-            it is a pointer of Git LFS (MSVSE-E130).
-    """
-    if not path.exists():
-        raise MsvseError(Errors.E033.format(path=path))
-    if is_lfs_pointer(path):
-        raise MsvseError(Errors.E130.format(path=path))
-    if path.suffix == FILE_TYPE:
-        raise MsvseError(Errors.E158.format(path=path, reason=f"it is a {FILE_TYPE} file"))

@@ -1,9 +1,10 @@
-"""Posts as lines of JSON, in Prodigy's shape: one reader and one writer."""
+"""Rows of posts in our shape, which is Prodigy's: their checks, their lines of JSON."""
 
 import json
 import re
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -24,13 +25,18 @@ from spacy.util import get_words_and_spaces
 
 from ..doc import VIEW_ATTRIBUTES
 from ..errors import Errors, MsvseError
-from ..picture_values import check_picture
+from ..picture_values import check_picture, is_missing
+from ..values import check_pictures
 from .boxes import Box, make_box
 from .post import PostRow, hint_at_wide_characters
 from .rows import BadRow, Row, read_raw_lines, shorten
 
 #: The keys that annotation adds to a row. Earlier values of them are replaced.
 ADDED = ("spans", "error")
+
+#: The key of an annotated row that says whether a server was asked about its post. It is added only
+#: if a server is asked for some of the rows.
+ASKED = "asked"
 
 #: What the offsets of spans count: characters (Python), UTF-16 units (JavaScript, Java), or bytes.
 Offsets = Literal["characters", "utf16", "utf8"]
@@ -75,6 +81,16 @@ _PICTURE_NAME = re.compile(
     r"data:image/.*|.*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|hei[cf])", re.I | re.S
 )
 _TOKEN_LABEL = re.compile(r"O|[BIMELSUW]-\S+")
+
+#: How picture files begin.
+_MAGIC = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG": "image/png",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
 
 _BOX_KEYS = {"points", "x", "y", "width", "height", "center"}
 
@@ -133,6 +149,7 @@ class JsonRow(BaseModel):
         | None
     ) = None
     image: Any = None
+    images: Any = None
     tags: list[StrictStr] | None = None
     caption: StrictStr | None = None
     texts: dict[StrictStr, StrictStr] | None = None
@@ -157,29 +174,30 @@ class RejectedRow(MsvseError):
         super().__init__(f"the annotation was not accepted (answer: {answer!r})")
 
 
-def read_jsonl(
-    path: Path,
+def parse_rows(
+    rows: Iterable[Row],
     bad_rows: list[BadRow],
     *,
     rejected: Counter[str] | None = None,
     offsets: Offsets = "characters",
     binary: bool = False,
 ) -> Iterator[PostRow]:
-    """Read posts like `{"text": ..., "image": ..., "spans": [{"start", "end", "label"}]}`.
+    """Make posts of rows like `{"text": ..., "image": ..., "spans": [{"start", "end", "label"}]}`.
 
     Instead of "text", a row may have "words", or "tokens" as strings or in Prodigy's form. Its
     spans then count characters of the words, joined by blanks. If a row has both, "words" or
     "tokens" are the tokens of "text", and spans count characters of the text. "meta", "tags",
     "caption" and "texts" are optional; an empty caption or list of tags counts as none. A row
-    without "spans" is not annotated. A picture may be a path or a base64 `data:` URI;
-    rows of Python may hold all that `make_doc` takes.
+    without "spans" is not annotated. A picture may be a path, a base64 `data:` URI, or any other
+    picture that `make_doc` accepts. "images" is a list of several pictures; "image" beside it must
+    be the first of them.
 
     As Prodigy writes them, spans may be boxes of the picture: they become "boxes" of the meta if
     the row has the "width" and the "height" of the picture. A row or a span with the "answer"
     "reject" or "ignore" is not gold.
 
     Args:
-        path (Path): The file.
+        rows (Iterable[Row]): The rows.
         bad_rows (list[BadRow]): Rows that cannot be used are added to it.
         rejected (Counter[str]): Rows that were rejected or ignored are counted in it, by their
             answer. By default they are added to `bad_rows`.
@@ -193,26 +211,26 @@ def read_jsonl(
         PostRow: The posts.
 
     Raises:
-        MsvseError: If the file does not hold JSON objects line by line (MSVSE-E133), is not text
-            (MSVSE-E130, E131, E132), or the unit of the offsets is unknown (MSVSE-E081).
+        MsvseError: If the unit of the offsets is unknown (MSVSE-E081), or as the reader of the
+            rows does.
     """
     if offsets not in OFFSETS:
         expected = f"one of {', '.join(OFFSETS)}"
         raise MsvseError(Errors.E081.format(setting="offsets", value=offsets, expected=expected))
-    for row in read_rows(path):
+    for row in rows:
         try:
             yield parse_row(row, offsets=offsets, binary=binary)
         except RejectedRow as error:
             if rejected is None:
-                bad_rows.append(BadRow(path, row.line, str(error)))
+                bad_rows.append(BadRow(row.path, row.line, str(error)))
             else:
                 rejected[error.answer] += 1
         except MsvseError as error:
-            bad_rows.append(BadRow(path, row.line, str(error)))
+            bad_rows.append(BadRow(row.path, row.line, str(error).rstrip(".")))
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read every row of a file of posts, also rows that cannot be used. Blank lines are skipped.
+    """Read every line of a file as a row, also lines that cannot be used. Blank lines are skipped.
 
     Args:
         path (Path): The file, or `PIPE`.
@@ -240,16 +258,31 @@ def _parse_lines(path: Path, lines: Iterable[tuple[int, bytes]]) -> Iterator[Row
         try:
             # Unlike other parsers, this one refuses lone surrogates, which no tokenizer accepts.
             values = from_json(line, allow_inf_nan=False)
+            check_values(values)
             problem = None if isinstance(values, dict) else "the line is not a JSON object"
-            # Docs are saved as msgpack, whose integers have at most 64 bits.
-            srsly.msgpack_dumps(values)
-            # A number such as 1e999 is infinite, and JSON has no form of it.
-            json.dumps(values, allow_nan=False)
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             problem = f"the line is not JSON ({str(error).replace(' line 1', '')})"
         if problem is not None:
             values = {"line": line.decode("utf-8", "replace")}
         yield Row(path, number, values, problem)
+
+
+def check_values(values: Any) -> None:
+    """Check that values can be written as JSON and kept in a file of Docs.
+
+    Args:
+        values (Any): The content of a row. The pictures of a row in Python are no such values.
+
+    Raises:
+        ValueError: If not. The message is the reason.
+    """
+    try:
+        # Docs are saved as msgpack, whose integers have at most 64 bits.
+        srsly.msgpack_dumps(values)
+        # A number such as 1e999 is infinite, and JSON has no form of it.
+        json.dumps(values, allow_nan=False)
+    except (OverflowError, TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
 
 
 def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False) -> PostRow:
@@ -257,8 +290,8 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
 
     Args:
         row (Row): The row.
-        offsets (str): What the offsets of spans count, as for `read_jsonl`.
-        binary (bool): Whether tokens outside of the spans have missing labels, as for `read_jsonl`.
+        offsets (str): What the offsets of spans count, as for `parse_rows`.
+        binary (bool): Whether tokens outside of the spans have missing labels, as for `parse_rows`.
 
     Returns:
         PostRow: The post.
@@ -295,13 +328,15 @@ def parse_row(row: Row, *, offsets: Offsets = "characters", binary: bool = False
         row.line,
         text,
         _read_spans(values, accepted, offsets) if annotated else None,
-        image=check_picture(values.image),
+        images=_get_images(values),
         tags=values.tags or None,
         caption=values.caption or None,
         texts=values.texts or None,
         meta=values.meta or {},
         spaces=spaces,
-        scheme="spans",
+        stray_starts=row.stray_starts,
+        tokens_left_out=row.tokens_left_out,
+        scheme=row.scheme or "spans",
         spans_rejected=len(spans) - len(accepted),
     )
     post.binary = view == BINARY_VIEW and bool(spans)
@@ -369,7 +404,19 @@ def dump_row(values: dict[str, Any]) -> str:
     Returns:
         str: The line, with its line feed.
     """
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    return json.dumps(values, ensure_ascii=False, default=_encode_bytes) + "\n"
+
+
+def _encode_bytes(value: Any) -> str:
+    """A picture that a row has as bytes, as a data URI."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+    return f"data:{_find_mime(value)};base64,{b64encode(value).decode('ascii')}"
+
+
+def _find_mime(data: bytes) -> str:
+    found = next((mime for start, mime in _MAGIC.items() if data.startswith(start)), "")
+    return found or ("image/webp" if data[8:12] == b"WEBP" else "application/octet-stream")
 
 
 def _check_descriptions(row: JsonRow) -> None:
@@ -512,11 +559,11 @@ def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, lis
     """Keys that are not read, by what they look like if the post lacks that."""
     lacking = {
         ANNOTATION: not post.entities,
-        PICTURE: post.image is None,
+        PICTURE: not post.images,
         CAPTION: values.get("caption") is None,
         TAGS: values.get("tags") is None,
     }
-    looks = {ANNOTATION: _looks_like_annotation, PICTURE: _looks_like_picture}
+    looks = {ANNOTATION: _looks_like_annotation, PICTURE: looks_like_picture}
     found: dict[str, list[str]] = {}
     for key, value in values.items():
         if key in READ or key.startswith("_") or value in (None, "", [], {}):
@@ -544,6 +591,32 @@ def _looks_like_span(value: Any) -> bool:
     return isinstance(value, list) and [type(part) for part in value] == [int, int, str]
 
 
-def _looks_like_picture(value: Any) -> bool:
+def looks_like_picture(value: Any) -> bool:
+    """Whether a value looks like the name or the data URI of a picture, or a list of these.
+
+    Args:
+        value (Any): The value of a key.
+
+    Returns:
+        bool: True if so.
+    """
     items = value if isinstance(value, list) else [value]
     return all(isinstance(item, str) and _PICTURE_NAME.fullmatch(item) for item in items)
+
+
+def _get_images(row: JsonRow) -> list[str | bytes]:
+    image = _check("image", check_picture, row.image)
+    images = _check("images", check_pictures, row.images) or []
+    if is_missing(row.images):
+        return [] if image is None else [image]
+    if image is not None and images[:1] != [image]:
+        raise MsvseError("'image' is not the first of 'images'; leave out one of the two")
+    return images  # type: ignore[no-any-return]
+
+
+def _check(key: str, check: Callable[[Any], Any], value: Any) -> Any:
+    """The checked value of a key, which the error names."""
+    try:
+        return check(value)
+    except MsvseError as error:
+        raise MsvseError(f"'{key}': {str(error).rstrip('.')}") from error

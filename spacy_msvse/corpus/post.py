@@ -18,7 +18,7 @@ WORDS_GIVEN = "words_given"
 
 @dataclass
 class PostRow:
-    """Text, picture and entities of one post in a file.
+    """Text, pictures and entities of one post in a file.
 
     Attributes:
         path (Path): The file that the post comes from.
@@ -26,13 +26,13 @@ class PostRow:
         text (str / list[str]): The text, or its words.
         entities (list): Entities as (start, end, label), in characters of the text; the end is
             exclusive. None if the post is not annotated, which differs from an empty list.
-        image (str / bytes): The picture's path or its encoded bytes.
+        images (list): The paths of the pictures or their encoded bytes, in order.
         tags (list[str]): Words that describe the picture.
         caption (str): A sentence that describes the picture.
         texts (dict[str, str]): Further textual views, by name.
         meta (dict): Free-form data about the post.
         stray_starts (int): How many entities begin with `I-` in the file, where `B-` is expected.
-        pictures_left_out (int): How many further pictures the post has in the file.
+        tokens_left_out (int): How many tokens of the file are context, or empty.
         spaces (list[bool]): Whether a blank follows each word. None if unknown: blanks then join
             the words.
         complete (bool): Whether tokens outside of all entities are known to be outside. Otherwise
@@ -49,13 +49,13 @@ class PostRow:
     line: int
     text: str | list[str]
     entities: list[tuple[int, int, str]] | None = None
-    image: str | bytes | None = None
+    images: list[str | bytes] = field(default_factory=list)
     tags: list[str] | None = None
     caption: str | None = None
     texts: dict[str, str] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     stray_starts: int = 0
-    pictures_left_out: int = 0
+    tokens_left_out: int = 0
     spaces: list[bool] | None = None
     complete: bool = True
     scheme: str | None = None
@@ -63,6 +63,11 @@ class PostRow:
     boxes_left_out: int = 0
     unread_keys: dict[str, list[str]] = field(default_factory=dict)
     binary: bool = False
+
+    @property
+    def image(self) -> str | bytes | None:
+        """The first picture; None if there is none."""
+        return self.images[0] if self.images else None
 
     def to_doc(self, nlp: Language, label_map: Mapping[str, str] | None = None) -> Doc:
         """Make a Doc of the post.
@@ -72,7 +77,7 @@ class PostRow:
             label_map (Mapping[str, str]): Labels to rename.
 
         Returns:
-            Doc: The Doc, with the picture and the entities.
+            Doc: The Doc, with the pictures and the entities.
 
         Raises:
             MsvseError: If the post has no tokens or an entity does not fit the text. The message
@@ -81,7 +86,7 @@ class PostRow:
         doc = make_doc(
             nlp,
             self.text,
-            self.image,
+            images=self.images,
             spaces=self.spaces,
             tags=self.tags,
             caption=self.caption,

@@ -132,7 +132,7 @@ class Corpus(DocBinCorpus):
             references = iter(shuffled)
         shortened = 0
         for reference in references:
-            self._prepare_picture(reference)
+            self._prepare_pictures(reference)
             if reference.user_data.get(WORDS_GIVEN):
                 # spaCy then takes the words as they are. The file has the blanks between them.
                 reference.has_unknown_spaces = True
@@ -158,12 +158,20 @@ class Corpus(DocBinCorpus):
         references = (doc for doc in read_docs(self.path, nlp) if len(doc))
         return islice(references, self.limit) if self.limit >= 1 else references
 
-    def _prepare_picture(self, reference: Doc) -> None:
-        if self.image_root is not None and isinstance(reference._.image, str):
+    def _prepare_pictures(self, reference: Doc) -> None:
+        images = reference._.images
+        if self.image_root is None or not isinstance(images, list):
+            return
+        if any(isinstance(image, str) for image in images):
             from ..vision.picture import find_picture
 
-            path = find_picture(reference._.image, self.image_root)
-            reference._.image = str(path.absolute()) if isinstance(path, Path) else path
+            found = [
+                find_picture(image, self.image_root) if isinstance(image, str) else image
+                for image in images
+            ]
+            reference._.images = [
+                str(one.absolute()) if isinstance(one, Path) else one for one in found
+            ]
 
     def _split(self, reference: Doc) -> list[Doc]:
         """Split a post that is too long into its sentences, and leave out too long ones."""

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from ..errors import Errors, MsvseError
 from ..util import coded_full_disk, open_unlinked
-from .jsonl import dump_row, kept_values
+from .jsonl import ASKED, dump_row, kept_values
 from .rows import PIPE, Row
 
 
@@ -28,12 +28,16 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
-    """Append annotated rows to the unfinished output, and rename it when there are no more rows.
+def write_rows(
+    rows: Iterable[Row], path: Path, finish: Callable[[Path, Path], None] = os.replace
+) -> Iterator[Row]:
+    """Append annotated rows to the unfinished output, and finish it when there are no more rows.
 
     Args:
         rows (Iterable[Row]): The rows. Each is on disk before the next one is requested.
         path (Path): The output, or `PIPE`.
+        finish (Callable): Makes the output, its second argument, of the unfinished one, the lines
+            of JSON. Defaults to renaming it.
 
     Yields:
         Row: The same rows.
@@ -49,7 +53,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     # Without a buffer, an error leaves nothing that closing the file would try to write again.
     with _open(partial, "ab", buffering=0) as file_:
         yield from _append(rows, file_, path)
-    os.replace(partial, path)
+    finish(partial, path)
 
 
 def _append(rows: Iterable[Row], file_: IO[bytes], path: Path) -> Iterator[Row]:
@@ -111,7 +115,10 @@ def _is_from(line: bytes, row: Row) -> bool:
         return False
     if not isinstance(written, dict):
         return False
-    kept = kept_values(row.values)
+    # A picture may be bytes, which are written as a data URI.
+    written, kept = kept_values(written), kept_values(from_json(dump_row(row.values)))
     if "text" not in kept:
         written.pop("text", None)  # it was made from the words
-    return kept_values(written) == kept
+    for values in (written, kept):
+        values.pop(ASKED, None)
+    return written == kept

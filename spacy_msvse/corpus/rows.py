@@ -29,20 +29,27 @@ OTHER_CONTENTS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a file of posts, before it is checked.
+    """A row of posts, in our shape but not yet checked. The reader of every format makes it.
 
     Attributes:
         path (Path): The file.
-        line (int): The line where the row starts.
-        values (dict): The content by key. A row that is not in the file's format has one key,
-            "line".
+        line (int): The line where the row starts; in a file without lines, its number.
+        values (dict): The content by key: JSON, but a picture may also be bytes, or what else
+            `make_doc` accepts. A row that is not in the file's format has one key, "line".
         problem (str): Why the row cannot be used; None if no problem is known.
+        scheme (str): How the file writes its labels; None for spans.
+        stray_starts (int): Entities that no letter of the scheme begins.
+        tokens_left_out (int): Tokens of the file that are no words of the post: context (X), or
+            empty.
     """
 
     path: Path
     line: int
     values: dict[str, Any]
     problem: str | None = None
+    scheme: str | None = None
+    stray_starts: int = 0
+    tokens_left_out: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Posts and extractors for a feature store."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import spacy
 from spacy.util import load_config, registry
 
 from ..component.defaults import DEFAULT_CONFIG
-from ..component.reader import post_source
-from ..errors import Errors, MsvseError
+from ..component.reader import MAX_PICTURES, post_source, stored_keys
+from ..component.settings import MAX_PICTURES_SETTING
+from ..errors import Errors, MsvseError, Warnings
 from ..vision.extraction import PostSource, find_keys
 from ..vision.extractor import VisualExtractor
 from ..vision.store import FeatureStore
@@ -42,8 +44,32 @@ def load_extractor(config_path: Path) -> VisualExtractor:
     raise MsvseError(Errors.E066.format(path=config_path))
 
 
+def load_max_pictures(config_path: Path | None) -> int:
+    """Read how many pictures of a post the component of a training config reads.
+
+    Args:
+        config_path (Path): The config, or a file with only a section [vision]; None for none.
+
+    Returns:
+        int: The setting of its first component with extractors, or the default one.
+
+    Raises:
+        MsvseError: If the value cannot be used (MSVSE-E007).
+    """
+    config = {} if config_path is None else load_config(config_path)
+    for name, component in config.get("components", {}).items():
+        given = component.get("factory") == "msvse_ner" and component.get("max_pictures")
+        if given:
+            return int(MAX_PICTURES_SETTING.check("max_pictures", given, f"components.{name}"))
+    return MAX_PICTURES
+
+
 def read_sources(
-    data_path: Path, refused: list[tuple[str, str]], *, progress: bool = False
+    data_path: Path,
+    refused: list[tuple[str, str]],
+    *,
+    max_pictures: int = MAX_PICTURES,
+    progress: bool = False,
 ) -> Iterator[PostSource]:
     """Read the posts of a corpus for an extraction.
 
@@ -51,6 +77,7 @@ def read_sources(
         data_path (Path): A .spacy file, or a folder of such files.
         refused (list): Number and reason are added for each post that holds a value which cannot
             be used. Such a post is left out.
+        max_pictures (int): How many pictures of a post are read, the first ones.
         progress (bool): Whether to show a progress bar for each file.
 
     Yields:
@@ -60,11 +87,17 @@ def read_sources(
         MsvseError: If there are no posts to read (MSVSE-E033, MSVSE-E042, MSVSE-E130).
     """
     docs = read_docs(data_path, spacy.blank("xx"), progress=progress)
+    with_more = 0
     for number, doc in enumerate(docs, start=1):
         try:
-            yield post_source(doc)
+            source = post_source(doc, max_pictures=max_pictures)
         except MsvseError as error:
             refused.append((f"post {number}", str(error)))
+        else:
+            with_more += len(doc._.images) > max_pictures
+            yield source
+    if with_more:
+        warnings.warn(Warnings.W062.format(count=with_more, limit=max_pictures), stacklevel=2)
 
 
 def find_corpus_keys(
@@ -91,10 +124,10 @@ def find_corpus_keys(
         for path in data_paths:
             docs = read_docs(path, spacy.blank("xx"), progress=progress)
             for number, doc in enumerate(docs, start=1):
-                if isinstance(doc._.image_features, str):
-                    keys.add(doc._.image_features)
+                keys.update(key for key in stored_keys(doc) if isinstance(key, str))
                 try:
-                    yield post_source(doc)
+                    # A pipeline may read any number of the pictures.
+                    yield post_source(doc, max_pictures=max(1, len(doc._.images)))
                 except MsvseError as error:
                     refused.append(f"{path}, post {number}: {error}")
 

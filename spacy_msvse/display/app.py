@@ -22,7 +22,7 @@ from spacy_msvse.display.served import PIPELINES
 
 TITLE = "Entities in posts with pictures"
 
-PICTURE_PROBLEM = "The picture cannot be read. Choose another one, or none."
+PICTURE_PROBLEM = "A picture cannot be read. Choose another one, or none."
 
 #: The highest number of characters of a text.
 MAX_CHARACTERS = 5000
@@ -92,7 +92,7 @@ def load_pipeline(model: str, image_root: str | None, code: Path | None) -> tupl
 def ask_for_post() -> ChosenPost | None:
     """The post that was just submitted, or None."""
     with st.form("post"):
-        upload = st.file_uploader("Picture", type=ENDINGS)
+        uploads = st.file_uploader("Pictures", type=ENDINGS, accept_multiple_files=True)
         text = st.text_area("Text", max_chars=MAX_CHARACTERS)
         submitted = st.form_submit_button("Find entities", type="primary")
     if not submitted:
@@ -100,14 +100,14 @@ def ask_for_post() -> ChosenPost | None:
     if not text.strip():
         st.warning("There is no text yet. Type one: the entities are in the text.")
         return None
-    if upload is None:
-        return ChosenPost(PostRow(Path("post"), 1, text), {"text": text})
-    content = upload.getvalue()
-    if not content:
+    contents: list[str | bytes] = [upload.getvalue() for upload in uploads]
+    if not all(contents):
         show_problem(PICTURE_PROBLEM, "The file is empty.")
         return None
-    post = PostRow(Path("post"), 1, text, image=content)
-    return ChosenPost(post, {"text": text, "image": upload.name})
+    names = [upload.name for upload in uploads]
+    values = {"image": names[0]} if len(names) == 1 else {"images": names} if names else {}
+    post = PostRow(Path("post"), 1, text, images=contents)
+    return ChosenPost(post, {"text": text, **values})
 
 
 def choose_example(path: Path, image_root: str | None) -> tuple[int, ChosenPost] | None:
@@ -146,8 +146,8 @@ def show_answer(nlp: Language, lock: Lock, shown: ChosenPost, image_root: str | 
         # The zone removes its words from the vocabulary at its end, so no text of a user is kept.
         with st.spinner("Finding entities"), lock, nlp.memory_zone():
             doc = nlp(shown.post.to_doc(nlp))
-            if problems := doc._.image_problems:
-                show_problem(PICTURE_PROBLEM, next(iter(problems.values())))
+            if unread := [reason for _, view, reason in doc._.image_problems or () if view]:
+                show_problem(PICTURE_PROBLEM, unread[0])
                 return
             doc.user_data["title"] = "Entities"
             effects = explain(nlp, [doc])

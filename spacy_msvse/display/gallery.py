@@ -6,7 +6,9 @@ from typing import Any
 
 import spacy
 
-from ..corpus.jsonl import parse_row, read_rows
+from ..corpus.formats.options import ReadOptions
+from ..corpus.formats.table import open_posts
+from ..corpus.jsonl import parse_row
 from ..corpus.post import PostRow
 from .render import load_template
 from .shown import show_picture
@@ -35,7 +37,7 @@ def read_gallery(path: Path, image_root: str | Path | None) -> list[tuple[Chosen
     """Read the first posts of a file that can be shown.
 
     Args:
-        path (Path): The JSONL file.
+        path (Path): The file of posts.
         image_root (Path): The only folder to read pictures from.
 
     Returns:
@@ -45,7 +47,7 @@ def read_gallery(path: Path, image_root: str | Path | None) -> list[tuple[Chosen
     template = load_template("tile.html")
     # Any tokenizer will do to leave out posts without tokens.
     tokenizer = spacy.blank("xx")
-    for row in read_rows(path):
+    for row in open_posts(path, ReadOptions(annotation=False)).rows:
         if len(gallery) == GALLERY_SIZE:
             break
         try:
@@ -54,9 +56,9 @@ def read_gallery(path: Path, image_root: str | Path | None) -> list[tuple[Chosen
             text = post.to_doc(tokenizer).text
         except ValueError:
             continue
-        picture = show_picture(post.image, image_root, TILE_SIDE)
-        if picture is None or not picture.problem:
+        pictures = [show_picture(image, image_root, TILE_SIDE) for image in post.images]
+        if not any(picture.problem for picture in pictures):
             number = len(gallery) + 1
-            tile = template.render(post=post, text=text, picture=picture, number=number)
+            tile = template.render(post=post, text=text, pictures=pictures, number=number)
             gallery.append((ChosenPost(post, row.values), tile))
     return gallery

@@ -1,7 +1,7 @@
 """Docs as HTML: a page, a fragment to embed, or the output of a notebook."""
 
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -99,6 +99,7 @@ def stream(
     options: dict[str, Any] | None = None,
     image_root: str | Path | None = None,
     unreadable: list[str] | None = None,
+    gold: Iterable[Doc] | None = None,
 ) -> Iterator[str]:
     """Render posts one by one, so that only one of them is in memory.
 
@@ -109,6 +110,7 @@ def stream(
             show.
         image_root (Path): The only folder to read pictures from; None allows any path.
         unreadable (list[str]): Pictures that cannot be read are added to it, with the reason.
+        gold (Iterable[Doc]): The posts with their gold entities, to show these as well.
 
     Yields:
         str: The HTML, in pieces.
@@ -119,10 +121,17 @@ def stream(
     template = load_template("posts.html")
 
     def shown() -> Iterator[ShownPost]:
+        # A post comes before its gold annotation, which may be read along with it.
+        golds = repeat(None) if gold is None else iter(gold)
         for doc, effects in posts:
-            post = show_post(doc, colours, image_root, effects)
-            if unreadable is not None and post.picture is not None and post.picture.problem:
-                unreadable.append(f"{post.picture.name}: {post.picture.problem}".lstrip(": "))
+            post = show_post(doc, colours, image_root, effects, next(golds))
+            problems = [
+                f"{picture.name}: {picture.problem}".lstrip(": ")
+                for picture in post.pictures
+                if picture.problem
+            ]
+            if unreadable is not None:
+                unreadable.extend(problems)
             yield post
 
     yield from template.generate(page=page, posts=shown(), colours=colours, prefix=prefix)

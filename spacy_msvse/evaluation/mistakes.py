@@ -40,14 +40,16 @@ class Mistake:
     def to_row(self) -> dict[str, Any]:
         """The mistake as a JSON-safe row."""
         doc = self.example.predicted
-        image = doc._.image
+        # JSON has no bytes.
+        images = [image if isinstance(image, str) else None for image in doc._.images]
         return {
             "kind": self.kind,
             "confidence": self.confidence,
             "predicted": _describe(self.predicted),
             "gold": _describe(self.gold),
             "text": doc.text,
-            "image": image if isinstance(image, str) else None,
+            "image": images[0] if images else None,
+            **({"images": images} if len(images) > 1 else {}),
             "post": self.post,
         }
 

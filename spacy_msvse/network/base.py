@@ -511,8 +511,9 @@ class Network(nn.Module):
         for view, pictures in inputs.pictures.items():
             regions = vectors[view]
             made = self.backbone(pictures.pixels).to(regions.vectors.dtype)
-            made = functional.pad(made, (0, 0, 0, regions.vectors.shape[1] - made.shape[1]))
-            filled = regions.vectors.index_copy(0, pictures.post, made)
+            columns = torch.arange(made.shape[1], device=made.device)
+            places = (pictures.post.unsqueeze(1), pictures.start.unsqueeze(1) + columns)
+            filled = regions.vectors.index_put(places, made)
             vectors[view] = replace(regions, vectors=filled)
         return replace(inputs, vectors=vectors, pictures={})
 

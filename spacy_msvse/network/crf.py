@@ -4,7 +4,8 @@ The parameters are those of pytorch-crf. The algorithms are here, because pytorc
 marginals, accepts no missing labels and no empty sequences, and decodes sample by sample.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import torch
 import torchcrf
@@ -46,6 +47,7 @@ class Lattice:
     start: Tensor
     end: Tensor
     mask: Tensor
+    _sums: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def restrict(self, allowed: Tensor) -> "Lattice":
         """Keep the labellings that use only allowed labels.
@@ -252,8 +254,45 @@ class Lattice:
         rest = torch.where(followed, torch.logsumexp(after, dim=1), stop[sequence, label])
         return score + rest - log_partition
 
+    def absence_log_probabilities(self, entities: Tensor, posts: int) -> Tensor:
+        """The least certain token outside of the entities.
+
+        Args:
+            entities (Tensor): int64 of shape (E, 4): the best entities.
+            posts (int): Number of sequences.
+
+        Returns:
+            Tensor: float of shape (B,): for each sequence the lowest log-probability that such a
+                token is in no entity; 0 if there is none.
+        """
+        if self.emissions.shape[1] == 0:
+            return self.emissions.new_zeros(posts)
+        # +1 at the first token, -1 after the last one: the running sum is 1 inside.
+        sequence, first, end, _ = entities.to(self.mask.device).unbind(dim=1)
+        edges = self.emissions.new_zeros(posts, self.emissions.shape[1] + 1)
+        edges[sequence, first] += 1
+        edges[sequence, end] -= 1
+        inside = edges.cumsum(dim=1)[:, :-1] > 0.5
+        # A log-probability of padding is 0.
+        return self.marginals()[..., 0].masked_fill(inside, 0.0).amin(dim=1)
+
     def _forward(self) -> Tensor:
         """Log of the summed weight of all partial labellings up to a token and label, (B, T, K)."""
+        return self._once("forward", self._sum_forward)
+
+    def _backward(self) -> Tensor:
+        """Log of the summed weight of all partial labellings after a token and label, (B, T, K)."""
+        return self._once("backward", self._sum_backward)
+
+    def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Keep the sums of a prediction, which several probabilities need."""
+        if torch.is_grad_enabled():
+            return compute()
+        if name not in self._sums:
+            self._sums[name] = compute()
+        return self._sums[name]
+
+    def _sum_forward(self) -> Tensor:
         score = self.start + self.emissions[:, 0]
         scores = [score]
         for t in range(1, self.emissions.shape[1]):
@@ -263,8 +302,7 @@ class Lattice:
             scores.append(score)
         return torch.stack(scores, dim=1)
 
-    def _backward(self) -> Tensor:
-        """Log of the summed weight of all partial labellings after a token and label, (B, T, K)."""
+    def _sum_backward(self) -> Tensor:
         score = self.end.expand(len(self.emissions), -1)
         scores = [score]
         for t in range(self.emissions.shape[1] - 1, 0, -1):

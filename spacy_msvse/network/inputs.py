@@ -52,11 +52,31 @@ class Regions:
         vectors (Tensor): float of shape (P, R, D).
         boxes (Tensor): float of shape (P, R, 4): x1, y1, x2, y2, relative to the region's picture.
         mask (Tensor): bool of shape (P, R). The row of a post without regions is False everywhere.
+        pictures (Tensor): int64 of shape (P, R): the number of each region's picture within the
+            post. The regions of a picture follow each other, in the order of the pictures. 0 for
+            all regions if it is not given.
     """
 
     vectors: Tensor
     boxes: Tensor
     mask: Tensor
+    pictures: Tensor = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.pictures is None:
+            self.pictures = torch.zeros_like(self.mask, dtype=torch.long)
+
+    def places(self) -> Tensor:
+        """The place of each region within its picture, from 0: int64 of shape (P, R)."""
+        columns = torch.arange(self.mask.shape[1], device=self.mask.device)
+        columns = columns.expand_as(self.pictures)
+        starts = torch.ones_like(self.mask)
+        starts[:, 1:] = self.pictures[:, 1:] != self.pictures[:, :-1]
+        return columns - (columns * starts).cummax(dim=1).values
+
+    def same_picture(self) -> Tensor:
+        """Whether two regions are of the same picture: bool of shape (P, R, R)."""
+        return self.pictures.unsqueeze(2) == self.pictures.unsqueeze(1)
 
 
 @dataclass
@@ -65,12 +85,14 @@ class Pictures:
 
     Attributes:
         pixels (Tensor): uint8 of shape (Q, H, W, 3).
-        post (Tensor): int64 of shape (Q,): the post of each picture. The backbone's vectors replace
-            those of the post in `Regions`.
+        post (Tensor): int64 of shape (Q,): the post of each picture.
+        start (Tensor): int64 of shape (Q,): the column in `Regions` of the first region of each
+            picture. The backbone's vectors replace those from there on.
     """
 
     pixels: Tensor
     post: Tensor
+    start: Tensor
 
 
 @dataclass
@@ -143,8 +165,9 @@ class Targets:
         types_known (Tensor): bool of shape (P, Y): False if it is not known whether the type
             occurs, because of missing labels.
         boxes (Tensor): float of shape (P, G, 4): boxes that annotators drew around what an entity
-            names, relative to the picture; None if the posts have none.
+            names, relative to their picture; None if the posts have none.
         box_types (Tensor): int64 of shape (P, G): the entity type of each box, -1 for padding.
+        box_pictures (Tensor): int64 of shape (P, G): the number of each box's picture.
     """
 
     allowed: Tensor
@@ -152,6 +175,7 @@ class Targets:
     types_known: Tensor
     boxes: Tensor | None = None
     box_types: Tensor | None = None
+    box_pictures: Tensor | None = None
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Distributions over the entities of a batch of posts: the interface, and lists of scored spans."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -51,6 +51,24 @@ class SpanDistribution(Protocol):
 
         Returns:
             SpanDistribution: The copy; in main memory if the device has no double precision.
+        """
+        ...
+
+
+@runtime_checkable
+class RatesAbsence(Protocol):
+    """A distribution that also says how sure it is where it finds no entity."""
+
+    def absence_log_probabilities(self, entities: Tensor, posts: int) -> Tensor:
+        """The least certain place without an entity.
+
+        Args:
+            entities (Tensor): int64 of shape (E, 4): the best entities.
+            posts (int): Number of posts.
+
+        Returns:
+            Tensor: float of shape (P,): for each post the lowest log-probability, over all places
+                without one of the entities, that there is no entity. 0 if there is no such place.
         """
         ...
 
@@ -112,6 +130,23 @@ class ScoredSpans:
         if not len(rows):
             return log_probabilities.new_zeros(0)
         return log_probabilities[rows, entities[:, 3]].masked_fill(missing, -torch.inf)
+
+    def absence_log_probabilities(self, entities: Tensor, posts: int) -> Tensor:
+        """The least certain candidate that is not one of the entities.
+
+        Args:
+            entities (Tensor): int64 of shape (E, 4): the best entities.
+            posts (int): Number of posts.
+
+        Returns:
+            Tensor: float of shape (P,): for each post the lowest log-probability that such a
+                candidate is no entity; 0 if there is none.
+        """
+        found = {(post, start, end) for post, start, end, _ in entities.tolist()}
+        others = [row for row, span in enumerate(self.spans.tolist()) if tuple(span) not in found]
+        absent = self.scores.log_softmax(dim=1)[others, -1]
+        lowest = absent.new_zeros(posts)
+        return lowest.scatter_reduce(0, self.spans[others, 0], absent, "amin")
 
     def tempered(self, temperature: float | Tensor) -> "ScoredSpans":
         """Divide all scores by a temperature.

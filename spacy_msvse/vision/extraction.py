@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import srsly
 
@@ -21,6 +21,7 @@ from .features import (
     Extractor,
     Features,
     PostContent,
+    RegionFeatures,
     UnansweredError,
     View,
     check_result,
@@ -63,7 +64,8 @@ class PostSource:
 
     Attributes:
         text (str): Its text.
-        pictures (tuple): Paths or encoded bytes of its pictures, in order.
+        pictures (tuple): Paths or encoded bytes of its pictures, in order. Pictures of equal
+            content are read once, with the number of the first of them.
         views (frozenset): The views that are wanted; None for all that an extractor fills.
         given (Mapping): Views that the user gave. They are not extracted, and extractors that read
             posts get them.
@@ -75,18 +77,36 @@ class PostSource:
     given: Mapping[str, View] = field(default_factory=dict)
 
 
+class Problem(NamedTuple):
+    """Why a view of a post could not be filled from a picture.
+
+    Attributes:
+        picture (int): The number of the picture within the post, from 0; None if the reason is no
+            picture.
+        view (str): The view; None for all views.
+        reason (str): The reason.
+    """
+
+    picture: int | None
+    view: str | None
+    reason: str
+
+
 @dataclass
 class Extraction:
     """The features of one post.
 
     Attributes:
         features (dict): View name to content. A view is missing if nothing filled it.
-        problems (dict): View name to the reason why it could not be extracted. Where only some
-            pictures of a post can be read, a view may be in `features` as well.
+        problems (list): What could not be extracted, and why. Where only some pictures of a post
+            can be read, a view has problems and is in `features` as well.
+        texts (dict): Number of a picture to the textual views that were extracted from it; empty
+            for a post with one picture.
     """
 
     features: Features = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    texts: dict[int, Features] = field(default_factory=dict)
 
 
 @dataclass
@@ -228,8 +248,8 @@ def find_keys(
         image_root (Path): The only folder to read from; None allows any path.
 
     Returns:
-        tuple: The keys of their pictures, of their texts and of the posts themselves; and a message
-            for each picture that cannot be read.
+        tuple: The keys of their pictures, of their texts and of the posts themselves, with any
+            number of their pictures; and a message for each picture that cannot be read.
     """
     keys: set[str] = set()
     problems: list[str] = []
@@ -241,14 +261,18 @@ def find_keys(
                 pictures.append(picture_key(source, image_root))
             except PictureError as error:
                 reasons.append(str(error))
-        return post, pictures, reasons
+        return post, list(dict.fromkeys(pictures)), reasons
 
     workers = reading_threads(image_root)
     pool = ThreadPoolExecutor(workers) if workers else None
     for post, pictures, reasons in in_order(pool, read, posts, 4 * workers):
         problems += reasons
-        # An extractor of posts uses the given views or not.
-        posts_keys = (post_key(post.text, pictures, given) for given in (post.given, {}))
+        # An extractor of posts uses the given views or not, and only so many pictures.
+        posts_keys = (
+            post_key(post.text, pictures[:count], given)
+            for given in (post.given, {})
+            for count in range(len(pictures) + 1)
+        )
         keys.update(pictures, [text_key(post.text)], posts_keys)
     return keys, problems
 
@@ -281,8 +305,9 @@ def post_key(text: str, pictures: Sequence[str], given: Mapping[str, View]) -> s
 
 @dataclass(eq=False)
 class _Content:
-    """A picture of a post: its encoded content, or the reason why it cannot be read."""
+    """A picture of a post: its number, and its encoded content or why it cannot be read."""
 
+    number: int
     name: str
     key: str = ""
     data: bytes = b""
@@ -302,6 +327,8 @@ class _Item:
     problem: MsvseError | None = None
     is_new: bool = False
     is_left_out: bool = False
+    #: The number of pictures in memory once it is loaded, but at least 1.
+    weight: int = 1
 
     @cached_property
     def unusable(self) -> dict[str, str]:
@@ -326,12 +353,17 @@ class _Post:
     contents: list[_Content]
     items: list[_Item] = field(default_factory=list)
     found: Features = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    texts: dict[int, Features] = field(default_factory=dict)
 
     @property
-    def picture_problem(self) -> str | None:
-        """The first reason why a picture cannot be used."""
-        return next((str(one.problem) for one in self.contents if one.problem), None)
+    def unread(self) -> list[tuple[int, str]]:
+        """Number and reason of each picture that cannot be used."""
+        return [(one.number, str(one.problem)) for one in self.contents if one.problem]
+
+    def add_problems(self, views: Iterable[str], reason: str, picture: int | None = None) -> None:
+        """Add a reason for some views."""
+        self.problems += [Problem(picture, view, reason) for view in sorted(views)]
 
 
 _Token = _Item | _Post
@@ -381,7 +413,7 @@ class _Run:
                 self.pool = stack.enter_context(ThreadPoolExecutor(workers))
                 self.writer = stack.enter_context(ThreadPoolExecutor(1))
             ahead = self.batch_size or self.extractor.batch_size
-            stream = in_order(self.pool, self.read, posts, ahead)
+            stream = in_order(self.pool, self.read, posts, ahead, _weigh_source)
             for stage in self.stages:
                 stream = stage.process(stream)
             for post in stream:
@@ -393,12 +425,16 @@ class _Run:
         wanted = self.all_views if source.views is None else self.all_views & source.views
         wanted -= source.given.keys()
         needed = wanted & (self.picture_views | self.post_views)
-        contents = [self.read_picture(one) for one in source.pictures] if needed else []
-        return _Post(source, wanted, contents)
+        contents: dict[str | int, _Content] = {}
+        for number, picture in enumerate(source.pictures) if needed else ():
+            content = self.read_picture(number, picture)
+            # A picture that the post has twice is read once.
+            contents.setdefault(content.key or number, content)
+        return _Post(source, wanted, [*contents.values()])
 
-    def read_picture(self, source: str | bytes) -> _Content:
+    def read_picture(self, number: int, source: str | bytes) -> _Content:
         # Read once, so that the key belongs to what is decoded even if the file changes.
-        content = _Content(picture_name(source))
+        content = _Content(number, picture_name(source))
         try:
             content.data = read_picture(source, self.image_root, fetch=self.fetch)
             content.key = picture_key(content.data)
@@ -417,7 +453,8 @@ class _Run:
 
     def finish(self, post: _Post) -> Extraction:
         """Reduce a post to the views that are wanted."""
-        return Extraction(copy_views(post.found, sorted(post.wanted)), post.problems)
+        texts = post.texts if len(post.texts) > 1 else {}
+        return Extraction(copy_views(post.found, sorted(post.wanted)), post.problems, texts)
 
 
 class _Stage(ABC):
@@ -554,9 +591,9 @@ class _Stage(ABC):
             if isinstance(token, _Post):
                 posts += 1
             elif token.problem is None:
-                items += 1
+                items += token.weight
             # Posts count from the first item, so that a resumed run makes the same batches.
-            if items in (0, self.size) or posts >= self.size * POSTS_PER_ITEM:
+            if not items or items >= self.size or posts >= self.size * POSTS_PER_ITEM:
                 yield batch
                 batch, items, posts = [], 0, 0
         if batch:
@@ -658,24 +695,26 @@ class _PictureStage(_Stage):
     def finish(self, post: _Post) -> None:
         items = iter(post.items)
         found: dict[int, Features] = {}
-        unusable: dict[str, str] = {}
-        for number, content in enumerate(post.contents):
+        wanted = post.wanted & self.views
+        for content in post.contents:
             item = None if content.problem else next(items)
             if item is not None:
                 content.problem = item.problem
                 if item.problem is None:
-                    found[number] = item.usable
-                    unusable = {**item.unusable, **unusable}
+                    found[content.number] = item.usable
+                    for view in sorted(wanted & item.unusable.keys()):
+                        post.add_problems([view], item.unusable[view], content.number)
+            if content.problem is not None:
+                post.add_problems(wanted, str(content.problem), content.number)
             self.count(content.name, item, content.problem)
             if not self.run.post_views:
                 content.data = b""
         post.items = []
         post.found = merge_features(found)
-        wanted = sorted(post.wanted & self.views)
-        problem = post.picture_problem
-        post.problems = {view: unusable[view] for view in wanted if view in unusable}
-        if problem is not None:
-            post.problems = dict.fromkeys(wanted, problem)
+        post.texts = {
+            number: {v: one for v, one in features.items() if not isinstance(one, RegionFeatures)}
+            for number, features in found.items()
+        }
 
 
 class _ReaderStage(_Stage):
@@ -705,12 +744,12 @@ class _ReaderStage(_Stage):
     def finish(self, post: _Post) -> None:
         for item in post.items:
             self.count(item.name, item, item.problem)
-            wanted = sorted(post.wanted & self.views)
             if item.problem is None:
-                post.found.update(copy_views(item.usable, wanted))
-                post.problems.update((v, item.unusable[v]) for v in wanted if v in item.unusable)
+                post.found.update(copy_views(item.usable, sorted(post.wanted & self.views)))
+                for view in sorted(post.wanted & self.views & item.unusable.keys()):
+                    post.add_problems([view], item.unusable[view])
             else:
-                post.problems.update(dict.fromkeys(wanted, str(item.problem)))
+                post.add_problems(post.wanted & self.views, str(item.problem))
         post.items = []
 
 
@@ -745,16 +784,17 @@ class _PostStage(_ReaderStage):
         given = source.given if uses_views(self.reader) else {}
         key = post_key(source.text, [content.key for content in contents], given)
         known = {**copy_views(post.found, self.run.picture_views), **source.given}
-        return _Item(key, _name_text(source.text), load, known)
+        weight = max(1, len(contents))
+        return _Item(key, _name_text(source.text), load, known, weight=weight)
 
     def finish(self, post: _Post) -> None:
         super().finish(post)
         for content in () if self.run.picture_views else post.contents:
             if content.problem is not None:
                 self.count(content.name, None, content.problem)
-        problem = post.picture_problem
-        for view in sorted(post.wanted & self.views) if problem else ():
-            post.problems.setdefault(view, str(problem))
+        failed = {problem.view for problem in post.problems}
+        for number, reason in post.unread:
+            post.add_problems((post.wanted & self.views) - failed, reason, number)
 
 
 def in_order(
@@ -793,8 +833,12 @@ def in_order(
         yield pending.popleft()[1].result()
 
 
+def _weigh_source(source: PostSource) -> float:
+    return max(1, len(source.pictures))
+
+
 def _weigh(token: _Token) -> float:
-    return 1 / POSTS_PER_ITEM if isinstance(token, _Post) else 1
+    return 1 / POSTS_PER_ITEM if isinstance(token, _Post) else token.weight
 
 
 def _weigh_batch(batch: list[_Token]) -> float:

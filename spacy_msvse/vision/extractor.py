@@ -178,6 +178,15 @@ class VisualExtractor:
             return make_fingerprint([extractor.fingerprint, {"shrink_to": self.shrink_to}])
         return make_fingerprint([extractor.fingerprint, self.fingerprint])
 
+    @property
+    def asked_views(self) -> tuple[str, ...]:
+        """The views of extractors that ask a server."""
+        return tuple(view for extractor in self._asking for view in self.views_of(extractor))
+
+    @property
+    def _asking(self) -> list[Any]:
+        return [one for one in self.distinct.values() if hasattr(one, "allow_asking")]
+
     def make_backbone(self) -> Any:
         """Make the network of the regions if it is to be trained with the pipeline.
 
@@ -222,12 +231,9 @@ class VisualExtractor:
         Returns:
             tuple: Names of the views that such extractors fill.
         """
-        views: list[str] = []
-        for extractor in self.distinct.values():
-            if hasattr(extractor, "allow_asking"):
-                extractor.allow_asking(client)
-                views += self.views_of(extractor)
-        return tuple(views)
+        for extractor in self._asking:
+            extractor.allow_asking(client)
+        return self.asked_views
 
     def to_files(self) -> dict[str, bytes]:
         """Save the weights and vocabularies.

@@ -1,7 +1,7 @@
 """Views of a post, and the interface of the extractors that fill them. No torch here."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, Protocol
 
@@ -32,7 +32,8 @@ class RegionFeatures:
         pictures (np.ndarray): int64 of shape (R,): the number of each region's picture within the
             post; None if all are of picture 0.
         pixels (np.ndarray): uint8 of shape (H, W, 3): the picture at the size of a backbone that
-            trains with the pipeline.
+            trains with the pipeline. Of several pictures, of shape (Q, H, W, 3): those that have
+            regions, in order, each with the same number of regions.
     """
 
     vectors: np.ndarray | None
@@ -314,8 +315,8 @@ def find_unusable(features: Mapping[str, View]) -> dict[str, str]:
 def merge_features(found: Mapping[int, Features]) -> Features:
     """Merge the features of the pictures of a post.
 
-    Regions are concatenated and get the number of their picture. Words and texts are joined without
-    repeats. Pixels for a trainable backbone are only those of the first picture.
+    Regions are concatenated and get the number of their picture, in the order of the pictures.
+    Words and texts are joined without repeats: of equal ones, the first is kept.
 
     Args:
         found (Mapping): Number of a picture within the post to its features.
@@ -327,6 +328,35 @@ def merge_features(found: Mapping[int, Features]) -> Features:
     return {
         name: _merge_view({n: f[name] for n, f in found.items() if name in f}) for name in views
     }
+
+
+def without_pictures(view: RegionFeatures, numbers: Collection[int]) -> RegionFeatures | None:
+    """Leave out the regions of some pictures of a post.
+
+    Args:
+        view (RegionFeatures): The regions of all pictures.
+        numbers (Collection): Numbers of the pictures to leave out.
+
+    Returns:
+        RegionFeatures: The other regions; None if there are none.
+    """
+    pictures = _numbers(view, 0) if view.pictures is None else view.pictures
+    kept = ~np.isin(pictures, [*numbers])
+    if kept.all():
+        return view
+    if not kept.any():
+        return None
+    parts: dict[str, Any] = {"pictures": pictures[kept]}
+    if view.pixels is not None:
+        pixels = view.pixels if view.pixels.ndim == 4 else view.pixels[None]
+        parts["pixels"] = pixels[~np.isin(np.unique(pictures), [*numbers])]
+    for name in ("vectors", "boxes"):
+        value = getattr(view, name)
+        parts[name] = None if value is None else value[kept]
+    for name in ("labels", "scores"):
+        value = getattr(view, name)
+        parts[name] = None if value is None else [value[row] for row in np.flatnonzero(kept)]
+    return replace(view, **parts)
 
 
 def digest_features(features: Mapping[str, View]) -> str:
@@ -354,7 +384,7 @@ def _encode(value: Any) -> bytes:
 def _merge_view(found: Mapping[int, Any]) -> View:
     (number, first), *others = found.items()
     if isinstance(first, RegionFeatures):
-        if first.pixels is not None or not others:
+        if not others:
             return replace(first, pictures=_numbers(first, number) if number else None)
         return _merge_regions(found)
     if isinstance(first, str):
@@ -364,6 +394,9 @@ def _merge_view(found: Mapping[int, Any]) -> View:
 
 def _merge_regions(found: Mapping[int, RegionFeatures]) -> RegionFeatures:
     merged: dict[str, Any] = {"pixels": None}
+    pixels = [view.pixels for view in found.values() if view.pixels is not None]
+    if pixels:
+        merged["pixels"] = np.stack(pixels)
     merged["pictures"] = np.concatenate([_numbers(view, n) for n, view in found.items()])
     for name in (field.name for field in fields(RegionFeatures) if field.name not in merged):
         parts = [getattr(view, name) for view in found.values()]

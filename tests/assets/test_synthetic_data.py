@@ -268,3 +268,26 @@ def test_the_generator_draws_the_same_pictures(generator: ModuleType, split: str
 
 def test_another_seed_gives_other_rows(generator: ModuleType) -> None:
     assert generator.make_rows("dev", seed=1) != ROWS["dev"]
+
+
+def test_with_several_pictures_only_the_second_decides(
+    generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = generator.make_rows("dev", 0)
+    monkeypatch.setattr(generator, "SPLITS", ("dev",))
+    monkeypatch.setattr(generator, "make_rows", lambda split, seed: rows[:12])
+    generator.write_data_set(tmp_path, 0, several=True)
+    written = [json.loads(line) for line in (tmp_path / "dev.jsonl").read_text().splitlines()]
+    for row, one in zip(written, rows[:12], strict=True):
+        marks = row["meta"]["picture_decides"]
+        assert row.get("images", [])[1:] == ([one["image"]] if marks else [])
+        assert row.get("image") == (row["images"][0] if marks else one.get("image"))
+        for name in row.get("images", ()):
+            pixels((tmp_path / "pictures" / name).read_bytes())
+    marked_row = next(row for row in written if "images" in row)
+    first, second = ((tmp_path / "pictures" / name).read_bytes() for name in marked_row["images"])
+    stored = pixels((PICTURES / marked_row["images"][1]).read_bytes())
+    assert np.abs(pixels(second) - stored).mean() < 0.02
+    # Its type is not used for the first one.
+    other = {**marked_row, "spans": [{**marked_row["spans"][0], "label": "MISC"}]}
+    assert generator.jpeg(generator.draw_abstract_picture(other, 0)) == first

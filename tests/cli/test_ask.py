@@ -15,7 +15,7 @@ from spacy_msvse.vision.extractors import chat_client
 from spacy_msvse.vision.extractors.chat_client import ChatClient
 
 from ..chat_server import chat_server, completion, echo, question
-from ..tiny import save_encoder, tiny_pipeline, train
+from ..tiny import reasons, save_encoder, tiny_pipeline, train
 from . import command
 
 pytest.importorskip("aiohttp")
@@ -143,7 +143,7 @@ def test_the_status_of_a_view_says_why_it_is_missing(pipeline):
         component.vision.allow_asking(client)
         doc = nlp(TEXTS["PER"])
     assert doc._.image_status == {"knowledge": "unreadable"}
-    assert "status 404" in doc._.image_problems["knowledge"]
+    assert "status 404" in reasons(doc._.image_problems)["knowledge"]
 
 
 def test_extract_asks_only_if_it_is_told_to(tmp_path, nlp):

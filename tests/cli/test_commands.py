@@ -15,6 +15,7 @@ import spacy_msvse.cli.evaluate
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.evaluation.calibration import judged_confidences
 
+from ..display.markup import Markup
 from ..tiny import COLOURS, NAMES, ambiguous_examples, picture, save_encoder, tiny_pipeline, train
 from .command import CONFIG, run
 
@@ -100,6 +101,32 @@ def test_without_pictures_the_type_is_a_guess(model, data):
 def test_with_the_pictures_of_other_posts_every_type_is_wrong(model, data):
     scores = evaluate(model, data, "--control", "shuffled")
     assert scores["slices"]["picture_decides"]["ents_f"] == 0.0
+
+
+def test_evaluate_writes_each_mistake_as_a_row(model, data, tmp_path):
+    scores = evaluate(model, data, "--control", "shuffled", "--errors", tmp_path / "e.jsonl")
+    rows = list(srsly.read_jsonl(tmp_path / "e.jsonl"))
+    counts = scores["entities"]
+    assert (
+        sum(row["predicted"] is not None for row in rows) == counts["predicted"] - counts["right"]
+    )
+    assert sum(row["gold"] is not None for row in rows) == counts["gold"] - counts["right"]
+    assert {row["kind"] for row in rows} == {"wrong type"}
+    confidences = [row["confidence"] for row in rows]
+    assert confidences == sorted(confidences, reverse=True)
+    first = rows[0]
+    assert first["text"][first["gold"]["start"] : first["gold"]["end"]] == first["gold"]["text"]
+    assert first["image"].endswith(".png")
+
+
+def test_evaluate_shows_the_posts_of_mistakes_as_a_page(model, data, tmp_path):
+    evaluate(model, data, "--control", "shuffled", "--errors", tmp_path / "e.html")
+    html = (tmp_path / "e.html").read_text(encoding="utf-8")
+    assert html.count("<article") == html.count("wrong type</strong>") == 12
+    assert html.count("<img") == 12
+    assert "Post 12" in Markup(html).text
+    evaluate(model, data, "--errors", tmp_path / "none.jsonl")
+    assert (tmp_path / "none.jsonl").read_text() == ""
 
 
 def test_evaluate_reads_and_fills_a_store(model, data, tmp_path):

@@ -128,3 +128,23 @@ def test_the_entities_of_a_pipeline_replace_those_of_the_file(tmp_path):
     assert "ORG" in text
     assert "PER" not in text
     assert "LOC" not in text
+
+
+def test_gold_entities_are_shown_beside_the_predicted_ones(tmp_path, trained):
+    html, printed = render(tmp_path, trained, "--gold")
+    text = " ".join(Markup(html).text.split())
+    assert html.count(">Gold</h3>") == 3
+    assert "Gold saw jordan PER All entities are right." in text
+    assert "Gold This post is not annotated." in text
+    assert "go #NYC LOC missed gold #NYC LOC" in text
+    # Unlike without --gold, the entities of each row must fit its text.
+    assert "posts.jsonl:3: entity 0-3 'a c' cuts through a token" in printed
+
+
+def test_gold_needs_a_pipeline_to_compare(tmp_path):
+    srsly.write_jsonl(tmp_path / "posts.jsonl", ROWS)
+    arguments = ["msvse", "render", "-", str(tmp_path / "posts.jsonl"), str(tmp_path / "p.html")]
+    result = CliRunner().invoke(app, [*arguments, "--gold"])
+    assert result.exit_code == 1
+    assert "MSVSE-E265" in " ".join(result.output.split())
+    assert not (tmp_path / "p.html").exists()

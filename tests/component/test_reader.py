@@ -5,7 +5,7 @@ import pytest
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.reader import Reader, given_views, post_source
-from spacy_msvse.doc import picture_source, set_extracted_views
+from spacy_msvse.doc import picture_sources, set_extracted_views
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.base import Reads
 from spacy_msvse.vision.extraction import fill_store
@@ -13,7 +13,7 @@ from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.features import RegionFeatures
 from spacy_msvse.vision.store import FeatureStore
 
-from ..tiny import Writer, picture
+from ..tiny import Writer, picture, reasons
 
 READS = Reads(vectors=("regions",), texts=("tags", "caption", "ocr"), joint=("caption",))
 
@@ -64,7 +64,7 @@ def test_extracted_views_are_used(nlp):
     assert post.vectors["regions"].boxes[1].tolist() == [0, 0, 0.5, 0.5]
     assert set(post.status.values()) == {"used"}
     assert post.extracted["tags"] == ["cat", "sofa"]
-    assert post.extracted["regions"][1] == ("cat", 0.5, 0.0, 0.0, 0.5, 0.5)
+    assert post.extracted["regions"][1] == ("cat", 0.5, 0.0, 0.0, 0.5, 0.5, 0)
 
 
 def test_views_of_the_user_come_first_and_need_no_extraction(nlp):
@@ -109,13 +109,13 @@ def test_extracted_views_on_a_doc_do_not_count_as_given(nlp):
 def test_status_and_reason_differ_for_absent_unreadable_and_masked(nlp):
     doc = make_doc(nlp, "look", caption="my dog")
     assert read(doc).status["regions"] == "absent"
-    assert read(doc).problems == {}
+    assert read(doc).problems == []
     broken = make_doc(nlp, "look", image=b"broken", caption="my dog")
     unreadable = read(broken)
     assert unreadable.status["regions"] == "unreadable"
-    assert "MSVSE-E020" in unreadable.problems["regions"]
+    assert "MSVSE-E020" in reasons(unreadable.problems)["regions"]
     assert unreadable.status["caption"] == "used"
-    assert "caption" not in unreadable.problems
+    assert "caption" not in reasons(unreadable.problems)
     seen = make_doc(nlp, "look", image=picture("PER"))
     masked = read(seen, masked=["regions"])
     assert masked.status["regions"] == "masked"
@@ -136,7 +136,7 @@ def check_refused(nlp, doc, code: str) -> None:
     for vision in (True, False):
         post = read(doc, vision=vision)
         assert set(post.status.values()) == {"unreadable"}
-        assert all(code in problem for problem in post.problems.values())
+        assert all(code in problem for problem in reasons(post.problems).values())
         assert (post.vectors, post.texts) == ({}, {})
     with pytest.raises(MsvseError, match=code):
         reader("error").read([doc])
@@ -149,9 +149,9 @@ def check_refused(nlp, doc, code: str) -> None:
 
 def test_a_picture_that_is_no_path_and_no_bytes_is_unreadable(nlp):
     doc = make_doc(nlp, "look")
-    doc.user_data["._.", "image", None, None] = [1, 2]
+    doc.user_data["._.", "images", None, None] = [1, 2]
     with pytest.raises(MsvseError, match="MSVSE-E035"):
-        picture_source(doc)
+        picture_sources(doc)
     check_refused(nlp, doc, "MSVSE-E035")
 
 

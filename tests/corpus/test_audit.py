@@ -131,6 +131,42 @@ def test_pictures_are_found_missing_broken_or_refused(nlp, audit_one, tmp_path):
     assert "truncated" in found.broken[0].reason
 
 
+def test_all_pictures_of_a_post_are_checked(nlp, audit_one):
+    first, second = picture("PER"), picture("LOC")
+    found = audit_one(
+        make_doc(nlp, "one", images=[first, b"broken", second]),
+        make_doc(nlp, "two", images=[second]),
+        make_doc(nlp, "one", images=[first, second]),
+        make_doc(nlp, "ONE", images=[first, second, "gone.png"]),
+        make_doc(nlp, "one", images=[first, second]),
+        make_doc(nlp, "three", images=[picture("ORG")]),
+    )
+    assert (found.posts_with_pictures, found.posts_with_several_pictures) == (6, 4)
+    assert (found.pictures, found.readable) == (12, 10)
+    assert [one.post for one in (*found.broken, *found.missing)] == [1, 4]
+    assert found.shared_pictures.count == 4
+    # The fourth post names one more picture. A picture that cannot be read has no content.
+    assert found.repeated_posts.examples == ["post 3: one", "post 5: one"]
+    assert found.views["regions"] == 6
+
+
+def test_a_post_of_another_split_leaks_if_one_of_its_pictures_does(nlp, tmp_path):
+    first, second = picture("PER"), picture("LOC")
+    posts = {
+        "train": [make_doc(nlp, "one", images=[first, second])],
+        "dev": [
+            make_doc(nlp, "two", images=[picture("ORG"), second, first]),
+            make_doc(nlp, "three", image=picture("ORG")),
+        ],
+    }
+    paths = {name: tmp_path / f"{name}.spacy" for name in posts}
+    for name, docs in posts.items():
+        DocBin(store_user_data=True, docs=docs).to_disk(paths[name])
+    leaks = {leak.kind: leak.posts for leak in audit(paths, nlp).leaks}
+    assert leaks["picture"].count == 1
+    assert leaks["picture"].examples[0].startswith("post 1: ")
+
+
 def test_each_broken_picture_is_reported_by_its_own_name(nlp, audit_one):
     found = audit_one(post(nlp, "one", image=b"x" * 10), post(nlp, "two", image=b"x" * 10))
     assert [one.post for one in found.broken] == [1, 2]
@@ -140,7 +176,7 @@ def test_each_broken_picture_is_reported_by_its_own_name(nlp, audit_one):
 
 def test_a_value_that_is_not_a_picture_is_refused(nlp, audit_one):
     doc = post(nlp, "one")
-    doc.user_data["._.", "image", None, None] = 3
+    doc.user_data["._.", "images", None, None] = 3
     assert "MSVSE-E035" in audit_one(doc).refused[0].reason
 
 
@@ -308,7 +344,7 @@ def test_values_of_a_wrong_type_are_named_and_do_not_end_the_check(audit_one, nl
     """A file of Docs may hold anything."""
     docs = [post(nlp, name) for name in ("one", "two", "three", "four")]
     docs[2]._.image_tags = ["cat"]
-    docs[3].user_data["._.", "image", None, None] = [1, 2]
+    docs[3].user_data["._.", "images", None, None] = [1, 2]
     docs[0].user_data["._.", "image_tags", None, None] = np.zeros((1, 3))
     docs[1].user_data["._.", "image_texts", None, None] = ["ocr"]
     docs[2].user_data["._.", "image_extracted", None, None] = np.zeros((2, 3))

@@ -116,4 +116,4 @@ def test_boxes_are_in_the_meta_of_their_posts(converted, nlp):
 def test_boxes_enter_no_view(converted, nlp):
     example = next(iter(Corpus(converted)(nlp)))
     given = get_picture_attributes(example.predicted)
-    assert [name for name in PICTURE_ATTRIBUTES if name in given] == ["image"]
+    assert [name for name in PICTURE_ATTRIBUTES if name in given] == ["images"]

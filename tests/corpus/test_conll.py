@@ -1,6 +1,7 @@
 import pytest
 
 from spacy_msvse.corpus.conll import read_conll
+from spacy_msvse.corpus.jsonl import parse_rows
 from spacy_msvse.errors import MsvseError
 
 
@@ -12,7 +13,7 @@ def read(tmp_path, nlp):
         path = tmp_path / "posts.txt"
         path.write_bytes(text if isinstance(text, bytes) else text.encode("utf8"))
         bad_rows = []
-        posts = list(read_conll(path, bad_rows, **settings))
+        posts = list(parse_rows(read_conll(path, **settings), bad_rows))
         docs = [post.to_doc(nlp) for post in posts]
         return posts, docs, [(row.line, row.reason) for row in bad_rows]
 
@@ -46,9 +47,9 @@ def test_posts_need_no_blank_lines_between_them(read):
 
 
 def test_a_stray_inside_label_opens_an_entity(read):
-    rows = ["a\tI-PER", "b\tO", "c\tI-LOC", "d\tI-LOC", "e\tI-ORG", "f\tB-ORG", "g\tI-ORG"]
+    rows = ["a\tI-PER", "b\tO", "c\tI-LOC", "d\tI-LOC", "e\tI-ORG", "f\tB-PER", "g\tI-PER"]
     (post,), (doc,), _ = read("\n".join(rows))
-    expected = [("a", "PER"), ("c d", "LOC"), ("e", "ORG"), ("f g", "ORG")]
+    expected = [("a", "PER"), ("c d", "LOC"), ("e", "ORG"), ("f g", "PER")]
     assert get_entities(doc) == expected
     assert post.stray_starts == 3
 
@@ -123,7 +124,7 @@ def test_the_suffix_of_the_picture_is_a_setting(read, name):
     "row",
     [
         "Ada",
-        "\tO",
+        "\tB-PER",
         "Ada\tPER",
         "Ada\tB-",
         "Ada\tX-PER",
@@ -167,8 +168,103 @@ def test_a_long_malformed_row_is_shortened(read):
     assert len(reason) < 200
 
 
+@pytest.mark.parametrize("column", [{"token_column": 2}, {"token_column": 2, "label_column": 4}])
+def test_the_token_column_is_a_setting(read, column):
+    _, (doc,), _ = read("1\tAda\t_\tB-PER\n2\tsings\t_\tO\n", **column)
+    assert [token.text for token in doc] == ["Ada", "sings"]
+    assert get_entities(doc) == [("Ada", "PER")]
+
+
+@pytest.mark.parametrize(
+    ("comments", "meta"),
+    [
+        # As MultiCoNER has them (v2, 2023), and CoNLL-U (universaldependencies.org/format.html).
+        ("# id 5239d808\tdomain=train", {"id": "5239d808"}),
+        ("# newdoc id = d1\n# sent_id = weblog-3\n# text = Ada = sings", {"id": "weblog-3"}),
+        ("# text = Ada sings", None),
+    ],
+)
+def test_comments_before_the_tokens_are_no_tokens_and_their_id_is_kept(read, comments, meta):
+    text = f"Bob\tB-PER\n\n{comments}\nAda _ _ B-PER\nsings _ _ O\n"
+    _, (_, doc), bad_rows = read(text)
+    assert not bad_rows
+    assert get_entities(doc) == [("Ada", "PER")]
+    assert doc.user_data.get("meta") == meta
+
+
+def test_the_id_of_a_comment_stays_beside_that_of_the_picture(read):
+    _, (doc,), _ = read("# id a1\nIMGID:7\nAda\tB-PER\n")
+    assert doc.user_data["meta"] == {"id": "7", "comment_id": "a1"}
+
+
+@pytest.mark.parametrize("line", ["#\tO", "# O", "#id\tO", "#id=3 O"])
+def test_a_token_that_begins_like_a_comment_is_a_token(read, line):
+    _, (doc,), bad_rows = read(f"Ada B-PER\n{line}\n")
+    assert not bad_rows
+    assert len(doc) == 2
+    _, (doc,), _ = read(f"{line}\nAda B-PER\n")
+    assert len(doc) == 2
+
+
+def test_an_id_that_ends_like_a_picture_file_is_its_name(read):
+    names = ["3.png", "4.JPEG", "5", "6.2", "7.webp"]
+    _, docs, _ = read("".join(f"IMGID:{name}\nAda\tO\n\n" for name in names))
+    expected = ["3.png", "4.JPEG", "5.jpg", "6.2.jpg", "7.webp"]
+    assert [doc._.image for doc in docs] == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "others"), [("X", "B-PER O"), ("B-X", "B-PER O"), ("S-X", "S-PER O"), ("X", "PER O")]
+)
+def test_tokens_labelled_x_are_context_and_no_words_of_the_post(read, label, others):
+    first, second = others.split()
+    text = f"Ada\t{first}\nsings\t{second}\n<EOS>\t{label}\na\t{label}\ndog\t{label}\n"
+    (post,), (doc,), bad_rows = read(text)
+    assert not bad_rows
+    assert [token.text for token in doc] == ["Ada", "sings"]
+    assert get_entities(doc) == [("Ada", "PER")]
+    assert doc._.image_texts == {"context": "<EOS> a dog"}
+    assert post.tokens_left_out == 3
+
+
+def test_a_post_that_is_only_context_is_reported(read):
+    _, docs, bad_rows = read("Ada\tB-PER\n\na\tX\n")
+    assert len(docs) == 1
+    assert bad_rows == [(3, "the post has no tokens but those of context (X)")]
+
+
+def test_where_x_is_the_only_type_it_is_a_type(read):
+    _, (doc,), _ = read("Ada\tB-X\nsings\tO\n")
+    assert get_entities(doc) == [("Ada", "X")]
+
+
+def test_an_empty_token_outside_of_entities_is_left_out_and_counted(read):
+    (post,), (doc,), bad_rows = read("Ada\tB-PER\n\tO\nsings\tO\n\n\tO\n")
+    assert [token.text for token in doc] == ["Ada", "sings"]
+    assert post.tokens_left_out == 1
+    assert bad_rows == [(5, "the post has no tokens")]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "labels"),
+    [
+        ("IOB1", "I-PER I-PER B-PER O I-LOC O"),
+        ("IO", "I-PER I-PER O I-LOC O O"),
+    ],
+)
+def test_in_schemes_that_begin_with_i_no_beginning_is_stray(read, scheme, labels):
+    rows = [f"{token}\t{label}" for token, label in zip("abcdef", labels.split(), strict=True)]
+    (post,), (doc,), _ = read("\n".join(rows))
+    assert (post.scheme, post.stray_starts) == (scheme, 0)
+    expected = {
+        "IOB1": [("a b", "PER"), ("c", "PER"), ("e", "LOC")],
+        "IO": [("a b", "PER"), ("d", "LOC")],
+    }
+    assert get_entities(doc) == expected[scheme]
+
+
 SCHEMES = {
-    "IOB": "B-PER I-PER I-PER O B-LOC B-LOC",
+    "IOB2": "B-PER I-PER I-PER O B-LOC B-LOC",
     "BIOES": "B-PER I-PER E-PER O S-LOC S-LOC",
     "BMES": "B-PER M-PER E-PER O S-LOC S-LOC",
     "BMEWO": "B-PER M-PER E-PER O W-LOC W-LOC",
@@ -236,7 +332,7 @@ def test_among_labels_without_prefix_one_that_looks_like_something_else_is_refus
 
 
 def test_a_row_with_other_columns_is_no_label_without_prefix(read):
-    text = "# text = Ada sings\nAda\tNNP\tPER\nsings\tVBZ\tO\n\nBob\tNNP\n\nEve\tNNP\tPER\n"
+    text = "Ada sings\nAda\tNNP\tPER\nsings\tVBZ\tO\n\nBob\tNNP\n\nEve\tNNP\tPER\n"
     _, docs, bad_rows = read(text)
     assert [get_entities(doc) for doc in docs] == [[("Eve", "PER")]]
     assert [line for line, _ in bad_rows] == [1, 5]
@@ -248,9 +344,12 @@ def test_a_column_without_o_and_prefixes_is_no_column_of_labels(read, text):
         read(text)
 
 
-def test_the_column_of_the_tokens_is_not_that_of_the_labels(read):
+@pytest.mark.parametrize(
+    "columns", [{"label_column": 1}, {"token_column": 2, "label_column": 2}, {"token_column": 0}]
+)
+def test_the_column_of_the_tokens_is_not_that_of_the_labels(read, columns):
     with pytest.raises(MsvseError, match="MSVSE-E081"):
-        read("Ada\tO\n", label_column=1)
+        read("Ada\tO\n", **columns)
 
 
 def test_a_post_without_tokens_is_reported(read):
@@ -275,14 +374,11 @@ def weibo(tmp_path):
     return folder
 
 
-def test_a_post_with_several_pictures_has_the_first_and_lists_all(read, weibo):
+def test_a_post_has_all_pictures_of_its_id(read, weibo):
     text = "WID:Lm7\r\n龙\tB-LOC\r\n岩\tI-LOC\r\n\r\nWID:Lm77\r\n我\tO\r\n"
     _, docs, bad_rows = read(text, image_root=weibo)
-    assert [doc._.image for doc in docs] == ["Lm7_a.jpg", "Lm77_a.jpg"]
-    assert [doc.user_data["meta"] for doc in docs] == [
-        {"id": "Lm7", "pictures": ["Lm7_a.jpg", "Lm7_b.png"]},
-        {"id": "Lm77"},
-    ]
+    assert [doc._.images for doc in docs] == [["Lm7_a.jpg", "Lm7_b.png"], ["Lm77_a.jpg"]]
+    assert [doc.user_data["meta"] for doc in docs] == [{"id": "Lm7"}, {"id": "Lm77"}]
     assert get_entities(docs[0]) == [("龙 岩", "LOC")]
     assert not bad_rows
 
@@ -290,7 +386,7 @@ def test_a_post_with_several_pictures_has_the_first_and_lists_all(read, weibo):
 @pytest.mark.parametrize("ids", ["Lm77 Lm7", "Lm77,Lm7", "Lm77 , Lm7 ,"])
 def test_a_post_may_name_several_pictures(read, weibo, ids):
     _, (doc,), _ = read(f"WID:{ids}\nAda\tO\n", image_root=weibo)
-    assert doc.user_data["meta"]["pictures"] == ["Lm77_a.jpg", "Lm7_a.jpg", "Lm7_b.png"]
+    assert doc._.images == ["Lm77_a.jpg", "Lm7_a.jpg", "Lm7_b.png"]
 
 
 def test_pictures_that_are_not_in_the_folder_are_still_named(read, weibo):

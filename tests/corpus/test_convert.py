@@ -84,19 +84,42 @@ def test_everything_is_counted_and_written(write, output, pictures, nlp):
     assert docs[1].ents[1].label_ == "MISC"
 
 
-def test_pictures_that_a_post_cannot_hold_are_counted(write, output, pictures):
+def test_all_pictures_of_a_post_are_counted_and_described(write, output, pictures, nlp):
     for name in ("Lm7_a.jpg", "Lm7_b.jpg", "Lm7_c.jpg"):
         Image.new("RGB", (2, 2)).save(pictures / name)
     posts = write("posts.txt", "WID:Lm7\nAda\tB-PER\n\nWID:Lk2\nhello\tO\n")
-    report = convert(posts, output, format="conll", image_root=pictures)
-    assert (report.pictures_referenced, report.pictures_found) == (2, 1)
-    assert report.pictures_left_out == 2
+    captions = write("captions.txt", "Lm7_b.jpg :a cat\nLm7_a.jpg :a dog\nLm7_c.jpg :a dog")
+    tags = write("tags.json", '{"Lm7_a": ["dog", "sofa"], "Lm7_c": ["cat", "dog"]}')
+    report = convert(
+        posts, output, format="conll", image_root=pictures, captions=captions, tags=tags
+    )
+    assert (report.pictures_referenced, report.pictures_found) == (4, 3)
+    assert (report.posts_with_pictures, report.posts_with_several_pictures) == (2, 1)
+    first, second = read_docs(output, nlp)
+    assert first._.images == ["Lm7_a.jpg", "Lm7_b.jpg", "Lm7_c.jpg"]
+    assert first._.image_caption == "a dog a cat"
+    assert first._.image_tags == ["dog", "sofa", "cat"]
+    assert second._.images == ["Lk2.jpg"]
+
+
+def test_boxes_of_several_pictures_have_the_number_of_their_picture(write, output, nlp, tmp_path):
+    for name in ("1", "2"):
+        (tmp_path / f"{name}.xml").write_text(
+            "<annotation><size><width>10</width><height>10</height></size><object><name>Ada</name>"
+            "<bndbox><xmin>0</xmin><ymin>0</ymin><xmax>5</xmax><ymax>5</ymax></bndbox></object>"
+            "</annotation>"
+        )
+    row = {**ROW, "image": "3.jpg", "images": ["3.jpg", "2.jpg"]}
+    posts = write("posts.jsonl", f"{srsly.json_dumps(ROW)}\n{srsly.json_dumps(row)}\n")
+    convert(posts, output, boxes=tmp_path)
+    one, several = (doc.user_data["meta"]["boxes"] for doc in read_docs(output, nlp))
+    assert [list(box) for box in one] == [["Ada", 1.0, 0.0, 0.0, 0.5, 0.5]]
+    assert [list(box) for box in several] == [["Ada", 1.0, 0.0, 0.0, 0.5, 0.5, 1]]
 
 
 def test_the_meta_of_a_row_can_have_any_content(write, output, tmp_path, nlp):
     row = {**ROW, "meta": {"pictures": 3, "boxes": "none"}}
-    report = convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl")
-    assert report.pictures_left_out == 0
+    convert(write("posts.jsonl", srsly.json_dumps(row)), output, format="jsonl")
     assert read_docs(output, nlp)[0].user_data["meta"] == row["meta"]
 
 
@@ -211,10 +234,16 @@ def test_the_suffix_tells_the_format(write, output, name, format):
 
 @pytest.mark.parametrize("name", ["posts", "posts.train", "posts.xml"])
 def test_a_suffix_that_does_not_tell_the_format_is_an_error(write, output, name):
-    posts = write(name, POSTS)
-    with pytest.raises(MsvseError, match=r"MSVSE-E138.*--format with one of: conll, jsonl"):
+    posts = write(name, "A post of prose\n" + POSTS)
+    with pytest.raises(MsvseError, match=r"MSVSE-E138.*--format with one of: jsonl, json"):
         convert(posts, output)
-    assert convert(posts, output, format="conll").posts == 3
+    assert convert(posts, output, format="conll", skip_bad_rows=True).posts == 3
+
+
+@pytest.mark.parametrize("name", ["posts", "posts.train", "posts.xml", "posts.jsonl"])
+def test_the_content_tells_the_format_before_the_suffix(write, output, name):
+    report = convert(write(name, POSTS), output)
+    assert (report.format, report.read_as, report.posts) == ("conll", "CoNLL", 3)
 
 
 def test_the_report_tells_the_scheme_and_what_was_left_out(write, output):
@@ -253,8 +282,8 @@ def test_a_conversion_without_a_post_fails(write, output, name, text, counts):
         ("a.jsonl", srsly.json_dumps({"text": "Ada", "image": "1.jpg"}), r"\(1 of 1"),
         (
             "a.jsonl",
-            srsly.json_dumps({"text": "Ada", "image": "1.jpg", "entities": [[0, 3, "PER"]]}),
-            r"look like annotation, but are not read: 'entities' \(1 post\)",
+            srsly.json_dumps({"text": "Ada", "image": "1.jpg", "mentions": [[0, 3, "PER"]]}),
+            r"look like annotation, but are not read: 'mentions' \(1 post\)",
         ),
         ("a.txt", "IMGID:1\nAda\tO\n", r"\(0 of 1"),
     ],
@@ -274,7 +303,7 @@ def test_a_conversion_without_an_entity_fails_unless_it_is_meant(write, output, 
     [
         ({}, False, "0 of 1 posts name a picture"),
         ({}, True, "0 of 1 posts name a picture"),
-        ({"images": ["1.jpg"]}, False, r"'images' \(1 post\)"),
+        ({"photos": ["1.jpg"]}, False, r"'photos' \(1 post\)"),
         ({"image": "2.jpg"}, True, "1 of 1 posts name a picture.*check --image-root"),
         ({"image": "2.jpg", "caption": "a dog"}, True, "1 of 1 posts name a picture"),
         ({"image": "lfs.jpg"}, True, "git lfs pull"),
@@ -393,7 +422,7 @@ def test_a_file_that_is_not_text_is_one_error(write, output, name):
 
 
 def test_a_folder_in_place_of_posts_is_one_error(tmp_path, output):
-    with pytest.raises(MsvseError, match="MSVSE-E132"):
+    with pytest.raises(MsvseError, match=r"MSVSE-E253.*it is a folder"):
         convert(tmp_path, output, format="conll")
 
 
@@ -504,7 +533,8 @@ def test_command_guesses_the_format_and_says_what_it_wrote(write, output):
     result = run(write("posts.txt", POSTS), output)
     assert result.exit_code == 0
     assert "Wrote 3 posts" in " ".join(result.output.split())
-    result = run(write("posts.xml", POSTS), output)
+    assert "Read as CoNLL" in " ".join(result.output.split())
+    result = run(write("posts.xml", "A post of prose\n"), output)
     assert result.exit_code == 1
     assert "MSVSE-E138" in result.output
 

@@ -8,8 +8,12 @@ from collections import Counter
 import pytest
 from spacy.tokens import DocBin
 
-from spacy_msvse.corpus.jsonl import dump_row, read_jsonl, with_spans
+from spacy_msvse.corpus.jsonl import dump_row, parse_rows, read_rows, with_spans
 from spacy_msvse.errors import MsvseError
+
+
+def read_jsonl(path, bad_rows, **settings):
+    return parse_rows(read_rows(path), bad_rows, **settings)
 
 
 @pytest.fixture
@@ -117,6 +121,42 @@ def test_a_picture_in_the_row_becomes_bytes(read):
     uri = "data:image/png;base64," + base64.b64encode(b"png").decode()
     (doc,), _ = read({"text": "Ada", "image": uri})
     assert doc._.image == b"png"
+
+
+def test_a_row_may_have_several_pictures(read):
+    uri = "data:image/png;base64," + base64.b64encode(b"png").decode()
+    rows = [
+        {"text": "Ada", "images": ["a.jpg", uri, "b.jpg"]},
+        {"text": "Ada", "image": "a.jpg", "images": ["a.jpg", "b.jpg"]},
+        {"text": "Ada", "images": []},
+        {"text": "Ada", "images": None},
+    ]
+    docs, bad_rows = read(*rows)
+    assert not bad_rows
+    assert [doc._.images for doc in docs] == [
+        ["a.jpg", b"png", "b.jpg"],
+        ["a.jpg", "b.jpg"],
+        [],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"image": "b.jpg", "images": ["a.jpg", "b.jpg"]}, "'image' is not the first of 'images'"),
+        ({"image": "b.jpg", "images": []}, "'image' is not the first of 'images'"),
+        ({"images": "a.jpg"}, "it is not a list"),
+        ({"images": ["a.jpg", {"url": "b.jpg"}]}, "MSVSE-E035"),
+        ({"images": ["a.jpg", " "]}, "it names no picture"),
+        ({"images": ["a.jpg", None]}, "item 1 is no picture"),
+        ({"images": ["a.jpg", "data:image/png;base64,A"]}, "base64 is damaged"),
+    ],
+)
+def test_pictures_that_cannot_be_used_make_a_bad_row(read_posts, row, reason):
+    posts, (found,) = read_posts({"text": "Ada", **row})
+    assert not posts
+    assert reason in found
 
 
 def test_blank_lines_are_skipped(read):
@@ -332,8 +372,8 @@ def test_an_unknown_unit_of_offsets_is_refused(read_posts):
     [
         ({"entities": [[0, 3, "PER"]]}, {"annotation": ["entities"]}),
         (
-            {"label": [[0, 3, "PER"]], "images": ["a.jpg"]},
-            {"annotation": ["label"], "a picture": ["images"]},
+            {"label": [[0, 3, "PER"]], "photos": ["a.jpg"]},
+            {"annotation": ["label"], "a picture": ["photos"]},
         ),
         ({"Spans": [ADA], "Image": "a.jpg"}, {"annotation": ["Spans"], "a picture": ["Image"]}),
         ({"marked": [ADA], "shown": "a.jpg"}, {"annotation": ["marked"], "a picture": ["shown"]}),

@@ -98,11 +98,21 @@ def test_features_and_bytes_are_kept(write, nlp):
     assert numpy.array_equal(example.predicted._.image_features, features)
 
 
+def test_all_pictures_of_a_post_are_on_both_sides_below_the_folder(write, nlp, tmp_path):
+    doc = make_doc(nlp, "Ada", images=["a.jpg", b"picture", "b/c.jpg"])
+    (example,) = create_corpus(write(doc), image_root=tmp_path)(nlp)
+    expected = [str(tmp_path / "a.jpg"), b"picture", str(tmp_path / "b" / "c.jpg")]
+    assert example.predicted._.images == example.reference._.images == expected
+    outside = write(make_doc(nlp, "Ada", images=["a.jpg", "../b.jpg"]))
+    with pytest.raises(MsvseError, match="MSVSE-E021"):
+        list(create_corpus(outside, image_root=tmp_path / "pictures")(nlp))
+
+
 def test_lists_come_back_as_lists(write, nlp, doc):
     (example,) = create_corpus(write(doc))(nlp)
     for side in (example.predicted, example.reference):
         assert side._.image_tags == ["dog"]
-        assert side._.image_regions == [("dog", 0.5, 0.0, 0.0, 1.0, 1.0)]
+        assert side._.image_regions == [("dog", 0.5, 0.0, 0.0, 1.0, 1.0, 0)]
 
 
 def test_extracted_values_are_not_kept_as_given(write, nlp, doc):

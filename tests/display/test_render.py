@@ -19,6 +19,7 @@ from spacy.util import registry
 
 import spacy_msvse
 from spacy_msvse import make_doc, render
+from spacy_msvse.component.analysis import Reading
 from spacy_msvse.display.colours import LABEL_COLOURS
 from spacy_msvse.display.render import pair, stream
 from spacy_msvse.errors import MsvseError
@@ -167,6 +168,36 @@ def test_pictures_outside_image_root_are_not_read(nlp, tmp_path):
     # Pages may be published, so they contain no folder.
     assert "../" not in html
     assert str(tmp_path) not in html
+
+
+def test_all_pictures_of_a_post_are_shown_with_their_own_boxes(nlp, tmp_path):
+    doc = make_doc(
+        nlp,
+        "Jordan visits Amman",
+        images=[jpeg(), str(tmp_path / "gone.jpg"), jpeg((32, 32))],
+        regions=[("person", 0.9, 0, 0, 0.5, 1, 0), ("street", 0.5, 0.4, 0, 1, 1, 2)],
+    )
+    doc._.image_status = {"regions": "used"}
+    annotate(doc, [(0, 1, "PER", 0.92)])
+    findings = {"with_picture": ("PER", 0.9), "without_picture": ("LOC", 0.2)}
+    one = effect(0, 1, *findings.values(), regions=[0.1, 0.3])
+    one.region_pictures = [0, 2]
+    one.without_each = [Reading("PER", 0.8), Reading("PER", 0.9), Reading("LOC", 0.4)]
+    html = render(doc, jupyter=False, effects=[[one]])
+    *_, last = html.split("<figure>")
+    assert html.count("<img ") == html.count("<figure>") == 2
+    assert ">person 90%" not in last
+    assert "street 50%" in last.split("</figure>")[0]
+    assert "Picture 2 cannot be shown" in html
+    assert "gone.jpg" in html
+    assert str(tmp_path) not in html
+    assert "Picture 1" in html
+    assert "Picture 3" in html
+    text = words(html)
+    assert "Without picture 1" in text
+    assert "Without picture 3" in text
+    assert "Region 2 of picture 3 street: 30.0%" in text
+    assert "picture 3" in text
 
 
 def test_a_post_without_picture_says_so(nlp):

@@ -10,6 +10,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_msvse.corpus.conll import read_conll
+from spacy_msvse.corpus.jsonl import parse_row
 from spacy_msvse.evaluation.exact import (
     entity_scores,
     known_entities,
@@ -38,7 +39,7 @@ def match(*examples):
 def read_labellings(nlp, path, labellings) -> list[Doc]:
     posts = ["\n".join(f"word {label}" for label in labels) for labels in labellings]
     path.write_text("\n\n".join(posts))
-    return [post.to_doc(nlp) for post in read_conll(path, [])]
+    return [parse_row(row).to_doc(nlp) for row in read_conll(path)]
 
 
 def assert_equal_to_spacys(scores, examples):

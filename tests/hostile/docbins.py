@@ -43,7 +43,7 @@ def _user_data(
 def set_attribute(message: dict[str, Any], chance: random.Random) -> str:
     """An attribute of a post gets a value of another type."""
     names = (
-        "image",
+        "images",
         "image_tags",
         "image_caption",
         "image_texts",
@@ -56,10 +56,12 @@ def set_attribute(message: dict[str, Any], chance: random.Random) -> str:
     makers += [
         lambda: np.asarray(any_vector(chance)),
         lambda: chance.choice(([], {}, 3, "", b"", [1])),
+        lambda: [any_value(chance) for _ in range(chance.randrange(1, 4))],
     ]
     value = chance.choice(makers)()
     if name == "image_features" and chance.random() < 0.5:
         value = np.asarray(any_vector(chance), dtype="float32")
+        value = [value] * chance.randrange(1, 4) if chance.random() < 0.5 else value
 
     def change(data: Any) -> Any:
         return [

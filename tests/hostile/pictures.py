@@ -25,6 +25,7 @@ from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.picture import picture_name
 from spacy_msvse.vision.store import FeatureStore
 
+from ..tiny import reasons
 from ..vision.conftest import CountingExtractor, encode, photo
 
 REFUSED, DECODED, EITHER = "refused", "decoded", "refused or decoded"
@@ -385,7 +386,7 @@ def run(folder: Path, names: list[str]) -> dict:
         "files": rows,
         "failed": report.failed,
         "pictures": report.items,
-        "posts": [[one.problems.get("tags"), one.features.get("tags")] for one in found],
+        "posts": [[reasons(one.problems).get("tags"), one.features.get("tags")] for one in found],
         "grown": grown,
     }
 

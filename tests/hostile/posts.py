@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spacy_msvse import make_doc
 
+from ..tiny import reasons
 from .mutations import fixed_pictures, mutated
 from .pictures import DECODED, REFUSED
 from .scene import NAME, answer, expect_right, finite
@@ -51,7 +52,7 @@ def hostile_picture(case: Case) -> None:
         hostile, good = component.pipe(docs)
         said = complaints.read_text("utf8", "replace")
     expect_right([answer(good)], scene.answers[:1], "the post beside it:")
-    status, problems = hostile._.image_status or {}, hostile._.image_problems or {}
+    status, problems = hostile._.image_status or {}, reasons(hostile._.image_problems)
     state = status.get("regions")
     expect(state in ("used", "unreadable"), LOSS, f"status {status}")
     if state == "unreadable":

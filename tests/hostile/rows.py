@@ -15,7 +15,8 @@ from .values import any_text
 from .verdicts import CRASH, LOSS, WRONG, Bad, Case, expect
 
 KEYS = (
-    *("text", "words", "tokens", "spans", "image", "tags", "caption", "texts", "meta", "answer"),
+    *("text", "words", "tokens", "spans", "image", "images", "tags", "caption", "texts", "meta"),
+    "answer",
     *("_view_id", "width", "height", "error", "id"),
 )
 

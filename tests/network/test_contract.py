@@ -241,7 +241,7 @@ def test_the_statistics_of_a_backbone_stay_while_the_network_trains(name):
     network = make_network(name, backbone).train()
     inputs = make_inputs([5, 3, 7], [4, 0, 4], [3, 0, 2], [6, 0, 4])
     pixels = torch.randint(0, 256, (2, 4, 4, 3), dtype=torch.uint8)
-    pictures = {"regions": Pictures(pixels, torch.tensor([0, 2]))}
+    pictures = {"regions": Pictures(pixels, torch.tensor([0, 2]), torch.tensor([0, 0]))}
     before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
     outputs = network(replace(inputs, pictures=pictures))
     network.loss(outputs, make_targets(inputs)).total.backward()

@@ -209,6 +209,26 @@ def test_span_probabilities_equal_enumeration(seed, temperature):
         assert value == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 4.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_absence_is_that_of_the_least_certain_token_outside_of_the_entities(seed, temperature):
+    lattice = random_lattice(LENGTHS, seed).tempered(temperature)
+    found = lattice.best_entities()
+    values = lattice.absence_log_probabilities(found, len(LENGTHS)).exp().tolist()
+    assert len(found), "a test without an entity shows nothing"
+    for row, length in enumerate(LENGTHS):
+        scores = labellings(lattice, row)
+        total = log_sum(scores.values())
+        covered = {t for r, first, end, _ in found.tolist() if r == row for t in range(first, end)}
+        outside = [
+            math.exp(log_sum(s for path, s in scores.items() if path[t] == 0) - total)
+            for t in range(length)
+            if t not in covered
+        ]
+        assert values[row] == pytest.approx(min(outside, default=1.0), abs=1e-8)
+    assert lattice.absence_log_probabilities(found[:0], len(LENGTHS)).exp().min() <= min(values)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_best_entities_are_those_of_the_best_labelling(seed):
     lattice = random_lattice([5, 1, 0, 6, 6], seed)
@@ -289,6 +309,8 @@ def test_batches_without_any_token():
     assert lattice.best_labels().shape == (2, 0)
     assert lattice.best_labellings(2)[1].tolist() == [[0.0, -math.inf]] * 2
     assert lattice.marginals().shape == (2, 0, 5)
+    nothing = torch.zeros(0, 4, dtype=torch.long)
+    assert lattice.absence_log_probabilities(nothing, 2).tolist() == [0.0, 0.0]
 
 
 def test_interpolation_mixes_every_score():

@@ -11,7 +11,7 @@ from spacy_msvse.network.base import Network, NetworkConfig, token_vectors
 from spacy_msvse.network.build import build_network
 from spacy_msvse.network.inputs import Loss, Outputs
 from spacy_msvse.network.methods.text_crf import TextCrf
-from spacy_msvse.network.spans import ScoredSpans
+from spacy_msvse.network.spans import RatesAbsence, ScoredSpans
 
 from .conftest import TINY_ENCODER, make_inputs, make_targets, text_crf
 
@@ -102,6 +102,23 @@ def test_overlapping_spans_are_dropped_and_probabilities_are_those_of_the_softma
     nothing = ScoredSpans(spans[:0], scores[:0])
     assert nothing.best_entities().shape == (0, 4)
     assert nothing.span_log_probabilities(entities[:0]).shape == (0,)
+
+
+def test_the_absence_is_that_of_the_least_certain_candidate_that_is_no_entity():
+    spans = torch.tensor([[0, 0, 2], [0, 1, 2], [0, 2, 3], [2, 0, 1], [2, 1, 2]])
+    scores = torch.tensor([[3.0, 0, 0], [2.0, 0, 0], [0, 1.0, 0], [0, 0, 5.0], [0, 0, 1.0]])
+    answer = ScoredSpans(spans, scores)
+    assert isinstance(answer, RatesAbsence)
+    found = answer.best_entities()
+    assert found.tolist() == [[0, 0, 2, 0], [0, 2, 3, 1]]
+    values = answer.absence_log_probabilities(found, 3).tolist()
+    # A candidate that was dropped because it overlaps is probably an entity, too.
+    expected = [scores[1].log_softmax(0)[2].item(), 0.0, scores[4].log_softmax(0)[2].item()]
+    assert values == pytest.approx(expected)
+    assert ScoredSpans(spans[:0], scores[:0]).absence_log_probabilities(found[:0], 2).tolist() == [
+        0.0,
+        0.0,
+    ]
 
 
 def test_an_unknown_setting_is_named_with_the_known_ones():

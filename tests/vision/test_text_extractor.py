@@ -6,6 +6,7 @@ from spacy_msvse.vision.extraction import PostSource, extract_posts, fill_store
 from spacy_msvse.vision.extractor import VisualExtractor
 from spacy_msvse.vision.store import FeatureStore
 
+from ..tiny import reasons
 from .conftest import CountingExtractor, encode, photo
 
 
@@ -75,7 +76,7 @@ def test_it_does_not_run_where_the_view_is_not_wanted(visual, reader):
 def test_a_text_that_it_fails_on_is_a_problem_of_its_post(visual):
     good, bad = extract_posts(visual, [PostSource("in Paris"), PostSource("   ")])
     assert good.features["knowledge"] == "Paris"
-    assert "E061] The extractor failed on text '   '" in bad.problems["knowledge"]
+    assert "E061] The extractor failed on text '   '" in reasons(bad.problems)["knowledge"]
 
 
 def test_a_store_can_be_filled_with_texts_and_pictures(visual, tmp_path):

@@ -105,7 +105,7 @@ def _data(reports: Sequence[Mapping[str, Any]], data_license: str) -> Iterator[s
         return
     yield f"Licence: {escape(data_license)}."
     header = ("file", "posts", "with a picture", "entities", "SHA-256", "labels renamed")
-    keys = ("source", "posts", "pictures_referenced", "entities", "source_sha256")
+    keys = ("source", "posts", "posts_with_pictures", "entities", "source_sha256")
     rows = []
     for report in reports:
         renamed = ", ".join(f"{old} to {new}" for old, new in report["label_map"].items())

@@ -29,7 +29,7 @@ SCORES_KEYS = {
     "data",
     "temperatures",
 }
-REPORT_KEYS = {"source", "source_sha256", "label_map", "posts", "entities", "pictures_referenced"}
+REPORT_KEYS = {"source", "source_sha256", "label_map", "posts", "entities", "posts_with_pictures"}
 
 
 def write_card(

@@ -30,6 +30,7 @@ class HvpNetConfig(NetworkConfig):
             in the vector of a region. Their sum is the width of a region vector. None takes those
             of the extractor; vectors that are given with the posts have no such widths.
         cells (int): Regions of each picture or crop, one after the other: 4 cells of a 2 x 2 grid.
+            The regions of another picture of the post begin with a new crop.
     """
 
     levels: Annotated[tuple[RegionWidth, ...], Field(min_length=1, max_length=64)] | None = None
@@ -53,18 +54,17 @@ class PyramidPrefixes(nn.Module):
             nn.Linear(cells * 2 * width, len(levels)) for _ in range(num_layers)
         )
 
-    def forward(self, regions: Regions) -> Prefixes:
+    def forward(self, regions: Regions) -> tuple[Prefixes, Tensor]:
         """Compute the prefixes of a batch.
 
         Args:
             regions (Regions): Cells of the crops of P posts: R = crops * cells, D = sum of levels.
 
         Returns:
-            Prefixes: R slots; those of absent crops are masked out.
+            tuple: The prefixes, with a slot for each cell of each crop; those of absent cells are
+                masked out. And the slot of each region, int64 of shape (P, R).
         """
-        missing = -regions.mask.shape[1] % self.cells
-        vectors = functional.pad(regions.vectors, (0, 0, 0, missing))
-        mask = functional.pad(regions.mask, (0, missing))
+        vectors, mask, slot = self.divide(regions)
         # (P, crops, cells, levels, 2 d)
         posts, columns, width = vectors.shape
         crops = vectors.view(posts, columns // self.cells, self.cells, width)
@@ -78,7 +78,36 @@ class PyramidPrefixes(nn.Module):
             weights = self.level_weights(gate, mean)
             slots.append(torch.einsum("pocld,pol->pocd", mapped, weights).flatten(1, 2))
         keys, values = torch.stack(slots).chunk(2, dim=3)
-        return Prefixes(keys, values, mask)
+        return Prefixes(keys, values, mask), slot
+
+    def divide(self, regions: Regions) -> tuple[Tensor, Tensor, Tensor]:
+        """Divide regions into crops. Each picture begins with a new one.
+
+        Args:
+            regions (Regions): R regions of P posts.
+
+        Returns:
+            tuple: Vectors of shape (P, M, D) and their mask (P, M), M a multiple of `cells`; and
+                the place of each region in them, int64 of shape (P, R).
+        """
+        places = regions.places()
+        # Regions that the pictures before this one leave free in their last crops.
+        ends = functional.pad(places[:, 1:] == 0, (0, 1))
+        free = (-(places + 1) % self.cells) * ends
+        slot = torch.arange(places.shape[1], device=places.device) + functional.pad(
+            free.cumsum(dim=1)[:, :-1], (1, 0)
+        )
+        # Padding after the last region is of no picture.
+        columns = int(slot[regions.mask].max()) + 1 if regions.mask.any() else 1
+        columns = max(columns, places.shape[1]) + -max(columns, places.shape[1]) % self.cells
+        slot = slot.clamp(max=columns - 1)
+        posts, _, width = regions.vectors.shape
+        kept = regions.mask.unsqueeze(2)
+        vectors = regions.vectors.new_zeros(posts, columns, width).scatter_add(
+            1, slot.unsqueeze(2).expand(-1, -1, width), regions.vectors * kept
+        )
+        counts = slot.new_zeros(posts, columns).scatter_add(1, slot, regions.mask.long())
+        return vectors, counts > 0, slot
 
     @staticmethod
     def level_weights(gate: nn.Module, mean: Tensor) -> Tensor:
@@ -100,6 +129,8 @@ class HvpNet(Network):
     Stated: the pyramid, the gate of each layer and the prefix. Reconstructed: a map for each level
     (the authors' code mixes all levels in one map, so that its gate does not choose among them).
     Corrected: an absent crop is masked (in the code, a black picture); labels are those of tokens.
+    The crops of several pictures follow each other; a prefix has no place, so their order does not
+    matter.
     """
 
     Config = HvpNetConfig
@@ -140,7 +171,8 @@ class HvpNet(Network):
             Outputs: The lattice as `answer`.
         """
         weights: list[Tensor] | None = [] if self.records_attention else None
-        prefixes = self.prefixes(self.read_regions(inputs, REGIONS)).rows(inputs.window_post)
+        prefixes, slot = self.prefixes(self.read_regions(inputs, REGIONS))
+        prefixes = prefixes.rows(inputs.window_post)
         hidden = self.encoder.run(
             self.encoder.embed(inputs.text), inputs.text.mask, prefixes, slot_weights=weights
         )
@@ -148,6 +180,10 @@ class HvpNet(Network):
         outputs = Outputs(self.decoder(token_vectors(hidden, inputs), inputs.token_mask))
         if weights:
             mean = torch.stack(weights).mean(dim=0)
-            columns = inputs.vectors[REGIONS].mask.shape[1] if REGIONS in inputs.vectors else 0
-            outputs.attention = {REGIONS: token_vectors(mean, inputs)[..., :columns].float()}
+            shares = token_vectors(mean, inputs).float()
+            if REGIONS in inputs.vectors:
+                slot = slot.unsqueeze(1).expand(-1, shares.shape[1], -1)
+                outputs.attention = {REGIONS: shares.gather(2, slot)}
+            else:
+                outputs.attention = {REGIONS: shares[..., :0]}
         return outputs

@@ -37,7 +37,8 @@ class M3sLike(BoundaryNetwork):
 
     Stated: segmentation before categorisation, objects and relations of a scene graph, and the
     gated sum over grains. Reconstructed: the network. There is no scene graph parser, so a relation
-    is "an object and the nearest other object", and the words of the view `tags` are objects too.
+    is "an object and the nearest other object of its picture", and the words of the view `tags` are
+    objects too. Several pictures of a post are one set of pictures, objects and relations.
     """
 
     Config = M3sLikeConfig
@@ -105,14 +106,15 @@ class M3sLike(BoundaryNetwork):
         regions = self.read_regions(inputs, REGIONS)
         vectors = self.region_projection(regions.vectors)
         objects = regions.mask.clone()
-        # The first region is no object if it is the whole picture.
-        objects[:, 0] &= (regions.boxes[:, 0] != regions.boxes.new_tensor([0, 0, 1, 1])).any(dim=1)
+        # The first region of a picture is no object if it is the whole picture.
+        is_part = (regions.boxes != regions.boxes.new_tensor([0, 0, 1, 1])).any(dim=2)
+        objects &= is_part | (regions.places() > 0)
         tags, tag_mask = self.encode_view(inputs.texts[TAGS])
         nearest = nearest_regions(regions, objects)
         others = vectors.gather(1, nearest.unsqueeze(2).expand_as(vectors))
         pairs = vectors + self.near + others
-        # One object has no other.
-        paired = objects & (objects.sum(dim=1, keepdim=True) > 1)
+        # The only object of a picture has no other.
+        paired = objects & ((regions.same_picture() & objects.unsqueeze(1)).sum(dim=2) > 1)
         return [
             (vectors, regions.mask),
             (torch.cat([vectors, tags], dim=1), torch.cat([objects, tag_mask], dim=1)),
@@ -121,7 +123,7 @@ class M3sLike(BoundaryNetwork):
 
 
 def nearest_regions(regions: Regions, mask: Tensor) -> Tensor:
-    """The nearest other region of each region, by the centres of the boxes.
+    """The nearest other region of each region in its picture, by the centres of the boxes.
 
     Args:
         regions (Regions): R regions of P posts.
@@ -133,4 +135,5 @@ def nearest_regions(regions: Regions, mask: Tensor) -> Tensor:
     centres = (regions.boxes[..., :2] + regions.boxes[..., 2:]) / 2
     distances = torch.cdist(centres.float(), centres.float())
     own = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-    return distances.masked_fill(own | ~mask[:, None, :], torch.inf).argmin(dim=2)
+    left_out = own | ~mask[:, None, :] | ~regions.same_picture()
+    return distances.masked_fill(left_out, torch.inf).argmin(dim=2)

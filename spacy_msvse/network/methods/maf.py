@@ -54,7 +54,8 @@ class Maf(Network):
     the text attends to them (in the authors' code afterwards, so that two texts could be compared);
     the matching reads the mean over tokens (in the code all 128 positions, padding included); posts
     without a picture take no part in matching and alignment. Reconstructed: the mean of the tokens
-    and of the regions stand for the whole text and picture.
+    and of the regions stand for the whole text and picture. Several pictures of a post are one set
+    of regions.
     """
 
     Config = MafConfig
@@ -102,7 +103,9 @@ class Maf(Network):
         present = own.mask.any(dim=1)
         order = self._exchange(present) if self.training else torch.arange(len(present))
         order = order.to(present.device)
-        regions = Regions(own.vectors[order], own.boxes[order], own.mask[order])
+        regions = Regions(
+            own.vectors[order], own.boxes[order], own.mask[order], own.pictures[order]
+        )
         attended = self.cross(hidden, self.regions(regions.vectors), regions.mask)
         attended = attended * present[:, None, None]
         text, seen = token_mean(hidden, mask), token_mean(attended, mask)

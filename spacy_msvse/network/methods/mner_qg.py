@@ -63,8 +63,9 @@ class MnerQg(Network):
     detects whether its type occurs, and labels the boundaries of its entities.
 
     Stated: the queries, the grounding, the detection of types and that all are learned together.
-    Reconstructed: the layers; one CRF over the labels of all types in place of pointers. Corrected:
-    the network finds its boxes itself, and reads no drawn ones.
+    Reconstructed: the layers; one CRF over the labels of all types in place of pointers; a query is
+    grounded in the regions of all pictures of a post. Corrected: the network finds its boxes
+    itself, and reads no drawn ones.
     """
 
     Config = MnerQgConfig
@@ -131,6 +132,7 @@ class MnerQg(Network):
                 "grounding": torch.stack(groundings, dim=1),
                 "boxes": regions.boxes,
                 "regions": regions.mask,
+                "pictures": regions.pictures,
             },
         )
 
@@ -175,7 +177,8 @@ class MnerQg(Network):
         }
         total = terms["entities"] + self.config.existence_loss_weight * terms["existence"]
         if targets.boxes is not None:
-            regions = Regions(extra["boxes"], extra["boxes"], extra["regions"])
+            boxes = extra["boxes"]
+            regions = Regions(boxes, boxes, extra["regions"], extra["pictures"])
             shown = find_shown_types(regions, targets, len(self.config.types))
             grounded = shown.any(dim=2).float()
             weight = (extra["grounding"] * shown).sum(dim=2).clamp(min=1e-9)
@@ -186,7 +189,7 @@ class MnerQg(Network):
 
 
 def find_shown_types(regions: Regions, targets: Targets, num_types: int) -> Tensor:
-    """Find the regions that overlap a drawn box of each type.
+    """Find the regions that overlap a drawn box of each type, in the same picture.
 
     Args:
         regions (Regions): R regions of P posts.
@@ -202,6 +205,8 @@ def find_shown_types(regions: Regions, targets: Targets, num_types: int) -> Tens
         [box_iou(a.float(), b.float()) for a, b in zip(regions.boxes, targets.boxes, strict=True)]
     )
     overlaps = (overlaps >= MIN_OVERLAP) & regions.mask.unsqueeze(2)
+    if targets.box_pictures is not None:
+        overlaps &= regions.pictures.unsqueeze(2) == targets.box_pictures.unsqueeze(1)
     of_type = targets.box_types[:, None, :] == torch.arange(
         num_types, device=targets.box_types.device
     ).view(1, -1, 1)

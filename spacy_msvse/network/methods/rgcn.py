@@ -72,8 +72,8 @@ class RGcn(Network):
     Stated: the two relations, the graph convolution, the gates and the attention layers. Corrected:
     pictures are averaged, not cells of one picture; the text gets the graph through a gate of each
     token; related posts are training posts only, and not the post itself. Reconstructed: a related
-    picture is the mean of its regions; texts are similar by their words; a post without a picture
-    has no relations.
+    picture is the mean of its regions, of all pictures of a post together; texts are similar by
+    their words; a post without a picture has no relations.
     """
 
     Config = RGcnConfig

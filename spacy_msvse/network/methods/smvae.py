@@ -73,7 +73,8 @@ class Smvae(Network):
     Stated: the spans, the product of experts, both reconstructions and all divergences. Corrected:
     candidates do not depend on gold labels; a prediction uses the mean of the latent variable;
     each expert has its own noise. Reconstructed: spans without an entity weigh as much as entities
-    together, in place of a sample of as many. Only supervised training is built.
+    together, in place of a sample of as many; the mean of the regions of all pictures of a post is
+    its picture. Only supervised training is built.
     """
 
     Config = SmvaeConfig

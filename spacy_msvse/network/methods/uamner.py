@@ -53,7 +53,8 @@ class Uamner(Network):
 
     Stated: the two stages, and the uncertainty of a Bayesian network between them. Reconstructed:
     everything else. Dropout samples are masks over the features of all tokens, drawn once, so that
-    a prediction is always the same. Both stages share a CRF.
+    a prediction is always the same. Both stages share a CRF. Several pictures of a post are one set
+    of regions.
     """
 
     Config = UamnerConfig

@@ -55,7 +55,8 @@ class Umgf(Network):
 
     Stated: the graph, the two kinds of self-attention and the gated messages. Corrected: the
     message to an object is a mean over tokens; labels are those of tokens, and only the first word
-    piece of a token is read; the loss does not grow with the batch.
+    piece of a token is read; the loss does not grow with the batch. Reconstructed: the objects of
+    several pictures are one set of nodes.
     """
 
     Config = UmgfConfig

@@ -41,8 +41,8 @@ class Umt(BoundaryNetwork):
 
     Stated: the two cross-modal transformers, the visual gate, the auxiliary span detection, and the
     conversion of its labels to entity labels. Reconstructed: a post without a picture keeps its
-    text states, and the gated picture is 0. Corrected: labels are those of tokens, and only the
-    first word piece of a token is read.
+    text states, and the gated picture is 0; several pictures are one set of regions. Corrected:
+    labels are those of tokens, and only the first word piece of a token is read.
     """
 
     Config = UmtConfig

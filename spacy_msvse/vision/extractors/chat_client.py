@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -52,6 +52,26 @@ class Usage:
     requests: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+
+    def add(self, other: "Usage") -> None:
+        """Add the counts of another client.
+
+        Args:
+            other (Usage): Its counts.
+        """
+        self.requests += other.requests
+        self.tokens_in += other.tokens_in
+        self.tokens_out += other.tokens_out
+
+    def take(self) -> "Usage":
+        """Take the counts out, so that counting begins anew.
+
+        Returns:
+            Usage: The counts so far.
+        """
+        taken = replace(self)
+        self.requests = self.tokens_in = self.tokens_out = 0
+        return taken
 
 
 class _AgainError(Exception):

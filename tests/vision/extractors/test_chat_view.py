@@ -29,6 +29,7 @@ from spacy_msvse.vision.extractors.chat_view import ChatView
 from spacy_msvse.vision.store import FeatureStore
 
 from ...chat_server import chat_server, completion, echo, question, wait
+from ...tiny import reasons
 from ..conftest import CountingExtractor, encode, photo
 
 pytest.importorskip("aiohttp")
@@ -57,7 +58,7 @@ def ask(server, texts, key_env=None, store=None, given=None, image=None, **setti
     with ChatClient(url, key_env) as client:
         visual.allow_asking(client)
         found = list(extract_posts(visual, posts, store=store, report=report))
-    return [e.features.get("knowledge") or e.problems["knowledge"] for e in found], report
+    return [e.features.get("knowledge") or reasons(e.problems)["knowledge"] for e in found], report
 
 
 def fails_first(status=500, times=1, **headers):
@@ -445,7 +446,7 @@ def test_the_extractor_that_may_not_ask_uses_what_is_stored(tmp_path):
         with pytest.warns(UserWarning, match=r"MSVSE-W060.*view knowledge.*--ask"):
             found = list(extract_posts(visual, posts, store=store, report=report))
         assert [one.features for one in found] == [{"knowledge": "about a"}, {}]
-        assert [one.problems for one in found] == [{}, {}]
+        assert [one.problems for one in found] == [[], []]
         assert (report.stored, report.left_out, report.extracted) == (1, 1, 0)
         assert len(store) == 1
     assert len(server.bodies) == 1
