@@ -93,7 +93,7 @@ def test_the_limit_is_a_setting_of_the_extractors(large_png):
     tight, wide = (VisualExtractor(tags=CountingExtractor(), max_pixels=n) for n in (9, 2**27))
     small = encode(Image.new("RGB", (4, 4)))
     (found,) = extract_posts(tight, sources(small))
-    assert "4 x 4 pixels, more than the limit of 9" in found.problems["tags"]
+    assert "4 x 4 pixels, more than the limit of 9" in str(found.problems)
     assert next(extract_posts(wide, sources(large_png))).features["tags"]
     # It decides nothing about the features of the pictures that it allows.
     assert tight.fingerprint == wide.fingerprint
