@@ -103,6 +103,26 @@ def test_docs_have_gold_entities_pictures_and_descriptions(nlp, tmp_path):
     assert second._.image == b"png"
 
 
+def test_several_pictures_come_from_any_source(nlp, tmp_path):
+    images = ["a.png", "b.png"]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "Ada", "images": images}))
+    (tmp_path / "b.json").write_text(json.dumps([{"text": "Ada", "images": images}]))
+    task = {"data": {"text": "Ada", "images": [f"/data/local-files/?d={one}" for one in images]}}
+    (tmp_path / "c.json").write_text(json.dumps([{**task, "annotations": []}]))
+    (tmp_path / "d.txt").write_text("WID:Lk1,Lk2\nAda\tB-PER\n")
+    frame = pandas.DataFrame({"text": ["Ada", "Bob"], "images": [images, None]})
+    frame.to_parquet(tmp_path / "e.parquet")
+    given = [*(tmp_path / name for name in ("a.jsonl", "b.json", "c.json", "d.txt", "e.parquet"))]
+    for source in (*given, frame, pandas.read_parquet(tmp_path / "e.parquet")):
+        rows = [*read_posts(source)]
+        expected = ["Lk1.jpg", "Lk2.jpg"] if source is given[3] else images
+        docs = [*make_docs(nlp, rows)]
+        assert [doc._.images for doc in docs] == [expected, []][: len(docs)]
+        again = [*make_docs(nlp, [json.loads(dump_row(row)) for row in rows], image_root=tmp_path)]
+        whole = [str(tmp_path / name) for name in expected]
+        assert [doc._.images for doc in again] == [whole, []][: len(docs)]
+
+
 def test_a_picture_outside_its_folder_is_refused(nlp, tmp_path):
     rows = [{"text": "Ada", "image": "../1.jpg"}]
     with pytest.raises(MsvseError, match=r"rows:1: \[MSVSE-E021"):

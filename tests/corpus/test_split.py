@@ -78,6 +78,22 @@ def test_pictures_of_equal_content_are_in_one_part(divide, tmp_path):
     assert all(not left & right for left, right in combinations(names, 2))
 
 
+def test_posts_that_share_any_of_several_pictures_are_in_one_part(divide):
+    """The second picture of a post is the first of another one."""
+    rows = []
+    for n in range(40):
+        rows.append({"text": f"text {n}a", "images": [f"{n}a.png", f"{n}b.png"]})
+        other = {"text": f"text {n}b", "image": f"{n}b.png"}
+        rows.append({**other, "answer": "reject"} if n % 2 else other)
+    _, parts = divide(rows)
+    names = [
+        {name for row in part for name in row.get("images", [row.get("image")])}
+        for part in parts.values()
+    ]
+    assert all(names)
+    assert all(not left & right for left, right in combinations(names, 2))
+
+
 def test_pictures_that_are_missing_are_known_by_their_names(divide):
     rows = [{"text": f"text {n}", "image": f"{n // 2}.png"} for n in range(60)]
     _, parts = divide(rows)

@@ -141,9 +141,13 @@ def _name_data(data: Mapping[str, Any]) -> dict[str, Any]:
         values["text"] = values.pop(texts[0])
     if not {"image", "images"} & set(values) and len(pictures) == 1:
         values["image"] = values.pop(pictures[0])
-    picture = values.get("image")
+    picture, several = values.get("image"), values.get("images")
     if isinstance(picture, str):
         values["image"] = picture.removeprefix(LOCAL_FILES)
+    if isinstance(several, list):
+        values["images"] = [
+            one.removeprefix(LOCAL_FILES) if isinstance(one, str) else one for one in several
+        ]
     return values
 
 
