@@ -134,7 +134,7 @@ def _parse(row: Row) -> PostRow:
         return parse_row(row)
     except RejectedRow:
         # It stays in its part. What else is wrong with it does not matter.
-        read = ("text", "words", "tokens", "image")
+        read = ("text", "words", "tokens", "image", "images")
         values = {key: row.values[key] for key in read if key in row.values}
         return parse_row(Row(row.path, row.line, values))
 
@@ -144,13 +144,12 @@ def _identify(post: PostRow, image_root: str | Path | None) -> Iterator[bytes]:
     form = normalize(text)
     if form:
         yield _hash("text", form)
-    if post.image is None:
-        return
-    try:
-        yield _hash("picture", picture_key(read_picture(post.image, image_root)))
-    except PictureError:
-        if isinstance(post.image, str):
-            yield _hash("name", post.image)
+    for image in post.images:
+        try:
+            yield _hash("picture", picture_key(read_picture(image, image_root)))
+        except PictureError:
+            if isinstance(image, str):
+                yield _hash("name", image)
 
 
 def _hash(kind: str, content: str) -> bytes:
