@@ -111,6 +111,13 @@ def convert_cli(
             "no entity, there may be one of another type",
         ),
     ] = None,
+    commons_only: Annotated[
+        bool,
+        typer.Option(
+            "--commons-only",
+            help="For WikiDiverse: keep only pictures of Wikimedia Commons, and list their sources",
+        ),
+    ] = False,
     language: Language = "en",
     skip_bad_rows: Annotated[
         bool,
@@ -156,6 +163,7 @@ def convert_cli(
                 texts=text_files,
                 boxes=boxes,
                 label_map=parse_label_map(label_map or []),
+                commons_only=commons_only,
                 covers=None if covers is None else [one.strip() for one in covers.split(",")],
                 language=language,
                 skip_bad_rows=skip_bad_rows,
@@ -250,6 +258,7 @@ def print_report(report: ConversionReport) -> None:
         ("Posts with a picture", report.posts_with_pictures),
         *_unless_zero("  of them with several", report.posts_with_several_pictures),
         ("Pictures found", found),
+        *_unless_zero("Pictures left out: not of Wikimedia Commons", report.pictures_not_free),
         ("Posts with boxes", report.boxes_used),
         *_unless_zero("Boxes left out", report.boxes_left_out),
         ("Posts with a caption", report.captions_used),

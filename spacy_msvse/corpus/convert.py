@@ -15,13 +15,14 @@ from tqdm import tqdm
 
 from ..doc import get_covered_types
 from ..errors import Errors, MsvseError, Warnings
-from ..util import hash_files, is_lfs_pointer, replaced_when_done, with_slashes
+from ..util import hash_files, is_lfs_pointer, replaced_when_done, with_slashes, write_whole
 from ..values import VIEW_ATTRIBUTES
 from ..vision.remote import RemoteListing, RemotePicture, check_remote_folder, is_remote
 from .boxes import read_boxes
 from .descriptions import Descriptions, read_captions, read_tags
 from .formats.options import ReadOptions
 from .formats.table import open_posts
+from .formats.wikidiverse import find_page, is_free
 from .jsonl import CAPTION, OTHER, TAGS, Offsets, list_keys, parse_rows
 from .post import PostRow
 from .rows import BadRow, BadRowsError, shorten
@@ -68,6 +69,7 @@ class ConversionReport:
             there was no folder.
         pictures_lfs_pointers (int): Pictures that are Git LFS pointers in that folder. They count
             as not found.
+        pictures_not_free (int): Pictures left out because they are not of Wikimedia Commons.
         boxes_used (int): Posts with boxes drawn in their picture.
         boxes_left_out (int): Boxes left out because the size of their picture is not known, or
             because the post has other boxes.
@@ -104,6 +106,7 @@ class ConversionReport:
     pictures_referenced: int = 0
     pictures_found: int | None = None
     pictures_lfs_pointers: int = 0
+    pictures_not_free: int = 0
     boxes_used: int = 0
     boxes_left_out: int = 0
     captions_used: int = 0
@@ -177,6 +180,7 @@ def convert(
     boxes: str | Path | None = None,
     label_map: Mapping[str, str] | None = None,
     covers: Sequence[str] | None = None,
+    commons_only: bool = False,
     language: str = "en",
     skip_bad_rows: bool = False,
     allow_no_entities: bool = False,
@@ -212,6 +216,9 @@ def convert(
         label_map (Mapping[str, str]): Labels to rename.
         covers (Sequence[str]): The entity types, renamed, that the annotation covers. A post whose
             `meta` has "types" keeps its own. None for all types.
+        commons_only (bool): Leave out pictures that are not of Wikimedia Commons, by "source" in
+            the `meta` of their posts, and list the others with their sources in a file beside the
+            output, whose name ends with .SOURCES.tsv.
         language (str): The language whose tokenizer and stop words to use.
         skip_bad_rows (bool): Whether to leave out posts that cannot be used, instead of failing.
         allow_no_entities (bool): Whether to accept that no post has an entity.
@@ -278,6 +285,7 @@ def convert(
     )
     doc_bin = DocBin(store_user_data=True)
     notes = _Notes(input_path, report, label_map)
+    sources = list[tuple[str, str, str]]()
     for post in tqdm(posts, desc=input_path.name, unit=" posts", disable=not progress):
         caption, tag_list = (sidecar.find(post.images) for sidecar in described)
         # A row's own description has priority over the files for all pictures.
@@ -289,6 +297,8 @@ def convert(
             if given:
                 post.unread_keys.pop(kind, None)
         try:
+            if commons_only:
+                sources += _keep_free_pictures(post, report)
             if boxes:
                 drawn = _read_all_boxes(Path(boxes), post.images, bad_rows, box_folder)
                 post.meta |= {"boxes": drawn} if drawn else {}
@@ -323,6 +333,10 @@ def convert(
     ):
         doc_bin.to_disk(docs_file)
         srsly.write_json(report_file, report.to_json())
+        if commons_only:
+            lines = ("\t".join(row) + "\n" for row in [("file", "source", "page"), *sources])
+            listed = output_path.with_suffix(".SOURCES.tsv")
+            write_whole(listed, "".join(lines).encode("utf-8"))
     return report
 
 
@@ -428,6 +442,20 @@ class _Notes:
 
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)
+
+
+def _keep_free_pictures(post: PostRow, report: ConversionReport) -> list[tuple[str, str, str]]:
+    """Take a picture that is not free from a post. Returns file, source and page of one that is."""
+    source = post.meta.get("source")
+    if not post.images:
+        return []
+    if not isinstance(source, str):
+        raise MsvseError("the source of its picture is not known: 'source' is not in its 'meta'")
+    if is_free(source) and isinstance(post.images[0], str):
+        return [(post.images[0], source, find_page(source))]
+    post.images = []
+    report.pictures_not_free += 1
+    return []
 
 
 def _check_covered(doc: Doc) -> None:

@@ -2,21 +2,29 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ...errors import Errors, MsvseError
 from ..jsonl import check_values
 from ..rows import Row, check_text_file
 
+_NAMES: dict[type, str] = {dict: "object", list: "array"}
+
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
-def read_json_array(path: Path) -> Iterator[Row]:
+def read_json_array(
+    path: Path, *, kind: type = dict, adapt: Callable[[Any], dict[str, Any]] = dict
+) -> Iterator[Row]:
     """Read an array of JSON objects. The file is held in memory, its objects are read one by one.
 
     Args:
         path (Path): The file.
+        kind (type): The type of the elements in Python: dict for objects, list for arrays.
+        adapt (Callable): Makes the values of a row of an element. It raises an MsvseError without a
+            code for one that cannot be used.
 
     Yields:
         Row: The objects. If the array is damaged, the last row has the problem: where it goes on is
@@ -49,10 +57,11 @@ def read_json_array(path: Path) -> Iterator[Row]:
             problem = f"the array is not JSON from here on ({_explain(error)})"
             yield Row(path, line, {"line": text[start : start + 1000]}, problem)
             return
-        if start == first and not isinstance(values, dict):
-            given = "a JSON list that is not one of objects"
+        if start == first and not isinstance(values, kind):
+            given = f"a JSON list that is not one of {_NAMES[kind]}s"
             raise MsvseError(Errors.E133.format(path=path, given=given))
-        yield _make_row(path, line, values, text[start : min(place, start + 1000)])
+        shown = text[start : min(place, start + 1000)]
+        yield _make_row(path, line, values, shown, kind, adapt)
         place = _skip(text, place)
         if text[place : place + 1] == ",":
             place = _skip(text, place + 1)
@@ -71,14 +80,23 @@ def read_json_array(path: Path) -> Iterator[Row]:
         yield Row(path, line, {"line": rest[:1000]}, problem)
 
 
-def _make_row(path: Path, line: int, values: object, shown: str) -> Row:
+def _make_row(
+    path: Path,
+    line: int,
+    values: object,
+    shown: str,
+    kind: type,
+    adapt: Callable[[Any], dict[str, Any]],
+) -> Row:
     try:
         check_values(values)
-        if isinstance(values, dict):
-            return Row(path, line, values)
-        problem = "the element is not a JSON object"
+        if isinstance(values, kind):
+            return Row(path, line, adapt(values))
+        problem = f"the element is not a JSON {_NAMES[kind]}"
+    except MsvseError as error:
+        problem = str(error)
     except ValueError as error:
-        problem = f"the object is not JSON that can be kept ({error})"
+        problem = f"the {_NAMES[kind]} is not JSON that can be kept ({error})"
     return Row(path, line, {"line": shown}, problem)
 
 

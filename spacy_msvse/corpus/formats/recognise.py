@@ -1,6 +1,7 @@
 """Recognise the container of a file of posts, by its content and then by its suffix."""
 
 import csv
+import re
 from pathlib import Path
 
 from ...errors import Errors, MsvseError
@@ -19,6 +20,9 @@ SUFFIXES = {
     **dict.fromkeys((".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes"), "conll"),
     **dict.fromkeys((".ner", ".iob1", ".bilou"), "conll"),
 }
+
+#: An array of arrays that begin with a text.
+_ARRAYS = re.compile(r'\s*\[\s*\[\s*"')
 
 #: Bytes of a file that are looked at.
 HEAD = 1 << 16
@@ -63,6 +67,8 @@ def recognise(path: Path) -> str | None:
         raise MsvseError(Errors.E243.format(path=path))
     if _is_conll(lines[:10]):
         return "conll"
+    if _ARRAYS.match(" ".join(lines[:5])):
+        return "wikidiverse"
     if first.startswith(("{", "[")):
         return "json" if first.startswith("[") else "jsonl"
     return _find_table(lines[0], by_suffix) or by_suffix

@@ -19,6 +19,7 @@ from .options import ReadOptions, Records
 from .parquet import read_parquet
 from .recognise import recognise
 from .tables import read_table
+from .wikidiverse import read_wikidiverse
 
 Format = Literal[
     "jsonl",
@@ -27,6 +28,7 @@ Format = Literal[
     "tsv",
     "parquet",
     "conll",
+    "wikidiverse",
     "folder",
     "posts",
     "doccano",
@@ -77,6 +79,9 @@ CONTAINERS: dict[str, Container] = {
     "csv": Container("CSV", lambda path, options: Records(read_table(path, "csv"))),
     "tsv": Container("TSV", lambda path, options: Records(read_table(path, "tsv"))),
     "parquet": Container("Parquet", lambda path, options: read_parquet(path)),
+    "wikidiverse": Container(
+        "WikiDiverse", lambda path, options: Records(read_wikidiverse(path)), False
+    ),
     "folder": Container(
         "a folder of texts and pictures", lambda path, options: Records(read_folder(path)), False
     ),
