@@ -606,12 +606,12 @@ def looks_like_picture(value: Any) -> bool:
 
 def _get_images(row: JsonRow) -> list[str | bytes]:
     image = _check("image", check_picture, row.image)
-    images = _check("images", check_pictures, row.images) or []
+    images: list[str | bytes] = _check("images", check_pictures, row.images) or []
     if is_missing(row.images):
         return [] if image is None else [image]
     if image is not None and images[:1] != [image]:
         raise MsvseError("'image' is not the first of 'images'; leave out one of the two")
-    return images  # type: ignore[no-any-return]
+    return images
 
 
 def _check(key: str, check: Callable[[Any], Any], value: Any) -> Any:
