@@ -18,7 +18,7 @@ from PIL import Image
 
 from spacy_msvse import make_doc
 from spacy_msvse.corpus.annotate import annotate
-from spacy_msvse.corpus.jsonl import parse_row, read_jsonl
+from spacy_msvse.corpus.jsonl import parse_row, parse_rows, read_rows
 from spacy_msvse.corpus.rows import Row
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.vision.picture import open_picture
@@ -314,7 +314,9 @@ def test_the_kinds_that_json_has_are_read_from_a_file(nlp, root):
         )
     )
     bad_rows = []
-    *pictures, none, empty = [post.image for post in read_jsonl(root / "posts.jsonl", bad_rows)]
+    *pictures, none, empty = [
+        post.image for post in parse_rows(read_rows(root / "posts.jsonl"), bad_rows)
+    ]
     for source in pictures:
         assert_equal(source, root, PICTURE)
     assert (none, empty) == (None, None)

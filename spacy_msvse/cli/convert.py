@@ -103,6 +103,14 @@ def convert_cli(
         list[str] | None,
         typer.Option("--label-map", "-m", help="Label to rename, as OLD=NEW; may be repeated"),
     ] = None,
+    covers: Annotated[
+        str | None,
+        typer.Option(
+            "--covers",
+            help="Entity types that the annotation covers, renamed ones, as PER,LOC; where it has "
+            "no entity, there may be one of another type",
+        ),
+    ] = None,
     language: Language = "en",
     skip_bad_rows: Annotated[
         bool,
@@ -148,6 +156,7 @@ def convert_cli(
                 texts=text_files,
                 boxes=boxes,
                 label_map=parse_label_map(label_map or []),
+                covers=None if covers is None else [one.strip() for one in covers.split(",")],
                 language=language,
                 skip_bad_rows=skip_bad_rows,
                 allow_no_entities=allow_no_entities,
@@ -234,6 +243,10 @@ def print_report(report: ConversionReport) -> None:
         ("Posts without entity", report.posts_without_entity),
         *_unless_zero("  of them without annotation", report.posts_unannotated),
         *_unless_zero("Posts with missing labels", report.posts_partly_annotated),
+        *(
+            (f"Posts whose annotation covers {types or 'no type'}", count)
+            for types, count in sorted(report.types_covered.items())
+        ),
         ("Posts with a picture", report.posts_with_pictures),
         *_unless_zero("  of them with several", report.posts_with_several_pictures),
         ("Pictures found", found),

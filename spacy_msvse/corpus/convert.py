@@ -13,6 +13,7 @@ import srsly
 from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
+from ..doc import get_covered_types
 from ..errors import Errors, MsvseError, Warnings
 from ..util import hash_files, is_lfs_pointer, replaced_when_done, with_slashes
 from ..values import VIEW_ATTRIBUTES
@@ -56,6 +57,8 @@ class ConversionReport:
         posts_without_entity (int): Posts without an entity.
         posts_unannotated (int): Posts without annotation.
         posts_partly_annotated (int): Posts whose labels are missing outside of the entities.
+        types_covered (dict[str, int]): Posts whose annotation does not cover all types, by the
+            types that it covers.
         stray_starts (int): Entities that begin with `I-`, `M-`, `E-` or `L-` in the source, where
             `B-` is expected.
         posts_with_pictures (int): Posts with a picture.
@@ -94,6 +97,7 @@ class ConversionReport:
     posts_without_entity: int = 0
     posts_unannotated: int = 0
     posts_partly_annotated: int = 0
+    types_covered: Counter[str] = field(default_factory=Counter)
     stray_starts: int = 0
     posts_with_pictures: int = 0
     posts_with_several_pictures: int = 0
@@ -128,6 +132,8 @@ class ConversionReport:
         self.posts_without_entity += not doc.ents
         self.posts_unannotated += post.entities is None
         self.posts_partly_annotated += post.entities is not None and not post.complete
+        if (types := get_covered_types(doc)) is not None:
+            self.types_covered[", ".join(types)] += 1
         self.stray_starts += post.stray_starts
         self.pictures_referenced += len(doc._.images)
         self.posts_with_pictures += bool(doc._.images)
@@ -170,6 +176,7 @@ def convert(
     texts: Mapping[str, str | Path] | None = None,
     boxes: str | Path | None = None,
     label_map: Mapping[str, str] | None = None,
+    covers: Sequence[str] | None = None,
     language: str = "en",
     skip_bad_rows: bool = False,
     allow_no_entities: bool = False,
@@ -203,6 +210,8 @@ def convert(
         boxes (str / Path): A folder with boxes in the XML format of Pascal VOC. They are added to
             the `meta` of their posts, under "boxes".
         label_map (Mapping[str, str]): Labels to rename.
+        covers (Sequence[str]): The entity types, renamed, that the annotation covers. A post whose
+            `meta` has "types" keeps its own. None for all types.
         language (str): The language whose tokenizer and stop words to use.
         skip_bad_rows (bool): Whether to leave out posts that cannot be used, instead of failing.
         allow_no_entities (bool): Whether to accept that no post has an entity.
@@ -283,7 +292,10 @@ def convert(
             if boxes:
                 drawn = _read_all_boxes(Path(boxes), post.images, bad_rows, box_folder)
                 post.meta |= {"boxes": drawn} if drawn else {}
+            if covers is not None:
+                post.meta.setdefault("types", [*covers])
             doc = post.to_doc(nlp, label_map)
+            _check_covered(doc)
             found_pictures = [
                 _find_picture(one, image_root, report, listing) for one in post.images
             ]
@@ -416,6 +428,16 @@ class _Notes:
 
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)
+
+
+def _check_covered(doc: Doc) -> None:
+    """Refuse an entity of a type that the annotation of the post is said not to cover."""
+    types = get_covered_types(doc)
+    for entity in doc.ents:
+        if types is not None and entity.label_ not in types:
+            covered = ", ".join(types) or "no type"
+            reason = f"but the annotation of the post covers {covered}"
+            raise MsvseError(f"entity {entity.text!r} is a {entity.label_}, {reason}")
 
 
 def _read_all_boxes(

@@ -248,7 +248,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         return iter(())
     start = first[1].strip()
     if start.startswith(b"[") or start == b"{":
-        given = "a JSON list" if start.startswith(b"[") else "an object over several lines"
+        array = "a JSON list (an array is read from a file, with the format 'json')"
+        given = array if start.startswith(b"[") else "an object over several lines"
         raise MsvseError(Errors.E133.format(path=path, given=given))
     return _parse_lines(path, chain([first], lines))
 

@@ -8,14 +8,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..errors import Errors, MsvseError
+from .formats.frames import ROWS
 from .formats.options import ReadOptions
 from .formats.table import open_posts
 from .jsonl import Offsets, RejectedRow, parse_row
 from .post import PostRow
 from .rows import BadRow, Row
-
-#: In place of a file, in messages about rows of Python.
-ROWS = Path("rows")
 
 
 def read_posts(

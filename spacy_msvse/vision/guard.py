@@ -6,6 +6,7 @@ itself after `DECODING_SECONDS`. A decoder in C cannot be stopped in any other w
 """
 
 import math
+import os
 from typing import Any, BinaryIO
 
 from PIL import ImageFile
@@ -119,7 +120,8 @@ def count_pixels(image: ImageFile.ImageFile, stream: BinaryIO, shrink_to: int | 
 
     A JPEG that is shrunk while it is decoded counts by its decoded size, if its decoder needs only
     some of its rows at a time. The decoder of a progressive JPEG, or of one with a scan for each
-    colour, holds the whole picture at its full size.
+    colour, holds the whole picture at its full size. A file that is too short for its pixels counts
+    by its full size as well.
 
     Args:
         image (ImageFile): The opened picture, not yet decoded.
@@ -130,11 +132,22 @@ def count_pixels(image: ImageFile.ImageFile, stream: BinaryIO, shrink_to: int | 
         int: Width times height.
     """
     size = image.size
-    if shrink_to is not None and image.format in JPEG_FORMATS and _is_sequential(stream):
+    if shrink_to is None or image.format not in JPEG_FORMATS:
+        return math.prod(size)
+    if _is_long_enough(stream, math.prod(size)) and _is_sequential(stream):
         least = min(size) // shrink_to
         divisor = next((one for one in JPEG_DIVISORS if least >= one), 1)
         size = (math.ceil(size[0] / divisor), math.ceil(size[1] / divisor))
     return math.prod(size)
+
+
+def _is_long_enough(stream: BinaryIO, pixels: int) -> bool:
+    """Whether a sequential JPEG can hold its pixels: each block of 8 x 8 has two codes, and a code
+    has one bit or more."""
+    at = stream.tell()
+    bits = 8 * stream.seek(0, os.SEEK_END)
+    stream.seek(at)
+    return 2 * pixels <= 64 * bits
 
 
 def _is_sequential(stream: BinaryIO) -> bool:

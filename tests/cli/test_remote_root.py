@@ -10,6 +10,7 @@ from spacy.tokens import DocBin
 from spacy_msvse import make_doc
 from spacy_msvse.component import components
 from spacy_msvse.corpus.conll import read_conll
+from spacy_msvse.corpus.jsonl import parse_rows
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.display.gallery import read_gallery
 from spacy_msvse.errors import MsvseError
@@ -114,8 +115,9 @@ def test_the_pictures_of_a_line_of_several_are_listed(remote_folder, tmp_path):
     for name in ("x_1.png", "x_2.png"):
         remote_folder.pipe_file(f"posts/weibo/{name}", picture("PER"))
     (tmp_path / "weibo.txt").write_text("WID:x\nAda\tB-PER\n\n")
-    (post,) = read_conll(tmp_path / "weibo.txt", [], image_root="memory://posts/weibo")
-    assert (post.image, post.meta["pictures"]) == ("x_1.png", ["x_1.png", "x_2.png"])
+    rows = read_conll(tmp_path / "weibo.txt", image_root="memory://posts/weibo")
+    (post,) = parse_rows(rows, [])
+    assert post.images == ["x_1.png", "x_2.png"]
 
 
 @pytest.mark.parametrize(

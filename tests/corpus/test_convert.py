@@ -123,6 +123,33 @@ def test_the_meta_of_a_row_can_have_any_content(write, output, tmp_path, nlp):
     assert read_docs(output, nlp)[0].user_data["meta"] == row["meta"]
 
 
+def test_the_types_that_an_annotation_covers_are_written_with_each_post(write, output, nlp):
+    rows = [ROW, {**ROW, "meta": {"types": ["PERSON", "LOC"]}}]
+    text = "".join(srsly.json_dumps(row) + "\n" for row in rows)
+    arguments = ["msvse", "convert", str(write("posts.jsonl", text)), str(output)]
+    options = ["--covers", "PERSON, ORG", "--label-map", "PER=PERSON", "--allow-no-pictures"]
+    result = CliRunner().invoke(app, [*arguments, *options])
+    assert result.exit_code == 0, result.output
+    assert "covers PERSON, ORG" in result.output
+    docs = read_docs(output, nlp)
+    assert [doc._.covered_types for doc in docs] == [["PERSON", "ORG"], ["PERSON", "LOC"]]
+    report = srsly.read_json(f"{output}.json")
+    assert report["types_covered"] == {"PERSON, ORG": 1, "PERSON, LOC": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (ROW, "entity 'Ada' is a PER, but the annotation of the post covers LOC"),
+        ({**ROW, "meta": {"types": "LOC"}}, "covered_types.*it is not a list"),
+    ],
+)
+def test_an_entity_of_a_type_that_is_not_covered_is_a_bad_row(write, output, row, reason):
+    with pytest.raises(BadRowsError, match=reason):
+        convert(write("posts.jsonl", srsly.json_dumps(row)), output, covers=["LOC"])
+    assert not output.exists()
+
+
 def test_descriptions_of_a_row_have_priority_over_files(write, output, nlp):
     posts = write("posts.jsonl", srsly.json_dumps({**ROW, "caption": "mine"}))
     captions = write("captions.txt", "1.jpg :theirs")

@@ -101,6 +101,19 @@ def test_pictures_that_are_missing_are_known_by_their_names(divide):
     assert all(not left & right for left, right in combinations(names, 2))
 
 
+def test_each_picture_of_a_post_with_several_counts(divide):
+    rows = []
+    for n in range(30):
+        rows.append({"text": f"text {n}a", "images": [f"first {n}.png", f"shared {n}.png"]})
+        rows.append({"text": f"text {n}b", "image": f"shared {n}.png"})
+        rejected = {"text": f"text {n}c", "images": [f"third {n}.png", f"shared {n}.png"]}
+        rows.append({**rejected, "answer": "reject", "spans": "whatever"})
+    _, parts = divide(rows)
+    numbers = [{row["text"][:-1] for row in part} for part in parts.values()]
+    assert all(numbers)
+    assert all(not left & right for left, right in combinations(numbers, 2))
+
+
 def test_posts_that_share_through_others_are_in_one_part(divide):
     rows = [{"text": f"text {n // 2}", "image": f"{(n + 1) // 2}.png"} for n in range(20)]
     rows += make_rows(180)

@@ -79,9 +79,9 @@ def _read_head(path: Path) -> bytes:
 
 def _is_conll(lines: list[str]) -> bool:
     """Whether lines name pictures, or end with labels that no text ends with."""
-    if lines[0].startswith((*NAMING_LINES, DOCUMENT_LINE)):
-        return True
     tokens = [line for line in lines if not COMMENT.fullmatch(line)]
+    if tokens and tokens[0].startswith((*NAMING_LINES, DOCUMENT_LINE)):
+        return True
     columns = [line.split("\t") if "\t" in line else line.split() for line in tokens]
     return bool(columns) and all(
         len(parts) > 1 and (parts[-1].strip() == OUTSIDE or PREFIXED.fullmatch(parts[-1].strip()))

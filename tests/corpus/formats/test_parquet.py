@@ -121,6 +121,18 @@ def test_what_was_written_is_read_again_equal(written, monkeypatch, size):
     assert written(ROWS) == ROWS
 
 
+def test_several_pictures_of_a_post_are_read_again_equal(written):
+    rows = [
+        {"text": "a", "images": ["1.jpg", make_png(), "2.jpg"]},
+        {"text": "b", "images": []},
+        {"text": "c", "image": "3.jpg"},
+    ]
+    first, second, third = written(rows)
+    assert first == rows[0]
+    assert not second.get("images")
+    assert third == rows[2]
+
+
 @pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.parametrize(
     "values",

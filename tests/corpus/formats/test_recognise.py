@@ -36,6 +36,7 @@ MNRE = (
         ("{ O\n", "conll"),
         ("text\tO\nAda\tB-PER\n", "conll"),
         ("# id 3\tdomain=train\nAda _ _ B-PER\n", "conll"),
+        ("# id 3\nIMGID:1\nAda B-PER\n", "conll"),
         ("\n\nAda\tS-PER\r\nsings\tO\r\n", "conll"),
     ],
 )
