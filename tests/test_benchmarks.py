@@ -63,7 +63,7 @@ print(json.dumps({{"train": posts, "predict": 2 * posts}}))
     assert training[f"{sys.executable} {peer}"]["wall s"]["median"] == 1.0
     posts_of_step, posts_of_prediction = (tmp_path / "posts.txt").read_text().split()
     assert (posts_of_step, posts_of_prediction) == ("2", "4")
-    assert len(report["curves"]) == 5
+    assert len(report["curves"]) == 6
     for curve in report["curves"].values():
         assert not any("wall" in name for name in curve["exponents"])
         assert any("CPU" in name for name in curve["exponents"])

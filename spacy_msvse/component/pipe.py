@@ -917,7 +917,7 @@ class MsvseNer(TrainablePipe):
 
     def _warn_of_more_pictures(self, count: int) -> None:
         message = Warnings.W062.format(count=count, limit=self.max_pictures)
-        self._warn_once(f"pictures after {self.max_pictures}", message)
+        warnings.warn(message, stacklevel=4)
 
     def _warn_once(self, topic: str, message: str) -> None:
         if topic not in self._warned:

@@ -607,7 +607,7 @@ def looks_like_picture(value: Any) -> bool:
 
 def _get_images(row: JsonRow) -> list[str | bytes]:
     image = _check("image", check_picture, row.image)
-    images = _check("images", check_pictures, row.images) or []
+    images: list[str | bytes] = _check("images", check_pictures, row.images) or []
     if is_missing(row.images):
         return [] if image is None else [image]
     if image is not None and images[:1] != [image]:

@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy_msvse.corpus.annotate import annotate
 from spacy_msvse.corpus.convert import convert
 from spacy_msvse.corpus.describe import describe
-from spacy_msvse.corpus.jsonl import dump_row, read_jsonl, read_rows
+from spacy_msvse.corpus.jsonl import dump_row, parse_rows, read_rows
 from spacy_msvse.corpus.reader import create_corpus
 from spacy_msvse.corpus.sources import find_corpus_keys, read_sources
 from spacy_msvse.display.gallery import read_gallery
@@ -60,7 +60,7 @@ def test_annotation_reads_all_pictures_and_its_rows_can_be_read_again(nlp, folde
     assert found == [[label] for label in PICTURES]
     path = tmp_path / "annotated.jsonl"
     path.write_text("".join(dump_row(row.values) for row in rows))
-    assert [post.images for post in read_jsonl(path, [])] == [*PICTURES.values()]
+    assert [post.images for post in parse_rows(read_rows(path), [])] == [*PICTURES.values()]
 
 
 def test_pictures_that_are_not_read_are_named_in_the_row(nlp, folder):
