@@ -172,6 +172,12 @@ def test_no_command_depends_on_a_folder_of_pictures():
             assert not any("pictures" in part or "images" in part for part in Path(path).parts)
 
 
-def test_no_asset_has_a_url():
-    """The project downloads no posts and no pictures. The user provides them."""
-    assert not any("url" in asset for asset in load_project_config(ROOT)["assets"])
+def test_only_data_with_an_open_licence_has_a_url():
+    """The user provides all other posts and pictures. Nothing is fetched unless it is asked for."""
+    for asset in load_project_config(ROOT)["assets"]:
+        is_open = asset["dest"].startswith("assets/open/")
+        assert ("url" in asset) == is_open
+        if is_open:
+            assert asset["extra"], "`weasel assets` must not fetch it"
+            assert re.fullmatch("[0-9a-f]{32}", asset["checksum"])
+            assert re.search("/[0-9a-f]{40}/", asset["url"]), "the version is fixed"

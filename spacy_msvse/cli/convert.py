@@ -111,6 +111,12 @@ def convert_cli(
             "no entity, there may be one of another type",
         ),
     ] = None,
+    slice: Annotated[
+        str | None,
+        typer.Option(
+            "--slice", help="Name that all posts get in their meta, to have scores of their own"
+        ),
+    ] = None,
     commons_only: Annotated[
         bool,
         typer.Option(
@@ -163,6 +169,7 @@ def convert_cli(
                 texts=text_files,
                 boxes=boxes,
                 label_map=parse_label_map(label_map or []),
+                slice=slice,
                 commons_only=commons_only,
                 covers=None if covers is None else [one.strip() for one in covers.split(",")],
                 language=language,

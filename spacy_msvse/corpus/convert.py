@@ -180,6 +180,7 @@ def convert(
     boxes: str | Path | None = None,
     label_map: Mapping[str, str] | None = None,
     covers: Sequence[str] | None = None,
+    slice: str | None = None,
     commons_only: bool = False,
     language: str = "en",
     skip_bad_rows: bool = False,
@@ -216,6 +217,8 @@ def convert(
         label_map (Mapping[str, str]): Labels to rename.
         covers (Sequence[str]): The entity types, renamed, that the annotation covers. A post whose
             `meta` has "types" keeps its own. None for all types.
+        slice (str): A name that all posts get in their `meta`, so that they have scores of their
+            own beside the posts of other files.
         commons_only (bool): Leave out pictures that are not of Wikimedia Commons, by "source" in
             the `meta` of their posts, and list the others with their sources in a file beside the
             output, whose name ends with .SOURCES.tsv.
@@ -302,6 +305,8 @@ def convert(
             if boxes:
                 drawn = _read_all_boxes(Path(boxes), post.images, bad_rows, box_folder)
                 post.meta |= {"boxes": drawn} if drawn else {}
+            if slice is not None:
+                post.meta[slice] = True
             if covers is not None:
                 post.meta.setdefault("types", [*covers])
             doc = post.to_doc(nlp, label_map)

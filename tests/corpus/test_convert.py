@@ -128,11 +128,13 @@ def test_the_types_that_an_annotation_covers_are_written_with_each_post(write, o
     text = "".join(srsly.json_dumps(row) + "\n" for row in rows)
     arguments = ["msvse", "convert", str(write("posts.jsonl", text)), str(output)]
     options = ["--covers", "PERSON, ORG", "--label-map", "PER=PERSON", "--allow-no-pictures"]
+    options += ["--slice", "first set"]
     result = CliRunner().invoke(app, [*arguments, *options])
     assert result.exit_code == 0, result.output
     assert "covers PERSON, ORG" in result.output
     docs = read_docs(output, nlp)
     assert [doc._.covered_types for doc in docs] == [["PERSON", "ORG"], ["PERSON", "LOC"]]
+    assert all(doc.user_data["meta"]["first set"] is True for doc in docs)
     report = srsly.read_json(f"{output}.json")
     assert report["types_covered"] == {"PERSON, ORG": 1, "PERSON, LOC": 1}
 
