@@ -52,7 +52,7 @@ def read_parquet(path: Path) -> Records:
     try:
         file_ = parquet.ParquetFile(path)
         schema = file_.schema_arrow
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, ValueError) as error:  # ValueError: a damaged name
         raise _damaged(path, error) from error
     metadata = schema.metadata or {}
     return Records(_read(path, file_, schema, metadata), _find_labels(metadata))

@@ -60,6 +60,9 @@ def read_table(path: Path, container: str) -> Iterator[Row]:
 
 
 def _read_header(path: Path, header: str, container: str) -> tuple[list[str], str]:
+    if _has_other_encoding(header):
+        reason = "the first line is in another encoding"
+        raise MsvseError(Errors.E131.format(path=path, reason=reason))
     split = partial(split_header, header.rstrip("\r\n"))
     separator = max(SEPARATORS[container], key=lambda one: len(split(one)))
     columns = split(separator)
@@ -74,7 +77,7 @@ def _make_row(path: Path, line: int, columns: list[str], cells: list[str]) -> Ro
     if len(cells) != len(columns):
         reason = f"the row has {len(cells)} cells, but there are {len(columns)} columns"
         return Row(path, line, {"line": joined[:1000]}, reason)
-    if not joined.isascii() and any("\udc80" <= char <= "\udcff" for char in joined):
+    if _has_other_encoding(joined):
         shown = joined[:1000].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return Row(path, line, {"line": shown}, "the row is not in UTF-8")
     values = {}
@@ -86,6 +89,11 @@ def _make_row(path: Path, line: int, columns: list[str], cells: list[str]) -> Ro
                 reason = f"'{column}' is neither JSON nor a list of Python ({error})"
                 return Row(path, line, {"line": joined[:1000]}, reason)
     return make_row(path, line, values)
+
+
+def _has_other_encoding(text: str) -> bool:
+    """Whether bytes of a text were not in UTF-8: they are surrogates."""
+    return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
 
 
 def _read_cell(column: str, cell: str) -> Any:

@@ -189,12 +189,14 @@ def test_a_failure_leaves_the_older_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
 
 
-@pytest.mark.parametrize("damage", ["header", "page", "footer"])
+@pytest.mark.parametrize("damage", ["header", "page", "footer", "name"])
 def test_a_damaged_file_is_one_coded_error(tmp_path, damage):
     path = write_dataset(tmp_path / "train.parquet")
     content = bytearray(path.read_bytes())
     if damage == "page":
         content[4:60] = bytes(56)
+    elif damage == "name":
+        content = content.replace(b"ner_tags", b"ner_\xa7ags")
     else:
         content = content[:40] if damage == "header" else content[:-20]
     path.write_bytes(content)

@@ -92,6 +92,12 @@ def test_columns_need_names_of_their_own(tmp_path, header):
         list(read_table(tmp_path / "posts.csv", "csv"))
 
 
+def test_names_of_columns_in_another_encoding_are_one_error(tmp_path):
+    (tmp_path / "posts.csv").write_bytes("text,légende\nAda,a\n".encode("latin-1"))
+    with pytest.raises(MsvseError, match=r"MSVSE-E131.*the first line"):
+        list(read_table(tmp_path / "posts.csv", "csv"))
+
+
 def test_a_table_without_texts_names_no_post(read):
     _, _, _, bad_rows = read("name,label\nAda,PER\n", "posts.csv")
     assert bad_rows == [(2, "the post has neither 'text' nor 'words'")]
