@@ -190,3 +190,28 @@ def test_the_entities_that_a_language_model_lists_are_scored(tmp_path, monkeypat
     # Paris is right, Ada Lovelace is spurious, Rome is not in the list, and tea is no entity.
     assert result["post_counts"] == [[1, 2, 2]]
     assert result["ents_f"] == 0.5
+
+
+def test_the_mapping_of_labels_of_another_pipeline_is_chosen_on_dev_posts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    baseline = importlib.import_module("open_baseline")
+    nlp = spacy.blank("en")
+    words = {"ada": "PERSON", "paris": "GPE", "louvre": "FAC", "french": "NORP", "monday": "DATE"}
+    patterns = [{"label": label, "pattern": word} for word, label in words.items()]
+    nlp.add_pipe("entity_ruler").add_patterns(patterns)
+    nlp.to_disk(tmp_path / "model")
+    for split, entities in (
+        ("dev", [(0, 1, "PER"), (2, 3, "LOC")]),
+        ("test", [(0, 1, "PER"), (1, 2, "LOC")]),
+    ):
+        doc = make_doc(nlp, ["ada", "paris", "louvre", "french", "monday"])
+        doc.set_ents([Span(doc, *entity) for entity in entities])
+        doc.user_data["meta"] = {"small": True}
+        DocBin(store_user_data=True, docs=[doc]).to_disk(tmp_path / f"{split}.spacy")
+    output = tmp_path / "baseline.json"
+    baseline.main(str(tmp_path / "model"), tmp_path / "dev.spacy", tmp_path / "test.spacy", output)
+    result = srsly.read_json(output)
+    assert result["mapping"]["FAC"] == "LOC"
+    assert not {"NORP", "DATE"} & result["mapping"].keys()
+    assert result["test"]["entities"] == {"gold": 2, "predicted": 3, "right": 2}
+    assert "| small " in output.with_suffix(".md").read_text(encoding="utf-8")
