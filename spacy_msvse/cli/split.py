@@ -60,7 +60,10 @@ def split_cli(
             "0.8,0.2 for two files",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Another number gives another split")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", help="Another number gives another split", min=0, max=2**32 - 1),
+    ] = 0,
     format: InputFormat = None,
     labels: Labels = None,
     image_root: ImageRoot = None,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from threading import Lock
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 from spacy.tokens import Doc
@@ -29,6 +29,7 @@ from ..network.pretrained import load_pretrained, refuse_code
 from ..settings import Name, Weight, checked, section, without_types
 from .defaults import DEFAULT_CONFIG
 from .encode import EncodedPost, PieceEncoder
+from .precision import Precision
 from .reader import Reader
 from .shim import NetworkShim
 from .span_getters import SpanGetter, create_strided_spans
@@ -66,7 +67,7 @@ def make_model(
     normalize_urls: bool = True,
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     **settings: Any,
 ) -> NetworkModel:
     """Create the Thinc model of a method. The architecture of each method calls this.
@@ -81,7 +82,8 @@ def make_model(
         normalize_urls (bool): Read every URL of a text as one known word.
         tokenizer_config (dict): Settings of the encoder's tokenizer.
         transformer_config (dict): Settings of the encoder's configuration.
-        precision (str): "float32" or "bfloat16": the precision of the network's products.
+        precision (str): "float32" or "bfloat16": the precision of the network's products; "auto"
+            for bfloat16 where the machine computes in it by itself.
         settings (Any): Settings of the method's `Config`.
 
     Returns:

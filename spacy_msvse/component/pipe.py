@@ -286,6 +286,11 @@ class MsvseNer(TrainablePipe):
         return read_temperatures(self.cfg)
 
     @property
+    def precision(self) -> str:
+        """The precision of the network's products on this machine: "float32" or "bfloat16"."""
+        return get_shim(self.model).precision
+
+    @property
     def optional_views(self) -> tuple[str, ...]:
         """The views that the network reads and that `view_dropout` left out at random."""
         views = network_config(self.model).views

@@ -27,15 +27,10 @@ from ..util import (
     unpack_files,
 )
 from .optimizer import NetworkOptimizer, name_parts, parameter_factors
+from .precision import Precision, choose_precision, precision_type
 
 if TYPE_CHECKING:
     from .encode import PieceEncoder
-
-#: The precision of the matrix products. The CRFs and the weights stay in full precision.
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-}
 
 #: Parts that a network may lack, since their factors are defaults.
 OPTIONAL_PARTS = {"encoder", "backbone", "crf"}
@@ -55,7 +50,7 @@ class NetworkShim(PyTorchShim):
         method: type[Network],
         learning_rate_factors: Mapping[str, float] | None = None,
         *,
-        precision: str = "float32",
+        precision: Precision = "float32",
     ) -> None:
         """Create a shim without a network; `set_network` or `from_files` adds it.
 
@@ -63,12 +58,13 @@ class NetworkShim(PyTorchShim):
             method (type): The class of the network.
             learning_rate_factors (Mapping): Part of a parameter's name to the factor on its
                 learning rate. If several parts fit, their factors multiply; 0 freezes.
-            precision (str): One of `PRECISIONS`; by autocast, in training and in prediction.
+            precision (str): "float32", "bfloat16" or "auto"; by autocast, in training and in
+                prediction.
         """
         super().__init__(None)
         self.method = method
         self.learning_rate_factors = dict(learning_rate_factors or {})
-        self.precision = PRECISIONS[precision]
+        self._precision: Precision = precision
         self.tokenizer: Any = None
         #: Computes regions and trains with the network. Its extractor saves it.
         self.backbone: nn.Module | None = None
@@ -83,6 +79,12 @@ class NetworkShim(PyTorchShim):
         """The network, None before there is one."""
         network: Network | None = self._model
         return network
+
+    @property
+    def precision(self) -> str:
+        """The precision of the matrix products: "float32" or "bfloat16"."""
+        device = get_torch_default_device() if self.network is None else self.device
+        return choose_precision(self._precision, device)
 
     def set_network(self, network: Network, tokenizer: Any) -> None:
         """Set the network and its tokenizer.
@@ -182,8 +184,8 @@ class NetworkShim(PyTorchShim):
             raise wrong_setting(setting, self.learning_rate_factors, expected)
 
     def _autocast(self) -> torch.autocast:
-        reduced = self.precision != torch.float32
-        return torch.autocast(self.device.type, dtype=self.precision, enabled=reduced)
+        type_ = precision_type(self.precision)
+        return torch.autocast(self.device.type, dtype=type_, enabled=type_ != torch.float32)
 
     def __getstate__(self) -> dict[str, Any]:
         # An optimiser contains generators, which cannot be copied. A copy does not need it.

@@ -10,9 +10,10 @@ from typing import Any
 import srsly
 from spacy.language import Language
 from spacy.util import dot_to_object
-from thinc.api import Config
+from thinc.api import Config, get_torch_default_device
 
 from ...component import components
+from ...component.precision import choose_precision
 from ...errors import Errors, MsvseError
 from ...network.encoders.families import NO_CODE, auto_classes
 from ...network.pretrained import find_encoder
@@ -134,8 +135,9 @@ def make_plan(
         for row, one in configs.items()
         for name in (row, *([row + WITHOUT_PICTURES] if views_of(one) else []))
     }
-    if test is not None:
-        for one in (config, *configs.values()):
+    for one in (config, *configs.values()):
+        _fix_precision(one)
+        if test is not None:
             dev = dot_to_object(one, one["training"]["dev_corpus"])
             one["corpora"]["test"] = _whole_corpus(dev, test)
     data = describe_data(config)
@@ -161,6 +163,15 @@ def make_plan(
     numbers = list(range(seeds))
     runs = plan_runs(config, rows, numbers, output / "runs", configs)
     return Plan(runs, numbers, data, left_out)
+
+
+def _fix_precision(config: Config) -> None:
+    """Write the precision of this machine into a config, so that runs of another machine, which may
+    compute in another one, are not taken for runs of the same experiment."""
+    for component in config["components"].values():
+        model = component.get("model", {})
+        if model.get("precision") == "auto":
+            model["precision"] = choose_precision("auto", get_torch_default_device())
 
 
 def check_encoders(runs: Sequence[TrainRun]) -> None:

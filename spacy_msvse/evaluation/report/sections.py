@@ -59,6 +59,9 @@ def score_sections(
             "entities of the other types are not counted there; "
             f"{partial['conflicts']} of them lie over a gold entity."
         )
+    for name, precision in scores.get("precisions", {}).items():
+        if precision != "float32":
+            yield f"{name} computed in {precision}."
     counted = ("number of posts", "gold entities", "predicted", "right")
     yield table(("posts", "pictures", *counted, *SCORES), slice_rows(measured), "llrrrrrrr")
     by_type = "By type."
