@@ -193,9 +193,9 @@ TABLE: dict[str, tuple[Row, ...]] = {
         row(
             "the mask on absent crops",
             (
-                f"{HVPNET}.forward",
-                "functional.pad(regions.mask, (0, missing))",
-                "functional.pad(regions.mask | True, (0, missing))",
+                f"{HVPNET}.divide",
+                "return vectors, counts > 0, slot",
+                "return vectors, counts >= 0, slot",
             ),
             "test_hvpnet.py::test_an_absent_crop_equals_a_removed_one",
             "test_hvpnet.py::test_without_crops_the_scores_are_those_of_a_text_tagger",
@@ -274,8 +274,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
             "the exchange before the text attends (a fault of the public code)",
             (
                 f"{MAF}.compute",
-                "Regions(own.vectors[order], own.boxes[order], own.mask[order])",
-                "own",
+                "regions = Regions(",
+                "regions = own or Regions(",
             ),
             "test_maf.py::test_an_exchanged_picture_is_matched_with_the_text_of_the_other_post",
             also=(
@@ -721,9 +721,9 @@ TABLE: dict[str, tuple[Row, ...]] = {
         row(
             "absent pictures: the mask on prefixes (HvpNet)",
             (
-                f"{HVPNET}.forward",
-                "functional.pad(regions.mask, (0, missing))",
-                "functional.pad(regions.mask | True, (0, missing))",
+                f"{HVPNET}.divide",
+                "return vectors, counts > 0, slot",
+                "return vectors, counts >= 0, slot",
             ),
             *of(SAME_SCORES, "hvpnet-absent"),
             *of(NO_GRADIENT, "hvpnet-absent"),
