@@ -58,7 +58,8 @@ def ner(nlp: Language):
 
 
 def found(doc: Doc) -> list:
-    return [(e.start, e.end, e.label_, e._.confidence) for e in doc.ents]
+    """The entities. A confidence depends a little on the other posts of a batch."""
+    return [(e.start, e.end, e.label_, pytest.approx(e._.confidence, abs=1e-5)) for e in doc.ents]
 
 
 def test_a_type_that_only_the_second_picture_shows_is_learned(trained):
@@ -241,9 +242,10 @@ def test_given_features_are_one_array_a_picture(trained):
     doc = make_doc(trained, text, images=images, features=features, regions=regions)
     given = given_views(doc)["regions"]
     assert given.pictures.tolist() == [0, 0, 0, 1, 1, 1]
-    for one, other in zip(found(trained(doc)), found(extracted), strict=True):
-        assert one == pytest.approx(other) if isinstance(one, float) else one[:3] == other[:3]
-    assert found(doc)[0][3] == pytest.approx(found(extracted)[0][3], abs=1e-4)
+    trained(doc)
+    assert [one[:3] for one in found(doc)] == [one[:3] for one in found(extracted)]
+    (one,), (other,) = doc.ents, extracted.ents
+    assert one._.confidence == pytest.approx(other._.confidence, abs=1e-4)
     partly = make_doc(trained, text, images=images, features=[None, features[1]])
     assert given_views(partly)["regions"].pictures.tolist() == [1, 1, 1]
 

@@ -91,8 +91,10 @@ def test_a_damaged_file_is_an_error(part):
 
 @needs_heif
 def test_pillow_itself_stays_as_it_is():
+    Image.init()
+    before = {*Image.OPEN}  # imageio, if it is imported, has registered HEIF
     open_picture(encode(picture()))
-    assert "HEIF" not in Image.OPEN
+    assert {*Image.OPEN} == before
 
 
 def test_a_folder_of_posts_has_pictures_in_heif(tmp_path):
