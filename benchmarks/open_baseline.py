@@ -19,7 +19,7 @@ from spacy.training import Example
 from spacy_msvse.corpus.reader import read_docs
 from spacy_msvse.evaluation.exact import match_entities, pool
 from spacy_msvse.evaluation.report.markdown import table
-from spacy_msvse.evaluation.scores import score_examples
+from spacy_msvse.evaluation.scores import annotate_examples, score_examples
 from spacy_msvse.util import write_whole
 
 #: Labels whose type is clear.
@@ -75,11 +75,18 @@ def annotate(nlp: Language, path: Path) -> list[Example]:
     Returns:
         list: The posts with gold and predicted entities.
     """
-    golds = list(read_docs(path, nlp))
-    docs = (
-        Doc(nlp.vocab, [t.text for t in doc], [bool(t.whitespace_) for t in doc]) for doc in golds
-    )
-    return [Example(doc, gold) for doc, gold in zip(nlp.pipe(docs), golds, strict=True)]
+    examples = [
+        Example(
+            Doc(
+                nlp.vocab,
+                [token.text for token in gold],
+                [bool(token.whitespace_) for token in gold],
+            ),
+            gold,
+        )
+        for gold in read_docs(path, nlp)
+    ]
+    return annotate_examples(nlp, examples)
 
 
 def map_labels(examples: Iterable[Example], mapping: dict[str, str]) -> list[Example]:

@@ -263,19 +263,18 @@ def leave_out_pictures(
     counts = [one.post.pictures if one.post.pictures > 1 else 0 for one in posts]
     for number in range(max(counts, default=0)):
         rows = [row for row, count in enumerate(counts) if number < count]
-        if get_network(predictor.model).mixes_posts:
-            batch = [one.post.without_picture(number) if n in rows else one.post
-                     for n, one in enumerate(posts)]  # fmt: skip
-            own = list(range(len(posts)))
-        else:
-            batch, own = [posts[row].post.without_picture(number) for row in rows], rows
+        own = range(len(posts)) if get_network(predictor.model).mixes_posts else rows
+        batch = [
+            posts[row].post.without_picture(number) if number < counts[row] else posts[row].post
+            for row in own
+        ]
         encoded = predictor.encode(batch)
         outputs = predictor.run(encoded)
         without = readings(predictor.decode(encoded, outputs))
         expected = [with_views[row] for row in own]
         add_missing(without, expected, predictor.answer(encoded, outputs), predictor.labels)
         for row, reading in zip(own, without, strict=True):
-            if row in rows:
+            if number < counts[row]:
                 found[row].append(reading)
     return found
 

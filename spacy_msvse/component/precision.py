@@ -8,8 +8,6 @@ import torch
 #: Names of precisions. "auto" chooses one of the others for the machine.
 Precision = Literal["float32", "bfloat16", "auto"]
 
-_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
 #: The first generation of NVIDIA's GPUs that computes in bfloat16.
 _AMPERE = (8, 0)
 
@@ -30,18 +28,6 @@ def choose_precision(setting: Precision, device: torch.device | str) -> str:
     return "bfloat16" if computes_bfloat16(torch.device(device)) else "float32"
 
 
-def precision_type(name: str) -> torch.dtype:
-    """The type of the numbers of a precision.
-
-    Args:
-        name (str): "float32" or "bfloat16".
-
-    Returns:
-        torch.dtype: The type.
-    """
-    return _TYPES[name]
-
-
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for products in bfloat16. Others emulate them, which is
     slower than single precision.
@@ -50,7 +36,7 @@ def computes_bfloat16(device: torch.device) -> bool:
         device (torch.device): The device.
 
     Returns:
-        bool: True if so. False for devices and processors that torch tells nothing about.
+        bool: True if so; False if torch does not say.
     """
     if device.type == "cuda":
         return torch.version.hip is None and torch.cuda.get_device_capability(device) >= _AMPERE

@@ -27,7 +27,7 @@ from ..util import (
     unpack_files,
 )
 from .optimizer import NetworkOptimizer, name_parts, parameter_factors
-from .precision import Precision, choose_precision, precision_type
+from .precision import Precision, choose_precision
 
 if TYPE_CHECKING:
     from .encode import PieceEncoder
@@ -184,7 +184,7 @@ class NetworkShim(PyTorchShim):
             raise wrong_setting(setting, self.learning_rate_factors, expected)
 
     def _autocast(self) -> torch.autocast:
-        type_ = precision_type(self.precision)
+        type_ = getattr(torch, self.precision)
         return torch.autocast(self.device.type, dtype=type_, enabled=type_ != torch.float32)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from spacy.training import Example, biluo_to_iob
 
-from ..doc import is_covered
+from ..doc import get_covered_types
 from ..errors import Errors, MsvseError
 from ..network.crf import bio_labels
 from ..network.inputs import Targets
@@ -43,7 +43,8 @@ def make_targets(examples: Sequence[Example], types: Sequence[str]) -> Targets:
             raise MsvseError(Errors.E017.format(label=min(unknown), labels=", ".join(types)))
         complete = None not in gold
         choices = table[[index[label] for label in gold]]
-        uncovered = [not is_covered(example.reference, name) for name in types]
+        covered = get_covered_types(example.reference)
+        uncovered = [covered is not None and name not in covered for name in types]
         if any(uncovered):
             choices = choices | (
                 choices[:, :1] & np.repeat([False, *uncovered], [1, *[2] * len(types)])

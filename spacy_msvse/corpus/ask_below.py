@@ -37,7 +37,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass over a post says about the views that a server can be asked for.
+    """One reading of a post: its confidence, and the views that a server can be asked for.
 
     Attributes:
         confidence (float): The confidence of the post.

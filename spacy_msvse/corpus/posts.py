@@ -113,22 +113,14 @@ def make_docs(
             continue
         try:
             if image_root is not None:
-                post.images = [_find(image, image_root) for image in post.images]
+                from ..vision.picture import locate_pictures
+
+                post.images = locate_pictures(post.images, image_root)
             doc = post.to_doc(nlp, label_map)
         except ValueError as error:
             _refuse(row, str(error), bad_rows)
         else:
             yield doc
-
-
-def _find(image: str | bytes, image_root: str | Path) -> str | bytes:
-    """The absolute path of a picture."""
-    if isinstance(image, bytes):
-        return image
-    from ..vision.picture import find_picture
-
-    found = find_picture(image, image_root)
-    return str(found.absolute()) if isinstance(found, Path) else found
 
 
 def _parse(row: Row, bad_rows: list[BadRow] | None, **settings: Any) -> PostRow | None:

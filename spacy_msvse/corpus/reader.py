@@ -163,15 +163,9 @@ class Corpus(DocBinCorpus):
         if self.image_root is None or not isinstance(images, list):
             return
         if any(isinstance(image, str) for image in images):
-            from ..vision.picture import find_picture
+            from ..vision.picture import locate_pictures
 
-            found = [
-                find_picture(image, self.image_root) if isinstance(image, str) else image
-                for image in images
-            ]
-            reference._.images = [
-                str(one.absolute()) if isinstance(one, Path) else one for one in found
-            ]
+            reference._.images = locate_pictures(images, self.image_root)
 
     def _split(self, reference: Doc) -> list[Doc]:
         """Split a post that is too long into its sentences, and leave out too long ones."""

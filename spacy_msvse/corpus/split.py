@@ -120,7 +120,7 @@ def split(
 def _find_keys(
     rows: Iterable[Row], bad_rows: list[BadRow], image_root: str | Path | None
 ) -> Iterator[list[bytes] | None]:
-    """What identifies the text and the picture of each row; None for a row that is left out."""
+    """Keys of the text and of the pictures of each row; None for a row that is left out."""
     for row in rows:
         try:
             yield list(_identify(_parse(row), image_root))

@@ -1,5 +1,5 @@
-"""What it is worth to ask a language model only for unsure posts, measured on posts whose answers
-are known."""
+"""The gain of asking a language model only for unsure posts, measured on posts whose answers are
+known."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +16,7 @@ from ..component.unsure import masking_views, read_confidence, read_views, views
 from ..doc import USED
 from ..errors import Errors, MsvseError
 from .exact import post_counts
+from .scores import annotate_examples
 from .statistics import f1_score, paired_bootstrap
 
 #: The view that is asked for if no extractor of the pipeline asks a server.
@@ -95,9 +96,9 @@ def ask_curve(
     examples = list(examples)
     views = choose_views(nlp, views)
     with masking_views(nlp, views), _few_views_expected():
-        first = _read(nlp, examples, progress)
+        first = annotate_examples(nlp, _copy(examples), progress=progress)
         confidences = np.asarray([read_confidence(nlp, one.predicted) for one in first])
-    second = _read(nlp, examples, progress)
+    second = annotate_examples(nlp, _copy(examples), progress=progress)
     answered = sum(_has_view(example.predicted, views) for example in second)
     if not answered:
         raise MsvseError(Errors.E264.format(count=len(examples), views=", ".join(views)))
@@ -226,11 +227,8 @@ def _scores(start: np.ndarray, changes: np.ndarray) -> np.ndarray:
     return f1_score(np.vstack([start, start + np.cumsum(changes, axis=0)]))
 
 
-def _read(
-    nlp: Language, examples: Sequence[Example], progress: Callable[[Iterable], Iterable]
-) -> list[Example]:
-    docs = progress(nlp.pipe([example.predicted.copy() for example in examples]))
-    return [Example(doc, eg.reference) for doc, eg in zip(docs, examples, strict=True)]
+def _copy(examples: Iterable[Example]) -> Iterator[Example]:
+    return (Example(example.predicted.copy(), example.reference) for example in examples)
 
 
 def _has_view(doc: Doc, views: Sequence[str]) -> bool:

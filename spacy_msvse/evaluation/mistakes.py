@@ -19,7 +19,7 @@ class Mistake:
     Attributes:
         post (int): The number of the post, from 1.
         kind (str): "spurious", a predicted entity where gold has none; "missed", a gold entity
-            where none is predicted; "wrong type"; "wrong border", with some words in common; or
+            where none is predicted; "wrong type"; "wrong border", with some of the same words; or
             "wrong type and border".
         predicted (Span): The predicted entity; None if it was missed.
         gold (Span): The gold entity; None if there is none.
@@ -58,7 +58,7 @@ def find_mistakes(examples: Iterable[Example]) -> list[Mistake]:
     """Collect the mistakes of annotated posts.
 
     A predicted entity is compared with the gold entity that has the same words, else with one that
-    has some words in common, one of its own type first. Each entity is in at most one mistake.
+    has some of the same words, one of its own type first. Each entity is in at most one mistake.
     Predicted entities that the annotation cannot judge are left out, as they are in the scores.
 
     Args:

@@ -38,7 +38,7 @@ def span_means(vectors: Tensor, spans: Tensor) -> Tensor:
 
 
 def span_choices(allowed: Tensor, mask: Tensor, spans: Tensor) -> Tensor:
-    """What each span may be by the gold labels: an entity of each type, or no entity.
+    """The choices that the gold labels leave for each span: an entity of a type, or no entity.
 
     Args:
         allowed (Tensor): bool of shape (P, T, K): the allowed labels, in the order of `bio_labels`.

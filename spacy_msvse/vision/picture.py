@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -94,6 +94,23 @@ def find_picture(name: str, image_root: str | Path | None) -> Path | RemotePictu
         message = Errors.E021.format(name=shown, root=show_root(str(image_root)))
         raise PictureError(message, "it lies outside the picture folder")
     return path
+
+
+def locate_pictures(pictures: Iterable[str | bytes], image_root: str | Path) -> list[str | bytes]:
+    """Make the paths of pictures absolute, so that they are found without the picture folder.
+
+    Args:
+        pictures (Iterable): Paths or encoded bytes.
+        image_root (str / Path): The only folder to read from, or the URL of a remote one.
+
+    Returns:
+        list: Absolute paths, places below a remote folder, and the bytes as they are.
+
+    Raises:
+        PictureError: If a path cannot be used, as `find_picture` raises it.
+    """
+    found = [find_picture(one, image_root) if isinstance(one, str) else one for one in pictures]
+    return [str(one.absolute()) if isinstance(one, Path) else one for one in found]
 
 
 def _find_local(name: str, image_root: str | Path | None) -> Path | None:

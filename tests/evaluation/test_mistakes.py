@@ -25,7 +25,7 @@ def make(gold, predicted, scores=None, words=WORDS, gold_words=None) -> Example:
     return Example(doc, reference)
 
 
-def told(examples) -> list[tuple]:
+def kinds_and_words(examples) -> list[tuple]:
     def words(span):
         return None if span is None else (span.text, span.label_)
 
@@ -67,7 +67,7 @@ def told(examples) -> list[tuple]:
     ],
 )
 def test_each_kind_of_mistake_is_named(gold, predicted, expected):
-    assert told([make(gold, predicted)]) == expected
+    assert kinds_and_words([make(gold, predicted)]) == expected
 
 
 def test_the_most_confident_mistake_comes_first_and_missed_entities_last():
@@ -103,12 +103,12 @@ def test_a_row_has_both_entities_the_text_and_the_picture():
 def test_a_prediction_without_gold_annotation_is_no_mistake():
     doc = Doc(spacy.blank("en").vocab, words=WORDS)
     example = make([], [(2, 4, "PER")])
-    assert told([Example(example.predicted, doc)]) == []
+    assert kinds_and_words([Example(example.predicted, doc)]) == []
 
 
 def test_other_gold_tokens_are_aligned():
     joined = [*WORDS[:2], "jordan smith", *WORDS[4:]]
-    assert told([make([(2, 3, "PER")], [(2, 4, "PER")], gold_words=joined)]) == []
+    assert kinds_and_words([make([(2, 3, "PER")], [(2, 4, "PER")], gold_words=joined)]) == []
 
 
 def test_right_entities_and_mistakes_are_all_entities():

@@ -32,7 +32,7 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class Records:
-    """What a container holds.
+    """The records of a container.
 
     Attributes:
         rows (Iterator[Row]): The records, as rows whose shape may still be that of a tool.

@@ -60,7 +60,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Shape:
-    """What the records of a tool look like.
+    """The form of the records of a tool.
 
     Attributes:
         title (str): Its name in messages.
@@ -130,7 +130,7 @@ class Posts:
 
     @property
     def title(self) -> str:
-        """What the source was read as, for a message."""
+        """The format that the source was read in, for a message."""
         container = CONTAINERS[self.container].title if self.container in CONTAINERS else "rows"
         if self.shape in (None, OURS):
             return container
