@@ -443,6 +443,10 @@ class Errors:
         "a folder that fsspec can read, such as s3://bucket/pictures, or a local folder."
     )
 
+    E197 = (
+        "[MSVSE-E197] --gpu-ids '{value}' is not a list of GPUs. Give numbers separated by commas, "
+        "such as 0,1, and do not give --gpu-id with it."
+    )
     E200 = (
         "[MSVSE-E200] Worker processes ended {count} times in a row without any result, the last "
         "one by {reason}. If memory is short, use fewer processes or a smaller `max_batch_tokens`. "
@@ -463,7 +467,8 @@ class Errors:
     )
     E204 = (
         "[MSVSE-E204] '{path}' does not name configs. Write a JSON object: the name of each row to "
-        "the path of its training config, as text."
+        "the path of its training config, or to an object with this path as 'config' and with "
+        "settings."
     )
     E205 = (
         "[MSVSE-E205] The config '{config}' of the row '{name}' does not exist. Correct its path "

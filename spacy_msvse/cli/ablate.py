@@ -21,9 +21,10 @@ from ..errors import Errors, MsvseError
 from ..evaluation.experiments.collate import make_report
 from ..evaluation.experiments.launch import DONE_BEFORE, FAILED, LOG, STARTED, train_all
 from ..evaluation.experiments.plan import Plan, TrainRun, check_encoders, corpus_paths, make_plan
-from ..evaluation.experiments.rows import BILSTM_CRF, GENERIC, vary
+from ..evaluation.experiments.rows import BILSTM_CRF, FULL, GENERIC, vary
 from ..evaluation.experiments.tables import (
     difference_cells,
+    difference_heading,
     mean_cell,
     to_csv,
     to_latex,
@@ -32,7 +33,7 @@ from ..evaluation.experiments.tables import (
 from ..evaluation.report.markdown import percent
 from ..util import write_whole
 from ..vision.remote import check_remote_folder, is_remote
-from .loading import coded_loading_errors, load_code, use_gpu
+from .loading import check_gpu, coded_loading_errors, load_code, use_gpu
 from .lock import locked
 from .options import Code, GpuId
 from .outputs import check_output
@@ -85,11 +86,15 @@ def ablate_cli(
         typer.Option(
             "--configs",
             help="JSON file with further rows: name to the path of a training config, relative to "
-            "the file. It may be a config of any pipeline, for instance of spaCy's ner",
+            "the file, or to an object with this path as 'config' and the settings that the row "
+            "changes in it. It may be a config of any pipeline, for instance of spaCy's ner",
             exists=True,
             dir_okay=False,
         ),
     ] = None,
+    against: Annotated[
+        str, typer.Option("--against", help="The row that all others are compared with")
+    ] = FULL,
     seeds: Annotated[
         int, typer.Option("--seeds", help="Number of seeds, from 0", min=1, max=1000)
     ] = 3,
@@ -104,8 +109,23 @@ def ablate_cli(
     ] = None,
     code: Code = None,
     gpu_id: GpuId = -1,
+    gpu_ids: Annotated[
+        str,
+        typer.Option(
+            "--gpu-ids",
+            help="GPUs to distribute the runs over, separated by commas, such as 0,1,2,3; instead "
+            "of --gpu-id",
+        ),
+    ] = "",
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Number of runs at a time", min=1, max=256)
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            help="Number of runs at a time; with --gpu-ids, on each GPU",
+            min=1,
+            max=256,
+        ),
     ] = 1,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the best pipeline of each run")
@@ -118,7 +138,7 @@ def ablate_cli(
     ] = False,
 ) -> None:
     """Train variants of a config with several seeds, and compare their scores with those of the
-    unchanged config.
+    unchanged config, or with those of the row --against.
 
     Settings are given as for `spacy train`, for instance --paths.train train.spacy. The configs of
     further rows have them too, where they have the section.
@@ -136,7 +156,10 @@ def ablate_cli(
     ctx.with_resource(locked(output))
     if test is not None:
         check_corpus(test)
-    use_gpu(gpu_id)
+    gpus = _gpu_numbers(gpu_ids, gpu_id)
+    for number in gpus:
+        check_gpu(number)
+    use_gpu(gpus[0] if gpus else gpu_id)
     with coded_loading_errors(config_path):
         config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = load_model_from_config(config, auto_fill=True)
@@ -161,6 +184,7 @@ def ablate_cli(
         methods=_split(methods),
         bilstm=bilstm,
         configs=read_configs(configs, overrides) if configs is not None else {},
+        against=against,
     )
     if report_only:
         write_report(plan, output, [])
@@ -198,7 +222,7 @@ def ablate_cli(
         "keep_model": keep_models,
     }
     with runs:
-        failed = train_all(plan.runs, settings, jobs, print_outcome)
+        failed = train_all(plan.runs, settings, jobs, gpus, print_outcome)
     write_report(plan, output, failed)
     if failed:
         names = "; ".join(map(str, failed))
@@ -230,9 +254,8 @@ def write_report(plan: Plan, output: Path, failed: Sequence[TrainRun]) -> None:
         for row in report["rows"]
     ]
     if cells:
-        msg.table(
-            cells, header=("", "F1", "to full (95%)", "p"), aligns=("l", *"rrr"), divider=True
-        )
+        header = ("", "F1", difference_heading(plan.against), "p")
+        msg.table(cells, header=header, aligns=("l", *"rrr"), divider=True)
     (msg.warn if failed else msg.good)(f"Wrote {output / 'ablation.md'}")
 
 
@@ -240,9 +263,10 @@ def read_configs(path: Path, overrides: Mapping[str, Any]) -> dict[str, Config]:
     """Read the configs that a file names.
 
     Args:
-        path (Path): A JSON file: names to paths of configs, relative to its folder.
-        overrides (Mapping): Settings for all of them. A config without the section of a setting
-            does not have it.
+        path (Path): A JSON file: names to paths of configs, relative to its folder, or to objects
+            with such a path ("config") and settings by their dotted names.
+        overrides (Mapping): Settings for all of them, before those of a row. A config without the
+            section of a setting does not have it.
 
     Returns:
         dict: Name to config, complete.
@@ -254,16 +278,21 @@ def read_configs(path: Path, overrides: Mapping[str, Any]) -> dict[str, Config]:
         names = srsly.read_json(path)
     except ValueError as error:
         raise MsvseError(Errors.E204.format(path=path)) from error
-    if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
+    if not isinstance(names, dict):
         raise MsvseError(Errors.E204.format(path=path))
     configs = {}
     for name, given in names.items():
-        config_path = path.parent / given
+        settings = dict(given) if isinstance(given, dict) else {"config": given}
+        place = settings.pop("config", None)
+        if not isinstance(place, str):
+            raise MsvseError(Errors.E204.format(path=path))
+        config_path = path.parent / place
         if not config_path.is_file():
             raise MsvseError(Errors.E205.format(path=path, name=name, config=config_path))
         with coded_loading_errors(config_path):
             config = load_config(config_path, interpolate=False)
-            config = vary(config, {k: v for k, v in overrides.items() if _has_section(config, k)})
+            given_to_all = {k: v for k, v in overrides.items() if _has_section(config, k)}
+            config = vary(config, {**given_to_all, **settings})
             configs[name] = load_model_from_config(config, auto_fill=True).config
     return configs
 
@@ -273,6 +302,15 @@ def _has_section(config: Config, setting: str) -> bool:
     for part in setting.split(".")[:-1]:
         section = section.get(part) if isinstance(section, dict) else None
     return isinstance(section, dict)
+
+
+def _gpu_numbers(gpu_ids: str, gpu_id: int) -> list[int]:
+    numbers = _split(gpu_ids)
+    if not all(number.isascii() and number.isdigit() for number in numbers) or (
+        gpu_ids and (gpu_id >= 0 or not numbers)
+    ):
+        raise MsvseError(Errors.E197.format(value=gpu_ids))
+    return list(dict.fromkeys(map(int, numbers)))
 
 
 def _split(names: str) -> list[str]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import spacy
+import torch
 from confection import ConfigValidationError
 from spacy.cli._util import setup_gpu
 from spacy.language import Language
@@ -49,11 +50,17 @@ def check_gpu(gpu_id: int) -> None:
         gpu_id (int): The number of the GPU, or -1 for the CPU.
 
     Raises:
-        MsvseError: If there is none (MSVSE-E163).
+        MsvseError: If there is none, or none of this number (MSVSE-E163).
     """
-    if gpu_id >= 0 and not gpu_is_available():
+    if gpu_id < 0:
+        return
+    if not gpu_is_available():
         reason = "CuPy or PyTorch finds no GPU"
-        raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=reason))
+    elif gpu_id >= (count := torch.cuda.device_count()):
+        reason = f"there are {count}, and the first one is 0"
+    else:
+        return
+    raise MsvseError(Errors.E163.format(gpu_id=gpu_id, reason=reason))
 
 
 def use_gpu(gpu_id: int) -> None:

@@ -18,7 +18,8 @@ from spacy.util import load_config
 from typer.testing import CliRunner
 
 import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
-from spacy_msvse.evaluation.experiments import launch
+from spacy_msvse.cli import loading
+from spacy_msvse.evaluation.experiments import launch, train_run
 from spacy_msvse.evaluation.experiments import rows as rows_module
 
 from .. import tiny
@@ -178,9 +179,44 @@ def test_rows_may_have_configs_of_their_own(data, tmp_path):
     }
 
 
+def test_a_row_may_change_settings_of_its_config_and_be_what_others_are_compared_with(
+    data, tmp_path
+):
+    """Its settings hold before those of the command line, like those of a matrix."""
+    (tmp_path / "configs.json").write_text(
+        srsly.json_dumps({"short": {"config": str(data / "config.cfg"), "training.max_steps": 2}})
+    )
+    options = ["--configs", tmp_path / "configs.json", "--rows", "full,short", "--against", "short"]
+    report = run(data, "settings", *map(str, options))
+    full, short = report["rows"]
+    assert (full["row"], short["row"]) == ("full", "short")
+    assert report["against"] == "short"
+    assert full["difference"] is not None
+    assert short["difference"] is None
+    # spaCy counts the step after which it stops.
+    assert [one["steps"] for one in report["runs"]] == [6, 3]
+    assert "to short (95%)" in (data / "settings" / "ablation.md").read_text()
+
+
+def test_a_row_to_compare_with_that_is_not_there_is_refused_before_any_run(data):
+    arguments = ["msvse", "ablate", data / "config.cfg", data / "refused", "--against", "nothing"]
+    arguments += ["--paths.dev", data / "dev.spacy", "--paths.train", data / "train.spacy"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 1
+    assert "MSVSE-E040" in result.output
+    assert not (data / "refused").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
-    [("{", "E204"), ("[1]", "E204"), ('{"row": 1}', "E204"), ('{"row": "no.cfg"}', "E205")],
+    [
+        ("{", "E204"),
+        ("[1]", "E204"),
+        ('{"row": 1}', "E204"),
+        ('{"row": {"training.max_steps": 1}}', "E204"),
+        ('{"row": "no.cfg"}', "E205"),
+        ('{"row": {"config": "no.cfg"}}', "E205"),
+    ],
 )
 def test_a_file_that_names_no_configs_is_refused_before_any_run(data, tmp_path, content, code):
     (tmp_path / "rows.json").write_text(content)
@@ -214,6 +250,49 @@ def test_jobs_run_at_a_time_and_a_failed_run_ends_no_other(data, monkeypatch):
     ]
     assert len(begun) == 4
     assert report["rows"] == []
+
+
+def test_runs_are_distributed_over_gpus_of_which_each_run_sees_one(data, monkeypatch):
+    begun = []
+    met = Barrier(2, timeout=60)
+
+    class Failing(subprocess.Popen):
+        def __init__(self, command, **settings):
+            super().__init__([sys.executable, "-c", "raise SystemExit(1)"], **settings)
+            plan = srsly.read_json(Path(command[-1]) / train_run.PLAN)
+            begun.append((settings["env"]["CUDA_VISIBLE_DEVICES"], plan["gpu_id"]))
+            met.wait()
+
+    used = []
+    monkeypatch.setattr(launch.subprocess, "Popen", Failing)
+    monkeypatch.setattr(loading, "gpu_is_available", lambda: True)
+    monkeypatch.setattr(loading.torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(loading, "setup_gpu", lambda gpu_id, silent: used.append(gpu_id))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    options = ("--seeds", "2", "--gpu-ids", "1, 3", "--rows", "full,text_only")
+    run(data, "gpus", *options, status=1)
+    assert used == [1], "the precision is that of a GPU"
+    for pair in (begun[:2], begun[2:]):
+        assert sorted(pair) == [("5", 0), ("7", 0)], "two runs at a time, on two GPUs"
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--gpu-ids", "0,x"), "E197"),
+        (("--gpu-ids", ","), "E197"),
+        (("--gpu-ids", "0,1", "--gpu-id", "0"), "E197"),
+        (("--gpu-ids", "0,7"), "E163"),
+    ],
+)
+def test_gpus_that_do_not_exist_are_refused_before_any_run(data, monkeypatch, options, code):
+    monkeypatch.setattr(loading, "gpu_is_available", lambda: True)
+    monkeypatch.setattr(loading.torch.cuda, "device_count", lambda: 4)
+    arguments = ["msvse", "ablate", data / "config.cfg", data / "refused", *options]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 1
+    assert f"MSVSE-{code}" in result.output
+    assert not (data / "refused").exists()
 
 
 def test_all_test_posts_are_read_even_if_the_dev_posts_are_limited(data):

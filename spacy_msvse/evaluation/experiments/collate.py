@@ -38,16 +38,18 @@ def make_report(plan: Plan, command: str, failed: Sequence[TrainRun]) -> dict[st
         failed (Sequence[TrainRun]): The runs that ended with an error.
 
     Returns:
-        dict: "rows" and "runs", the results of `collate` and `list_runs`; "scored", the split that
-            is compared; "posts" and "entities", the numbers of them in it, None without a result;
-            "command"; "seeds"; "data"; "machines"; "failed", the runs that ended with an error;
-            "left_out", the rows whose views the config does not have.
+        dict: "rows" and "runs", the results of `collate` and `list_runs`; "against", the row that
+            others are compared with; "scored", the split that is compared; "posts" and "entities",
+            the numbers of them in it, None without a result; "command"; "seeds"; "data";
+            "machines"; "failed", the runs that ended with an error; "left_out", the rows whose
+            views the config does not have.
     """
     results = [result for run in plan.runs if (result := run.result())]
     machines = [result["machine"] for result in results]
     scores = results[0].get("test", results[0]["dev"]) if results else None
     return {
-        "rows": collate(plan.runs),
+        "rows": collate(plan.runs, plan.against),
+        "against": plan.against,
         "runs": list_runs(plan.runs),
         "scored": plan.scored,
         "posts": scores and scores["posts"],
@@ -61,20 +63,21 @@ def make_report(plan: Plan, command: str, failed: Sequence[TrainRun]) -> dict[st
     }
 
 
-def collate(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
-    """Summarise the results of each row, and compare them with the full model's.
+def collate(runs: Sequence[TrainRun], against: str = FULL) -> list[dict[str, Any]]:
+    """Summarise the results of each row, and compare them with those of one row.
 
     Scores are those on the test posts if there are any, and else on the dev posts. Two rows are
     compared by the seeds that both have, their predictions pooled.
 
     Args:
         runs (Sequence[TrainRun]): The runs; those without a result are left out.
+        against (str): The row that all others are compared with.
 
     Returns:
         list: For each row its "row", "overrides", "seeds"; the mean and the standard deviation
             ("mean", "sd") over the seeds of "dev_f1", and of the scored posts' "f1", "precision",
             "recall", "f1_per_type", "seen_f1", "unseen_f1", and of each of the `COSTS`;
-            "difference", its F1 minus that of the full model, with interval and p-value, None if
+            "difference", its F1 minus that of the row `against`, with interval and p-value, None if
             there is nothing to compare; "dev_difference", the same on the dev posts, on which
             settings are chosen; "effects", the result of `find_effects`; and "published", the
             published system that the row is named after, or whose method it has, None if there is
@@ -88,9 +91,9 @@ def collate(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
     first = {run.row: run for run in reversed(runs)}
     rows = []
     for row, results in found.items():
-        full = {} if row == FULL else found.get(FULL, {})
+        others = {} if row == against else found.get(against, {})
         tested = any("test" in result for result in results.values())
-        dev_difference = _compare(results, full, "dev")
+        dev_difference = _compare(results, others, "dev")
         without = row + WITHOUT_PICTURES
         cleared = row.endswith(WITHOUT_PICTURES)
         system = None if cleared else find_system(row, architectures(first[row].config))
@@ -100,7 +103,7 @@ def collate(runs: Sequence[TrainRun]) -> list[dict[str, Any]]:
                 "overrides": first[row].overrides,
                 "seeds": sorted(results),
                 **summarise(list(results.values())),
-                "difference": _compare(results, full, "test") if tested else dev_difference,
+                "difference": _compare(results, others, "test") if tested else dev_difference,
                 "dev_difference": dev_difference,
                 "effects": {} if cleared else find_effects(results, found.get(without, {})),
                 "published": None if system is None else asdict(system),
@@ -237,13 +240,13 @@ def _scored_counts(results: Mapping[int, dict[str, Any]]) -> dict[int, Counts]:
 
 
 def _compare(
-    results: Mapping[int, dict[str, Any]], full: Mapping[int, dict[str, Any]], split: str
+    results: Mapping[int, dict[str, Any]], others: Mapping[int, dict[str, Any]], split: str
 ) -> dict[str, float] | None:
-    own, others = (
+    counts = (
         {seed: result[split]["post_counts"] for seed, result in part.items()}
-        for part in (results, full)
+        for part in (results, others)
     )
-    return _compare_counts(own, others)
+    return _compare_counts(*counts)
 
 
 def _compare_counts(

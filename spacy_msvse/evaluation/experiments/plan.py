@@ -21,6 +21,7 @@ from ...util import first_line, hash_files
 from ..controls import clear_corpus, shuffle_corpus
 from ..scores import describe_posts
 from .rows import (
+    FULL,
     TRAINED_SHUFFLED,
     WITHOUT_PICTURES,
     Settings,
@@ -78,12 +79,14 @@ class Plan:
         seeds (list): The seeds.
         data (dict): Split to the posts: file, hash, conversion, limit.
         left_out (list): Rows that are left out, because the config does not have their views.
+        against (str): The row that all others are compared with.
     """
 
     runs: list[TrainRun]
     seeds: list[int]
     data: dict[str, dict[str, Any]]
     left_out: list[str]
+    against: str = FULL
 
     @property
     def scored(self) -> str:
@@ -103,6 +106,7 @@ def make_plan(
     methods: Sequence[str] = (),
     bilstm: Path | None = None,
     configs: Mapping[str, Config] = {},
+    against: str = FULL,
 ) -> Plan:
     """Plan an experiment. Nothing is written but the posts with shuffled pictures and those without
     pictures, if a row needs them.
@@ -119,6 +123,7 @@ def make_plan(
             default, those of this package.
         bilstm (Path): A folder that `init-bilstm` has written, for the row "bilstm_crf".
         configs (Mapping): Further rows: name to a complete training config.
+        against (str): The row that all others are compared with.
 
     Returns:
         Plan: The plan.
@@ -150,6 +155,7 @@ def make_plan(
         methods=methods,
         bilstm=bilstm,
         further=configs,
+        against=against,
     )
     if TRAINED_SHUFFLED in rows:
         rows[TRAINED_SHUFFLED] = copy_corpora(config, output / "shuffled", shuffle_corpus)
@@ -162,7 +168,7 @@ def make_plan(
         rows[row] |= copy_corpora(configs[row], folder / row, clear_corpus)
     numbers = list(range(seeds))
     runs = plan_runs(config, rows, numbers, output / "runs", configs)
-    return Plan(runs, numbers, data, left_out)
+    return Plan(runs, numbers, data, left_out, against)
 
 
 def _fix_precision(config: Config) -> None:

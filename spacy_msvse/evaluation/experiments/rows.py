@@ -90,6 +90,7 @@ def choose_rows(
     methods: Sequence[str] = (),
     bilstm: Path | None = None,
     further: Iterable[str] = (),
+    against: str = FULL,
 ) -> tuple[dict[str, Settings], list[str]]:
     """Choose the rows of matrices.
 
@@ -103,6 +104,7 @@ def choose_rows(
             default, those of this package.
         bilstm (Path): A folder that `init-bilstm` has written, for the row `BILSTM_CRF`.
         further (Iterable[str]): Names of further rows, whose configs are their own.
+        against (str): The row that others will be compared with. It is one of these rows.
 
     Returns:
         tuple: Row to overrides of the config, `FULL` first; and the rows that are left out, because
@@ -133,7 +135,7 @@ def choose_rows(
     if bilstm is not None:
         rows[BILSTM_CRF] = _text_only(config, component, _with_bilstm(model, bilstm))
     rows |= {row: {} for row in further}
-    _require("row", only, rows)
+    _require("row", [*only, against], rows)
     return {
         row: _prefixed(component, settings)
         for row, settings in rows.items()

@@ -11,8 +11,8 @@ from .rows import WITHOUT_PICTURES
 
 EXPLANATION = """Scores on the {scored} posts, in per cent: mean ± standard deviation over the \
 seeds.
-Differences to the full model are of F1, with the 95% interval and the two-sided p-value of a paired
-bootstrap over posts, the predictions of all seeds pooled."""
+Differences to the row {against} are of F1, with the 95% interval and the two-sided p-value of a
+paired bootstrap over posts, the predictions of all seeds pooled."""
 
 PUBLISHED = """The published F1 are those of papers, on Twitter-2015 and Twitter-2017. They were not
 measured on equal terms, and on other data than these if the data named below are others."""
@@ -56,7 +56,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     effects = _effects_table(report)
     blocks = [
         "# Ablation",
-        EXPLANATION.format(scored=report["scored"]) + (f" {PUBLISHED}" if published else ""),
+        EXPLANATION.format(**report) + (f" {PUBLISHED}" if published else ""),
         table(*_scores_table(report)),
         "## Pictures" if effects[1] else "",
         EFFECTS if effects[1] else "",
@@ -114,7 +114,8 @@ def _scores_table(report: Mapping[str, Any]) -> Table:
     tested = report["scored"] == "test"
     published = _has_published(report)
     header = ["row", "seeds", *(["built", "2015", "2017"] if published else []), "dev F1"]
-    header += [*(["dev, to full (95%)"] if tested else []), "F1", "P", "R", "to full (95%)", "p"]
+    difference = difference_heading(report["against"])
+    header += [*([f"dev, {difference}"] if tested else []), "F1", "P", "R", difference, "p"]
     rows = []
     for row in report["rows"]:
         rows.append(
@@ -211,6 +212,11 @@ def mean_cell(value: Mapping[str, float | None] | None) -> str:
         return "-"
     mean = percent(value["mean"])
     return mean if value["sd"] is None else f"{mean} ± {percent(value['sd'])}"
+
+
+def difference_heading(against: str) -> str:
+    """The heading of differences to a row."""
+    return f"to {against} (95%)"
 
 
 def difference_cells(difference: Mapping[str, float] | None) -> tuple[str, str]:

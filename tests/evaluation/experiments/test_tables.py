@@ -16,6 +16,7 @@ def report(runs):
         "rows": collate(runs),
         "runs": list_runs(runs),
         "scored": "test",
+        "against": FULL,
         "posts": 30,
         "entities": 31,
         "command": "python -m spacy msvse ablate",
