@@ -14,6 +14,8 @@ from spacy_msvse import make_doc
 
 from .tiny import picture, save_encoder
 
+PICTURES = [picture(label) for label in ("PER", "LOC", "ORG")]
+
 WITHOUT_WEIGHT_PACKAGES = """
 import sys, json, socket
 class Refuse:
@@ -26,21 +28,28 @@ socket.socket.connect = no_network
 import spacy
 from spacy_msvse import make_doc
 nlp = spacy.load("en_tiny")
-doc = nlp(make_doc(nlp, "saw jordan today", image=open(sys.argv[1], "rb").read()))
-print(json.dumps(doc._.visual_entities))
+pictures = [open(path, "rb").read() for path in sys.argv[1:]]
+answers = []
+for count in range(1, len(pictures) + 1):
+    doc = nlp(make_doc(nlp, "saw jordan today", images=pictures[:count]))
+    answers.append(doc._.visual_entities)
+print(json.dumps(answers))
 """
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> tuple[Path, dict]:
-    """The wheel of a pipeline with the default extractors, and what the pipeline answers."""
+def wheel(tmp_path_factory) -> tuple[Path, list[dict]]:
+    """The wheel of a pipeline with the default extractors, and what the pipeline answers for a post
+    with one picture, with two, and so on."""
     folder = tmp_path_factory.mktemp("package")
     nlp = spacy.blank("en")
     config = {"model": {"encoder": save_encoder(folder / "encoder")}}
     nlp.add_pipe("msvse_ner", config=config)
-    doc = make_doc(nlp, "saw jordan today", image=picture("PER"))
+    counts = range(1, len(PICTURES) + 1)
+    docs = [make_doc(nlp, "saw jordan today", images=PICTURES[:count]) for count in counts]
+    doc = docs[0]
     nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})])
-    answer = nlp(doc.copy())._.visual_entities
+    answers = [nlp(doc)._.visual_entities for doc in docs]
     nlp.to_disk(folder / "pipeline")
     (folder / "out").mkdir()
     package(
@@ -53,7 +62,7 @@ def wheel(tmp_path_factory) -> tuple[Path, dict]:
     source = next((folder / "out").iterdir())
     build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(source)]
     subprocess.run([sys.executable, "-m", *build, "-w", str(folder / "dist")], check=True)
-    return next((folder / "dist").glob("*.whl")), answer
+    return next((folder / "dist").glob("*.whl")), answers
 
 
 def test_the_wheel_requires_this_package(wheel):
@@ -68,12 +77,14 @@ def test_the_wheel_requires_this_package(wheel):
 
 def test_the_wheel_runs_without_the_weight_packages_and_without_a_network(wheel, tmp_path):
     path, expected = wheel
-    site, image = tmp_path / "site", tmp_path / "picture.png"
-    image.write_bytes(picture("PER"))
+    site = tmp_path / "site"
+    images = [tmp_path / f"{number}.png" for number in range(len(PICTURES))]
+    for image, content in zip(images, PICTURES, strict=True):
+        image.write_bytes(content)
     install = ["pip", "install", "--quiet", "--no-deps", "--target", str(site), str(path)]
     subprocess.run([sys.executable, "-m", *install], check=True)
     run = subprocess.run(
-        [sys.executable, "-c", WITHOUT_WEIGHT_PACKAGES, str(image)],
+        [sys.executable, "-c", WITHOUT_WEIGHT_PACKAGES, *map(str, images)],
         env={"PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
@@ -81,5 +92,8 @@ def test_the_wheel_runs_without_the_weight_packages_and_without_a_network(wheel,
     )
     assert run.returncode == 0, run.stderr
     actual = srsly.json_loads(run.stdout.splitlines()[-1])
-    for view, chances in expected.items():
-        assert actual[view] == pytest.approx(chances, abs=1e-5)
+    for found, wanted in zip(actual, expected, strict=True):
+        assert found.keys() == wanted.keys()
+        for view, chances in wanted.items():
+            assert found[view] == pytest.approx(chances, abs=1e-5)
+    assert actual[0] != actual[1], "a second picture is read"
