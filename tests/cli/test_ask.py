@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import spacy
@@ -286,3 +288,14 @@ def test_no_socket_is_used_at_load_training_and_prediction(pipeline, tmp_path):
         assert "socket.connect" in after  # the hook works, and so does the permission
         assert len(server.bodies) == 1
         assert SECRET not in str(server.headers)
+
+
+def test_the_example_of_the_page_asks_the_server(pipeline, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "chat.md").read_text(encoding="utf8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setenv("MY_KEY", "a-key")
+    with chat_server(reply) as server:
+        values = {"nlp": spacy.load(pipeline)}
+        exec(block.replace("http://127.0.0.1:8000/v1", server.url), values)
+        assert len(server.bodies) == 1
+        assert values["doc"]._.image_texts["knowledge"] == SAID["PER"]
