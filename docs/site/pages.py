@@ -63,7 +63,7 @@ def api_pages() -> Iterator[tuple[str, str]]:
     homes = {name: spacy_msvse._HOMES.get(name) for name in spacy_msvse.__all__}
     names = [f"spacy_msvse.{home}.{name}" for name, home in homes.items() if home]
     lines = ["# API", "These names can be imported from `spacy_msvse`."]
-    lines += [_reference(name, level=2) for name in names]
+    lines += [_reference(name, level=2, full=False) for name in names]
     lines += ["## Rooms", "The other public names are in the rooms of the package."]
     lines.append("\n".join(f"- [{room}]({room}.md): {text}" for room, text in ROOMS.items()))
     yield "api/index.md", "\n\n".join(lines) + "\n"
@@ -75,8 +75,10 @@ def api_pages() -> Iterator[tuple[str, str]]:
         yield f"api/{room}.md", "\n\n".join(page) + "\n"
 
 
-def _reference(name: str, level: int) -> str:
-    return f"::: {name}\n    options:\n      heading_level: {level}"
+def _reference(name: str, level: int, full: bool = True) -> str:
+    options = {"heading_level": level, "show_root_full_path": str(full).lower()}
+    lines = (f"      {option}: {value}" for option, value in options.items())
+    return "\n".join([f"::: {name}", "    options:", *lines])
 
 
 def _command(name: str, command: click.Command, level: int) -> Iterator[str]:
@@ -92,7 +94,7 @@ def _command(name: str, command: click.Command, level: int) -> Iterator[str]:
 def _parameter(parameter: click.Parameter) -> str:
     if parameter.name == "help":
         return ""
-    option = isinstance(parameter, click.Option)
+    option = parameter.param_type_name == "option"
     names = ", ".join(f"`{one}`" for one in parameter.opts) if option else f"`{parameter.name}`"
     default = parameter.default
     shown = (
