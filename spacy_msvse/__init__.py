@@ -2,7 +2,8 @@
 
 nlp.add_pipe("msvse_ner") adds the component, an `MsvseNer`; `components` finds it in a pipeline.
 `make_doc` makes a Doc that has a picture; `read_posts` reads rows of posts in any format, and
-`make_docs` makes Docs of them; `guarded_pipe` annotates Docs in processes, of which any
+`make_docs` and `make_examples` make
+Docs and examples of them; `guarded_pipe` annotates Docs in processes, of which any
 may end; `render` shows Docs with their pictures; `calibrate` fits
 confidences to annotated posts; `build_network` builds the network without spaCy, in plain PyTorch.
 Invalid input raises an `MsvseError`.
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .component import components
     from .component.guarded_pipe import guarded_pipe
     from .component.pipe import MsvseNer
-    from .corpus.posts import make_docs, read_posts
+    from .corpus.posts import make_docs, make_examples, read_posts
     from .display.render import render
     from .doc import make_doc
     from .errors import MsvseError
@@ -33,6 +34,7 @@ __all__ = [
     "guarded_pipe",
     "make_doc",
     "make_docs",
+    "make_examples",
     "read_posts",
     "render",
 ]
@@ -46,6 +48,7 @@ _HOMES = {
     "guarded_pipe": "component.guarded_pipe",
     "make_doc": "doc",
     "make_docs": "corpus.posts",
+    "make_examples": "corpus.posts",
     "read_posts": "corpus.posts",
     "render": "display.render",
 }

@@ -624,6 +624,12 @@ class Errors:
         "[MSVSE-E254] The first line of '{path}' does not name columns, each once: it has {given}. "
         "Write such a line, with a column 'text' or 'words'."
     )
+    E266 = (
+        "[MSVSE-E266] The predicted side of all {count} examples with entities has these entities "
+        "before the pipeline runs, and a pipeline keeps entities that are there. The scores would "
+        "be perfect and say nothing. Make the examples with `spacy_msvse.make_examples`, or with a "
+        "new Doc of the text."
+    )
 
 
 class Warnings:
@@ -734,6 +740,12 @@ class Warnings:
     W061 = (
         "[MSVSE-W061] The key goes to {url} without encryption. Use https unless the network is "
         "your own."
+    )
+    W066 = (
+        "[MSVSE-W066] The predicted side of all {count} examples with entities has these entities "
+        "already, and '{name}' keeps entities that are there. Training is as usual, but the scores "
+        "of such examples would be perfect and say nothing. Make them with "
+        "`spacy_msvse.make_examples`, or with a new Doc of the text."
     )
     W070 = (
         "[MSVSE-W070] It is not certain that answers raise F1 here: it is {before} without and "

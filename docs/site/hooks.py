@@ -9,7 +9,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pages import generated_pages
+from pages import generated_pages, notebook_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,4 +59,6 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 def _generated() -> Iterator[tuple[str, str]]:
     for source, name in REPOSITORY_PAGES.items():
         yield name, (ROOT / source).read_text(encoding="utf8")
+    for script in sorted((ROOT / "docs" / "notebooks").glob("*.py")):
+        yield f"notebooks/{script.stem}.md", notebook_page(script.read_text(encoding="utf8"))
     yield from generated_pages()

@@ -32,6 +32,19 @@ def generated_pages() -> Iterator[tuple[str, str]]:
     yield from api_pages()
 
 
+def notebook_page(script: str) -> str:
+    """A notebook in jupytext's percent format as Markdown."""
+    blocks = []
+    for cell in re.split(r"^# %%", script, flags=re.MULTILINE)[1:]:
+        kind, _, body = cell.partition("\n")
+        if "markdown" in kind:
+            lines = (re.sub(r"^# ?", "", line) for line in body.strip().splitlines())
+            blocks.append("\n".join(lines))
+        else:
+            blocks.append(f"```python\n{body.strip()}\n```")
+    return "\n\n".join(blocks) + "\n"
+
+
 def errors_page() -> str:
     """All coded messages, by code. Names in braces are filled in."""
     lines = [

@@ -343,6 +343,9 @@ class MsvseNer(TrainablePipe):
             warnings.warn(message, stacklevel=2)
         if found.with_more_pictures:
             self._warn_of_more_pictures(found.with_more_pictures)
+        if found.knows_answers and not self.overwrite:
+            message = Warnings.W066.format(name=self.name, count=found.annotated)
+            warnings.warn(message, stacklevel=2)
         self._check_views(found.texts)
         for view in self.view_dropout.keys() - {*views}:
             message = Warnings.W053.format(name=self.name, view=view, views=", ".join(views))

@@ -31,6 +31,8 @@ class Survey:
         texts (set): Names of the textual views in `image_texts`.
         region_dim (int): Width of the region vectors that users gave; None if there are none.
         with_more_pictures (int): Examples with more pictures than are read.
+        annotated (int): Examples with entities whose predicted side has all of them already.
+        with_entities (int): Examples with entities.
     """
 
     labels: set[str] = field(default_factory=set)
@@ -40,6 +42,29 @@ class Survey:
     texts: set[str] = field(default_factory=set)
     region_dim: int | None = None
     with_more_pictures: int = 0
+    annotated: int = 0
+    with_entities: int = 0
+
+    @property
+    def knows_answers(self) -> bool:
+        """Whether the predicted sides have the gold entities, so that scores would be perfect."""
+        return 0 < self.with_entities == self.annotated
+
+
+def has_answer(example: Example) -> bool:
+    """Whether the predicted side of an example has its gold entities, of which there is one.
+
+    Args:
+        example (Example): The example.
+
+    Returns:
+        bool: True if so.
+    """
+    gold, predicted = (
+        [(span.start_char, span.end_char, span.label_) for span in doc.ents]
+        for doc in (example.reference, example.predicted)
+    )
+    return bool(gold) and gold == predicted
 
 
 def survey_examples(
@@ -77,6 +102,8 @@ def survey_examples(
             found.labels.update(entity.label_ for entity in example.reference.ents)
             doc = example.predicted
             found.posts += 1
+            found.with_entities += bool(example.reference.ents)
+            found.annotated += has_answer(example)
             has_views = bool(get_picture_attributes(doc).keys() - {"meta"})
             found.posts_with_views += has_views
             if not has_views and get_picture_attributes(example.reference).keys() - {"meta"}:

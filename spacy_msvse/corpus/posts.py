@@ -1,4 +1,4 @@
-"""Posts in Python: rows from any source, and Docs from rows."""
+"""Posts in Python: rows from any source, Docs and examples from rows."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -6,13 +6,15 @@ from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.training import Example
 
+from ..doc import get_picture_attributes, set_picture_attributes
 from ..errors import Errors, MsvseError
 from .formats.frames import ROWS
 from .formats.options import ReadOptions
 from .formats.table import open_posts
 from .jsonl import Offsets, RejectedRow, parse_row
-from .post import PostRow
+from .post import WORDS_GIVEN, PostRow
 from .rows import BadRow, Row
 
 
@@ -121,6 +123,53 @@ def make_docs(
             _refuse(row, str(error), bad_rows)
         else:
             yield doc
+
+
+def make_examples(
+    nlp: Language,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    image_root: str | Path | None = None,
+    label_map: Mapping[str, str] | None = None,
+    binary: bool = False,
+    bad_rows: list[BadRow] | None = None,
+) -> Iterator[Example]:
+    """Make examples of rows, to train on or to score. The side to be predicted has the text and the
+    pictures, but no entities.
+
+    Args:
+        nlp (Language): The pipeline whose tokenizer and vocabulary to use. It is not run.
+        rows (Iterable[Mapping]): Rows as `read_posts` yields them.
+        image_root (str / Path): The folder of the pictures; nothing outside it is accepted.
+            Defaults to None, which does not change the paths.
+        label_map (Mapping): Labels to rename.
+        binary (bool): Whether rows are answers to a single span.
+        bad_rows (list): Rows that cannot be used are added to it and left out. Defaults to None:
+            the first one is an error.
+
+    Yields:
+        Example: The examples.
+
+    Raises:
+        MsvseError: If a row cannot be used (MSVSE-E030).
+    """
+    docs = make_docs(
+        nlp,
+        rows,
+        image_root=image_root,
+        label_map=label_map,
+        binary=binary,
+        bad_rows=bad_rows,
+    )
+    for gold in docs:
+        if gold.has_unknown_spaces or gold.user_data.get(WORDS_GIVEN):
+            words = [token.text for token in gold]
+            spaces = [bool(token.whitespace_) for token in gold]
+            predicted = Doc(nlp.vocab, words=words, spaces=spaces)
+        else:
+            predicted = nlp.make_doc(gold.text)
+        set_picture_attributes(predicted, get_picture_attributes(gold))
+        yield Example(predicted, gold)
 
 
 def _parse(row: Row, bad_rows: list[BadRow] | None, **settings: Any) -> PostRow | None:

@@ -11,8 +11,10 @@ from spacy.training import Example
 from spacy.training.corpus import FILE_TYPE, walk_corpus
 
 from ..component import components
+from ..component.survey import has_answer
 from ..component.temperatures import name_temperatures
 from ..doc import get_covered_types
+from ..errors import Errors, MsvseError
 from ..util import hash_files
 from .calibration import calibration_scores
 from .controls import CONTROLS, Control
@@ -53,6 +55,9 @@ def evaluate(
             types that are not covered over gold entities; "seen" and "unseen", scores and numbers
             of entities, if `known` is given; "visual", the scores of the visual entity classifier
             by view, if there is one and a post has a picture.
+
+    Raises:
+        MsvseError: If the predicted sides have the gold entities before (MSVSE-E266).
     """
     scored = annotate_examples(nlp, examples, control=control, seed=seed, progress=progress)
     return score_examples(nlp, scored, control=control, seed=seed, known=known)
@@ -77,8 +82,14 @@ def annotate_examples(
 
     Returns:
         list: The annotated examples.
+
+    Raises:
+        MsvseError: If the predicted sides have the gold entities before (MSVSE-E266).
     """
     examples = list(examples)
+    with_entities = sum(bool(example.reference.ents) for example in examples)
+    if 0 < with_entities == sum(map(has_answer, examples)):
+        raise MsvseError(Errors.E266.format(count=with_entities))
     if control is not None:
         CONTROLS[control](examples, seed)
     docs = nlp.pipe([example.predicted for example in examples])

@@ -108,3 +108,15 @@ def test_labels_of_dev_posts_that_training_lacks_are_named(nlp):
     with pytest.warns(UserWarning, match=r"MSVSE-W011.*PRODUCT \(1\)"):
         nlp.evaluate(examples)
     nlp.evaluate(examples)
+
+
+def test_examples_that_know_the_answers_are_reported_at_initialization(encoder):
+    """Such as those with a copy of the gold Doc to predict: their scores would be perfect."""
+    nlp = tiny_pipeline(encoder)
+    known = [
+        Example(example.reference.copy(), example.reference) for example in ambiguous_examples(nlp)
+    ]
+    for example in known:
+        example.predicted._.images = [picture("PER")]
+    with pytest.warns(UserWarning, match="MSVSE-W066"):
+        nlp.initialize(lambda: known)

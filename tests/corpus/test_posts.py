@@ -10,7 +10,7 @@ import spacy
 from PIL import Image
 from spacy.training import Example
 
-from spacy_msvse import make_docs, read_posts
+from spacy_msvse import make_docs, make_examples, read_posts
 from spacy_msvse.corpus.jsonl import dump_row
 from spacy_msvse.errors import MsvseError
 
@@ -163,3 +163,22 @@ def test_from_a_frame_to_a_saved_pipeline_and_back_to_a_frame_in_25_lines(tmp_pa
     found = train_and_annotate(frame, save_encoder(tmp_path / "encoder"), tmp_path / "pipeline")
     assert [list(entities) for entities in found.entities] == [[pair] for pair in made]
     assert len(inspect.getsource(train_and_annotate).splitlines()) <= 25
+
+
+def test_examples_have_the_pictures_and_not_the_answers_on_the_side_to_be_predicted():
+    nlp = spacy.blank("en")
+    rows = [
+        {
+            "text": "saw jordan",
+            "image": "p.png",
+            "spans": [{"start": 4, "end": 10, "label": "PER"}],
+        },
+        {"words": ["so", "rare!"], "spans": [], "meta": {"types": ["PER"]}},
+    ]
+    examples = list(make_examples(nlp, rows))
+    assert [example.predicted.ents for example in examples] == [(), ()]
+    assert not any(example.predicted.has_annotation("ENT_IOB") for example in examples)
+    assert examples[0].reference.ents[0].label_ == "PER"
+    assert examples[0].predicted._.images == ["p.png"]
+    assert [token.text for token in examples[1].predicted] == ["so", "rare!"]
+    assert examples[1].predicted._.covered_types == examples[1].reference._.covered_types

@@ -7,6 +7,7 @@ import spacy
 from spacy.training import Example
 
 from spacy_msvse import make_doc
+from spacy_msvse.errors import MsvseError
 from spacy_msvse.evaluation.controls import CONTROLS, Control
 from spacy_msvse.evaluation.scores import evaluate
 
@@ -68,3 +69,12 @@ def test_the_scores_are_those_of_nlp_evaluate(pipeline):
 
 def test_the_names_of_the_controls_are_the_choices_of_the_option():
     assert set(get_args(Control)) == set(CONTROLS)
+
+
+def test_examples_that_know_the_answers_are_refused(pipeline):
+    """Such as those with a copy of the gold Doc to predict: a pipeline keeps its entities."""
+    posts = [post(pipeline, "PER"), post(pipeline, "LOC")]
+    known = [Example(one.reference.copy(), one.reference) for one in posts]
+    with pytest.raises(MsvseError, match="MSVSE-E266"):
+        evaluate(pipeline, known)
+    assert evaluate(pipeline, [*posts, *known])["entities"]["gold"] == 4
