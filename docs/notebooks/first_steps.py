@@ -50,7 +50,7 @@ for view, types in doc._.visual_entities.items():
 
 # %%
 component = nlp.get_pipe("msvse_ner")
-for effect in component.explain_pictures([doc])[0]:
+for effect in component.explain_pictures(doc)[0]:
     print("with:   ", effect.with_picture)
     print("without:", effect.without_picture)
 

@@ -712,11 +712,11 @@ class MsvseNer(TrainablePipe):
 
     # Analyses
 
-    def best_labellings(self, docs: Iterable[Doc], k: int) -> list[list[analysis.Labelling]]:
+    def best_labellings(self, docs: Doc | Iterable[Doc], k: int) -> list[list[analysis.Labelling]]:
         """The k most probable labellings of each Doc, the most probable one first.
 
         Args:
-            docs (Iterable[Doc]): The Docs. They are not changed.
+            docs (Doc / Iterable[Doc]): The Docs, or one. They are not changed.
             k (int): Number of labellings. A Doc with fewer possible labellings gets all of them.
 
         Returns:
@@ -726,13 +726,13 @@ class MsvseNer(TrainablePipe):
             MsvseError: For a k out of range (MSVSE-E007), or a method without a lattice
                 (MSVSE-E083).
         """
-        return analysis.best_labellings(self.predictor, docs, k)
+        return analysis.best_labellings(self.predictor, _several(docs), k)
 
-    def label_marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
+    def label_marginals(self, docs: Doc | Iterable[Doc]) -> list[np.ndarray]:
         """The probability of each label at each token, summed over all labellings.
 
         Args:
-            docs (Iterable[Doc]): The Docs. They are not changed.
+            docs (Doc / Iterable[Doc]): The Docs, or one. They are not changed.
 
         Returns:
             list: For each Doc a float32 array of shape (tokens, labels); the columns are those of
@@ -741,9 +741,9 @@ class MsvseNer(TrainablePipe):
         Raises:
             MsvseError: For a method without a lattice (MSVSE-E083).
         """
-        return analysis.label_marginals(self.predictor, docs)
+        return analysis.label_marginals(self.predictor, _several(docs))
 
-    def post_confidences(self, docs: Iterable[Doc]) -> list[float]:
+    def post_confidences(self, docs: Doc | Iterable[Doc]) -> list[float]:
         """How sure the component is of each Doc as a whole. `min_confidence` does not apply.
 
         The confidence of a Doc is the lowest of the confidences of its entities and, where no
@@ -751,7 +751,7 @@ class MsvseNer(TrainablePipe):
         number of an annotated Doc.
 
         Args:
-            docs (Iterable[Doc]): The Docs. They are not changed.
+            docs (Doc / Iterable[Doc]): The Docs, or one. They are not changed.
 
         Returns:
             list: For each Doc a number between 0 and 1; 1 for an empty Doc.
@@ -760,19 +760,19 @@ class MsvseNer(TrainablePipe):
             MsvseError: For a method whose answer does not say how probable "no entity" is
                 (MSVSE-E260).
         """
-        return analysis.post_confidences(self.predictor, docs)
+        return analysis.post_confidences(self.predictor, _several(docs))
 
-    def explain_pictures(self, docs: Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
+    def explain_pictures(self, docs: Doc | Iterable[Doc]) -> list[list[analysis.PictureEffect]]:
         """Compare the predictions with all views, without any, and without each of several
         pictures. `min_confidence` does not apply.
 
         Args:
-            docs (Iterable[Doc]): The Docs. They are not changed.
+            docs (Doc / Iterable[Doc]): The Docs, or one. They are not changed.
 
         Returns:
             list: For each Doc, an effect for every span that is an entity in either pass.
         """
-        return analysis.explain_pictures(self.predictor, docs)
+        return analysis.explain_pictures(self.predictor, _several(docs))
 
     # Saving and loading
 
@@ -942,6 +942,10 @@ def _leave_out_uncovered(example: Example) -> Example:
     copy = doc.copy()
     copy.set_ents([Span(copy, entity.start, entity.end, entity.label) for entity in kept])
     return Example(copy, example.reference)
+
+
+def _several(docs: Doc | Iterable[Doc]) -> Iterable[Doc]:
+    return [docs] if isinstance(docs, Doc) else docs
 
 
 def _no_language() -> None:

@@ -365,3 +365,12 @@ def test_a_pipeline_without_views_has_no_effects(encoder):
     ((effect,),) = ner(nlp).explain_pictures([make_doc(nlp, "saw jordan today")])
     assert effect.with_picture == effect.without_picture
     assert effect.attention == {}
+
+
+def test_every_analysis_takes_one_doc_or_several(trained):
+    doc = posts(trained)[0]
+    component = ner(trained)
+    assert component.best_labellings(doc, 2) == component.best_labellings([doc], 2)
+    assert np.array_equal(component.label_marginals(doc)[0], component.label_marginals([doc])[0])
+    assert component.post_confidences(doc) == component.post_confidences([doc])
+    assert component.explain_pictures(doc) == component.explain_pictures([doc])
