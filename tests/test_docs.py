@@ -196,3 +196,16 @@ def test_the_page_of_methods_has_every_architecture():
 
 def read_page(name: str) -> list[str]:
     return (ROOT / "docs" / name).read_text(encoding="utf8").splitlines()
+
+
+def test_a_short_option_means_the_same_in_every_command():
+    meanings: dict[str, set[str]] = {}
+    todo = [get_command(app)]
+    while todo:
+        command = todo.pop()
+        todo += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            long = [name for name in parameter.opts if name.startswith("--")]
+            for name in set(parameter.opts) - {*long}:
+                meanings.setdefault(name, set()).add(*long)
+    assert {name: sorted(found) for name, found in meanings.items() if len(found) > 1} == {}

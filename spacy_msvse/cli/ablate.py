@@ -65,7 +65,6 @@ def ablate_cli(
         str,
         typer.Option(
             "--matrix",
-            "-m",
             help=f"What to vary, separated by commas: {', '.join(GENERIC)}, or a matrix of the "
             "config's method, such as structure",
         ),

@@ -65,7 +65,6 @@ def convert_cli(
         Path | None,
         typer.Option(
             "--captions",
-            "-c",
             help="Captions of pictures: lines '<picture> :<caption>', or JSON",
             exists=True,
             dir_okay=False,
@@ -101,7 +100,7 @@ def convert_cli(
     ] = None,
     label_map: Annotated[
         list[str] | None,
-        typer.Option("--label-map", "-m", help="Label to rename, as OLD=NEW; may be repeated"),
+        typer.Option("--label-map", help="Label to rename, as OLD=NEW; may be repeated"),
     ] = None,
     covers: Annotated[
         str | None,

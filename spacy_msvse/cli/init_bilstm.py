@@ -27,9 +27,7 @@ def init_bilstm_cli(
         ),
     ],
     output: Annotated[Path, typer.Argument(help="Folder to write", file_okay=False)],
-    layers: Annotated[
-        int, typer.Option("--layers", "-l", help="Layers of the LSTM", min=1, max=32)
-    ] = 1,
+    layers: Annotated[int, typer.Option("--layers", help="Layers of the LSTM", min=1, max=32)] = 1,
     code: Code = None,
 ) -> None:
     """Make a text encoder of static vectors and a BiLSTM, a baseline without a transformer.

@@ -24,14 +24,11 @@ def init_config_cli(
             help="The config to write; - for standard output", allow_dash=True, dir_okay=False
         ),
     ],
-    optimize: Annotated[
-        Optimize, typer.Option("--optimize", "-o", help="What to optimize for")
-    ] = "cpu",
+    optimize: Annotated[Optimize, typer.Option("--optimize", help="What to optimize for")] = "cpu",
     encoder: Annotated[
         str | None,
         typer.Option(
             "--encoder",
-            "-e",
             help="A packaged encoder, a local folder or a name on the hub; by default one for "
             "--optimize and --lang",
         ),
@@ -50,7 +47,6 @@ def init_config_cli(
         str | None,
         typer.Option(
             "--method",
-            "-m",
             help=f"The network: {', '.join(METHODS)} or a registered architecture; by default "
             "msvse, or text-crf for --views text",
         ),

@@ -140,4 +140,4 @@ ChatKeyEnv = Annotated[
 ]
 Language = Annotated[str, typer.Option("--lang", "-l", help="Language of the posts")]
 Force = Annotated[bool, typer.Option("--force", "-F", help="Overwrite the output")]
-AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print JSON")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]

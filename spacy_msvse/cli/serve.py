@@ -30,7 +30,6 @@ def serve_cli(
         Path | None,
         typer.Option(
             "--examples",
-            "-e",
             help="File of posts, in any format, for a gallery, which shows the first "
             f"{GALLERY_SIZE}",
             exists=True,

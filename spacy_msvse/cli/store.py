@@ -29,7 +29,7 @@ app.add_typer(store_app)
 StorePath = Annotated[
     Path, typer.Argument(help="Folder of the feature store", exists=True, file_okay=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print JSON")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
 @store_app.command("info")
@@ -91,7 +91,7 @@ def prune_cli(
         ),
     ] = None,
     image_root: ImageRoot = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count")] = False,
     as_json: AsJson = False,
     code: Code = None,
 ) -> None:

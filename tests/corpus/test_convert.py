@@ -529,7 +529,16 @@ def run(*arguments):
 
 
 def test_command_prints_its_counts(write, output):
-    result = run(write("posts.txt", POSTS), output, "-f", "conll", "-m", "OTHER=MISC", "-m", "A=B")
+    result = run(
+        write("posts.txt", POSTS),
+        output,
+        "-f",
+        "conll",
+        "--label-map",
+        "OTHER=MISC",
+        "--label-map",
+        "A=B",
+    )
     assert result.exit_code == 0
     assert "MISC" in result.output
     assert output.is_file()
@@ -571,7 +580,7 @@ def test_command_guesses_the_format_and_says_what_it_wrote(write, output):
 def test_command_shows_warnings_and_what_was_left_out(write, output):
     rows = [{**ROW, "_view_id": "ner"}, {**ROW, "answer": "reject"}, {"text": 3}]
     posts = write("posts.jsonl", "\n".join(map(srsly.json_dumps, rows)))
-    result = run(posts, output, "--skip-bad-rows", "-m", "ORG=MISC")
+    result = run(posts, output, "--skip-bad-rows", "--label-map", "ORG=MISC")
     shown = " ".join(result.output.split())
     assert result.exit_code == 0
     assert "MSVSE-W021" in shown
@@ -606,7 +615,7 @@ def test_command_says_that_the_output_cannot_be_written(write, tmp_path):
     assert "MSVSE-E161" in result.output
 
 
-@pytest.mark.parametrize("arguments", [("-m", "OTHER"), ("-l", "zz")])
+@pytest.mark.parametrize("arguments", [("--label-map", "OTHER"), ("-l", "zz")])
 def test_command_explains_a_wrong_setting(write, output, arguments):
     result = run(write("posts.txt", POSTS), output, "-f", "conll", *arguments)
     assert result.exit_code == 1
