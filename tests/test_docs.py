@@ -205,7 +205,7 @@ def test_a_short_option_means_the_same_in_every_command():
         command = todo.pop()
         todo += getattr(command, "commands", {}).values()
         for parameter in command.params:
-            long = [name for name in parameter.opts if name.startswith("--")]
-            for name in set(parameter.opts) - {*long}:
-                meanings.setdefault(name, set()).add(*long)
+            for name in parameter.opts:
+                if name.startswith("-") and not name.startswith("--"):
+                    meanings.setdefault(name, set()).add(str(parameter.name))
     assert {name: sorted(found) for name, found in meanings.items() if len(found) > 1} == {}
