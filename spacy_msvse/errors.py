@@ -745,6 +745,11 @@ class Warnings:
         "are asked for and whose answer changes nothing."
     )
 
+    W065 = (
+        "[MSVSE-W065] The weights of '{name}' are rounded, so its temperature of "
+        "{temperature:.3f} no longer fits and is reset to 1. Run `python -m spacy msvse calibrate` "
+        "after rounding."
+    )
     W064 = (
         "[MSVSE-W064] '{path}' gets {count} of {total} posts ({share:.1%}), not {wanted:.1%}: the "
         "largest group of posts that share a text or a picture has {largest} posts."
