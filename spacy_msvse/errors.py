@@ -624,6 +624,10 @@ class Errors:
         "[MSVSE-E254] The first line of '{path}' does not name columns, each once: it has {given}. "
         "Write such a line, with a column 'text' or 'words'."
     )
+    E255 = (
+        "[MSVSE-E255] '{path}' cannot be put beside a model card: {reason}. Name a text file in "
+        "UTF-8."
+    )
 
 
 class Warnings:

@@ -297,6 +297,12 @@ class MsvseNer(TrainablePipe):
         views = network_config(self.model).views
         return tuple(view for view in views if self.view_dropout.get(view))
 
+    @property
+    def untrained_views(self) -> dict[str, float]:
+        """The views that too few training posts had, with the share of these posts. They are
+        masked."""
+        return self.require_network().untrained_views(self.min_view_share)
+
     # Training
 
     def initialize(
@@ -700,7 +706,7 @@ class MsvseNer(TrainablePipe):
         return scores
 
     def _untrained_views(self) -> tuple[str, ...]:
-        masked = self.require_network().untrained_views(self.min_view_share)
+        masked = self.untrained_views
         for view, share in masked.items():
             self._warn_once(
                 f"untrained {view}",

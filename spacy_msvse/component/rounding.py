@@ -1,5 +1,4 @@
-"""Weights in files: in half the space if bfloat16 holds them, and how to round them so that it does.
-"""
+"""Weights take half the space in files if bfloat16 holds them. Rounding makes it hold them."""
 
 from collections.abc import Mapping
 

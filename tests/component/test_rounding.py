@@ -28,7 +28,9 @@ def rounded(full):
 
 def weights(nlp) -> dict[str, torch.Tensor]:
     """The weights of a pipeline in memory."""
-    return {k: v.clone() for k, v in get_network(nlp.get_pipe("msvse_ner").model).state_dict().items()}
+    return {
+        k: v.clone() for k, v in get_network(nlp.get_pipe("msvse_ner").model).state_dict().items()
+    }
 
 
 def assert_equal(first, second) -> None:
