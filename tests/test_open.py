@@ -19,8 +19,9 @@ from weasel.util.config import load_project_config
 
 import spacy_msvse.cli  # noqa: F401 (joins the commands)
 
-from .readme import first_example, install_wheel, run_python
+from .readme import first_example
 from .tiny import save_encoder
+from .wheels import install_wheel, run_python
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*MSVSE-W008", "ignore:.*W095")
 
@@ -81,7 +82,8 @@ def built(small) -> Path:
     """The project after all steps of the workflow, with a tiny encoder and few training steps."""
     encoder = save_encoder(small / "encoder")
     tiny = ("--components.msvse_ner.model.encoder", encoder, "--training.max_steps", "4")
-    steps = load_project_config(ROOT)["workflows"]["open"]
+    fetching, *steps = load_project_config(ROOT)["workflows"]["open"]
+    assert fetching == "open-assets"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(small)
         for step in steps:

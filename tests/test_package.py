@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import spacy
 import srsly
-from spacy.cli.package import package
 from spacy.training import Example
 
 from spacy_msvse import make_doc
 
 from .tiny import picture, save_encoder
+from .wheels import build_wheel, install_wheel
 
 WITHOUT_WEIGHT_PACKAGES = """
 import sys, json, socket
@@ -42,18 +42,7 @@ def wheel(tmp_path_factory) -> tuple[Path, dict]:
     nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})])
     answer = nlp(doc.copy())._.visual_entities
     nlp.to_disk(folder / "pipeline")
-    (folder / "out").mkdir()
-    package(
-        folder / "pipeline",
-        folder / "out",
-        name="tiny",
-        create_sdist=False,
-        create_wheel=False,
-    )
-    source = next((folder / "out").iterdir())
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(source)]
-    subprocess.run([sys.executable, "-m", *build, "-w", str(folder / "dist")], check=True)
-    return next((folder / "dist").glob("*.whl")), answer
+    return build_wheel(folder / "pipeline", folder / "build", "tiny"), answer
 
 
 def test_the_wheel_requires_this_package(wheel):
@@ -70,8 +59,7 @@ def test_the_wheel_runs_without_the_weight_packages_and_without_a_network(wheel,
     path, expected = wheel
     site, image = tmp_path / "site", tmp_path / "picture.png"
     image.write_bytes(picture("PER"))
-    install = ["pip", "install", "--quiet", "--no-deps", "--target", str(site), str(path)]
-    subprocess.run([sys.executable, "-m", *install], check=True)
+    install_wheel(path, site)
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT_WEIGHT_PACKAGES, str(image)],
         env={"PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},
