@@ -2,8 +2,8 @@
 
 python benchmarks/halves.py TRAIN.spacy TEST.spacy OUTPUT --half PER,LOC --half ORG,MISC
 
-The training posts are divided at random into parts of equal size, one for each --half, and each part
-keeps only its types. The rows of the result:
+The training posts are divided at random into parts of equal size, one for each --half, and each
+part keeps only its types. The rows of the result:
 
     joint    one tagger of all parts; each post says which types its annotation covers
     naive    one tagger of all parts; what is not annotated counts as "no entity"
@@ -11,8 +11,8 @@ keeps only its types. The rows of the result:
     full     one tagger of all posts with all types, which a user of such parts does not have
 
 Every tagger is trained for the same number of steps, so those of one part for more epochs. The last
-step is used: no posts choose the best one. All rows are scored on the same test posts, with all types.
-A run that has ended is not repeated.
+step is used: no posts choose the best one. All rows are scored on the same test posts, with all
+types. A run that has ended is not repeated.
 """
 
 import random

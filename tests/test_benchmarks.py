@@ -287,9 +287,8 @@ def test_the_rows_of_two_halves_are_compared_on_the_same_test_posts(tmp_path, mo
     monkeypatch.setattr(halves, "run", run)
     output = tmp_path / "out"
     output.mkdir()
-    halves.main(
-        train, test, output, ["PER", "LOC"], BENCHMARKS.parent / "configs/open.cfg", seeds=2
-    )
+    config = BENCHMARKS.parent / "configs" / "open.cfg"
+    halves.main(train, test, output, ["PER", "LOC"], config, seeds=2)
     assert trained == ["joint", "naive", "full", "part 1", "part 2"] * 2
     rows = srsly.read_json(output / "halves.json")["rows"]
     assert {name: row["f1"]["mean"] for name, row in rows.items()} == pytest.approx(
