@@ -1,5 +1,6 @@
 """The workflow `open`: data with open licences whose annotation covers different types."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -179,7 +180,7 @@ def test_the_installed_wheel_answers_as_the_pipeline_does_and_asks_no_network(bu
     assert run.returncode == 0, run.stderr
     doc = spacy.load(built / "training/open/0/model-card")(text)
     expected = [[e.text, e.label_, e._.confidence] for e in doc.ents] + [doc._.confidence]
-    assert srsly.json_loads(run.stdout.splitlines()[-1]) == expected
+    assert json.loads(run.stdout.splitlines()[-1]) == expected
 
 
 def test_the_first_example_of_the_readme_runs_with_the_installed_wheel(site):
