@@ -34,10 +34,13 @@ def restore(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tens
         network (nn.Module): The network that they belong to.
 
     Returns:
-        dict: The tensors with the types that the network has.
+        dict: The tensors. One of bfloat16 has the type that the network has.
     """
     types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
-    return {name: tensor.to(types.get(name, tensor.dtype)) for name, tensor in weights.items()}
+    return {
+        name: tensor.to(types[name]) if tensor.dtype == torch.bfloat16 and name in types else tensor
+        for name, tensor in weights.items()
+    }
 
 
 def round_weights(network: nn.Module) -> None:
