@@ -30,7 +30,7 @@ def shrink_cli(
     and the temperature of the pipeline are not those of the copy, which has none.
     """
     folder = find_folder(model)
-    check_output(output)
+    check_output(output, folder)
     check_copy(output, folder)
     nlp = load_pipeline(model, code=code)
     found = list(components(nlp))

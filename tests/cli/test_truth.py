@@ -308,7 +308,7 @@ FAILURES = [
     ("ask-curve model posts.spacy --output file/out", "E161"),
     ("calibrate model posts.spacy --output store", "E095"),
     ("shrink model file/out", "E161"),
-    ("shrink model model", "E095"),
+    ("shrink model model", "E091"),
     ("shrink model store", "E095"),
     ("card model scores.json --output file/out", "E161"),
     ("card model scores.json --output store", "E095"),
