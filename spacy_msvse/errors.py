@@ -630,6 +630,10 @@ class Errors:
         "be perfect and say nothing. Make the examples with `spacy_msvse.make_examples`, or with a "
         "new Doc of the text."
     )
+    E255 = (
+        "[MSVSE-E255] '{path}' cannot be put beside a model card: {reason}. Name a text file in "
+        "UTF-8."
+    )
 
 
 class Warnings:
@@ -757,6 +761,11 @@ class Warnings:
         "are asked for and whose answer changes nothing."
     )
 
+    W065 = (
+        "[MSVSE-W065] The weights of '{name}' are rounded, so its temperature of "
+        "{temperature:.3f} no longer fits and is reset to 1. Run `python -m spacy msvse calibrate` "
+        "after rounding."
+    )
     W064 = (
         "[MSVSE-W064] '{path}' gets {count} of {total} posts ({share:.1%}), not {wanted:.1%}: the "
         "largest group of posts that share a text or a picture has {largest} posts."

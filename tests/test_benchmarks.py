@@ -12,6 +12,7 @@ from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_msvse import make_doc
+from spacy_msvse.corpus.reader import read_docs
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -215,3 +216,83 @@ def test_the_mapping_of_labels_of_another_pipeline_is_chosen_on_dev_posts(tmp_pa
     assert not {"NORP", "DATE"} & result["mapping"].keys()
     assert result["test"]["entities"] == {"gold": 2, "predicted": 3, "right": 2}
     assert "| small " in output.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def gold_posts(tmp_path) -> list[Path]:
+    """Four training posts and two test posts with a person and a place."""
+    nlp, paths = spacy.blank("en"), []
+    for split, count in (("train", 4), ("test", 2)):
+        docs = []
+        for number in range(count):
+            doc = make_doc(nlp, ["ada", "saw", "paris", str(number)])
+            doc.set_ents([Span(doc, 0, 1, label="PER"), Span(doc, 2, 3, label="LOC")])
+            docs.append(doc)
+        paths.append(tmp_path / f"{split}.spacy")
+        DocBin(store_user_data=True, docs=docs).to_disk(paths[-1])
+    return paths
+
+
+def test_each_part_keeps_its_types_and_says_so_only_for_joint_training(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    halves = importlib.import_module("halves")
+    train, _ = gold_posts(tmp_path)
+    posts = list(read_docs(train, spacy.blank("en")))
+    sets = halves.divide(posts, [["PER"], ["LOC"]], 0)
+    assert {name: len(docs) for name, docs in sets.items()} == {
+        "joint": 4,
+        "naive": 4,
+        "full": 4,
+        "part 1": 2,
+        "part 2": 2,
+    }
+    for number, label in ((1, "PER"), (2, "LOC")):
+        for doc in sets[f"part {number}"]:
+            assert [entity.label_ for entity in doc.ents] == [label]
+    for naive, joint in zip(sets["naive"], sets["joint"], strict=True):
+        (entity,) = joint.ents
+        assert joint._.covered_types == [entity.label_]
+        assert naive._.covered_types is None
+        assert [entity.label_] == [other.label_ for other in naive.ents]
+    assert [len(doc.ents) for doc in sets["full"]] == [2] * 4
+    assert [doc._.covered_types for doc in posts] == [None] * 4
+    other = halves.divide(posts, [["PER"], ["LOC"]], 1)
+    chosen = [[doc.text for doc in one["part 1"]] for one in (sets, other)]
+    assert chosen[0] != chosen[1]
+
+
+def test_of_two_taggers_the_more_probable_of_overlapping_entities_is_kept(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    halves = importlib.import_module("halves")
+    first = [(0, 2, "PER", 0.6), (4, 5, "PER", 0.9)]
+    second = [(1, 3, "ORG", 0.7), (4, 5, "ORG", 0.8), (6, 7, "ORG", 0.1)]
+    merged = [(1, 3, "ORG", 0.7), (4, 5, "PER", 0.9), (6, 7, "ORG", 0.1)]
+    assert halves.merge([first, second]) == merged
+
+
+def test_the_rows_of_two_halves_are_compared_on_the_same_test_posts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    halves = importlib.import_module("halves")
+    train, test = gold_posts(tmp_path)
+    trained = []
+
+    def run(folder, posts, gold, *others):
+        """Finds what its posts have; without covered types only in every second post."""
+        trained.append(folder.parent.name)
+        known = {entity.label_ for doc in posts for entity in doc.ents}
+        step = 2 if folder.parent.name == "naive" else 1
+        found = [[(e.start, e.end, e.label_, 0.9) for e in doc.ents] for doc in gold]
+        kept = [[e for e in post if e[2] in known] for post in found]
+        return [post if number % step == 0 else [] for number, post in enumerate(kept)]
+
+    monkeypatch.setattr(halves, "run", run)
+    output = tmp_path / "out"
+    output.mkdir()
+    config = BENCHMARKS.parent / "configs" / "open.cfg"
+    halves.main(train, test, output, ["PER", "LOC"], config, seeds=2)
+    assert trained == ["joint", "naive", "full", "part 1", "part 2"] * 2
+    rows = srsly.read_json(output / "halves.json")["rows"]
+    assert {name: row["f1"]["mean"] for name, row in rows.items()} == pytest.approx(
+        {"joint": 1.0, "naive": 2 / 3, "merged": 1.0, "full": 1.0}
+    )
+    assert rows["naive"]["joint_minus"]["f1"] == pytest.approx(1 / 3)
+    assert "| merged " in (output / "halves.md").read_text(encoding="utf-8")

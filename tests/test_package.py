@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import spacy
 import srsly
-from spacy.cli.package import package
 from spacy.training import Example
 
 from spacy_msvse import make_doc
 
 from .tiny import picture, save_encoder
+from .wheels import build_wheel, install_wheel
 
 PICTURES = [picture(label) for label in ("PER", "LOC", "ORG")]
 
@@ -51,18 +51,7 @@ def wheel(tmp_path_factory) -> tuple[Path, list[dict]]:
     nlp.initialize(lambda: [Example.from_dict(doc, {"entities": [(4, 10, "PER")]})])
     answers = [nlp(doc)._.visual_entities for doc in docs]
     nlp.to_disk(folder / "pipeline")
-    (folder / "out").mkdir()
-    package(
-        folder / "pipeline",
-        folder / "out",
-        name="tiny",
-        create_sdist=False,
-        create_wheel=False,
-    )
-    source = next((folder / "out").iterdir())
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(source)]
-    subprocess.run([sys.executable, "-m", *build, "-w", str(folder / "dist")], check=True)
-    return next((folder / "dist").glob("*.whl")), answers
+    return build_wheel(folder / "pipeline", folder / "build", "tiny"), answers
 
 
 def test_the_wheel_requires_this_package(wheel):
@@ -81,8 +70,7 @@ def test_the_wheel_runs_without_the_weight_packages_and_without_a_network(wheel,
     images = [tmp_path / f"{number}.png" for number in range(len(PICTURES))]
     for image, content in zip(images, PICTURES, strict=True):
         image.write_bytes(content)
-    install = ["pip", "install", "--quiet", "--no-deps", "--target", str(site), str(path)]
-    subprocess.run([sys.executable, "-m", *install], check=True)
+    install_wheel(path, site)
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT_WEIGHT_PACKAGES, *map(str, images)],
         env={"PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},

@@ -1,11 +1,13 @@
 """project.yml and the configs are valid: commands, workflows, settings and dependencies exist."""
 
+import importlib
 import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import srsly
+import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.util import load_config, load_model_from_config
 from typer.main import get_command
@@ -92,6 +94,21 @@ def test_rows_and_settings_of_an_ablation_exist(arguments):
         further=further,
     )
     assert len(rows) > 1
+
+
+def test_two_halves_are_made_from_posts_that_are_converted_before(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    halves = importlib.import_module("halves")
+    app = typer.Typer()
+    app.command()(halves.main)
+    commands = {command["name"]: command for command in load_project_config(ROOT)["commands"]}
+    *conversions, last = map(split_command, commands["twitter2015-halves"]["script"])
+    written = {Path(line[6]) for line in conversions}
+    assert last[:2] == ["python", "benchmarks/halves.py"]
+    assert {*map(Path, last[2:4])} == written
+    options = {option for one in get_command(app).params for option in one.opts}
+    assert {word for word in last if word.startswith("--")} <= options
+    assert [value for word, value in pairwise(last) if word == "--half"] == ["PER,LOC", "ORG,MISC"]
 
 
 def test_a_trial_runs_the_first_steps_of_an_experiment():

@@ -7,12 +7,16 @@ import pytest
 import spacy
 import srsly
 from PIL import Image
+from spacy.training import Example
 
 from spacy_msvse.doc import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.evaluation.experiments.tables import difference_cells, mean_cell
 
+from .readme import README, first_example, python_blocks
+from .tiny import save_encoder
+from .wheels import build_wheel, install_wheel, run_python
+
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf8")
 
 
 @pytest.mark.parametrize("name", PICTURE_ATTRIBUTES + PREDICTED_ATTRIBUTES)
@@ -58,9 +62,31 @@ def test_the_speed_is_the_measured_result(name):
     assert f"| {name} | {cells} |" in README
 
 
+def test_the_first_screen_has_six_lines_of_python_and_their_answer():
+    """Nobody scrolls to see what the package does."""
+    top = README.splitlines()[:40]
+    assert "```bash" in top
+    assert '    nlp = spacy.load("en_msvse_open")'.strip() in top
+    assert len([line for line in first_example().splitlines() if line]) <= 6
+    assert any(re.fullmatch(r".+ [A-Z]+ \d\.\d\d", line) for line in top)
+
+
+def test_the_first_example_runs_on_a_demo_wheel_where_the_open_data_are_absent(tmp_path):
+    """tests/test_open.py runs it on a wheel from the open data."""
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy-msvse.TextCrf.v1", "encoder": save_encoder(tmp_path / "tiny")}
+    nlp.add_pipe("msvse_ner", config={"model": model, "vision": None})
+    post = Example.from_dict(nlp.make_doc("saw jordan"), {"entities": [(4, 10, "PER")]})
+    nlp.initialize(lambda: [post])
+    nlp.to_disk(tmp_path / "pipeline")
+    site = tmp_path / "site"
+    install_wheel(build_wheel(tmp_path / "pipeline", tmp_path / "build", "msvse_open"), site)
+    run = run_python(site, first_example())
+    assert run.returncode == 0, run.stderr
+
+
 def test_the_example_of_an_extractor_works():
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (code,) = (block for block in blocks if "Brightness" in block)
+    (code,) = (block for block in python_blocks() if "Brightness" in block)
     assert len(code.strip().splitlines()) <= 20
     exec(code, {})
     extractor = spacy.registry.misc.get("my.Brightness.v1")()

@@ -16,6 +16,7 @@ from . import (  # noqa: F401
     init_config,
     render,
     serve,
+    shrink,
     split,
     store,
 )

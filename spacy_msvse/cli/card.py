@@ -66,6 +66,25 @@ def card_cli(
     data_license: Annotated[
         str, typer.Option("--data-license", help="Licence of the data")
     ] = NOT_STATED,
+    license_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--license-file",
+            help="Text of the licence of the pipeline; it becomes the file LICENSE",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    sources_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--sources-file",
+            help="Text with the authors, sources and licences of data and weights; it becomes the "
+            "file LICENSES_SOURCES",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     intended_use: Annotated[
         str, typer.Option("--intended-use", help="Its purpose, in Markdown")
     ] = "",
@@ -75,7 +94,8 @@ def card_cli(
 ) -> None:
     """Write a model card into a pipeline: README.md, and the facts that spaCy keeps in meta.json.
 
-    `spacy package` puts both into the wheel. What is not given is called "not stated".
+    `spacy package` puts both into the wheel, and the licence files too. What is not given is called
+    "not stated".
     """
     folder = find_writable_folder(model, output)
     check_output(output or folder)
@@ -88,6 +108,8 @@ def card_cli(
         facts={"name": name, "version": version, "author": author, "license": license},
         licenses=parse_licenses(weights_license or []),
         data_license=data_license,
+        license_file=license_file,
+        sources_file=sources_file,
         intended_use=intended_use,
         limits=limits,
     )

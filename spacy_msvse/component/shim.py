@@ -28,6 +28,7 @@ from ..util import (
 )
 from .optimizer import NetworkOptimizer, name_parts, parameter_factors
 from .precision import Precision, choose_precision
+from .rounding import restore, shorten
 
 if TYPE_CHECKING:
     from .encode import PieceEncoder
@@ -192,7 +193,7 @@ class NetworkShim(PyTorchShim):
         return {**self.__dict__, "_optimizer": None, "piece_encoder": None}
 
     def to_files(self) -> dict[str, bytes]:
-        """Save method, settings, weights and tokenizer in memory.
+        """Save method, settings, weights and tokenizer in memory. Nothing is rounded.
 
         Returns:
             dict: File name to content; empty before there is a network.
@@ -201,13 +202,13 @@ class NetworkShim(PyTorchShim):
             return {}
         settings = {"method": self.method.__name__, "config": self.network.config.to_dict()}
         weights = {
-            name: tensor.contiguous()
+            name: tensor
             for name, tensor in self.network.state_dict().items()
             if not name.startswith("backbone.")
         }
         return {
             CONFIG_FILE: json.dumps(settings).encode("utf8"),
-            WEIGHTS_FILE: save_tensors(weights),
+            WEIGHTS_FILE: save_tensors(shorten(weights)),
             **join_files({TOKENIZER: save_files(self.tokenizer.save_pretrained)}),
         }
 
@@ -259,7 +260,7 @@ class NetworkShim(PyTorchShim):
             # The loaded weights replace all weights, so random values are not needed.
             with no_random_weights():
                 network = self.method.build(config)
-            network.load_state_dict(weights, assign=True)
+            network.load_state_dict(restore(weights, network), assign=True)
         except Exception as error:  # torch, transformers and peft have their own
             if isinstance(error, MsvseError) and (changed or error.code != "E007"):
                 raise

@@ -49,12 +49,13 @@ def evaluate(
             entities; "slices", the same for every boolean key of the posts' meta, over the posts
             where it is true; "views", view to status to number of posts; "temperatures", component
             to temperature, and "COMPONENT without VIEW" to that of posts without the view;
-            "precisions", component to the precision that it computed with; "calibration", the
-            calibration error of the confidences; "partial", if the annotation of some posts does
-            not cover all types, their number of "posts", and the "conflicts", predicted entities of
-            types that are not covered over gold entities; "seen" and "unseen", scores and numbers
-            of entities, if `known` is given; "visual", the scores of the visual entity classifier
-            by view, if there is one and a post has a picture.
+            "untrained_views", component to the views that it masks because too few training posts
+            had them; "precisions", component to the precision that it computed with;
+            "calibration", the calibration error of the confidences; "partial", if the annotation of
+            some posts does not cover all types, their number of "posts", and the "conflicts",
+            predicted entities of types that are not covered over gold entities; "seen" and
+            "unseen", scores and numbers of entities, if `known` is given; "visual", the scores of
+            the visual entity classifier by view, if there is one and a post has a picture.
 
     Raises:
         MsvseError: If the predicted sides have the gold entities before (MSVSE-E266).
@@ -138,6 +139,9 @@ def score_examples(
             key: value
             for name, component in components(nlp)
             for key, value in name_temperatures(name, component.cfg).items()
+        },
+        "untrained_views": {
+            name: sorted(component.untrained_views) for name, component in components(nlp)
         },
         "precisions": {name: component.precision for name, component in components(nlp)},
         "calibration": calibration_scores(examples, seed),

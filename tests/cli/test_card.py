@@ -206,8 +206,63 @@ def test_a_folder_without_a_pipeline_is_a_coded_error(run_folder, tmp_path):
     assert "MSVSE-E092" in result.output
 
 
-def test_the_card_is_in_the_wheel(run_folder, tmp_path):
+def first_lines(card) -> str:
+    """What stands above the first table."""
+    return card[: card.index("\n|")]
+
+
+def test_the_first_lines_say_that_the_text_alone_is_read(tmp_path):
+    model = {"@architectures": "spacy-msvse.TextCrf.v1"}
+    nlp = tiny_pipeline(save_encoder(tmp_path / "encoder"), model=model, vision=None)
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    nlp.to_disk(tmp_path / "pipeline")
+    scores = evaluate(nlp, ambiguous_examples(nlp))
+    data = {"file": "test.spacy", "sha256": "a1"}
+    srsly.write_json(tmp_path / "scores.json", {**scores, "data": data})
+    card, meta, _ = write_card(tmp_path, tmp_path / "out")
+    assert "**It reads the text alone.**" in first_lines(card)
+    assert "a picture changes nothing" in first_lines(card)
+    assert meta["description"] == "Named entity recognition for text."
+    assert "not measured by both controls" not in card
+
+
+def test_the_first_lines_name_untrained_views_that_are_masked(tmp_path):
+    nlp = tiny_pipeline(save_encoder(tmp_path / "encoder"), min_view_share=0.5)
+    examples = ambiguous_examples(nlp)
+    for example in examples[1:]:
+        example.predicted._.images = None
+    nlp.update(examples, sgd=nlp.initialize(lambda: examples))
+    nlp.to_disk(tmp_path / "pipeline")
+    with pytest.warns(UserWarning, match="MSVSE-W003"):
+        scores = evaluate(nlp, ambiguous_examples(nlp))
+    assert scores["untrained_views"] == {"msvse_ner": ["caption", "regions", "tags"]}
+    data = {"file": "test.spacy", "sha256": "a1"}
+    srsly.write_json(tmp_path / "scores.json", {**scores, "data": data})
+    card, *_ = write_card(tmp_path, tmp_path / "out")
+    assert "**Untrained and masked: caption, regions, tags.**" in first_lines(card)
+
+
+def test_the_first_lines_of_a_pipeline_with_trained_views_name_none(run_folder, tmp_path):
+    card, *_ = write_card(run_folder, tmp_path / "out")
+    assert "masked" not in card
+    assert "text alone" not in card
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b" \n", b"PAR1\0"])
+@pytest.mark.parametrize("option", ["--license-file", "--sources-file"])
+def test_a_licence_that_is_no_text_is_a_coded_error(run_folder, tmp_path, option, content):
+    (tmp_path / "LICENSE").write_bytes(content)
+    options = (option, tmp_path / "LICENSE")
+    assert "MSVSE-E255" in write_card(run_folder, tmp_path / "out", *options, status=1)[2]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_card_and_the_licences_are_in_the_wheel(run_folder, tmp_path):
     options = ("--name", "synthetic", "--version", "1.2.3", "--license", "MIT")
+    texts = {"LICENSE": "May be given away.\n", "LICENSES_SOURCES": "Posts: © A. Müller\n"}
+    for name, option in (("LICENSE", "--license-file"), ("LICENSES_SOURCES", "--sources-file")):
+        (tmp_path / f"{name}.txt").write_text(texts[name], encoding="utf-8")
+        options += (option, tmp_path / f"{name}.txt")
     card, meta, _ = write_card(run_folder, tmp_path / "out", *options)
     package(tmp_path / "out", tmp_path, create_sdist=False)
     folder = tmp_path / "en_synthetic-1.2.3"
@@ -218,8 +273,18 @@ def test_the_card_is_in_the_wheel(run_folder, tmp_path):
         message = BytesParser().parsebytes(wheel.read("en_synthetic-1.2.3.dist-info/METADATA"))
         packaged = json.loads(wheel.read("en_synthetic/meta.json"))
         readme = wheel.read("en_synthetic/en_synthetic-1.2.3/README.md").decode()
+        for name, text in texts.items():
+            packaged_text = wheel.read(f"en_synthetic/en_synthetic-1.2.3/{name}")
+            assert packaged_text.decode() == text
+            # Where pip and other tools look for licences.
+            assert any(
+                p.split("/")[0].endswith(".dist-info") and p.endswith(f"/{name}")
+                for p in wheel.namelist()
+            )
     assert readme == card
     assert message.get_payload().strip() == card.strip()
     assert message["License"] == "MIT"
+    assert ["Licence", "MIT, see LICENSE"] in table_rows(card)
+    assert "The authors and the sources are in LICENSES_SOURCES." in card
     assert packaged["sources"] == meta["sources"]
     assert packaged["performance"] == meta["performance"]

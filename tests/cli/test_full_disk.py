@@ -58,7 +58,7 @@ def invoke(connection, arguments, limit) -> None:
     # Temporary files of loading may have any size.
     spacy.load = limited(spacy.load)
     static_vectors.load_pretrained = limited(static_vectors.load_pretrained)
-    if arguments[0] not in ("annotate", "render", "evaluate", "calibrate", "init-bilstm"):
+    if arguments[0] not in ("annotate", "render", "evaluate", "calibrate", "shrink", "init-bilstm"):
         limited(list)()
     result = CliRunner().invoke(app, ["msvse", *map(str, arguments)])
     connection.send((result.exit_code, result.output, repr(result.exception)))
@@ -96,6 +96,7 @@ COMMANDS = {
     "card of a copy": "card {model} {files}/scores.json --output {out}/out",
     "calibrate": "calibrate {out}/out {files}/posts.spacy --image-root {files}",
     "calibrate a copy": "calibrate {model} {files}/posts.spacy --image-root {files} -o {out}/out",
+    "shrink": "shrink {model} {out}/out",
     "init-config": "init-config {out}/out.cfg --force --encoder {files}/encoder",
     "init-bilstm": "init-bilstm {files}/encoder {out}/out",
     "extract": "extract {files}/posts.spacy {out}/out -c {files}/config.cfg -i {files}",
@@ -110,7 +111,7 @@ def test_a_full_disk_is_one_line_and_older_outputs_stay(trained, files, tmp_path
         shutil.copytree(trained, tmp_path / "out")
     before = content(tmp_path)
     command = COMMANDS[name].format(model=trained, files=files, out=tmp_path)
-    limit = LARGER_LIMIT if name.startswith("calibrate") else LIMIT
+    limit = LARGER_LIMIT if name.startswith(("calibrate", "shrink")) else LIMIT
     line = run_limited(*command.split(), limit=limit)
     assert str(tmp_path) in line
     after = content(tmp_path)

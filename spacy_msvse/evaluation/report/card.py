@@ -1,6 +1,6 @@
 """The text of a model card: a pipeline, its parts, its data and its scores, as Markdown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from .sections import score_sections
 
 NOT_STATED = "not stated"
 UNNAMED = "posts without a name"
+
+#: Files that `spacy package` puts into the wheel: the licence of the pipeline, and those of data
+#: and weights with their authors.
+LICENSE, LICENSES_SOURCES = "LICENSE", "LICENSES_SOURCES"
 
 #: Settings of an extractor that name its weights or its architecture.
 NAMING = ("@misc", "architecture", "weights")
@@ -31,6 +35,7 @@ def make_model_card(
     controls: Sequence[Mapping[str, Any]] = (),
     reports: Sequence[Mapping[str, Any]] = (),
     data_license: str = NOT_STATED,
+    files: Collection[str] = (),
     intended_use: str = "",
     limits: str = "",
 ) -> str:
@@ -45,6 +50,7 @@ def make_model_card(
         controls (Sequence): The same files under controls, on the same posts.
         reports (Sequence): Conversion reports of the data.
         data_license (str): The licence of the data.
+        files (Collection): The names of files beside the card: `LICENSE`, `LICENSES_SOURCES`.
         intended_use (str): The purpose of the pipeline, in place of the general text; Markdown.
         limits (str): A limit to add to the general ones; Markdown.
 
@@ -56,7 +62,8 @@ def make_model_card(
     blocks = [
         f"# {escape(name)} {escape(version)}",
         escape(meta["description"]),
-        table(("", ""), _facts(meta, settings), "ll"),
+        _describe_views(metrics),
+        table(("", ""), _facts(meta, settings, files), "ll"),
         "## Intended use",
         intended_use or INTENDED_USE,
         "## Parts",
@@ -66,7 +73,7 @@ def make_model_card(
             "lll",
         ),
         "## Data",
-        *_data(reports, data_license),
+        *_data(reports, data_license, files),
         *score_sections(measured),
         f"The posts are those of {escape(metrics['data']['file'])}, SHA-256 "
         f"{escape(metrics['data']['sha256'])}.",
@@ -76,15 +83,32 @@ def make_model_card(
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
+def _describe_views(metrics: Mapping[str, Any]) -> str:
+    """What the first lines say about the views that the pipeline does not use; empty if none."""
+    if not metrics["views"]:
+        return (
+            "**It reads the text alone.** No view of a picture is trained, and none is read: a "
+            "picture changes nothing."
+        )
+    found = [view for views in metrics["untrained_views"].values() for view in views]
+    if not (names := ", ".join(dict.fromkeys(map(escape, found)))):
+        return ""
+    return (
+        f"**Untrained and masked: {names}.** Too few training posts had these views, so they "
+        "change nothing."
+    )
+
+
 def _facts(
-    meta: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]
+    meta: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]], files: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     labels = sorted({label for labels in meta["labels"].values() for label in labels})
     yield "Language", meta["lang"]
     yield "Entity types", ", ".join(labels)
     yield "Components", ", ".join(meta["pipeline"])
     yield "spaCy", meta["spacy_version"]
-    yield "Licence", meta["license"] or NOT_STATED
+    place = f", see {LICENSE}" if LICENSE in files else ""
+    yield "Licence", (meta["license"] or NOT_STATED) + place
     yield "Author", meta["author"] or NOT_STATED
     for name, values in settings.items():
         calibration = values["calibration"]
@@ -99,7 +123,11 @@ def _facts(
             yield f"Confidences of {posts}", f"{how}, temperature {without['temperature']:.3f}"
 
 
-def _data(reports: Sequence[Mapping[str, Any]], data_license: str) -> Iterator[str]:
+def _data(
+    reports: Sequence[Mapping[str, Any]], data_license: str, files: Collection[str]
+) -> Iterator[str]:
+    if LICENSES_SOURCES in files:
+        yield f"The authors and the sources are in {LICENSES_SOURCES}."
     if not reports:
         yield f"Not stated. Licence: {escape(data_license)}."
         return
@@ -118,7 +146,8 @@ def _limits(measured: Sequence[Mapping[str, Any]], limits: str) -> Iterator[str]
         "The scores hold for posts like the measured ones. For other sources, languages or times\n"
         "  they are not known, and another training run would give others."
     )
-    if not {"shuffled", "no_picture"} <= {scores["control"] for scores in measured}:
+    has_views = any(scores["views"] for scores in measured)
+    if has_views and not {"shuffled", "no_picture"} <= {scores["control"] for scores in measured}:
         yield (
             "The effect of the pictures was not measured by both controls: no picture, and the\n"
             "  pictures of other posts."

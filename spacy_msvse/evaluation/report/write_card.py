@@ -13,8 +13,8 @@ from spacy import util
 
 from ...component.temperatures import UNCALIBRATED, name_temperatures
 from ...errors import Errors, MsvseError
-from ...util import replaced_when_done, write_whole
-from .card import NOT_STATED, find_parts, make_model_card
+from ...util import first_line, replaced_when_done, write_whole
+from .card import LICENSE, LICENSES_SOURCES, NOT_STATED, find_parts, make_model_card
 
 #: The keys of the files that a card is made from.
 SCORES_KEYS = {
@@ -28,6 +28,7 @@ SCORES_KEYS = {
     "views",
     "data",
     "temperatures",
+    "untrained_views",
 }
 REPORT_KEYS = {"source", "source_sha256", "label_map", "posts", "entities", "posts_with_pictures"}
 
@@ -42,6 +43,8 @@ def write_card(
     facts: Mapping[str, str | None] | None = None,
     licenses: Mapping[str, str] | None = None,
     data_license: str = NOT_STATED,
+    license_file: Path | None = None,
+    sources_file: Path | None = None,
     intended_use: str = "",
     limits: str = "",
 ) -> Path:
@@ -57,6 +60,9 @@ def write_card(
             of its meta.json.
         licenses (Mapping): Licences of weights by name.
         data_license (str): The licence of the data.
+        license_file (Path): The text of the licence of the pipeline. It becomes the file LICENSE.
+        sources_file (Path): A text with the authors, sources and licences of data and weights. It
+            becomes the file LICENSES_SOURCES.
         intended_use (str): The purpose of the pipeline, in Markdown.
         limits (str): A limit to add to the general ones, in Markdown.
 
@@ -66,7 +72,8 @@ def write_card(
     Raises:
         MsvseError: If the pipeline cannot be used (MSVSE-E092, MSVSE-E006), a file has another
             format (MSVSE-E093), the scores were measured with another temperature (MSVSE-E094),
-            or the output must not be replaced (MSVSE-E095).
+            or the output must not be replaced (MSVSE-E095), or if the file of a licence is no text
+            (MSVSE-E255).
     """
     if output is not None:
         output = output.resolve()
@@ -81,10 +88,14 @@ def write_card(
         if scores["data"]["sha256"] != metrics["data"]["sha256"]:
             expected = f"scores of the posts of '{metrics_path}'"
             raise MsvseError(Errors.E093.format(path=path, expected=expected, command="evaluate"))
+    files = {LICENSE: license_file, LICENSES_SOURCES: sources_file}
+    texts = {name: _read_text(path) for name, path in files.items() if path is not None}
     given = facts or {}
     meta.update({key: value for key, value in given.items() if value not in (None, NOT_STATED)})
     parts = find_parts(config, licenses or {})
-    meta["description"] = meta["description"] or "Named entity recognition for text with a picture."
+    if not meta["description"]:
+        ending = " with a picture" if metrics["views"] else ""
+        meta["description"] = f"Named entity recognition for text{ending}."
     meta["sources"] = [{"name": part["name"], "license": part["license"]} for part in parts]
     meta["sources"] += [{"name": report["source"], "license": data_license} for report in counts]
     # The scores of the dev posts, on which training chose the best step, are replaced.
@@ -97,6 +108,7 @@ def write_card(
         controls=controlled,
         reports=counts,
         data_license=data_license,
+        files=sorted(texts),
         intended_use=intended_use,
         limits=limits,
     )
@@ -105,6 +117,8 @@ def write_card(
             shutil.copytree(model, folder)
         write_whole(folder / "meta.json", srsly.json_dumps(meta, indent=2).encode("utf-8"))
         write_whole(folder / "README.md", card.encode("utf-8"))
+        for name, text in texts.items():
+            write_whole(folder / name, text)
     return output or model
 
 
@@ -171,6 +185,19 @@ def _check_temperatures(path: Path, scores: dict[str, Any], settings: dict[str, 
         math.isclose(own[name], measured[name], rel_tol=1e-6) for name in own
     ):
         raise MsvseError(Errors.E094.format(path=path, measured=measured, own=own))
+
+
+def _read_text(path: Path) -> bytes:
+    """Read the content of a text file."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MsvseError(Errors.E255.format(path=path, reason=first_line(error))) from error
+    if not text.strip() or "\0" in text:
+        reason = "it has a byte 0" if text.strip() else "it is empty"
+        raise MsvseError(Errors.E255.format(path=path, reason=reason))
+    return content
 
 
 def _read_json(path: Path, keys: set[str], expected: str, command: str) -> dict[str, Any]:
