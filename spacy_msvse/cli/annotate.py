@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from multiprocessing import get_start_method
@@ -10,10 +11,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from spacy.language import Language
 from tqdm import tqdm
 
 from ..component import components
+from ..component.loading import NamedPipeline, check_gpu
 from ..component.unsure import views_to_ask
 from ..corpus.annotate import BATCH_SIZE, annotate
 from ..corpus.formats.options import ReadOptions
@@ -24,9 +25,7 @@ from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
 from ..vision.extractors.chat_client import Usage
-from ..vision.store import FeatureStore
 from .asking import check_asking, make_asking, print_usage
-from .loading import check_gpu, load_pipeline
 from .lock import locked
 from .messages import count, print_warning
 from .options import (
@@ -142,8 +141,7 @@ def annotate_cli(
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
     asking = make_asking(ask, ask_below, chat_url, chat_key_env)
-    made: dict[str, Any] = {"code": code, "min_confidence": min_confidence, "features": features}
-    load = partial(_load, model, gpu_id=gpu_id, **made)
+    load = NamedPipeline(model, code, gpu_id, min_confidence, features)
     work: dict[str, Any] = {"n_process": n_process}
     if n_process == 0:
         nlp = load()
@@ -153,7 +151,7 @@ def annotate_cli(
         check_gpu(gpu_id)
         method = "spawn" if gpu_id >= 0 else None
         work.update(load=load, method=method)
-        nlp = load(gpu_id=-1)
+        nlp = replace(load, gpu_id=-1)()
     else:
         # Forked processes can use several threads only if this one does not.
         work.update(threads=torch.get_num_threads() if n_process == 1 else 1)
@@ -212,23 +210,6 @@ def annotate_cli(
     if ask_below is not None:
         summary += f"; asked for {asked} of {count(written, 'post')}"
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
-
-
-def _load(
-    model: str,
-    *,
-    code: Path | None,
-    gpu_id: int,
-    min_confidence: float | None,
-    features: Path | None,
-) -> Language:
-    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
-    for _, component in components(nlp):
-        if min_confidence is not None:
-            component.min_confidence = min_confidence
-        if features is not None:
-            component.feature_store = FeatureStore(features)
-    return nlp
 
 
 def any_without_error(path: Path) -> bool:
