@@ -24,6 +24,7 @@ from ..corpus.jsonl import ASKED, PICTURE, list_keys
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
+from ..ray.job import Job, annotate_files
 from ..vision.extractors.chat_client import Usage
 from .asking import check_asking, make_asking, print_usage
 from .lock import locked
@@ -41,28 +42,41 @@ from .options import (
     ImageSuffix,
     InputFormat,
     LabelColumn,
+    MinConfidence,
     ToFormat,
     TokenColumn,
+    refuse_options,
 )
 from .outputs import check_output
 from .reading import say_format
 from .root import app
+
+#: The parameters of the command that --ray uses.
+RAY_OPTIONS = {
+    *("model", "source", "target", "actors", "num_gpus"),
+    *("image_root", "code", "force", "min_confidence"),
+}
 
 
 @app.command("annotate")
 def annotate_cli(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
-    input_path: Annotated[
-        Path,
+    source: Annotated[
+        str,
         typer.Argument(
+            metavar="INPUT_PATH",
             help="File of posts, in any format; - for JSONL from standard input; or a folder with "
-            "texts NAME.txt and pictures NAME.jpg, NAME.png, ...",
+            "texts NAME.txt and pictures NAME.jpg, NAME.png, ... With --ray, a file or a folder of "
+            "JSONL or Parquet, or its URL",
         ),
     ],
-    output_path: Annotated[
-        Path,
-        typer.Argument(help="File to write; - for JSONL on standard output", dir_okay=False),
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUTPUT_PATH",
+            help="File to write; - for JSONL on standard output. With --ray, a folder or its URL",
+        ),
     ],
     format: InputFormat = None,
     to_format: ToFormat = None,
@@ -70,15 +84,7 @@ def annotate_cli(
     image_suffix: ImageSuffix = ".jpg",
     token_column: TokenColumn = 1,
     label_column: LabelColumn = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            "--min-confidence",
-            min=0,
-            max=1,
-            help="Leave out entities with a lower confidence; by default the pipeline's own limit",
-        ),
-    ] = None,
+    min_confidence: MinConfidence = None,
     n_process: Annotated[
         int,
         typer.Option(
@@ -99,6 +105,15 @@ def annotate_cli(
     ask_below: AskBelow = None,
     chat_url: ChatUrl = None,
     chat_key_env: ChatKeyEnv = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Annotate with Ray, on this machine or on RAY_ADDRESS")
+    ] = False,
+    actors: Annotated[
+        int, typer.Option("--actors", help="Actors of Ray, each with a pipeline", min=1)
+    ] = 1,
+    num_gpus: Annotated[
+        float, typer.Option("--num-gpus", help="GPUs for each actor of Ray", min=0)
+    ] = 0,
 ) -> None:
     """Find the entities of many posts. The output has the same rows, with "spans".
 
@@ -123,9 +138,35 @@ def annotate_cli(
     of "no entity" elsewhere. Each row has "asked": whether the server was asked about it, now or in
     an earlier run.
 
+    With --ray, the work is divided among --actors, on one machine or on a cluster, where the
+    pipeline must be installed, or its folder be there, on every machine. The output is a folder
+    with files of the same kind as the input. The rows have no order; rows of Parquet get a
+    "row_id". A run that was killed is continued when it is started again. The file _SUCCESS says
+    that all rows are there.
+
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
+    if ray:
+        refuse_options(ctx, ctx.params.keys() - RAY_OPTIONS - {"ray"}, "with --ray")
+        annotate_on_ray(
+            Job(
+                model,
+                source,
+                target,
+                actors=actors,
+                num_gpus=num_gpus,
+                image_root=image_root,
+                code=code,
+                min_confidence=min_confidence,
+                force=force,
+            )
+        )
+        return
+    refuse_options(ctx, ("actors", "num_gpus"), "without --ray")
+    input_path, output_path = Path(source), Path(target)
+    if output_path != PIPE and output_path.is_dir():
+        raise typer.BadParameter(f"File '{target}' is a directory.")
     options = ReadOptions(
         format=format,
         annotation=False,
@@ -210,6 +251,28 @@ def annotate_cli(
     if ask_below is not None:
         summary += f"; asked for {asked} of {count(written, 'post')}"
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
+
+
+def annotate_on_ray(job: Job) -> None:
+    """Annotate files with Ray, and print what was done.
+
+    Args:
+        job (Job): The files and settings.
+
+    Raises:
+        MsvseError: As `annotate_files` does; if there is no row (MSVSE-E154), or each has an error
+            (MSVSE-E156).
+    """
+    summary = annotate_files(job)
+    if not summary.rows and not summary.continued:
+        raise MsvseError(Errors.E154.format(path=job.input))
+    if summary.first is not None and summary.failed == summary.rows and not summary.continued:
+        first = summary.first.rstrip(".")
+        raise MsvseError(Errors.E156.format(count=summary.rows, path=job.input, first=first))
+    text = f"{count(summary.rows, 'row')} annotated"
+    if summary.failed:
+        text += f", {summary.failed} of them with an error"
+    typer.echo(f"{text}; the others were done already" if summary.continued else text, err=True)
 
 
 def any_without_error(path: Path) -> bool:

@@ -101,7 +101,7 @@ def annotate(
     load = load or _Inherited(nlp)
     with ExitStack() as stack:
         if n_process == 0:
-            work = _Annotator(load, image_root, asking)()
+            work = make_work(load, image_root, asking)
             annotated: Iterable[Sequence[Annotated]] = map(work, make_batches(rows))
         else:
             guard = make_guard(
@@ -144,7 +144,25 @@ def make_guard(
     from ..component.guard import Guard
 
     make = _Annotator(load, image_root, asking)
-    return Guard(make, _give_up, n_process=n_process, threads=threads, method=method)
+    return Guard(make, give_up, n_process=n_process, threads=threads, method=method)
+
+
+def make_work(
+    load: Callable[[], Language],
+    image_root: str | Path | None = None,
+    asking: Asking | None = None,
+) -> Annotate:
+    """Make the function that annotates a batch in this process.
+
+    Args:
+        load (Callable): Loads the pipeline.
+        image_root (Path): The only folder from which pictures are read; None allows any path.
+        asking (Asking): A server that is asked for views; None to ask nothing.
+
+    Returns:
+        Callable: The function, from rows to annotated rows.
+    """
+    return _Annotator(load, image_root, asking)()
 
 
 def make_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -267,7 +285,16 @@ def _annotate_alone(nlp: Language, row: Row, doc: Doc, views: frozenset[str]) ->
     return _with_problem(row, reason), None
 
 
-def _give_up(row: Row, reason: str) -> Annotated:
+def give_up(row: Row, reason: str) -> Annotated:
+    """The result of a row that ends its process.
+
+    Args:
+        row (Row): The row.
+        reason (str): How the process has ended.
+
+    Returns:
+        Annotated: The row with its problem.
+    """
     problem = f"it ended the process that annotated it ({reason}): a crash, or too little memory"
     return Annotated(_with_problem(row, problem))
 
