@@ -53,7 +53,7 @@ from .root import app
 
 #: The parameters of the command that --ray uses.
 RAY_OPTIONS = {
-    *("model", "source", "target", "actors", "num_gpus"),
+    *("model", "source", "target", "actors", "num_gpus", "rows"),
     *("image_root", "code", "force", "min_confidence"),
 }
 
@@ -114,6 +114,12 @@ def annotate_cli(
     num_gpus: Annotated[
         float, typer.Option("--num-gpus", help="GPUs for each actor of Ray", min=0)
     ] = 0,
+    rows: Annotated[
+        int,
+        typer.Option(
+            "--rows", help="Rows that an actor of Ray gets at once, and rows of a file", min=1
+        ),
+    ] = 1024,
 ) -> None:
     """Find the entities of many posts. The output has the same rows, with "spans".
 
@@ -156,6 +162,7 @@ def annotate_cli(
                 target,
                 actors=actors,
                 num_gpus=num_gpus,
+                rows=rows,
                 image_root=image_root,
                 code=code,
                 min_confidence=min_confidence,
@@ -163,7 +170,7 @@ def annotate_cli(
             )
         )
         return
-    refuse_options(ctx, ("actors", "num_gpus"), "without --ray")
+    refuse_options(ctx, ("actors", "num_gpus", "rows"), "without --ray")
     input_path, output_path = Path(source), Path(target)
     if output_path != PIPE and output_path.is_dir():
         raise typer.BadParameter(f"File '{target}' is a directory.")
@@ -205,12 +212,12 @@ def annotate_cli(
     if force:
         partial_path(output_path).unlink(missing_ok=True)
     say_format(input_path, posts)
-    done, again, rows = skip_written(output_path, posts.rows, BATCH_SIZE)
+    done, again, further = skip_written(output_path, posts.rows, BATCH_SIZE)
     root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     unread: Counter[str] = Counter()
     usage = Usage()
     work.update(asking=asking, usage=usage)
-    annotated = annotate(nlp, chain(again, rows), image_root=root, unread=unread, **work)
+    annotated = annotate(nlp, chain(again, further), image_root=root, unread=unread, **work)
     shown = sys.stderr.isatty()
     total = None
     if shown and input_path.exists():

@@ -104,8 +104,8 @@ def serve_cli(
     sent elsewhere. There is no login: everyone who can reach the address can use the page.
 
     With --api, programs send {"rows": [{"text": ..., "image": "data:..."}]} to POST /predict and
-    get the rows with "spans". GET /docs describes the interface, GET /health says whether it is ready.
-    SIGTERM stops the server when the open requests are answered.
+    get the rows with "spans". GET /docs describes the interface, and GET /health says
+    whether it is ready. SIGTERM stops the server when the open requests are answered.
     """
     if api:
         refuse_options(ctx, PAGE_OPTIONS, "with --api")

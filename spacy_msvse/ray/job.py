@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -298,7 +299,8 @@ def _run(job: Job, files: _Files, output: _Output) -> Summary:
         rows = ray.data.read_datasource(source)
         # So many rows are done or not done when a run is killed, and the rest is in memory.
         rows = rows.repartition(target_num_rows_per_block=job.rows, strict=True)
-        annotated = rows.map_batches(
+        annotated = _map_batches(
+            rows,
             work,
             batch_size=job.rows,
             batch_format="pyarrow",
@@ -312,8 +314,6 @@ def _run(job: Job, files: _Files, output: _Output) -> Summary:
             },
             num_cpus=1,
             num_gpus=job.num_gpus or None,
-            max_restarts=RESTARTS,
-            max_task_retries=RESTARTS,
         )
         annotated.write_datasink(written)
     except Exception as error:
@@ -321,6 +321,14 @@ def _run(job: Job, files: _Files, output: _Output) -> Summary:
     finally:
         context.checkpoint_config, context.enable_progress_bars = before
     return Summary(written.rows, written.failed, written.first, output.continued)
+
+
+def _map_batches(rows: Any, work: type, **settings: Any) -> Any:
+    with warnings.catch_warnings():
+        # Ray 2.60 to 2.63 has no other way to limit restarts.
+        warnings.filterwarnings("ignore", ".*ray_remote_args")
+        limits = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS}
+        return rows.map_batches(work, **settings, **limits)
 
 
 def _read_columns(files: _Files) -> Any:

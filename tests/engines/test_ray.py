@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     # Of Ray: files and processes that it leaves to the end of the process.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:The minimum number of concurrent actors"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -30,6 +31,7 @@ def cluster():
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # on a busy machine, workers would wait for minutes
     ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
@@ -70,8 +72,9 @@ def read_parquet(folder: Path) -> list[dict]:
 def test_parquet_is_annotated_by_actors_and_keeps_its_columns(
     cluster, engine, posts, rows, tmp_path
 ):
-    result = run(engine, posts, tmp_path / "out", "--actors", 2)
+    result = run(engine, posts, tmp_path / "out", "--actors", 2, "--rows", 64)
     assert "150 rows annotated, 4 of them with an error" in result.stderr
+    assert len(list((tmp_path / "out").glob("*.parquet"))) == 3
     found = read_parquet(tmp_path / "out")
     expect(rows, found)
     for row, one in zip(rows, found, strict=True):
