@@ -61,7 +61,8 @@ def test_weights_and_biases_records_scores_losses_and_settings(config, tmp_path,
 
 
 def test_mlflow_records_scores_losses_and_settings(config, tmp_path, monkeypatch):
-    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    reason = "mlflow is not installed, or does not fit the installed packages"
+    mlflow = pytest.importorskip("mlflow", reason=reason, exc_type=ImportError)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
     config["training"]["logger"] = {"@loggers": "spacy.MLflowLogger.v2", "run_name": "posts"}
