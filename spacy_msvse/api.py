@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from .corpus.formats.frames import ROWS
 from .corpus.formats.values import PICTURES, make_row
 from .corpus.rows import Row
-from .engines import GroupAnnotator
+from .engines.annotator import GroupAnnotator
 
 #: Rows of a request.
 MAX_ROWS = 1000

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engines import ADDED, SPAN_FIELDS, GroupAnnotator
+from .engines.columns import ADDED, SPAN_FIELDS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -75,6 +75,9 @@ def annotated_schema(schema: "StructType") -> str:
 def _annotate(
     model: str, settings: dict[str, Any], frames: Iterator["DataFrame"]
 ) -> Iterator["DataFrame"]:
+    # The driver does not need it.
+    from .engines.annotator import GroupAnnotator
+
     read: list[DataFrame] = []
 
     def make_tables() -> Iterator[tuple[list[str], list[dict[str, Any]]]]:

@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..corpus.formats.parquet import METADATA, import_arrow
-from ..corpus.jsonl import dump_row, parse_line
-from ..engines import ADDED, SPAN_FIELDS, GroupAnnotator
+from ..engines.columns import ADDED, SPAN_FIELDS
 from ..errors import Errors, MsvseError
 
 if TYPE_CHECKING:
@@ -56,6 +54,9 @@ class Annotator:
         gpu_id: int = -1,
         min_confidence: float | None = None,
     ) -> None:
+        # Processes of Ray that only read and write import this module too.
+        from ..engines.annotator import GroupAnnotator
+
         self._annotator = GroupAnnotator(
             model,
             image_root=image_root,
@@ -77,7 +78,8 @@ class Annotator:
             MsvseError: If the batch is no table of Arrow (MSVSE-E280), if the pipeline cannot be
                 loaded, or if child processes end again and again without any result (MSVSE-E200).
         """
-        arrow, _ = import_arrow()
+        import pyarrow as arrow
+
         if not isinstance(batch, arrow.Table):
             raise MsvseError(Errors.E280.format(type=type(batch).__name__))
         rows = _decode(batch)
@@ -103,7 +105,8 @@ def annotated_schema(schema: "pyarrow.Schema") -> "pyarrow.Schema":
         pyarrow.Schema: Its columns, and "text", "spans" (a list of start, end, label and score) and
             "error".
     """
-    arrow, _ = import_arrow()
+    import pyarrow as arrow
+
     span = [(name, getattr(arrow, types[1])()) for name, types in SPAN_FIELDS.items()]
     types = {"text": arrow.string(), "spans": arrow.list_(arrow.struct(span))}
     types["error"] = arrow.string()
@@ -113,6 +116,8 @@ def annotated_schema(schema: "pyarrow.Schema") -> "pyarrow.Schema":
 
 def _decode(batch: "pyarrow.Table") -> list[dict[str, Any]]:
     """The rows of a batch. Some columns of files that this package has written hold JSON."""
+    from ..corpus.formats.parquet import METADATA
+
     rows: list[dict[str, Any]] = batch.to_pylist()
     texts = json.loads((batch.schema.metadata or {}).get(METADATA, b"{}")).get("json", ())
     for key in texts:
@@ -138,7 +143,10 @@ class LineAnnotator(Annotator):
             MsvseError: If the pipeline cannot be loaded, or if child processes end again and again
                 without any result (MSVSE-E200).
         """
-        arrow, _ = import_arrow()
+        import pyarrow as arrow
+
+        from ..corpus.jsonl import dump_row, parse_line
+
         places = (value.rpartition(":") for value in batch["row_id"].to_pylist())
         lines = batch["line"].to_pylist()
         rows = [

@@ -8,7 +8,8 @@ import spacy
 from spacy_msvse.corpus.annotate import annotate
 from spacy_msvse.corpus.formats.frames import ROWS
 from spacy_msvse.corpus.formats.values import make_row
-from spacy_msvse.engines import ADDED, GroupAnnotator
+from spacy_msvse.engines.annotator import GroupAnnotator
+from spacy_msvse.engines.columns import ADDED
 from spacy_msvse.errors import MsvseError
 
 from .conftest import expect

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -10,7 +11,11 @@ from .conftest import expect
 
 pytest.importorskip("pyspark", reason="pyspark is not installed")
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java"),
+]
 
 SCHEMA = "text string, words array<string>, image binary, number bigint, spans string"
 

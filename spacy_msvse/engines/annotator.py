@@ -1,4 +1,4 @@
-"""What Ray and Spark share: a pipeline that is loaded by its name annotates rows in groups."""
+"""A pipeline that is loaded by its name annotates rows in groups, in a child process."""
 
 import warnings
 from collections import deque
@@ -12,30 +12,16 @@ from typing import Any
 
 from spacy.language import Language
 
-from .component.guard import Guard
-from .component.loading import NamedPipeline
-from .corpus.annotate import give_up, make_batches, make_guard, make_work
-from .corpus.ask_below import Annotate, Annotated
-from .corpus.formats.frames import ROWS
-from .corpus.formats.values import make_row
-from .corpus.jsonl import PICTURE, is_named_like
-from .corpus.rows import Row
-from .errors import Warnings
-
-#: The columns of a table that are read. All columns are kept.
-READ = ("text", "words", "tokens", "image", "images", "tags", "caption", "texts")
-
-#: The columns that are added to a table. Earlier ones of these names are replaced, but a text is
-#: kept.
-ADDED = ("text", "spans", "error")
-
-#: The fields of a span, with the names that their types have in Spark and in Arrow.
-SPAN_FIELDS = {
-    "start": ("bigint", "int64"),
-    "end": ("bigint", "int64"),
-    "label": ("string", "string"),
-    "score": ("double", "float64"),
-}
+from ..component.guard import Guard
+from ..component.loading import NamedPipeline
+from ..corpus.annotate import give_up, make_batches, make_guard, make_work
+from ..corpus.ask_below import Annotate, Annotated
+from ..corpus.formats.frames import ROWS
+from ..corpus.formats.values import make_row
+from ..corpus.jsonl import PICTURE, is_named_like
+from ..corpus.rows import Row
+from ..errors import Warnings
+from .columns import ADDED, READ
 
 
 class GroupAnnotator:
