@@ -185,7 +185,8 @@ class KeyedPostApi(PostApi):
 
 def _without_paths(row: Row) -> Row:
     """A row without pictures that are named by a path or a URL."""
-    given = [row.values.get("image"), *(row.values.get("images") or ())]
+    several = row.values.get("images")
+    given = [row.values.get("image"), *(several if isinstance(several, list) else [several])]
     if not any(isinstance(one, str) and not one.lower().startswith("data:") for one in given):
         return row
     values = {key: value for key, value in row.values.items() if key not in PICTURES}
