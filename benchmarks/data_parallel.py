@@ -25,7 +25,7 @@ from spacy.util import fix_random_seed, load_config, registry, resolve_dot_names
 from torch import nn
 
 from spacy_msvse import MsvseNer, components
-from spacy_msvse.component.shim import get_shim
+from spacy_msvse.component.architectures import get_shim
 
 #: The largest difference of a gradient to that of one process.
 TOLERANCE = 1e-5

@@ -40,7 +40,7 @@ def test_the_gradients_are_those_of_one_process_and_a_pipeline_comes_out(tmp_pat
     code.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport tests.tiny\n")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += [ROOT / "benchmarks" / "data_parallel.py", tmp_path / "config.cfg", tmp_path / "out"]
-    command += ["--code", code, "--check", "--epochs=20", "--batch=7"]
+    command += ["--code", code, "--check", "--epochs=60", "--batch=7"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("largest difference") == 2

@@ -36,6 +36,7 @@ def config(tmp_path):
 
 def run(config, tmp_path):
     config.to_disk(tmp_path / "config.cfg")
+    (tmp_path / "out").mkdir()
     nlp = init_nlp(load_config(tmp_path / "config.cfg"), use_gpu=-1)
     train(nlp, tmp_path / "out", use_gpu=-1, stdout=sys.stdout, stderr=sys.stderr)
     assert spacy.load(tmp_path / "out" / "model-last").pipe_names == ["msvse_ner"]
