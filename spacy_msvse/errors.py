@@ -635,6 +635,62 @@ class Errors:
         "UTF-8."
     )
 
+    E280 = (
+        "[MSVSE-E280] A batch is a {type}, not a table of Arrow, so rows could get different "
+        "schemas. Pass batch_format='pyarrow' to `map_batches`."
+    )
+    E281 = (
+        "[MSVSE-E281] --ray needs the packages `ray` and `pyarrow`, which are not installed. `pip "
+        "install 'spacy-msvse[ray]'`."
+    )
+    E282 = (
+        "[MSVSE-E282] Ray has {found:g} of the resource {name}, but {actors} actors need "
+        "{needed:g}, so the job would wait without end. Nothing was started. Use fewer actors, or "
+        "a larger cluster."
+    )
+    E283 = (
+        "[MSVSE-E283] '{path}' has no files, or not all of them are of one kind. With --ray, give "
+        "a file or a folder of JSONL (.jsonl, .ndjson) or of Parquet (.parquet)."
+    )
+    E284 = (
+        "[MSVSE-E284] The columns of '{path}' are not those of the first Parquet file. Write all "
+        "files with the same columns and types, and run again."
+    )
+    E285 = (
+        "[MSVSE-E285] The unfinished output '{path}' is that of another run: {settings} differ. "
+        "Name another output, or pass --force to start again."
+    )
+    E286 = (
+        "[MSVSE-E286] Ray has ended with an error: {reason}. Rows that were written stay. Run the "
+        "same command again to continue."
+    )
+    E287 = (
+        "[MSVSE-E287] '{path}' cannot be used: {reason}. Give a local path, or a URL that Arrow "
+        "can read and write, such as s3://bucket/posts."
+    )
+    E288 = "[MSVSE-E288] {option} has no effect {where}. Leave it out."
+    E289 = (
+        "[MSVSE-E289] --api needs the package `litserve`, which is not installed. `pip install "
+        "'spacy-msvse[api]'`."
+    )
+    E290 = (
+        "[MSVSE-E290] The API cannot listen on {host}:{port}. Give the host 127.0.0.1 (this "
+        "machine), 0.0.0.0 or :: (every address), and a port from 1024."
+    )
+
+    E291 = (
+        "[MSVSE-E291] The environment variable '{name}' is not set or is empty, so the API would "
+        "have no key. Set it to the key, or name another one with --api-key-env."
+    )
+    E292 = (
+        "[MSVSE-E292] The wheel of '{path}' cannot be built: {reason}. `pip install "
+        "'spacy-msvse[hub]'`, and check the folder with `python -m spacy package`."
+    )
+    E293 = (
+        "[MSVSE-E293] The pipeline cannot be sent to '{repo}': {reason}. Log in with `hf auth "
+        "login`, check the name of the repository, and run again."
+    )
+
 
 class Warnings:
     """Messages of the warnings this package gives."""
@@ -769,6 +825,11 @@ class Warnings:
     W064 = (
         "[MSVSE-W064] '{path}' gets {count} of {total} posts ({share:.1%}), not {wanted:.1%}: the "
         "largest group of posts that share a text or a picture has {largest} posts."
+    )
+
+    W080 = (
+        "[MSVSE-W080] '{key}' looks like a picture and is not read. Posts are read from 'text' or "
+        "'words', 'image' or 'images', 'tags', 'caption' and 'texts': rename the column."
     )
 
     W030 = (

@@ -73,3 +73,9 @@ def test_the_public_names_are_listed_and_can_be_imported():
     assert issubclass(MsvseError, ValueError)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = spacy_msvse.no_such_name
+
+
+@pytest.mark.parametrize("module", ["spacy_msvse.ray", "spacy_msvse.spark"])
+def test_processes_of_engines_that_only_read_and_write_import_no_torch(module):
+    code = f"import sys, {module}; sys.exit(bool({{'torch', 'spacy', 'ray'}} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,6 +14,7 @@ from . import (  # noqa: F401
     extract,
     init_bilstm,
     init_config,
+    push,
     render,
     serve,
     shrink,

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from multiprocessing import get_start_method
@@ -10,10 +11,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from spacy.language import Language
 from tqdm import tqdm
 
 from ..component import components
+from ..component.loading import NamedPipeline, check_gpu
 from ..component.unsure import views_to_ask
 from ..corpus.annotate import BATCH_SIZE, annotate
 from ..corpus.formats.options import ReadOptions
@@ -23,10 +24,9 @@ from ..corpus.jsonl import ASKED, PICTURE, list_keys
 from ..corpus.resume import partial_path, skip_written, write_rows
 from ..corpus.rows import PIPE, BadRow
 from ..errors import Errors, MsvseError, Warnings
+from ..ray.job import Job, annotate_files
 from ..vision.extractors.chat_client import Usage
-from ..vision.store import FeatureStore
 from .asking import check_asking, make_asking, print_usage
-from .loading import check_gpu, load_pipeline
 from .lock import locked
 from .messages import count, print_warning
 from .options import (
@@ -42,28 +42,41 @@ from .options import (
     ImageSuffix,
     InputFormat,
     LabelColumn,
+    MinConfidence,
     ToFormat,
     TokenColumn,
+    refuse_options,
 )
 from .outputs import check_output
 from .reading import say_format
 from .root import app
+
+#: The parameters of the command that --ray uses.
+RAY_OPTIONS = {
+    *("model", "source", "target", "actors", "num_gpus", "rows"),
+    *("image_root", "code", "force", "min_confidence"),
+}
 
 
 @app.command("annotate")
 def annotate_cli(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="Name or folder of a trained pipeline")],
-    input_path: Annotated[
-        Path,
+    source: Annotated[
+        str,
         typer.Argument(
+            metavar="INPUT_PATH",
             help="File of posts, in any format; - for JSONL from standard input; or a folder with "
-            "texts NAME.txt and pictures NAME.jpg, NAME.png, ...",
+            "texts NAME.txt and pictures NAME.jpg, NAME.png, ... With --ray, a file or a folder of "
+            "JSONL or Parquet, or its URL",
         ),
     ],
-    output_path: Annotated[
-        Path,
-        typer.Argument(help="File to write; - for JSONL on standard output", dir_okay=False),
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUTPUT_PATH",
+            help="File to write; - for JSONL on standard output. With --ray, a folder or its URL",
+        ),
     ],
     format: InputFormat = None,
     to_format: ToFormat = None,
@@ -71,15 +84,7 @@ def annotate_cli(
     image_suffix: ImageSuffix = ".jpg",
     token_column: TokenColumn = 1,
     label_column: LabelColumn = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            "--min-confidence",
-            min=0,
-            max=1,
-            help="Leave out entities with a lower confidence; by default the pipeline's own limit",
-        ),
-    ] = None,
+    min_confidence: MinConfidence = None,
     n_process: Annotated[
         int,
         typer.Option(
@@ -100,6 +105,21 @@ def annotate_cli(
     ask_below: AskBelow = None,
     chat_url: ChatUrl = None,
     chat_key_env: ChatKeyEnv = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Annotate with Ray, on this machine or on RAY_ADDRESS")
+    ] = False,
+    actors: Annotated[
+        int, typer.Option("--actors", help="Actors of Ray, each with a pipeline", min=1)
+    ] = 1,
+    num_gpus: Annotated[
+        float, typer.Option("--num-gpus", help="GPUs for each actor of Ray", min=0)
+    ] = 0,
+    rows: Annotated[
+        int,
+        typer.Option(
+            "--rows", help="Rows that an actor of Ray gets at once, and rows of a file", min=1
+        ),
+    ] = 1024,
 ) -> None:
     """Find the entities of many posts. The output has the same rows, with "spans".
 
@@ -124,9 +144,36 @@ def annotate_cli(
     of "no entity" elsewhere. Each row has "asked": whether the server was asked about it, now or in
     an earlier run.
 
+    With --ray, the work is divided among --actors, on one machine or on a cluster, where the
+    pipeline must be installed, or its folder be there, on every machine. The output is a folder
+    with files of the same kind as the input. The rows have no order; rows of Parquet get a
+    "row_id". A run that was killed is continued when it is started again. The file _SUCCESS says
+    that all rows are there.
+
     For long runs on Linux, set MALLOC_MMAP_THRESHOLD_=4194304 in the environment. Otherwise the C
     library keeps more and more freed memory.
     """
+    if ray:
+        refuse_options(ctx, ctx.params.keys() - RAY_OPTIONS - {"ray"}, "with --ray")
+        annotate_on_ray(
+            Job(
+                model,
+                source,
+                target,
+                actors=actors,
+                num_gpus=num_gpus,
+                rows=rows,
+                image_root=image_root,
+                code=code,
+                min_confidence=min_confidence,
+                force=force,
+            )
+        )
+        return
+    refuse_options(ctx, ("actors", "num_gpus", "rows"), "without --ray")
+    input_path, output_path = Path(source), Path(target)
+    if output_path != PIPE and output_path.is_dir():
+        raise typer.BadParameter(f"File '{target}' is a directory.")
     options = ReadOptions(
         format=format,
         annotation=False,
@@ -142,8 +189,7 @@ def annotate_cli(
     if output_path != PIPE and output_path.exists() and not force:
         raise MsvseError(Errors.E041.format(path=output_path))
     asking = make_asking(ask, ask_below, chat_url, chat_key_env)
-    made: dict[str, Any] = {"code": code, "min_confidence": min_confidence, "features": features}
-    load = partial(_load, model, gpu_id=gpu_id, **made)
+    load = NamedPipeline(model, code, gpu_id, min_confidence, features)
     work: dict[str, Any] = {"n_process": n_process}
     if n_process == 0:
         nlp = load()
@@ -153,7 +199,7 @@ def annotate_cli(
         check_gpu(gpu_id)
         method = "spawn" if gpu_id >= 0 else None
         work.update(load=load, method=method)
-        nlp = load(gpu_id=-1)
+        nlp = replace(load, gpu_id=-1)()
     else:
         # Forked processes can use several threads only if this one does not.
         work.update(threads=torch.get_num_threads() if n_process == 1 else 1)
@@ -166,12 +212,12 @@ def annotate_cli(
     if force:
         partial_path(output_path).unlink(missing_ok=True)
     say_format(input_path, posts)
-    done, again, rows = skip_written(output_path, posts.rows, BATCH_SIZE)
+    done, again, further = skip_written(output_path, posts.rows, BATCH_SIZE)
     root = image_root or (input_path if input_path.is_dir() else input_path.parent)
     unread: Counter[str] = Counter()
     usage = Usage()
     work.update(asking=asking, usage=usage)
-    annotated = annotate(nlp, chain(again, rows), image_root=root, unread=unread, **work)
+    annotated = annotate(nlp, chain(again, further), image_root=root, unread=unread, **work)
     shown = sys.stderr.isatty()
     total = None
     if shown and input_path.exists():
@@ -214,21 +260,26 @@ def annotate_cli(
     typer.echo(f"{summary}; {done} done already" if done else summary, err=True)
 
 
-def _load(
-    model: str,
-    *,
-    code: Path | None,
-    gpu_id: int,
-    min_confidence: float | None,
-    features: Path | None,
-) -> Language:
-    nlp = load_pipeline(model, code=code, gpu_id=gpu_id)
-    for _, component in components(nlp):
-        if min_confidence is not None:
-            component.min_confidence = min_confidence
-        if features is not None:
-            component.feature_store = FeatureStore(features)
-    return nlp
+def annotate_on_ray(job: Job) -> None:
+    """Annotate files with Ray, and print what was done.
+
+    Args:
+        job (Job): The files and settings.
+
+    Raises:
+        MsvseError: As `annotate_files` does; if there is no row (MSVSE-E154), or each has an error
+            (MSVSE-E156).
+    """
+    summary = annotate_files(job)
+    if not summary.rows and not summary.continued:
+        raise MsvseError(Errors.E154.format(path=job.input))
+    if summary.first is not None and summary.failed == summary.rows and not summary.continued:
+        first = summary.first.rstrip(".")
+        raise MsvseError(Errors.E156.format(count=summary.rows, path=job.input, first=first))
+    text = f"{count(summary.rows, 'row')} annotated"
+    if summary.failed:
+        text += f", {summary.failed} of them with an error"
+    typer.echo(f"{text}; the others were done already" if summary.continued else text, err=True)
 
 
 def any_without_error(path: Path) -> bool:

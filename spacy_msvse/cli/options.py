@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import typer
 
 from ..corpus.formats.outputs import OutputFormat
 from ..corpus.formats.table import Format
+from ..errors import Errors, MsvseError
 from ..vision.remote import check_remote_folder, is_remote
 
 
@@ -45,6 +47,24 @@ def image_root(default: str = "") -> Any:
     return typer.Option(
         "--image-root", "-i", help=help_ + after, metavar="FOLDER", callback=check_image_root
     )
+
+
+def refuse_options(ctx: typer.Context, names: Iterable[str], where: str) -> None:
+    """Refuse options that have no effect.
+
+    Args:
+        ctx (typer.Context): The arguments of the command.
+        names (Iterable): The names of the parameters.
+        where (str): For the message: when they have no effect, such as "with --ray".
+
+    Raises:
+        MsvseError: If one of them was given (MSVSE-E288).
+    """
+    for name in names:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise MsvseError(Errors.E288.format(option=option, where=where))
 
 
 ImageRoot = Annotated[str | None, image_root()]
@@ -136,6 +156,15 @@ ChatKeyEnv = Annotated[
     str | None,
     typer.Option(
         "--chat-key-env", help="Name of the environment variable with the key of the server"
+    ),
+]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        min=0,
+        max=1,
+        help="Leave out entities with a lower confidence; by default the pipeline's own limit",
     ),
 ]
 Language = Annotated[str, typer.Option("--lang", "-l", help="Language of the posts")]

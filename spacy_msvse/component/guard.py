@@ -65,19 +65,75 @@ def map_guarded(
         MsvseError: If processes end again and again without any result (MSVSE-E200).
         Exception: Whatever the work raises.
     """
-    n_process = multiprocessing.cpu_count() if n_process < 0 else n_process
-    context = multiprocessing.get_context(method)
-    if threads is not None and context.get_start_method() == "fork":
-        threads = forked_threads(threads)
-    pool = _Pool(context, make, threads, lost)
-    try:
-        pool.workers = [pool.start() for _ in range(n_process)]
-        yield from pool.run(iter(batches))
-        for worker in pool.workers:
+    with Guard(make, lost, n_process=n_process, threads=threads, method=method) as guard:
+        yield from guard.map(batches)
+
+
+class Guard(Generic[Item, Result]):
+    """Child processes that stay for several runs of `map`. They start with the first one.
+
+    Args:
+        make (Callable): Makes the work, as for `map_guarded`.
+        lost (Callable): Gives the result of an item that was given up, as for `map_guarded`.
+        n_process (int): Number of child processes; -1 for all cores.
+        threads (int): Threads that each of them computes with, as for `map_guarded`.
+        method (str): How processes start, as for `map_guarded`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Work[Item, Result]],
+        lost: Callable[[Item, str], Result],
+        *,
+        n_process: int = 1,
+        threads: int | None = None,
+        method: str | None = None,
+    ) -> None:
+        self.n_process = multiprocessing.cpu_count() if n_process < 0 else n_process
+        context = multiprocessing.get_context(method)
+        if threads is not None and context.get_start_method() == "fork":
+            threads = forked_threads(threads)
+        self._pool = _Pool(context, make, threads, lost)
+
+    def map(self, batches: Iterable[list[Item]]) -> Iterator[list[Result]]:
+        """Work on batches. One run ends before the next one begins. A run that is broken off ends
+        the child processes; the next one starts others.
+
+        Args:
+            batches (Iterable): The batches. At most two for each process are in memory.
+
+        Yields:
+            list: The results of a batch, in the order of the batches and of their items.
+
+        Raises:
+            MsvseError: If processes end again and again without any result (MSVSE-E200).
+            Exception: Whatever the work raises.
+        """
+        try:
+            while len(self._pool.workers) < self.n_process:
+                self._pool.workers.append(self._pool.start())
+            yield from self._pool.run(iter(batches))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Guard[Item, Result]":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(wait=kind is None)
+
+    def close(self, *, wait: bool = False) -> None:
+        """End the child processes.
+
+        Args:
+            wait (bool): Whether they may end by themselves first.
+        """
+        for worker in self._pool.workers if wait else ():
             worker.finish()
-    finally:
-        for worker in pool.workers:
+        for worker in self._pool.workers:
             worker.kill()
+        self._pool.workers.clear()
 
 
 def describe_exit(code: int | None) -> str:

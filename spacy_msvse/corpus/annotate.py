@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -28,6 +28,9 @@ from .ask_below import (
 )
 from .jsonl import ASKED, PICTURE, kept_values, parse_row, with_spans
 from .rows import Row
+
+if TYPE_CHECKING:
+    from ..component.guard import Guard
 
 #: Number of rows that are annotated together.
 BATCH_SIZE = 64
@@ -94,27 +97,84 @@ def annotate(
         MsvseError: If child processes end again and again without any result (MSVSE-E200).
     """
     unread = Counter() if unread is None else unread
-    batches = minibatch(map(_with_encoded_pictures, rows), BATCH_SIZE)
     usage = Usage() if usage is None else usage
-    make = _Annotator(load or _Inherited(nlp), image_root, asking)
-    annotated: Iterable[Sequence[Annotated]]
-    if n_process == 0:
-        annotated = map(make(), batches)
-    else:
-        # torch, which its module needs, is imported when a pipeline is there.
-        from ..component.guard import map_guarded
+    load = load or _Inherited(nlp)
+    with ExitStack() as stack:
+        if n_process == 0:
+            work = make_work(load, image_root, asking)
+            annotated: Iterable[Sequence[Annotated]] = map(work, make_batches(rows))
+        else:
+            guard = make_guard(
+                load, image_root, asking, n_process=n_process, threads=threads, method=method
+            )
+            annotated = stack.enter_context(guard).map(make_batches(rows))
+        for batch in annotated:
+            for one in batch:
+                unread.update(one.unread)
+                usage.add(one.usage)
+                if asking is None or asking.below is None:
+                    yield one.row
+                else:
+                    yield replace(one.row, values={**one.row.values, ASKED: one.asked})
 
-        annotated = map_guarded(
-            make, batches, _give_up, n_process=n_process, threads=threads, method=method
-        )
-    for batch in annotated:
-        for one in batch:
-            unread.update(one.unread)
-            usage.add(one.usage)
-            if asking is None or asking.below is None:
-                yield one.row
-            else:
-                yield replace(one.row, values={**one.row.values, ASKED: one.asked})
+
+def make_guard(
+    load: Callable[[], Language],
+    image_root: str | Path | None = None,
+    asking: Asking | None = None,
+    *,
+    n_process: int = 1,
+    threads: int | None = None,
+    method: str | None = None,
+) -> "Guard[Row, Annotated]":
+    """Make child processes that annotate the batches of `make_batches`.
+
+    Args:
+        load (Callable): Loads the pipeline in each of them, as for `annotate`.
+        image_root (Path): The only folder from which pictures are read; None allows any path.
+        asking (Asking): A server that is asked for views; None to ask nothing.
+        n_process (int): Number of child processes; -1 for all cores.
+        threads (int): Threads that each of them computes with, as for `map_guarded`.
+        method (str): How they start, as for `map_guarded`.
+
+    Returns:
+        Guard: The child processes, which start with the first batch.
+    """
+    # torch, which its module needs, is imported when a pipeline is there.
+    from ..component.guard import Guard
+
+    make = _Annotator(load, image_root, asking)
+    return Guard(make, give_up, n_process=n_process, threads=threads, method=method)
+
+
+def make_work(
+    load: Callable[[], Language],
+    image_root: str | Path | None = None,
+    asking: Asking | None = None,
+) -> Annotate:
+    """Make the function that annotates a batch in this process.
+
+    Args:
+        load (Callable): Loads the pipeline.
+        image_root (Path): The only folder from which pictures are read; None allows any path.
+        asking (Asking): A server that is asked for views; None to ask nothing.
+
+    Returns:
+        Callable: The function, from rows to annotated rows.
+    """
+    return _Annotator(load, image_root, asking)()
+
+
+def make_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Divide rows into batches, with pictures that other processes can get.
+
+    Args:
+        rows (Iterable[Row]): The rows.
+
+    Yields:
+        list: Rows that are annotated together.
+    """
+    yield from minibatch(map(_with_encoded_pictures, rows), BATCH_SIZE)
 
 
 def _with_encoded_pictures(row: Row) -> Row:
@@ -225,7 +285,16 @@ def _annotate_alone(nlp: Language, row: Row, doc: Doc, views: frozenset[str]) ->
     return _with_problem(row, reason), None
 
 
-def _give_up(row: Row, reason: str) -> Annotated:
+def give_up(row: Row, reason: str) -> Annotated:
+    """The result of a row that ends its process.
+
+    Args:
+        row (Row): The row.
+        reason (str): How the process has ended.
+
+    Returns:
+        Annotated: The row with its problem.
+    """
     problem = f"it ended the process that annotated it ({reason}): a crash, or too little memory"
     return Annotated(_with_problem(row, problem))
 

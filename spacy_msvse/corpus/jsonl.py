@@ -251,21 +251,30 @@ def read_rows(path: Path) -> Iterator[Row]:
         array = "a JSON list (an array is read from a file, with the format 'json')"
         given = array if start.startswith(b"[") else "an object over several lines"
         raise MsvseError(Errors.E133.format(path=path, given=given))
-    return _parse_lines(path, chain([first], lines))
+    return (parse_line(path, number, line) for number, line in chain([first], lines))
 
 
-def _parse_lines(path: Path, lines: Iterable[tuple[int, bytes]]) -> Iterator[Row]:
-    for number, line in lines:
-        try:
-            # Unlike other parsers, this one refuses lone surrogates, which no tokenizer accepts.
-            values = from_json(line, allow_inf_nan=False)
-            check_values(values)
-            problem = None if isinstance(values, dict) else "the line is not a JSON object"
-        except ValueError as error:
-            problem = f"the line is not JSON ({str(error).replace(' line 1', '')})"
-        if problem is not None:
-            values = {"line": line.decode("utf-8", "replace")}
-        yield Row(path, number, values, problem)
+def parse_line(path: Path, number: int, line: bytes) -> Row:
+    """Parse a line of JSON as a row, also a line that cannot be used.
+
+    Args:
+        path (Path): The file.
+        number (int): The number of the line.
+        line (bytes): The line.
+
+    Returns:
+        Row: The row, with a problem if the line is no JSON object.
+    """
+    try:
+        # Unlike other parsers, this one refuses lone surrogates, which no tokenizer accepts.
+        values = from_json(line, allow_inf_nan=False)
+        check_values(values)
+        problem = None if isinstance(values, dict) else "the line is not a JSON object"
+    except ValueError as error:
+        problem = f"the line is not JSON ({str(error).replace(' line 1', '')})"
+    if problem is not None:
+        values = {"line": line.decode("utf-8", "replace")}
+    return Row(path, number, values, problem)
 
 
 def check_values(values: Any) -> None:
@@ -569,15 +578,28 @@ def _find_unread_keys(values: Mapping[str, Any], post: PostRow) -> dict[str, lis
     for key, value in values.items():
         if key in READ or key.startswith("_") or value in (None, "", [], {}):
             continue
-        name = re.sub(r"[\W_]", "", key).casefold()
         kinds = [
             kind
-            for kind, names in LIKELY_KEYS.items()
-            if lacking[kind] and (name in names or (kind in looks and looks[kind](value)))
+            for kind in LIKELY_KEYS
+            if lacking[kind]
+            and (is_named_like(key, kind) or (kind in looks and looks[kind](value)))
         ]
         for kind in kinds or [OTHER]:
             found.setdefault(kind, []).append(key)
     return found
+
+
+def is_named_like(key: str, kind: str) -> bool:
+    """Whether a key has a name that is likely for a kind of content.
+
+    Args:
+        key (str): The key.
+        kind (str): One of those of `LIKELY_KEYS`, such as `PICTURE`.
+
+    Returns:
+        bool: True if so.
+    """
+    return re.sub(r"[\W_]", "", key).casefold() in LIKELY_KEYS[kind]
 
 
 def _looks_like_annotation(value: Any) -> bool:

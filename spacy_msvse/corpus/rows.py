@@ -2,7 +2,7 @@
 
 import codecs
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,11 +148,27 @@ def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     with sys.stdin.buffer if path == PIPE else path.open("rb") as file_:
-        for number, line in enumerate(file_, start=1):
-            if number == 1:
-                _check_head(path, line)
-                line = line.removeprefix(codecs.BOM_UTF8)
-            yield number, line.rstrip(b"\r\n")
+        yield from number_lines(path, file_)
+
+
+def number_lines(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Number the lines of an open file, without their ends.
+
+    Args:
+        path (Path): The file, for messages.
+        lines (Iterable): Its lines, as bytes.
+
+    Yields:
+        tuple[int, bytes]: The number of each line, from 1, and its bytes.
+
+    Raises:
+        MsvseError: If the file is not text (MSVSE-E130, E131).
+    """
+    for number, line in enumerate(lines, start=1):
+        if number == 1:
+            _check_head(path, line)
+            line = line.removeprefix(codecs.BOM_UTF8)
+        yield number, line.rstrip(b"\r\n")
 
 
 def read_lines(path: Path, bad_rows: list[BadRow]) -> Iterator[tuple[int, str]]:

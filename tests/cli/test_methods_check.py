@@ -68,7 +68,7 @@ def run(*arguments: object) -> str:
 @pytest.mark.parametrize("method", CHECKED)
 def test_a_method_passes_every_command(method, posts, tmp_path, monkeypatch):
     # Imported again from its path, it would register classes that cannot be pickled.
-    monkeypatch.setattr("spacy_msvse.cli.loading.load_code", lambda code: None)
+    monkeypatch.setattr("spacy_msvse.component.loading.load_code", lambda code: None)
     settings = tiny.METHOD_SETTINGS.get(registry.architectures.get(method).method.__name__, {})
     nlp = tiny.tiny_pipeline(str(posts / "encoder"), model={"@architectures": method, **settings})
     config = nlp.config

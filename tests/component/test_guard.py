@@ -10,7 +10,7 @@ from multiprocessing import active_children
 import pytest
 
 from spacy_msvse.component import guard
-from spacy_msvse.component.guard import describe_exit, map_guarded
+from spacy_msvse.component.guard import Guard, describe_exit, map_guarded
 from spacy_msvse.errors import MsvseError
 
 KILLERS = {7: signal.SIGKILL, 20: signal.SIGTERM}
@@ -175,3 +175,35 @@ def test_the_end_of_a_process_is_described():
     assert describe_exit(-9) == "SIGKILL"
     assert describe_exit(3) == "exit status 3"
     assert describe_exit(-1000) == "exit status -1000"
+
+
+def make_double_with_process():
+    return lambda items: [(2 * item, os.getpid()) for item in items]
+
+
+def test_the_processes_of_a_guard_stay_for_further_runs():
+    with Guard(make_double_with_process, note_lost, method="fork") as kept:
+        first, second = [list(kept.map([[1, 2], [3]])) for _ in range(2)]
+        os.kill(first[0][0][1], signal.SIGKILL)
+        third = list(kept.map([[4]]))
+    assert first == second
+    assert [value for batch in first for value, _ in batch] == [2, 4, 6]
+    assert third[0][0][0] == 8
+    assert third[0][0][1] != first[0][0][1]
+    assert not active_children()
+
+
+def test_a_run_that_fails_or_is_broken_off_does_not_disturb_the_next_one():
+    def fail(items):
+        if items == [0]:
+            raise KeyError("zero")
+        return items
+
+    with Guard(lambda: fail, note_lost, method="fork") as kept:
+        with pytest.raises(KeyError):
+            list(kept.map([[0], [1], [2]]))
+        assert list(kept.map([[3]])) == [[3]]
+        for _ in kept.map([[4], [5], [6]]):
+            break
+        assert list(kept.map([[7], [8]])) == [[7], [8]]
+    assert not active_children()

@@ -242,11 +242,11 @@ def _scored_counts(results: Mapping[int, dict[str, Any]]) -> dict[int, Counts]:
 def _compare(
     results: Mapping[int, dict[str, Any]], others: Mapping[int, dict[str, Any]], split: str
 ) -> dict[str, float] | None:
-    counts = (
+    own, theirs = (
         {seed: result[split]["post_counts"] for seed, result in part.items()}
         for part in (results, others)
     )
-    return _compare_counts(*counts)
+    return _compare_counts(own, theirs)
 
 
 def _compare_counts(
