@@ -61,10 +61,8 @@ BARE, BARE_AS_OURS, BARE_HALF = (
 TARGETS = (
     Target("training, default", TRAINING, "default", "wall s", 1.0),
     Target("training, default, URLs in full", TRAINING, DEFAULTS[1], "wall s", 1.6),
-    Target("prediction, one pass", PREDICTION, "one pass", "wall s", 1.0),
-    Target(
-        "prediction, one pass, URLs in full", PREDICTION, "one pass, URLs in full", "wall s", 1.4
-    ),
+    Target("prediction, default", PREDICTION, "default", "wall s", 1.0),
+    Target("prediction, default, URLs in full", PREDICTION, DEFAULTS[1], "wall s", 1.4),
     Target("overhead, BERT-base", "component, BERT-base", "nlp.pipe", "wall s", 1.15),
     Target("overhead, MiniLM", "component, MiniLM", "nlp.pipe", "wall s", 1.4),
     Target("CRF, decoding and marginals", "CRF", "decoding and marginals", "wall s", 0.05),

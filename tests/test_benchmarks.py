@@ -49,8 +49,8 @@ print(json.dumps({{"train": posts, "predict": 2 * posts}}))
     assert [target["name"] for target in report["targets"]] == [
         "training, default",
         "training, default, URLs in full",
-        "prediction, one pass",
-        "prediction, one pass, URLs in full",
+        "prediction, default",
+        "prediction, default, URLs in full",
         "overhead, BERT-base",
         "overhead, MiniLM",
         "CRF, decoding and marginals",
