@@ -65,6 +65,10 @@ def main(
         f"{len(examples)} posts in random order, an encoder of MiniLM's size. A ratio above 1 is "
         'time that the default saves. Rows with "tried" are not part of the default.'
     )
+    docs = [example.predicted for example in examples]
+    texts = [("caption", doc._.image_caption) for doc in docs]
+    texts += [("tags", " ".join(doc._.image_tags)) for doc in docs]
+    report.notes.append(f"{len({*texts})} of {len(texts)} captions and lists of tags are distinct.")
     with tempfile.TemporaryDirectory() as folder:
         encoder = save_encoder(name, Path(folder))
         predictions = predict_works(encoder, examples, "eager" if smallest else "inductor")
