@@ -10,7 +10,7 @@ from spacy_msvse.network.base import token_vectors
 from spacy_msvse.network.build import build_network
 from spacy_msvse.network.decoder import tie_loss
 from spacy_msvse.network.inputs import Regions, Targets, to_device
-from spacy_msvse.network.methods.msvse import MsvseConfig
+from spacy_msvse.network.methods.msvse import Msvse, MsvseConfig
 from spacy_msvse.network.views import ViewFeatures
 
 from .conftest import TINY_ENCODER, make_inputs, make_targets, tiny_config, tiny_network
@@ -226,6 +226,14 @@ def test_one_pass_predicts_what_the_network_was_trained_to_compute(inputs, depth
     assert set(trained.others) == {"text"}
 
 
+def test_the_depths_survive_saving(inputs):
+    network = tiny_network(**ONE_PASS)
+    again = Msvse.build(network.config.to_dict()).eval()
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(inputs).answer.emissions, network(inputs).answer.emissions)
+    assert count_runs(again, inputs) == [1, 1, 1]
+
+
 @pytest.mark.parametrize("shared_depth", [0.0, 0.34, 0.67])
 def test_the_interaction_reads_the_text_after_the_layers_of_its_depth(inputs, shared_depth):
     read = []
@@ -356,6 +364,8 @@ def test_dropout_reaches_the_network():
         {"joint_views": ["regions"]},
         {"prefix_length": 0},
         {"shared_depth": 1.0},
+        {"interaction_depth": 1.5},
+        {"interaction_depth": -0.1},
         {"joint_decoding_weight": 1.5},
         {"joint_decoding_weight": 0.5, "multitask": False},
         {"prefix_views": ["tags", "tags"]},
