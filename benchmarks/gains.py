@@ -17,7 +17,16 @@ from unittest import mock
 import torch
 import typer
 from common import Report, Works, take_turns
-from models import DEFAULT, get_ner, make_pipeline, predict_copies, read_examples, save_encoder
+from models import (
+    DEFAULT,
+    ONE_PASS,
+    get_ner,
+    make_pipeline,
+    make_tensors,
+    predict_copies,
+    read_examples,
+    save_encoder,
+)
 from spacy.language import Language
 from spacy.training import Example
 from spacy.training.batchers import minibatch_by_padded_size
@@ -26,7 +35,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchcrf import CRF
 
+from spacy_msvse.component.architectures import get_piece_encoder
 from spacy_msvse.network.crf import BioCRF
+from spacy_msvse.network.encoders.base import Packing
 
 DROPOUT = 0.1
 
@@ -54,6 +65,10 @@ def main(
         f"{len(examples)} posts in random order, an encoder of MiniLM's size. A ratio above 1 is "
         'time that the default saves. Rows with "tried" are not part of the default.'
     )
+    docs = [example.predicted for example in examples]
+    texts = [("caption", doc._.image_caption) for doc in docs]
+    texts += [("tags", " ".join(doc._.image_tags)) for doc in docs]
+    report.notes.append(f"{len({*texts})} of {len(texts)} captions and lists of tags are distinct.")
     with tempfile.TemporaryDirectory() as folder:
         encoder = save_encoder(name, Path(folder))
         predictions = predict_works(encoder, examples, "eager" if smallest else "inductor")
@@ -88,10 +103,12 @@ def predict_works(encoder: Path, examples: Sequence[Example], compiler: str) -> 
         "default": nlp,
         "no shared layers": pipeline(shared_depth=0.0),
         "URLs in full": pipeline(normalize_urls=False),
+        "one pass": pipeline(interaction_depth=ONE_PASS["interaction_depth"]),
         "tried: int8 weights": quantised,
         "tried: bfloat16": pipeline(precision="bfloat16"),
         # The warm-up compiles it.
         "tried: torch.compile": compiled,
+        "tried: batches of half the size": pipeline(component={"max_batch_tokens": 1024}),
     }
     return {
         **{name: partial(predict_copies, one, examples) for name, one in works.items()},
@@ -101,6 +118,9 @@ def predict_works(encoder: Path, examples: Sequence[Example], compiler: str) -> 
         "attention without a fused kernel": lambda: plain_attention()(
             predict_copies(nlp, examples)
         ),
+        "padding in every layer": lambda: padded_layers()(predict_copies(nlp, examples)),
+        # What could be saved at most if equal texts were encoded once, or if they were kept.
+        "tags and captions alone": lambda: view_work(nlp, examples),
     }
 
 
@@ -116,6 +136,8 @@ def train_works(encoder: Path, examples: Sequence[Example]) -> Works:
     """
     by_length = list(minibatch_by_padded_size(examples, PADDED_TOKENS, buffer=len(examples)))
     given_order = list(minibatch(examples, len(examples) // len(by_length)))
+
+    by_pieces = cut_by_pieces(encoder, examples, len(by_length))
 
     def work(batches: Sequence[list[Example]] = by_length, **settings: Any) -> Any:
         nlp, optimizer = make_pipeline(encoder, examples, **DEFAULT | settings)
@@ -133,6 +155,8 @@ def train_works(encoder: Path, examples: Sequence[Example]) -> Works:
         "URLs in full": work(normalize_urls=False),
         "batches in the given order": work(given_order),
         "attention without a fused kernel": lambda: plain_attention()(default()),
+        "padding in every layer": lambda: padded_layers()(default()),
+        "tried: batches by word pieces": work(by_pieces),
         "tried: bfloat16": work(precision="bfloat16"),
         "tried: gradient checkpointing": work(gradient_checkpointing=True),
         "tried: frozen embeddings": work(learning_rate_factors={"encoder": 0.1, "embeddings": 0.0}),
@@ -158,6 +182,40 @@ def quantise(nlp: Language) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         quantised = torch.ao.quantization.quantize_dynamic(network.encoder, {nn.Linear})
     network.encoder = quantised
+
+
+def cut_by_pieces(encoder: Path, examples: Sequence[Example], count: int) -> list[list[Example]]:
+    """So many batches with about equally many word pieces, of posts of similar length."""
+    nlp, _ = make_pipeline(encoder, examples, **DEFAULT)
+    ner = get_ner(nlp)
+    posts = ner.reader.read([example.predicted for example in examples])
+    lengths = [post.length for post in get_piece_encoder(ner.model).encode(posts)]
+    rows = sorted(range(len(examples)), key=lengths.__getitem__)
+    batches: list[list[Example]] = [[] for _ in range(count)]
+    before = 0
+    for row in rows:
+        batches[before * count // sum(lengths)].append(examples[row])
+        before += lengths[row]
+    return [batch for batch in batches if batch]
+
+
+def view_work(nlp: Language, examples: Sequence[Example]) -> Any:
+    """Encode tags and captions of all posts, without the texts."""
+    network = get_ner(nlp).require_network()
+    inputs = list(make_tensors(nlp, [example.predicted for example in examples]))
+
+    def encode() -> None:
+        with torch.inference_mode():
+            for batch in inputs:
+                for pieces in batch.texts.values():
+                    network.encode_view(pieces, network.config.view_layers)
+
+    return encode
+
+
+def padded_layers() -> Any:
+    """A decorator that lets the encoder compute the padding in every layer."""
+    return mock.patch.object(Packing, "of", classmethod(lambda cls, mask: None))
 
 
 def plain_attention() -> Any:

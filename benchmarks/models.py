@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from spacy_msvse import make_doc
 from spacy_msvse.component.architectures import ENCODER, create_msvse_model
+from spacy_msvse.component.defaults import DEFAULT_CONFIG
+from spacy_msvse.component.wordpieces import words_to_encode
 from spacy_msvse.corpus.reader import Corpus
 from spacy_msvse.evaluation.experiments.rows import method_names, short_name
 from spacy_msvse.network.pretrained import find_encoder
@@ -25,7 +27,11 @@ from spacy_msvse.network.pretrained import find_encoder
 REGION_DIM = 2048
 
 #: Settings of the measured configurations, by name.
-PAPER: dict[str, Any] = {"shared_depth": 0.0, "normalize_urls": False}
+PAPER: dict[str, Any] = {
+    "shared_depth": 0.0,
+    "interaction_depth": 1.0,
+    "normalize_urls": False,
+}
 DEFAULT: dict[str, Any] = {
     name: signature(create_msvse_model).parameters[name].default for name in PAPER
 }
@@ -33,6 +39,13 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "paper": PAPER,
     "default": DEFAULT,
     "default, URLs in full": {**DEFAULT, "normalize_urls": False},
+}
+#: The interaction reads the shared layers, so that a prediction encodes once. Training takes as
+#: long as with the default.
+ONE_PASS: dict[str, Any] = {**DEFAULT, "interaction_depth": DEFAULT["shared_depth"]}
+PREDICTED: dict[str, dict[str, Any]] = {
+    "one pass": ONE_PASS,
+    "one pass, URLs in full": {**ONE_PASS, "normalize_urls": False},
 }
 
 #: Settings of the methods, by the names of their rows. The levels of HvpNet add up to `REGION_DIM`.
@@ -269,26 +282,30 @@ class BareEncoder(nn.Module):
         """Scores of the labels, of shape (posts, pieces, labels)."""
         return self.classifier(self.encoder(ids, attention_mask=mask).last_hidden_state)
 
-    def learn(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Make a training step on each batch of word pieces and their mask."""
+    def learn(self, batches: Sequence[tuple[Tensor, Tensor]], half: bool = False) -> None:
+        """Make a training step on each batch of word pieces and their mask, by choice in
+        bfloat16."""
         self.train()
         for ids, mask in batches:
-            logits = self(ids, mask)[mask]
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                logits = self(ids, mask)[mask].float()
             # The labels are arbitrary, since the time does not depend on them.
             loss = nn.functional.cross_entropy(logits, ids[mask] % logits.shape[1])
             loss.backward()
             self.optimizer.step()
             self.optimizer.zero_grad()
 
-    def predict(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Predict the labels of each batch."""
+    def predict(self, batches: Sequence[tuple[Tensor, Tensor]], half: bool = False) -> None:
+        """Predict the labels of each batch, by choice in bfloat16."""
         self.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
             for ids, mask in batches:
                 self(ids, mask).argmax(dim=2)
 
 
-def tokenize(encoder: Path, examples: Sequence[Example], size: int) -> list[tuple[Tensor, Tensor]]:
+def tokenize(
+    encoder: Path, examples: Sequence[Example], size: int, *, as_ours: bool = False
+) -> list[tuple[Tensor, Tensor]]:
     """Make the batches of `BareEncoder`: word pieces of the texts, in order of length, padded to
     the longest of a batch.
 
@@ -296,18 +313,26 @@ def tokenize(encoder: Path, examples: Sequence[Example], size: int) -> list[tupl
         encoder (Path): Folder of the encoder.
         examples (Sequence[Example]): The posts.
         size (int): Posts in a batch.
+        as_ours (bool): Read each URL as one word, and fill batches of any number of posts up to
+            the default of `max_batch_tokens`.
 
     Returns:
         list: Ids and mask of each batch, of shape (posts, pieces).
     """
     tokenizer = load_tokenizer(encoder)
-    words = [[token.text for token in example.reference] for example in examples]
+    words = [words_to_encode(example.reference, as_ours) for example in examples]
     settings = {"is_split_into_words": True, "truncation": True}
     lengths = [len(row) for row in tokenizer(words, **settings)["input_ids"]]
     rows = sorted(range(len(words)), key=lambda row: lengths[row])
+    parts: list[list[int]] = []
+    for row in rows:
+        most = DEFAULT_CONFIG["max_batch_tokens"] // lengths[row] if as_ours else size
+        if not parts or len(parts[-1]) >= most:
+            parts.append([])
+        parts[-1].append(row)
     batches = []
-    for start in range(0, len(rows), size):
-        batch = [words[row] for row in rows[start : start + size]]
+    for part in parts:
+        batch = [words[row] for row in part]
         encoded = tokenizer(batch, padding=True, return_tensors="pt", **settings)
         batches.append((encoded["input_ids"], encoded["attention_mask"].bool()))
     return batches

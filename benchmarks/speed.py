@@ -1,6 +1,6 @@
 """Compare the library with the bare encoder, and measure the growth of time and memory.
 
-python benchmarks/speed.py run POSTS.spacy OUTPUT.json   (Linux; 15 minutes on two cores, 8 GB)
+python benchmarks/speed.py run POSTS.spacy OUTPUT.json   (Linux; 20 minutes on two cores, 10 GB)
 
 `run` is `configurations`, `parts` and `curves` together.
 """
@@ -23,6 +23,7 @@ from models import (
     CONFIGURATIONS,
     DEFAULT,
     METHODS,
+    PREDICTED,
     BareEncoder,
     add_knowledge,
     get_ner,
@@ -49,9 +50,19 @@ from spacy.training import Example
 TRAINING, PREDICTION = "training step, BERT-base", "prediction, BERT-base"
 DEFAULTS = ("default", "default, URLs in full")
 
+#: The precision that is compared with the same precision of the bare encoder.
+HALF = "bfloat16"
+BARE, BARE_AS_OURS, BARE_HALF = (
+    "bare encoder",
+    "bare encoder, URLs as one word",
+    f"bare encoder, {HALF}",
+)
+
 TARGETS = (
-    *(Target(f"training, {name}", TRAINING, name, "wall s", 1.9) for name in DEFAULTS),
-    *(Target(f"prediction, {name}", PREDICTION, name, "wall s", 2.2) for name in DEFAULTS),
+    Target("training, default", TRAINING, "default", "wall s", 1.0),
+    Target("training, default, URLs in full", TRAINING, DEFAULTS[1], "wall s", 1.6),
+    Target("prediction, default", PREDICTION, "default", "wall s", 1.0),
+    Target("prediction, default, URLs in full", PREDICTION, DEFAULTS[1], "wall s", 1.4),
     Target("overhead, BERT-base", "component, BERT-base", "nlp.pipe", "wall s", 1.15),
     Target("overhead, MiniLM", "component, MiniLM", "nlp.pipe", "wall s", 1.4),
     Target("CRF, decoding and marginals", "CRF", "decoding and marginals", "wall s", 0.05),
@@ -234,15 +245,27 @@ def memory(data: Data, output: Output, smallest: Smallest = False) -> None:
 def measure_configurations(current: Benchmark, peers: Sequence[str] = ()) -> None:
     """Measure training and prediction of the configurations with BERT-base."""
     sizes, examples = current.sizes, current.examples()
+    half = {f"default, {HALF}": {**DEFAULT, "precision": HALF}}
     training, prediction = compare_to_bare_encoder(
-        current, sizes.base, examples, CONFIGURATIONS, peers
+        current,
+        sizes.base,
+        examples,
+        {**CONFIGURATIONS, **half},
+        peers,
+        predicted=PREDICTED,
+        yardsticks=True,
     )
     current.report.notes.append(
         f"A training step is of {sizes.batch} posts, a prediction of {len(examples)}, "
         "each with 8 region vectors on its Doc."
     )
-    current.report.add_comparison(TRAINING, training)
-    current.report.add_comparison(PREDICTION, prediction)
+    for title, rounds in ((TRAINING, training), (PREDICTION, prediction)):
+        current.report.add_comparison(title, rounds)
+        # The same times, beside a bare encoder that reads and batches as we do, and in bfloat16.
+        ours = [name for name in ("default", "one pass") if name in rounds]
+        for first, names in ((BARE_AS_OURS, ours), (BARE_HALF, half)):
+            rows = {name: rounds[name] for name in (first, *names)}
+            current.report.add_comparison(f"{title}: {first}", rows)
 
 
 def measure_methods(current: Benchmark) -> None:
@@ -286,6 +309,9 @@ def compare_to_bare_encoder(
     examples: Sequence[Example],
     configurations: Mapping[str, Mapping[str, Any]],
     peers: Sequence[str] = (),
+    *,
+    predicted: Mapping[str, Mapping[str, Any]] = {},
+    yardsticks: bool = False,
 ) -> tuple[Rounds, Rounds]:
     """Time training steps and predictions in turns.
 
@@ -295,6 +321,9 @@ def compare_to_bare_encoder(
         examples (Sequence[Example]): The posts.
         configurations (Mapping): Row to settings of the model.
         peers (Sequence[str]): Commands to compare with.
+        predicted (Mapping): Rows of prediction alone.
+        yardsticks (bool): Also time the bare encoder with texts and batches as ours, and in
+            bfloat16.
 
     Returns:
         tuple: The times of training and those of prediction.
@@ -303,15 +332,22 @@ def compare_to_bare_encoder(
     batch = middle(examples, sizes.batch)
     training: dict[str, Any] = {}
     prediction: dict[str, Any] = {}
-    for name, settings in configurations.items():
+    for name, settings in {**configurations, **predicted}.items():
         nlp, optimizer = make_pipeline(encoder, examples, **settings)
-        # The outer call only returns the inner one, which is timed.
-        training[name] = partial(partial, nlp.update, batch, sgd=optimizer, drop=DROPOUT)
+        if name in configurations:
+            # The outer call only returns the inner one, which is timed.
+            training[name] = partial(partial, nlp.update, batch, sgd=optimizer, drop=DROPOUT)
         prediction[name] = partial(predict_copies, nlp, examples)
     bare = BareEncoder(encoder, len(get_ner(nlp).bio_labels))
-    learned, predicted = (tokenize(encoder, posts, sizes.batch) for posts in (batch, examples))
-    training = {"bare encoder": partial(partial, bare.learn, learned), **training}
-    prediction = {"bare encoder": partial(partial, bare.predict, predicted), **prediction}
+    full = [tokenize(encoder, posts, sizes.batch) for posts in (batch, examples)]
+    training = {BARE: partial(partial, bare.learn, full[0]), **training}
+    prediction = {BARE: partial(partial, bare.predict, full[1]), **prediction}
+    if yardsticks:
+        ours = [tokenize(encoder, posts, sizes.batch, as_ours=True) for posts in (batch, examples)]
+        training[BARE_AS_OURS] = partial(partial, bare.learn, ours[0])
+        prediction[BARE_AS_OURS] = partial(partial, bare.predict, ours[1])
+        training[BARE_HALF] = partial(partial, bare.learn, full[0], half=True)
+        prediction[BARE_HALF] = partial(partial, bare.predict, full[1], half=True)
     learning = {peer: partial(run_peer, peer, batch, "train") for peer in peers}
     predicting = {peer: partial(run_peer, peer, examples, "predict") for peer in peers}
     return (

@@ -60,7 +60,14 @@ print(json.dumps({{"train": posts, "predict": 2 * posts}}))
     ]
     training = report["comparisons"]["training step, BERT-base"]
     configurations = ["paper", "default", "default, URLs in full"]
-    assert list(training) == ["bare encoder", *configurations, f"{sys.executable} {peer}"]
+    yardsticks = ["bare encoder, URLs as one word", "bare encoder, bfloat16"]
+    rows = [*configurations, "default, bfloat16", *yardsticks, f"{sys.executable} {peer}"]
+    assert list(training) == ["bare encoder", *rows]
+    prediction = report["comparisons"]["prediction, BERT-base"]
+    assert set(prediction) == {*training, "one pass", "one pass, URLs in full"}
+    for title, ours in (("training step", ["default"]), ("prediction", ["default", "one pass"])):
+        fair = report["comparisons"][f"{title}, BERT-base: {yardsticks[0]}"]
+        assert list(fair) == [yardsticks[0], *ours]
     assert training[f"{sys.executable} {peer}"]["wall s"]["median"] == 1.0
     posts_of_step, posts_of_prediction = (tmp_path / "posts.txt").read_text().split()
     assert (posts_of_step, posts_of_prediction) == ("2", "4")
@@ -110,6 +117,7 @@ def test_gains_compares_every_optimisation_with_the_default(tmp_path, monkeypatc
     gains.main(posts, tmp_path / "gains.json", smallest=True)
     comparisons = srsly.read_json(tmp_path / "gains.json")["comparisons"]
     assert list(comparisons) == ["prediction", "training", "CRF, decoding"]
+    assert "padding in every layer" in comparisons["training"]
     for rows in comparisons.values():
         assert next(iter(rows)) == "default"
         assert all(row["CPU s"]["ratio median"] > 0 for row in rows.values())

@@ -418,7 +418,9 @@ class Network(nn.Module):
         vectors = regions.vectors.to(parameter.dtype) * regions.mask.unsqueeze(2)
         return replace(regions, vectors=vectors)
 
-    def encode_lower_layers(self, inputs: Inputs, num_layers: int) -> Tensor:
+    def encode_lower_layers(
+        self, inputs: Inputs, num_layers: int, below: Tensor | None = None, start: int = 0
+    ) -> Tensor:
         """Encode what the text and the joint encoding share: the embeddings and the lower layers.
 
         In these layers the text does not attend to the views after it.
@@ -426,24 +428,27 @@ class Network(nn.Module):
         Args:
             inputs (Inputs): The posts.
             num_layers (int): How many layers; 0 takes the embeddings.
+            below (Tensor): Hidden states of the first `start` layers, if they have run already.
+            start (int): The number of these layers.
 
         Returns:
             Tensor: Hidden states of `inputs.joint`, float of shape (W, N', d).
         """
-        hidden = self.encoder.embed(inputs.joint)
-        if not num_layers:
+        hidden = self.encoder.embed(inputs.joint) if below is None else below
+        if num_layers == start:
             return hidden
         text = inputs.text.mask
         before = functional.pad(text, (0, hidden.shape[1] - text.shape[1]))
         mask = torch.where(before.unsqueeze(2), before.unsqueeze(1), inputs.joint.mask.unsqueeze(1))
-        return self.encoder.run(hidden, mask, stop=num_layers)
+        return self.encoder.run(hidden, mask, start=start, stop=num_layers)
 
     def encode_text(self, inputs: Inputs, lower: Tensor, start: int = 0) -> Tensor:
         """Encode the text alone with the upper layers.
 
         Args:
             inputs (Inputs): The posts.
-            lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
+            lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d) or
+                (W, N, d).
             start (int): The first of the upper layers.
 
         Returns:
@@ -456,18 +461,19 @@ class Network(nn.Module):
         self,
         inputs: Inputs,
         lower: Tensor,
-        text: Tensor,
+        text: Tensor | None,
         prefixes: Prefixes | None = None,
         start: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """Encode the text, its joint views and the prefixes with the upper layers.
 
-        A window without a joint view and a prefix is not encoded again. Its text features are used.
+        A window without a joint view and a prefix is not encoded again if there are text features:
+        they are used.
 
         Args:
             inputs (Inputs): The posts.
             lower (Tensor): Hidden states of the lower layers, float of shape (W, N', d).
-            text (Tensor): Text features, float of shape (W, N, d).
+            text (Tensor): Text features, float of shape (W, N, d). None if they were not computed.
             prefixes (Prefixes): Prefixes of M slots for the upper layers.
             start (int): The first of the upper layers.
 
@@ -477,27 +483,32 @@ class Network(nn.Module):
                 layers and heads.
         """
         mask = inputs.joint.mask
-        enriched = mask.sum(dim=1) > inputs.text.mask.sum(dim=1)
-        if prefixes is not None:
-            enriched = enriched | prefixes.mask.any(dim=1)
-        rows = enriched.nonzero().squeeze(1)
+        windows, length = inputs.text.mask.shape
         slots = 0 if prefixes is None else prefixes.mask.shape[1]
-        shares = text.new_zeros(*text.shape[:2], slots) if self.records_attention else None
-        if not len(rows):
-            return text, shares
-        some = len(rows) < len(text)
+        shares = lower.new_zeros(windows, length, slots) if self.records_attention else None
+        rows = torch.arange(windows, device=mask.device)
+        if text is not None:
+            enriched = mask.sum(dim=1) > inputs.text.mask.sum(dim=1)
+            if prefixes is not None:
+                enriched = enriched | prefixes.mask.any(dim=1)
+            rows = enriched.nonzero().squeeze(1)
+            if not len(rows):
+                return text, shares
+        some = len(rows) < windows
         if some:
             mask = inputs.joint.rows(rows).mask
             lower = lower[rows, : mask.shape[1]]
             prefixes = None if prefixes is None else prefixes.rows(rows)
         weights: list[Tensor] | None = None if shares is None else []
         joint = self.encoder.run(lower, mask, prefixes, start=start, slot_weights=weights)
-        joint = self.encoder.finish(joint)[:, : text.shape[1]]
+        joint = self.encoder.finish(joint)[:, :length]
         if shares is not None and weights:
-            mean = torch.stack(weights).mean(dim=0)[:, : text.shape[1]].to(shares)
+            mean = torch.stack(weights).mean(dim=0)[:, :length].to(shares)
             shares[rows, : mean.shape[1]] = mean
-        joint = functional.pad(joint, (0, 0, 0, text.shape[1] - joint.shape[1]))
-        return (text.index_copy(0, rows, joint) if some else joint), shares
+        if text is None or not some:
+            return joint, shares
+        joint = functional.pad(joint, (0, 0, 0, length - joint.shape[1]))
+        return text.index_copy(0, rows, joint), shares
 
     def _count_views(self, inputs: Inputs) -> None:
         self.posts_seen += len(inputs.token_mask)

@@ -27,6 +27,7 @@ def tiny_config(**settings) -> MsvseConfig:
         "prefix_length": 2,
         "prefix_width": 8,
         "shared_depth": 0.0,
+        "interaction_depth": 1.0,
     }
     return MsvseConfig.from_dict({**values, **settings})
 

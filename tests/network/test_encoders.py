@@ -6,7 +6,7 @@ from transformers import AutoConfig, AutoModel
 
 from spacy_msvse import build_network
 from spacy_msvse.errors import MsvseError
-from spacy_msvse.network.encoders.base import Encoder, PrefixAttention, Prefixes
+from spacy_msvse.network.encoders.base import Encoder, Packing, PrefixAttention, Prefixes
 from spacy_msvse.network.encoders.families import FAMILIES, build_encoder, make_encoder
 from spacy_msvse.network.encoders.lora import LORA_PARAMETER, add_lora
 from spacy_msvse.network.inputs import WordPieces
@@ -166,6 +166,56 @@ def test_padding_changes_nothing(encoder):
     row = torch.tensor([1])
     alone = encoder(pieces.rows(row), prefixes.rows(row))
     torch.testing.assert_close(alone[0], encoder(pieces, prefixes)[1, :4], atol=1e-5, rtol=0)
+
+
+def without_packing(monkeypatch) -> None:
+    monkeypatch.setattr(Packing, "of", classmethod(lambda cls, mask: None))
+
+
+@pytest.mark.parametrize("square", [False, True])
+def test_work_without_padding_equals_work_with_padding(variant, encoder, square, monkeypatch):
+    """Outputs, recorded attention and all gradients, with prefixes and with either mask."""
+    pieces = make_pieces()
+    first = torch.tensor([[True] * 5 + [False] * 4, [True] * 3 + [False] * 6])
+    mask = pieces.mask
+    if square:
+        mask = torch.where(first.unsqueeze(2), first.unsqueeze(1), mask.unsqueeze(1))
+    weights = torch.randn(2, 9, encoder.width)
+    found = []
+    for packed in (True, False):
+        if not packed:
+            without_packing(monkeypatch)
+        encoder.zero_grad()
+        torch.manual_seed(2)
+        prefixes = make_prefixes(encoder, torch.tensor([[True, True], [True, False]]))
+        slots: list[torch.Tensor] = []
+        hidden = encoder.run(encoder.embed(pieces), mask, prefixes, slot_weights=slots)
+        (hidden * weights)[pieces.mask].sum().backward()
+        gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
+        found.append(
+            [
+                hidden[pieces.mask],
+                *(weight[pieces.mask] for weight in slots),
+                prefixes.keys.grad,
+                prefixes.values.grad,
+                *gradients,
+            ]
+        )
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
+
+
+def test_only_attention_computes_padding_on_a_cpu(monkeypatch):
+    encoder = make_encoder(make_model("bert")).eval()
+    pieces, rows = make_pieces(), []
+    for layer in encoder.layers:
+        for module in (layer.attention.self.query, layer.intermediate, layer.output):
+            module.register_forward_hook(lambda *call: rows.append(call[2].shape[:2].numel()))
+    encoder(pieces)
+    assert set(rows) == {int(pieces.mask.sum())} == {13}
+    rows.clear()
+    without_packing(monkeypatch)
+    encoder(pieces)
+    assert set(rows) == {18}
 
 
 def test_layers_run_in_parts_and_word_pieces_are_hidden_from_others(variant, encoder):

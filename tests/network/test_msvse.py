@@ -10,7 +10,7 @@ from spacy_msvse.network.base import token_vectors
 from spacy_msvse.network.build import build_network
 from spacy_msvse.network.decoder import tie_loss
 from spacy_msvse.network.inputs import Regions, Targets, to_device
-from spacy_msvse.network.methods.msvse import MsvseConfig
+from spacy_msvse.network.methods.msvse import Msvse, MsvseConfig
 from spacy_msvse.network.views import ViewFeatures
 
 from .conftest import TINY_ENCODER, make_inputs, make_targets, tiny_config, tiny_network
@@ -31,12 +31,18 @@ ABLATIONS = {
     "tags only": {"prefix_views": ["tags"], "joint_views": ["tags"]},
     "encoded views": {"view_layers": 2},
     "shared layers": {"shared_depth": 0.67},
+    "interaction with a lower layer": {"interaction_depth": 0.34},
+    "one pass": {"shared_depth": 0.67, "interaction_depth": 0.67},
 }
 
 
-@pytest.mark.parametrize("shared_depth", [0.0, 0.67])
-def test_all_views_absent_equals_the_plain_encoder(shared_depth):
-    network = tiny_network(shared_depth=shared_depth)
+#: The depths of one pass in prediction: the interaction reads a shared layer.
+ONE_PASS = {"shared_depth": 0.67, "interaction_depth": 0.67}
+
+
+@pytest.mark.parametrize("settings", [{}, {"shared_depth": 0.67}, ONE_PASS])
+def test_all_views_absent_equals_the_plain_encoder(settings):
+    network = tiny_network(**settings)
     inputs = make_inputs([5, 3], [0, 0], [0, 0], [0, 0])
     outputs = network(inputs)
     plain = network.multimodal_decoder(
@@ -49,7 +55,7 @@ def test_all_views_absent_equals_the_plain_encoder(shared_depth):
     assert not torch.stack([*outputs.present.values()]).any()
 
 
-@pytest.mark.parametrize("settings", [{}, {"view_layers": 2}, {"shared_depth": 0.67}])
+@pytest.mark.parametrize("settings", [{}, {"view_layers": 2}, {"shared_depth": 0.67}, ONE_PASS])
 def test_a_post_in_a_mixed_batch_equals_that_post_alone(settings):
     """A view that a post does not have contributes nothing, even if other posts have it."""
     network = tiny_network(**settings)
@@ -153,11 +159,8 @@ def test_encoder_is_shared_by_text_tags_and_caption(inputs):
     assert len(seen) == 3, "tags, caption, and text with caption read one embedding table"
 
 
-@pytest.mark.parametrize(
-    ("depth", "runs"), [(0.0, [2, 2, 2]), (0.34, [1, 2, 2]), (0.67, [1, 1, 2])]
-)
-def test_shared_layers_run_once_for_text_and_joint_encoding(inputs, depth, runs):
-    network = tiny_network(shared_depth=depth)
+def count_runs(network, inputs) -> list[int]:
+    """How often each layer of the encoder runs."""
     seen = [0] * network.encoder.num_layers
     for number, layer in enumerate(network.encoder.layers):
 
@@ -166,8 +169,81 @@ def test_shared_layers_run_once_for_text_and_joint_encoding(inputs, depth, runs)
 
         layer.attention.self.query.register_forward_hook(count)
     network(inputs)
-    assert seen == runs
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("depth", "runs"), [(0.0, [2, 2, 2]), (0.34, [1, 2, 2]), (0.67, [1, 1, 2])]
+)
+def test_shared_layers_run_once_for_text_and_joint_encoding(inputs, depth, runs):
+    network = tiny_network(shared_depth=depth)
+    assert count_runs(network, inputs) == runs
     assert network.prefixes.num_layers == sum(run == 2 for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "predicting", "training"),
+    [
+        ({}, [1, 1, 1], [1, 1, 2]),
+        ({"interaction_depth": 0.34}, [1, 1, 1], [1, 1, 2]),
+        ({"interaction_depth": 0.0}, [1, 1, 1], [1, 1, 2]),
+        ({"shared_depth": 0.34}, [1, 2, 1], [1, 2, 2]),
+        ({"shared_depth": 0.0, "interaction_depth": 0.0}, [1, 1, 1], [2, 2, 2]),
+        ({"joint_decoding_weight": 0.5}, [1, 1, 2], [1, 1, 2]),
+        ({"multitask": False}, [1, 1, 1], [1, 1, 1]),
+        # The interaction reads the last layer, and there is none.
+        ({"interaction_depth": 1.0}, [1, 1, 2], [1, 1, 2]),
+        ({"interaction_depth": 1.0, "prefix_views": []}, [1, 1, 1], [1, 1, 2]),
+    ],
+)
+def test_a_prediction_runs_the_text_alone_only_as_far_as_something_reads_it(
+    inputs, settings, predicting, training
+):
+    settings = ONE_PASS | settings
+    assert count_runs(tiny_network(**settings), inputs) == predicting
+    assert count_runs(tiny_network(**settings).train(), inputs) == training
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.34, 0.67])
+@pytest.mark.parametrize("shared_depth", [0.0, 0.34, 0.67])
+def test_one_pass_predicts_what_the_network_was_trained_to_compute(inputs, depth, shared_depth):
+    network = tiny_network(shared_depth=shared_depth, interaction_depth=depth)
+    predicted = network(inputs)
+    network.train().set_dropout(0.0)
+    trained = network(inputs)
+    mask = inputs.token_mask
+    torch.testing.assert_close(
+        predicted.answer.emissions[mask], trained.answer.emissions[mask], atol=1e-5, rtol=0
+    )
+    for view, present in trained.present.items():
+        torch.testing.assert_close(
+            predicted.view_types[view][present],
+            trained.view_types[view][present],
+            atol=1e-5,
+            rtol=0,
+        )
+    assert set(predicted.others) == set()
+    assert set(trained.others) == {"text"}
+
+
+def test_the_depths_survive_saving(inputs):
+    network = tiny_network(**ONE_PASS)
+    again = Msvse.build(network.config.to_dict()).eval()
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(inputs).answer.emissions, network(inputs).answer.emissions)
+    assert count_runs(again, inputs) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("shared_depth", [0.0, 0.34, 0.67])
+def test_the_interaction_reads_the_text_after_the_layers_of_its_depth(inputs, shared_depth):
+    read = []
+    for depth, layers in ((0.0, 0), (0.34, 1), (0.67, 2), (1.0, 3)):
+        network = tiny_network(shared_depth=shared_depth, interaction_depth=depth)
+        network.interaction.register_forward_pre_hook(lambda _, given: read.append(given[1]))
+        network(inputs)
+        expected = network.encoder(inputs.text, num_layers=layers)
+        mask = inputs.text.mask
+        torch.testing.assert_close(read[-1][mask], expected[mask], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.67])
@@ -288,6 +364,8 @@ def test_dropout_reaches_the_network():
         {"joint_views": ["regions"]},
         {"prefix_length": 0},
         {"shared_depth": 1.0},
+        {"interaction_depth": 1.5},
+        {"interaction_depth": -0.1},
         {"joint_decoding_weight": 1.5},
         {"joint_decoding_weight": 0.5, "multitask": False},
         {"prefix_views": ["tags", "tags"]},

@@ -38,6 +38,60 @@ class Prefixes:
         return Prefixes(self.keys[:, index], self.values[:, index], self.mask[index])
 
 
+@dataclass(frozen=True)
+class Packing:
+    """The word pieces of a padded batch without the padding.
+
+    Attributes:
+        places (Tensor): int64 of shape (n,): the place of each word piece among the B * N places of
+            the batch.
+        rows (int): Number of sequences B.
+        length (int): Number of places N of a sequence.
+    """
+
+    places: Tensor
+    rows: int
+    length: int
+
+    @classmethod
+    def of(cls, mask: Tensor) -> "Packing | None":
+        """Find the word pieces of a batch.
+
+        Args:
+            mask (Tensor): bool of shape (B, N), False on padding.
+
+        Returns:
+            Packing: The places; None for a batch without padding.
+        """
+        places = mask.flatten().nonzero().squeeze(1)
+        return None if len(places) == mask.numel() else cls(places, *mask.shape)
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """Leave out the padding.
+
+        Args:
+            padded (Tensor): float of shape (B, N, d).
+
+        Returns:
+            Tensor: float of shape (1, n, d).
+        """
+        return padded.flatten(0, 1).index_select(0, self.places).unsqueeze(0)
+
+    def pad(self, packed: Tensor) -> Tensor:
+        """Add the padding.
+
+        Args:
+            packed (Tensor): float of shape (1, n, d).
+
+        Returns:
+            Tensor: float of shape (B, N, d), 0 on padding.
+        """
+        width = packed.shape[2]
+        padded = packed.new_zeros(self.rows * self.length, width)
+        padded = padded.index_copy(0, self.places, packed.squeeze(0))
+        return padded.view(self.rows, self.length, width)
+
+
 @dataclass
 class PrefixAttention:
     """The self-attention of one layer: softmax(Q [K_prefix; K]^T / sqrt(d_h)) [V_prefix; V].
@@ -51,6 +105,8 @@ class PrefixAttention:
         dropout (float): Dropout probability of an attention weight.
         slot_weights (list): A list to which the attention weights of the slots are added, float of
             shape (B, N, M), averaged over the heads. None to add nothing.
+        packing (Packing): The places of the word pieces, if the layer gets its hidden states
+            without the padding. Only the attention itself is computed with it.
     """
 
     num_heads: int
@@ -59,15 +115,19 @@ class PrefixAttention:
     prefix_value: Tensor | None = None
     dropout: float = 0.0
     slot_weights: list[Tensor] | None = None
+    packing: Packing | None = None
 
     def split(self, states: Tensor) -> Tensor:
-        """Split states (B, N, d) into heads (B, H, N, d_h)."""
+        """Split states of the layer (B, N, d), or packed ones, into heads (B, H, N, d_h)."""
+        return self._heads(states if self.packing is None else self.packing.pad(states))
+
+    def _heads(self, states: Tensor) -> Tensor:
         batch, length, width = states.shape
         heads = states.view(batch, length, self.num_heads, width // self.num_heads)
         return heads.transpose(1, 2)
 
     def project(self, hidden: Tensor, *projections: nn.Module) -> list[Tensor]:
-        """Project hidden states (B, N, d) and split each result into heads (B, H, N, d_h)."""
+        """Project hidden states of the layer and split each result into heads (B, H, N, d_h)."""
         return [self.split(projection(hidden)) for projection in projections]
 
     def text_mask(self, length: int) -> Tensor:
@@ -95,12 +155,12 @@ class PrefixAttention:
             scale (float): Factor on the products of queries and keys, 1 / sqrt(d_h) by default.
 
         Returns:
-            Tensor: float of shape (B, N, d).
+            Tensor: float of shape (B, N, d), or packed as the hidden states of the layer.
         """
         mask = self.mask
         if self.prefix_key is not None and self.prefix_value is not None:
-            key = torch.cat([self.split(self.prefix_key).to(key.dtype), key], dim=2)
-            value = torch.cat([self.split(self.prefix_value).to(value.dtype), value], dim=2)
+            key = torch.cat([self._heads(self.prefix_key).to(key.dtype), key], dim=2)
+            value = torch.cat([self._heads(self.prefix_value).to(value.dtype), value], dim=2)
         if bias is not None:
             slots = key.shape[2] - bias.shape[3]
             if bias.dtype == torch.bool:
@@ -118,7 +178,8 @@ class PrefixAttention:
                 query, key, units.expand(*key.shape[:2], -1, -1), attn_mask=mask, scale=scale
             )
             self.slot_weights.append(weights.mean(dim=1))
-        return context.transpose(1, 2).flatten(2)
+        context = context.transpose(1, 2).flatten(2)
+        return context if self.packing is None else self.packing.pack(context)
 
 
 class Encoder(nn.Module):
@@ -220,16 +281,17 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def run_layer(self, layer: Any, hidden: Tensor, attend: PrefixAttention, shared: Any) -> Tensor:
-        """Run one layer.
+        """Run one layer. Only the attention may depend on the place of a word piece, unless
+        `mixes_neighbours` is true: the hidden states may be packed.
 
         Args:
             layer (nn.Module): One of `layers`.
-            hidden (Tensor): float of shape (B, N, d).
+            hidden (Tensor): float of shape (B, N, d), or (1, n, d) without the padding.
             attend (PrefixAttention): The attention that replaces the layer's own.
             shared (Any): The values that all layers use.
 
         Returns:
-            Tensor: float of shape (B, N, d).
+            Tensor: float of the same shape as `hidden`.
         """
         raise NotImplementedError
 
@@ -272,13 +334,14 @@ class Encoder(nn.Module):
         stop: int | None = None,
         slot_weights: list[Tensor] | None = None,
     ) -> Tensor:
-        """Run some of the layers.
+        """Run some of the layers. On a CPU, padding is computed in the attention alone.
 
         Args:
             hidden (Tensor): float of shape (B, N, d): the embeddings, or the output of the layer
                 before `start`.
             mask (Tensor): bool of shape (B, N), False on padding; or of shape (B, N, N), True where
-                a word piece (second dimension) attends to another (third dimension).
+                a word piece (second dimension) attends to another (third dimension). What none
+                attends to is padding.
             prefixes (Prefixes): Prefixes of these layers, or None.
             start (int): Index of the first layer.
             stop (int): Index of the last layer plus one. None for all remaining layers.
@@ -288,11 +351,16 @@ class Encoder(nn.Module):
         Returns:
             Tensor: float of shape (B, N, d).
         """
+        packing = None
+        if hidden.device.type == "cpu" and not self.mixes_neighbours:
+            packing = Packing.of(mask if mask.dim() == 2 else mask.any(dim=1))
         mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]
         if prefixes is not None:
             slots = prefixes.mask[:, None, None, :].expand(-1, -1, mask.shape[2], -1)
             mask = torch.cat([slots, mask], dim=3)
         shared = self.share(hidden)
+        if packing is not None:
+            hidden = packing.pack(hidden)
         for index, layer in enumerate(self.layers[start:stop]):
             attend = PrefixAttention(
                 self.num_heads,
@@ -301,6 +369,7 @@ class Encoder(nn.Module):
                 None if prefixes is None else prefixes.values[index],
                 dropout=self.attention_dropout(layer).p if self.training else 0.0,
                 slot_weights=slot_weights,
+                packing=packing,
             )
             if self.training and self.gradient_checkpointing:
                 hidden = checkpoint(
@@ -308,4 +377,4 @@ class Encoder(nn.Module):
                 )
             else:
                 hidden = self.run_layer(layer, hidden, attend, shared)
-        return hidden
+        return hidden if packing is None else packing.pad(hidden)

@@ -44,6 +44,10 @@ class MsvseConfig(NetworkConfig):
         shared_depth (float): The share of the encoder's layers, from the lowest, that text and
             joint encoding share. In them the text attends to neither prefixes nor joint views, so
             the layers run once for both. 0, the method of the paper, encodes twice.
+        interaction_depth (float): The share of the encoder's layers, from the lowest, that the text
+            passes before the interaction. With at most `shared_depth`, a prediction encodes once:
+            the text alone is encoded only in training, for its CRF. 1, the method of the paper,
+            reads the text features of the last layer.
         prefix_length (int): Prefix slots for each view. Reconstructed.
         prefix_width (int): Bottleneck width between visual semantic features and prefixes.
             Reconstructed, and fitted to the parameter count of Table 7.
@@ -64,6 +68,7 @@ class MsvseConfig(NetworkConfig):
     multitask: bool = True
     view_layers: Annotated[int, Field(ge=0, le=128)] = 0
     shared_depth: Annotated[float, Field(ge=0, lt=1)] = 0.34
+    interaction_depth: Share = 1.0
     prefix_length: Annotated[int, Field(ge=1, le=512)] = 4
     prefix_width: Annotated[int, Field(ge=1, le=4096)] = 256
     text_loss_weight: Weight = 1.0
@@ -110,7 +115,20 @@ class Msvse(Network):
         "deviations": {
             "third_of_layers_shared": {"model.shared_depth": 0.34},
             "half_of_layers_shared": {"model.shared_depth": 0.5},
-            "paper": {"model.shared_depth": 0.0, "model.normalize_urls": False},
+            "interaction_after_third_of_layers": {
+                "model.shared_depth": 0.34,
+                "model.interaction_depth": 0.34,
+            },
+            "interaction_after_half_of_layers": {
+                "model.shared_depth": 0.5,
+                "model.interaction_depth": 0.5,
+            },
+            "interaction_after_all_layers": {"model.interaction_depth": 1.0},
+            "paper": {
+                "model.shared_depth": 0.0,
+                "model.interaction_depth": 1.0,
+                "model.normalize_urls": False,
+            },
         },
         "reconstruction": {
             "view_layers_2": {"model.view_layers": 2},
@@ -178,6 +196,8 @@ class Msvse(Network):
         width, num_types = encoder.width, len(config.types)
         #: The lowest encoder layers, which run once for the text and the joint encoding.
         self.shared_layers = int(config.shared_depth * encoder.num_layers)
+        #: The lowest encoder layers, which the text passes before the interaction.
+        self.interaction_layers = int(config.interaction_depth * encoder.num_layers)
         self.interaction: Interaction | None = None
         self.prefixes: PrefixGenerator | None = None
         self.visual_classifier: VisualEntityClassifier | None = None
@@ -208,18 +228,18 @@ class Msvse(Network):
             inputs (Inputs): The posts.
 
         Returns:
-            Outputs: The multimodal CRF's lattice as `answer`, the text CRF's as "text".
+            Outputs: The multimodal CRF's lattice as `answer`; and the text CRF's as "text" in
+                training, where it is decoded, and where the interaction reads the last layer.
         """
-        lower = self.encode_lower_layers(inputs, self.shared_layers)
-        text = self.encode_text(inputs, lower, self.shared_layers)
-        semantics = self._visual_semantics(inputs, text)
+        lower, related, text = self._encode_text_as_needed(inputs)
+        semantics = self._visual_semantics(inputs, related)
         prefixes = None
         if self.prefixes is not None and semantics is not None:
             prefixes = self.prefixes(semantics)
         joint, slots = self.encode_joint(inputs, lower, text, prefixes, self.shared_layers)
         mask = inputs.token_mask
         outputs = Outputs(self.multimodal_decoder(token_vectors(joint, inputs), mask))
-        if self.text_decoder is not None:
+        if self.text_decoder is not None and text is not None:
             outputs.others["text"] = self.text_decoder(token_vectors(text, inputs), mask)
         if semantics is not None:
             self._classify(inputs, semantics, outputs)
@@ -277,8 +297,37 @@ class Msvse(Network):
             return multimodal
         return multimodal.interpolate(_lattice(outputs.others["text"]), weight)
 
+    def _encode_text_as_needed(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The shared lower layers, and the text alone as far as something reads it.
+
+        Returns:
+            tuple: Hidden states of the shared layers, float of shape (W, N', d); what the
+                interaction reads and the text features, both float of shape (W, N, d). The text
+                features are None if neither the text CRF nor the interaction reads them.
+        """
+        encoder, mask = self.encoder, inputs.text.mask
+        length, shared = mask.shape[1], self.shared_layers
+        depth = 0 if self.interaction is None else self.interaction_layers
+        lower = self.encode_lower_layers(inputs, min(depth, shared))
+        related = lower[:, :length]
+        lower = self.encode_lower_layers(inputs, shared, lower, min(depth, shared))
+        if depth > shared:
+            related = encoder.run(related, mask, start=shared, stop=depth)
+        last = depth == encoder.num_layers
+        decoded = self.training or self.config.joint_decoding_weight > 0
+        text = None
+        if last or (decoded and self.text_decoder is not None):
+            below = related if depth > shared else lower
+            text = self.encode_text(inputs, below, max(depth, shared))
+        if last and text is not None:
+            related = text
+        elif depth:
+            related = encoder.finish(related)
+        return lower, related, text
+
     def _visual_semantics(self, inputs: Inputs, text: Tensor) -> ViewFeatures | None:
-        """Multi-scale visual semantic features of each window, or None if there are no views."""
+        """Multi-scale visual semantic features of each window, or None if there are no views. The
+        text has the layers of `interaction_depth`."""
         if self.interaction is None:
             return None
         posts = len(inputs.token_mask)
