@@ -1,14 +1,20 @@
-"""The code of the README."""
+"""The README, the pages, and their code."""
 
 import re
 from pathlib import Path
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf8")
 
 
-def python_blocks() -> list[str]:
-    """The Python code of the README, block by block."""
-    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def read_page(name: str) -> str:
+    """A page of the documentation."""
+    return (ROOT / "docs" / name).read_text(encoding="utf8")
+
+
+def python_blocks(text: str = README) -> list[str]:
+    """The Python code of a page, block by block."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
 def first_example() -> str:

@@ -1,4 +1,4 @@
-"""The README is true: its files exist, its figures are those of the benchmarks, its code runs."""
+"""The README and the pages are true: their figures are those of the benchmarks, their code runs."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from spacy.training import Example
 from spacy_msvse.doc import PICTURE_ATTRIBUTES, PREDICTED_ATTRIBUTES
 from spacy_msvse.evaluation.experiments.tables import difference_cells, mean_cell
 
-from .readme import README, first_example, python_blocks
+from .readme import README, first_example, python_blocks, read_page
 from .tiny import save_encoder
 from .wheels import build_wheel, install_wheel, run_python
 
@@ -21,21 +21,33 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("name", PICTURE_ATTRIBUTES + PREDICTED_ATTRIBUTES)
 def test_the_table_explains_every_attribute(name):
-    assert f"\n| `doc._.{name}` | " in README
+    assert f"\n| `doc._.{name}` | " in read_page("concepts.md")
 
 
 def stated_results() -> list[tuple[str, str, str, str]]:
-    """Folder, row, F1 and difference of each row in the tables of the section "Evidence"."""
-    section = README[README.index("\n## Evidence") :]
-    section = section[: section.index("\n## ", 1)]
+    """Folder, row, F1 and difference of each row in the tables of the page."""
     stated = []
-    for line in section.splitlines():
+    for line in read_page("evidence.md").splitlines():
         if match := re.search(r"\(`(benchmarks/results/\w+)`\)", line):
             folder = match[1]
         elif match := re.match(r"\| `(\w+)` \|", line):
             f1, difference = (cell.strip() for cell in line.strip("|").split("|")[2:])
             stated.append((folder, match[1], f1, difference))
     return stated
+
+
+def test_the_readme_states_the_measured_results_in_a_table():
+    pattern = r"^\| .+ \(`(benchmarks/results/\w+)`\) \| (.+) \| (.+) \| (.+) \|$"
+    stated = re.findall(pattern, README, re.MULTILINE)
+    assert len(stated) >= 2
+    for folder, *cells in stated:
+        rows = {one["row"]: one for one in srsly.read_json(ROOT / folder / "ablation.json")["rows"]}
+        names = ("full", "text_only", "trained_shuffled")
+        assert cells == [mean_cell(rows[name]["f1"]) for name in names]
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 200
 
 
 @pytest.mark.parametrize(("folder", "row", "f1", "difference"), stated_results())
@@ -59,7 +71,7 @@ def test_the_speed_is_the_measured_result(name):
     tables = ("training step, BERT-base", "prediction, BERT-base")
     ratios = [measured[table][name]["wall s"]["ratio median"] for table in tables]
     cells = " | ".join(f"{ratio:.1f}" for ratio in ratios)
-    assert f"| {name} | {cells} |" in README
+    assert f"| {name} | {cells} |" in read_page("speed.md")
 
 
 def test_the_first_screen_has_six_lines_of_python_and_their_answer():
@@ -86,7 +98,8 @@ def test_the_first_example_runs_on_a_demo_wheel_where_the_open_data_are_absent(t
 
 
 def test_the_example_of_an_extractor_works():
-    (code,) = (block for block in python_blocks() if "Brightness" in block)
+    blocks = python_blocks(read_page("pictures.md"))
+    (code,) = (block for block in blocks if "Brightness" in block)
     assert len(code.strip().splitlines()) <= 20
     exec(code, {})
     extractor = spacy.registry.misc.get("my.Brightness.v1")()

@@ -109,15 +109,18 @@ def annotate_cli(
         bool, typer.Option("--ray", help="Annotate with Ray, on this machine or on RAY_ADDRESS")
     ] = False,
     actors: Annotated[
-        int, typer.Option("--actors", help="Actors of Ray, each with a pipeline", min=1)
+        int, typer.Option("--actors", help="Actors of Ray, each with a pipeline", min=1, max=100000)
     ] = 1,
     num_gpus: Annotated[
-        float, typer.Option("--num-gpus", help="GPUs for each actor of Ray", min=0)
+        float, typer.Option("--num-gpus", help="GPUs for each actor of Ray", min=0, max=64)
     ] = 0,
     rows: Annotated[
         int,
         typer.Option(
-            "--rows", help="Rows that an actor of Ray gets at once, and rows of a file", min=1
+            "--rows",
+            help="Rows that an actor of Ray gets at once, and rows of a file",
+            min=1,
+            max=1000000,
         ),
     ] = 1024,
 ) -> None:

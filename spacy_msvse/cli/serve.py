@@ -82,10 +82,13 @@ def serve_cli(
     ] = 0,
     min_confidence: MinConfidence = None,
     max_mb: Annotated[
-        int, typer.Option("--max-mb", help="MiB of the largest request (--api)", min=1)
+        int, typer.Option("--max-mb", help="MiB of the largest request (--api)", min=1, max=65536)
     ] = 100,
     seconds: Annotated[
-        float, typer.Option("--timeout", help="Seconds of the longest request (--api)", min=0.1)
+        float,
+        typer.Option(
+            "--timeout", help="Seconds of the longest request (--api)", min=0.1, max=86400
+        ),
     ] = 60,
     api_key_env: Annotated[
         str | None,
