@@ -210,3 +210,13 @@ def test_a_short_option_means_the_same_in_every_command():
                 if name.startswith("-") and not name.startswith("--"):
                     meanings.setdefault(name, set()).add(str(parameter.name))
     assert {name: sorted(found) for name, found in meanings.items() if len(found) > 1} == {}
+
+
+def test_the_entry_of_the_universe_has_code_that_compiles_and_the_name_of_the_package():
+    """Its example is that of the README."""
+    entry = srsly.read_json(ROOT / "docs" / "site" / "universe.json")
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert entry["pip"] == setup["metadata"]["name"]
+    compile("\n".join(entry["code_example"]), "universe.json", "exec")
+    assert all(line in README for line in entry["code_example"][:-1])
