@@ -18,7 +18,7 @@ from spacy.util import load_config
 from typer.testing import CliRunner
 
 import spacy_msvse.cli  # noqa: F401  (joins the commands to spaCy's)
-from spacy_msvse.cli import loading
+from spacy_msvse.component import loading
 from spacy_msvse.evaluation.experiments import launch, train_run
 from spacy_msvse.evaluation.experiments import rows as rows_module
 
