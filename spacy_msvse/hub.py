@@ -132,6 +132,8 @@ def make_repository(folder: Path, parent: Path) -> Path:
 def _describe(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of a card, with the index of scores."""
     name = f"{meta['lang']}_{meta['name']}"
+    # Only `spacy train` writes scores. A file of another tool may lack further keys.
+    scores = meta.get("performance") or {}
     results = [
         EvalResult(
             task_type="token-classification",
@@ -140,12 +142,12 @@ def _describe(meta: Mapping[str, Any]) -> dict[str, Any]:
             dataset_name="the posts of the card",
             metric_type=metric,
             metric_name=f"NER {metric}",
-            metric_value=meta["performance"][key],
+            metric_value=scores[key],
         )
         for key, metric in METRICS.items()
-        if isinstance(meta["performance"].get(key), int | float)
+        if isinstance(scores.get(key), int | float)
     ]
-    license = (meta["license"] or "").strip()
+    license = (meta.get("license") or "").strip()
     known = _LICENSE_ID.fullmatch(license.lower())
     data = ModelCardData(
         language=meta["lang"],

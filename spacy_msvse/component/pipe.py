@@ -300,8 +300,9 @@ class MsvseNer(TrainablePipe):
     @property
     def untrained_views(self) -> dict[str, float]:
         """The views that too few training posts had, with the share of these posts. They are
-        masked."""
-        return self.require_network().untrained_views(self.min_view_share)
+        masked. Empty before there is a network."""
+        network = get_shim(self.model).network
+        return {} if network is None else network.untrained_views(self.min_view_share)
 
     # Training
 

