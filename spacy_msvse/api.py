@@ -82,7 +82,8 @@ class AnnotatedPosts(BaseModel):
 
 
 class PostApi(litserve.LitAPI):
-    """What the workers do. Each has a child process, so a post that ends it costs only its row.
+    """The work of a worker of LitServe. It annotates in a child process. If a post ends this
+    process, only the row of this post is not annotated.
 
     Args:
         service (Service): The pipeline and the limits.

@@ -35,7 +35,7 @@ _LICENSE_ID = re.compile(r"[a-z0-9.+-]+")
 
 @dataclass(frozen=True)
 class Upload:
-    """What was sent, or would be.
+    """The files of a push.
 
     Attributes:
         files (dict): The name of each file to its size in bytes.

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Train, and look at the errors
+# # Train a pipeline and show its errors
 #
 # This trains on 120 posts in about two minutes, so the errors are many. For real training use
 # `spacy train`.
@@ -42,7 +42,7 @@ component = nlp.add_pipe("msvse_ner", config={"model": {"precision": "auto"}})
 component.image_root = pictures
 train = read_examples(nlp, "train", 120)
 dev = read_examples(nlp, "dev", 40)
-print(len(train), "posts to train on,", len(dev), "to look at")
+print(len(train), "training posts,", len(dev), "development posts")
 
 # %% [markdown]
 # ## Train

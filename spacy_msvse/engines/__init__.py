@@ -1,1 +1,1 @@
-"""What Ray and Spark share. The processes that only read and write import `columns` alone."""
+"""Code for Ray, Spark and REST. Processes that only read and write import only `columns`."""

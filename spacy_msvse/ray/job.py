@@ -67,7 +67,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run has written.
+    """The output of a run.
 
     Attributes:
         rows (int): The rows.

@@ -207,7 +207,7 @@ def test_a_folder_without_a_pipeline_is_a_coded_error(run_folder, tmp_path):
 
 
 def first_lines(card) -> str:
-    """What stands above the first table."""
+    """The text of a card before its first table."""
     return card[: card.index("\n|")]
 
 

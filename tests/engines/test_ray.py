@@ -1,4 +1,4 @@
-"""Posts of files are annotated by a real Ray on this machine: none is lost, none is doubled."""
+"""A real Ray on this machine annotates files of posts. No post is lost, and none is doubled."""
 
 import os
 import signal

@@ -49,28 +49,28 @@ def train_all(
     """
     # Equal rows share a folder. The first of them is trained, and the others use its result.
     locks = {run.folder: Lock() for run in runs}
-    free: SimpleQueue[int] = SimpleQueue()
-    for gpu_id in [*gpu_ids] * jobs:
-        free.put(gpu_id)
+    # The settings and the environment of each run at a time.
+    places = [({**settings, "gpu_id": 0}, _only_gpu(gpu_id)) for gpu_id in gpu_ids]
+    places = (places or [({**settings}, {})]) * jobs
+    free: SimpleQueue[tuple[dict[str, Any], dict[str, str]]] = SimpleQueue()
+    for place in places:
+        free.put(place)
 
     def train(number: int, run: TrainRun) -> bool:
         with locks[run.folder]:
             outcome = DONE_BEFORE
             if run.result() is None:
                 report(number, run, STARTED)
-                if gpu_ids:
-                    gpu_id = free.get()
-                    try:
-                        _train(run, {**settings, "gpu_id": 0}, _only_gpu(gpu_id))
-                    finally:
-                        free.put(gpu_id)
-                else:
-                    _train(run, settings)
+                place = free.get()
+                try:
+                    _train(run, *place)
+                finally:
+                    free.put(place)
                 outcome = FAILED if run.result() is None else DONE
         report(number, run, outcome)
         return outcome != FAILED
 
-    with ThreadPoolExecutor(jobs * max(1, len(gpu_ids))) as pool:
+    with ThreadPoolExecutor(len(places)) as pool:
         ended = list(pool.map(train, range(1, len(runs) + 1), runs))
     return [run for run, has_result in zip(runs, ended, strict=True) if not has_result]
 
@@ -82,7 +82,7 @@ def _only_gpu(gpu_id: int) -> dict[str, str]:
     return {VISIBLE: name}
 
 
-def _train(run: TrainRun, settings: Mapping[str, Any], environment: Mapping[str, str] = {}) -> None:
+def _train(run: TrainRun, settings: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.mkdir(parents=True)
     with coded_full_disk(run.folder):

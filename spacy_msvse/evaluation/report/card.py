@@ -84,7 +84,8 @@ def make_model_card(
 
 
 def _describe_views(metrics: Mapping[str, Any]) -> str:
-    """What the first lines say about the views that the pipeline does not use; empty if none."""
+    """A sentence about the views that the pipeline does not use, for the first lines of the card.
+    Empty if it uses all."""
     if not metrics["views"]:
         return (
             "**It reads the text alone.** No view of a picture is trained, and none is read: a "
