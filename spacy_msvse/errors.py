@@ -624,12 +624,6 @@ class Errors:
         "[MSVSE-E254] The first line of '{path}' does not name columns, each once: it has {given}. "
         "Write such a line, with a column 'text' or 'words'."
     )
-    E266 = (
-        "[MSVSE-E266] The predicted side of all {count} examples with entities has these entities "
-        "before the pipeline runs, and a pipeline keeps entities that are there. The scores would "
-        "be perfect and say nothing. Make the examples with `spacy_msvse.make_examples`, or with a "
-        "new Doc of the text."
-    )
     E255 = (
         "[MSVSE-E255] '{path}' cannot be put beside a model card: {reason}. Name a text file in "
         "UTF-8."
@@ -689,6 +683,12 @@ class Errors:
     E293 = (
         "[MSVSE-E293] The pipeline cannot be sent to '{repo}': {reason}. Log in with `hf auth "
         "login`, check the name of the repository, and run again."
+    )
+    E266 = (
+        "[MSVSE-E266] The predicted side of all {count} examples with entities has these entities "
+        "before the pipeline runs, and a pipeline keeps entities that are there. The scores would "
+        "be perfect and say nothing. Make the examples with `spacy_msvse.make_examples`, or with a "
+        "new Doc of the text."
     )
 
 

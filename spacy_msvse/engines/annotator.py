@@ -52,7 +52,7 @@ class GroupAnnotator:
     ) -> None:
         path = None if code is None else Path(code)
         load = NamedPipeline(str(model), path, gpu_id, min_confidence)
-        make = _Nursery(load, image_root, fork=gpu_id < 0 and get_start_method() == "fork")
+        make = _WorkInForks(load, image_root, fork=gpu_id < 0 and get_start_method() == "fork")
         # The process of an engine has threads, so it cannot be forked. With one thread for each
         # child process, those of a machine do not compete for its cores.
         self._guard: Guard[Row, Annotated] = Guard(make, give_up, threads=1, method="spawn")
@@ -139,7 +139,7 @@ class GroupAnnotator:
 
 
 @dataclass(frozen=True)
-class _Nursery:
+class _WorkInForks:
     """Loads the pipeline once in a child process, which annotates in a fork of itself. So a row
     that ends its process costs forks, and not the time to load the pipeline again."""
 

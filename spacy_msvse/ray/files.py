@@ -65,8 +65,8 @@ class _Counted(BlockBasedFileDatasink):
 
     Attributes:
         rows (int): The rows that this run has written.
-        errors (list): The errors of the first of them that have one.
-        failed (int): How many have one.
+        failed (int): How many of them have an error.
+        first (str): The error of one of them; None without any.
     """
 
     rows, failed = 0, 0

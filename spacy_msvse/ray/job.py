@@ -93,7 +93,7 @@ def annotate_files(job: Job) -> Summary:
         job (Job): The files and settings.
 
     Returns:
-        Summary: What was written.
+        Summary: The numbers of rows and errors.
 
     Raises:
         MsvseError: If Ray is not installed (MSVSE-E281), if the cluster is too small (MSVSE-E282),
