@@ -283,12 +283,17 @@ def _run(job: Job, files: _Files, output: _Output) -> Summary:
 
     settings: dict[str, Any] = {"filesystem": files.filesystem}
     work: type[Annotator]
+    source: LineFiles | ParquetFiles
+    written: LineSink | ParquetSink
     if files.container == "jsonl":
-        source, work, sink = LineFiles(files.paths, **settings), LineAnnotator, LineSink
+        work, source, written = (
+            LineAnnotator,
+            LineFiles(files.paths, **settings),
+            LineSink(output.uri),
+        )
     else:
-        columns = _read_columns(files)
-        source, work, sink = ParquetFiles(files.paths, columns, **settings), Annotator, ParquetSink
-    written = sink(output.uri)
+        work, written = Annotator, ParquetSink(output.uri)
+        source = ParquetFiles(files.paths, _read_columns(files), **settings)
     context = DataContext.get_current()
     before = context.checkpoint_config, context.enable_progress_bars
     context.checkpoint_config = CheckpointConfig(
