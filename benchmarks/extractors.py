@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,16 +46,23 @@ def main(output: Annotated[Path, typer.Argument(help="JSON file to write")]) -> 
 
 def cases() -> Iterator[tuple[str, int, Callable[[Path], Any]]]:
     """Name, number of pictures in a batch, and a function that makes the extractor in a folder."""
-    from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
+    from spacy_msvse.component.precision import computes_bfloat16
     from spacy_msvse.vision.extractors.face_tags import FaceTags
     from spacy_msvse.vision.extractors.rapid_ocr import RapidOcr
 
-    yield "EfficientNetLite0", 16, lambda folder: EfficientNetLite0()
+    precisions = {"": "float32"}
+    if computes_bfloat16(torch.device("cpu")):
+        precisions[", bfloat16"] = "bfloat16"
+    for suffix, precision in precisions.items():
+        make = partial(make_efficientnet, precision=precision)
+        yield f"EfficientNetLite0{suffix}", 16, make
     if find_spec("facenet_pytorch") is not None:
         yield "FaceTags", 16, lambda folder: FaceTags()
     yield "RapidOcr", 8, lambda folder: RapidOcr()
     for architecture in ("resnet50", "resnet152"):
-        yield architecture, 16, lambda folder, name=architecture: make_backbone(folder, name)
+        for suffix, precision in precisions.items():
+            make = partial(make_backbone, architecture=architecture, precision=precision)
+            yield f"{architecture}{suffix}", 16, make
     for architecture, count in (
         ("fasterrcnn_mobilenet_v3_large_320_fpn", 8),
         ("fasterrcnn_resnet50_fpn_v2", 2),
@@ -88,11 +96,19 @@ def measure(extractor: Any, count: int) -> dict[str, float]:
     }
 
 
-def make_backbone(folder: Path, architecture: str) -> Any:
+def make_efficientnet(folder: Path, precision: str) -> Any:
+    """The offline extractor, from its package."""
+    from spacy_msvse.vision.extractors.efficientnet_lite0 import EfficientNetLite0
+
+    return EfficientNetLite0(precision=precision)
+
+
+def make_backbone(folder: Path, architecture: str, **settings: Any) -> Any:
     """A classifier of torchvision."""
     from spacy_msvse.vision.extractors.torchvision_backbone import TorchvisionBackbone
 
-    return TorchvisionBackbone(save_torchvision(folder, architecture), architecture=architecture)
+    weights = save_torchvision(folder, architecture)
+    return TorchvisionBackbone(weights, architecture=architecture, **settings)
 
 
 def make_detector(folder: Path, architecture: str) -> Any:

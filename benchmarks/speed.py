@@ -402,7 +402,8 @@ def measure_parts(current: Benchmark) -> None:
     report.add_comparison("pictures, MiniLM", pictures)
     report.add_comparison("CRF", measure_crf(base, sizes.rounds))
     report.add_comparison("optimiser step, BERT-base", measure_optimizers(base, sizes.rounds)[0])
-    report.add_comparison("loading, MiniLM", measure_loading(small, examples, sizes.rounds))
+    for name, encoder in (("MiniLM", small), ("BERT-base", base)):
+        report.add_comparison(f"loading, {name}", measure_loading(encoder, examples, sizes.rounds))
     training_memory = measure_training_memory(current.data, sizes.posts, sizes.batch, base)
     report.add_comparison("memory of training", training_memory)
 

@@ -30,6 +30,7 @@ from .asking import check_asking, make_asking, print_usage
 from .lock import locked
 from .messages import count, print_warning
 from .options import (
+    Actors,
     Ask,
     AskBelow,
     ChatKeyEnv,
@@ -43,6 +44,8 @@ from .options import (
     InputFormat,
     LabelColumn,
     MinConfidence,
+    NumGpus,
+    OnRay,
     ToFormat,
     TokenColumn,
     refuse_options,
@@ -105,15 +108,9 @@ def annotate_cli(
     ask_below: AskBelow = None,
     chat_url: ChatUrl = None,
     chat_key_env: ChatKeyEnv = None,
-    ray: Annotated[
-        bool, typer.Option("--ray", help="Annotate with Ray, on this machine or on RAY_ADDRESS")
-    ] = False,
-    actors: Annotated[
-        int, typer.Option("--actors", help="Actors of Ray, each with a pipeline", min=1, max=100000)
-    ] = 1,
-    num_gpus: Annotated[
-        float, typer.Option("--num-gpus", help="GPUs for each actor of Ray", min=0, max=64)
-    ] = 0,
+    ray: OnRay = False,
+    actors: Actors = 1,
+    num_gpus: NumGpus = 0,
     rows: Annotated[
         int,
         typer.Option(

@@ -2,28 +2,46 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from thinc.api import get_torch_default_device
 from wasabi import msg
 
 from ..corpus.files import check_corpus
-from ..corpus.sources import load_extractor, load_max_pictures, read_sources
+from ..corpus.sources import load_max_pictures, load_vision, make_extractor, read_sources
 from ..errors import Errors, MsvseError
+from ..ray.cluster import running
+from ..ray.extraction import PictureActors
 from ..vision.extraction import WORKERS, ExtractionReport, fill_store
+from ..vision.extractor import VisualExtractor
+from ..vision.picture_reader import PictureReader
 from ..vision.store import FeatureStore
 from .asking import asking_server
 from .loading import coded_loading_errors, load_code, use_gpu
 from .messages import count
-from .options import Ask, ChatKeyEnv, ChatUrl, Code, GpuId, ImageRoot
+from .options import (
+    Actors,
+    Ask,
+    ChatKeyEnv,
+    ChatUrl,
+    Code,
+    GpuId,
+    ImageRoot,
+    NumGpus,
+    OnRay,
+    refuse_options,
+)
 from .outputs import check_output
 from .root import app
 
 
 @app.command("extract")
 def extract_cli(
+    ctx: typer.Context,
     data_path: Annotated[
         Path, typer.Argument(help="The .spacy file of posts, or a folder of such", exists=True)
     ],
@@ -45,6 +63,9 @@ def extract_cli(
     ask: Ask = False,
     chat_url: ChatUrl = None,
     chat_key_env: ChatKeyEnv = None,
+    ray: OnRay = False,
+    actors: Actors = 1,
+    num_gpus: NumGpus = 0,
 ) -> None:
     """Extract the features of a corpus, from pictures and texts, and keep them in a store.
 
@@ -52,13 +73,21 @@ def extract_cli(
     that cannot be read are listed at the end and do not stop the run. If none can be read, the exit
     status is 1.
 
+    With --ray, actors decode and extract the pictures, in batches. This process reads the files,
+    writes the store, and does what reads texts or whole posts. Actors get the weights from it.
+
     Nothing is sent to a server without --ask and --chat-url.
     """
+    if ray:
+        refuse_options(ctx, ("gpu_id",), "with --ray")
+    else:
+        refuse_options(ctx, ("actors", "num_gpus"), "without --ray")
     load_code(code)
     check_corpus(data_path)
     check_output(store_path, data_path)
     with coded_loading_errors(config_path):
-        extractor = load_extractor(config_path)
+        vision = load_vision(config_path)
+        extractor = make_extractor(vision)
         max_pictures = load_max_pictures(config_path)
     use_gpu(gpu_id)
     extractor.initialize()
@@ -68,6 +97,7 @@ def extract_cli(
     with (
         asking_server(ask, chat_url, chat_key_env, extractor, config_path),
         FeatureStore(store_path) as store,
+        picture_actors(ray, extractor, vision, actors, num_gpus, code) as picture_reader,
     ):
         report = fill_store(
             extractor,
@@ -77,6 +107,7 @@ def extract_cli(
             store,
             image_root=image_root,
             workers=workers,
+            picture_reader=picture_reader,
         )
     report.posts += len(refused)
     report.items += len(refused)
@@ -88,6 +119,42 @@ def extract_cli(
         first = ": ".join(report.failed[0]).rstrip(".")
         counted = len(report.failed)
         raise MsvseError(Errors.E157.format(count=counted, path=data_path, first=first))
+
+
+@contextmanager
+def picture_actors(
+    ray: bool,
+    extractor: VisualExtractor,
+    vision: dict[str, Any],
+    actors: int,
+    num_gpus: float,
+    code: Path | None,
+) -> Iterator[PictureReader | None]:
+    """Start actors of Ray, if they are wanted, and end them afterwards.
+
+    Args:
+        ray (bool): Whether they are wanted.
+        extractor (VisualExtractor): The extractors, with their weights.
+        vision (dict): The section [vision] that they were made of.
+        actors (int): The number of actors.
+        num_gpus (float): GPUs for each actor.
+        code (Path): A file with registered functions.
+
+    Yields:
+        PictureReader: The actors; None without Ray.
+
+    Raises:
+        MsvseError: If Ray is not installed (MSVSE-E281), the cluster is too small (MSVSE-E282), or
+            an actor cannot be started (MSVSE-E286).
+    """
+    if not ray:
+        yield None
+        return
+    with (
+        running(actors),
+        PictureActors(extractor, vision, actors=actors, num_gpus=num_gpus, code=code) as reader,
+    ):
+        yield reader
 
 
 def print_report(report: ExtractionReport, seconds: float) -> None:

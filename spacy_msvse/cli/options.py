@@ -170,3 +170,10 @@ MinConfidence = Annotated[
 Language = Annotated[str, typer.Option("--lang", "-l", help="Language of the posts")]
 Force = Annotated[bool, typer.Option("--force", "-F", help="Overwrite the output")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+OnRay = Annotated[
+    bool, typer.Option("--ray", help="Work with Ray, on this machine or on RAY_ADDRESS")
+]
+Actors = Annotated[int, typer.Option("--actors", help="Actors of Ray", min=1, max=100000)]
+NumGpus = Annotated[
+    float, typer.Option("--num-gpus", help="GPUs for each actor of Ray", min=0, max=64)
+]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import spacy
 from spacy.util import load_config, registry
@@ -31,6 +32,21 @@ def load_extractor(config_path: Path) -> VisualExtractor:
         MsvseError: If no component uses extractors (MSVSE-E066), or if an extractor does not fill
             its view (MSVSE-E010) or has a setting out of range (MSVSE-E007).
     """
+    return make_extractor(load_vision(config_path))
+
+
+def load_vision(config_path: Path) -> dict[str, Any]:
+    """Read the section [vision] of a training config.
+
+    Args:
+        config_path (Path): The config, or a file with only a section [vision].
+
+    Returns:
+        dict: The section, or else that of its first component that uses extractors.
+
+    Raises:
+        MsvseError: If no component uses extractors (MSVSE-E066).
+    """
     config = load_config(config_path)
     sections = [config["vision"]] if "vision" in config else []
     for component in config.get("components", {}).values():
@@ -39,9 +55,26 @@ def load_extractor(config_path: Path) -> VisualExtractor:
     # Paths and other variables do not matter here, so only this block is resolved.
     for vision in sections:
         if vision is not None:
-            extractor: VisualExtractor = registry.resolve({"vision": vision})["vision"]
-            return extractor
+            found: dict[str, Any] = vision
+            return found
     raise MsvseError(Errors.E066.format(path=config_path))
+
+
+def make_extractor(vision: dict[str, Any]) -> VisualExtractor:
+    """Make the extractors that a section [vision] names.
+
+    Args:
+        vision (dict): The section.
+
+    Returns:
+        VisualExtractor: The extractors, without weights.
+
+    Raises:
+        MsvseError: If an extractor does not fill its view (MSVSE-E010), or if a setting is out of
+            range (MSVSE-E007).
+    """
+    extractor: VisualExtractor = registry.resolve({"vision": vision})["vision"]
+    return extractor
 
 
 def load_max_pictures(config_path: Path | None) -> int:

@@ -1,11 +1,8 @@
 """Annotate files of posts with Ray: checked before it starts, and continued after an end."""
 
 import json
-import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -15,6 +12,7 @@ from ..about import __version__
 from ..component.loading import NamedPipeline
 from ..errors import Errors, MsvseError
 from ..util import first_line
+from .cluster import check_cluster, find_error, require_ray, running
 
 #: CPUs that Ray needs besides those of the actors: one to read and write, and one to find the rows
 #: that an earlier run has written.
@@ -100,19 +98,16 @@ def annotate_files(job: Job) -> Summary:
             if there are no files of one kind (MSVSE-E283) and one schema (MSVSE-E284), if the
             output is that of another run (MSVSE-E285, MSVSE-E041), or if Ray fails (MSVSE-E286).
     """
-    # Ray sends reports of its use to its makers unless this is set.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise MsvseError(Errors.E281) from error
+    require_ray()
     files = _list_files(job.input)
     output = _Output(job, files)
     # Its errors are those of this machine, before any actor starts.
     NamedPipeline(job.model, job.code)()
-    with _running(job.actors):
-        _check_cluster(ray.cluster_resources(), job)
+    # The spare CPUs do little, so they may be more than the machine has.
+    cpus = job.actors + SPARE_CPUS
+    with running(cpus):
+        gpus = job.actors * job.num_gpus
+        check_cluster(job.actors, {"CPU": cpus, "GPU": gpus, "memory": SPARE_BYTES})
         output.begin()
         summary = _run(job, files, output)
     output.finish()
@@ -238,41 +233,6 @@ class _Output:
             self.filesystem.delete_dir(path)
 
 
-@contextmanager
-def _running(actors: int) -> Iterator[None]:
-    """Use the cluster that is named, or start Ray on this machine."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    if "RAY_ADDRESS" in os.environ:
-        ray.init()
-    else:
-        # The spare CPUs do little, so they may be more than the machine has.
-        cpus = max(os.cpu_count() or 1, actors + SPARE_CPUS)
-        ray.init("local", num_cpus=cpus, include_dashboard=False)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _check_cluster(resources: dict[str, float], job: Job) -> None:
-    """Refuse a cluster in which the job would wait without end."""
-    needed = {
-        "CPU": job.actors + SPARE_CPUS,
-        "GPU": job.actors * job.num_gpus,
-        "memory": SPARE_BYTES,
-    }
-    for name, amount in needed.items():
-        if resources.get(name, 0) < amount:
-            found = resources.get(name, 0)
-            raise MsvseError(
-                Errors.E282.format(name=name, found=found, needed=amount, actors=job.actors)
-            )
-
-
 def _run(job: Job, files: _Files, output: _Output) -> Summary:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
@@ -322,7 +282,7 @@ def _run(job: Job, files: _Files, output: _Output) -> Summary:
         )
         annotated.write_datasink(written)
     except Exception as error:
-        raise _find_error(error) from error
+        raise find_error(error) from error
     finally:
         context.checkpoint_config, context.enable_progress_bars = before
     return Summary(written.rows, written.failed, written.first, output.continued)
@@ -341,15 +301,3 @@ def _read_columns(files: _Files) -> Any:
 
     with files.filesystem.open_input_file(files.paths[0]) as file_:
         return ParquetFile(file_).schema_arrow
-
-
-def _find_error(error: BaseException) -> MsvseError:
-    """The error of ours that Ray has wrapped, or else one with what Ray says."""
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "cause", None) or seen.__cause__
-        if isinstance(seen, MsvseError):
-            # Ray's errors are also of the type of their cause, with its message in their own.
-            return MsvseError(str(cause)) if isinstance(cause, MsvseError) else seen
-        seen = cause if cause is not seen else None
-    return MsvseError(Errors.E286.format(reason=first_line(Exception(str(error)))))

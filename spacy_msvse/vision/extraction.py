@@ -36,11 +36,11 @@ from .features import (
 from .picture import (
     Fetcher,
     PictureError,
-    decode_picture,
     picture_key,
     picture_name,
     read_picture,
 )
+from .picture_reader import PictureReader, decode_for
 from .remote import RemotePicture, is_remote
 from .store import FeatureStore
 
@@ -191,6 +191,7 @@ def fill_store(
     workers: int = WORKERS,
     batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
+    picture_reader: PictureReader | None = None,
 ) -> ExtractionReport:
     """Extract the features of posts into a store.
 
@@ -207,6 +208,8 @@ def fill_store(
         batch_size (int): Items that are extracted and stored together; None for as many as each
             extractor takes at once.
         progress (Callable): Called with the number of posts that were just done.
+        picture_reader (PictureReader): Decodes and extracts pictures in the place of `extractor`;
+            None for this process.
 
     Returns:
         ExtractionReport: Counts, and the items that could not be read or extracted.
@@ -217,7 +220,7 @@ def fill_store(
         MsvseError: If an extractor has no weights yet (MSVSE-E012), or if the store is read-only,
             cannot be written (MSVSE-E065) or is damaged (MSVSE-E060).
     """
-    run = _Run(extractor, image_root, store, fetch, batch_size, dropped=True)
+    run = _Run(extractor, image_root, store, fetch, batch_size, picture_reader, dropped=True)
     for _ in run.process(posts, workers):
         if progress is not None:
             progress(1)
@@ -379,9 +382,11 @@ class _Run:
         store: FeatureStore | None,
         fetch: Fetcher | None,
         batch_size: int | None,
+        picture_reader: PictureReader | None = None,
         dropped: bool = False,
     ) -> None:
         self.extractor = extractor
+        self.picture_reader = picture_reader
         self.image_root = image_root
         self.store = store
         self.fetch = fetch
@@ -443,13 +448,7 @@ class _Run:
         return content
 
     def decode(self, content: _Content) -> Any:
-        extractor = self.extractor
-        return decode_picture(
-            content.data,
-            content.name,
-            max_pixels=extractor.max_pixels,
-            shrink_to=extractor.shrink_to,
-        )
+        return decode_for(self.extractor, content.data, content.name)
 
     def finish(self, post: _Post) -> Extraction:
         """Reduce a post to the views that are wanted."""
@@ -466,7 +465,7 @@ class _Stage(ABC):
         size (int): Items of a batch.
         reads_found (bool): Whether features of stored items are needed, and not only their
             presence.
-        concurrency (int): Threads that extract one item each; 0 to extract batches, one by one.
+        concurrency (int): Threads that extract a batch each; 0 to extract batches one by one.
         ready (bool): Whether items that are not stored may be extracted.
     """
 
@@ -483,7 +482,7 @@ class _Stage(ABC):
         self.views = frozenset(views)
         self.concurrency = concurrency
         self.ready = ready
-        self.size = 1 if concurrency else run.batch_size or size
+        self.size = size
         self.reads_found = reads_found
         self.fingerprint = "" if run.store is None else self.make_fingerprint()
         self.works = run.store is not None and run.store.knows(self.fingerprint)
@@ -499,8 +498,10 @@ class _Stage(ABC):
         """The items of a post: empty if it wants none of the views."""
 
     @abstractmethod
-    def extract(self, prepared: list[Any], known: list[Features]) -> list[Features]:
-        """Compute features of a batch of prepared items."""
+    def extract(
+        self, prepared: list[Any], known: list[Features]
+    ) -> Sequence[Features | PictureError]:
+        """Compute features of a batch of prepared items, or find why an item has none."""
 
     @abstractmethod
     def finish(self, post: _Post) -> None:
@@ -509,7 +510,8 @@ class _Stage(ABC):
     def process(self, posts: Iterable[_Post]) -> Iterator[_Post]:
         """Pass posts through this stage, in order."""
         tokens = self.find(posts)
-        loaded = in_order(self.run.pool, self.load, tokens, self.concurrency or self.size, _weigh)
+        ahead = max(1, self.concurrency) * self.size
+        loaded = in_order(self.run.pool, self.load, tokens, ahead, _weigh)
         batches = self.in_batches(loaded)
         for batch in self.finished(batches):
             for token in batch:
@@ -532,8 +534,8 @@ class _Stage(ABC):
         yield from in_order(self.run.writer, self.keep, extracted, 1.5, _weigh_batch)
 
     def extract_at_once(self, batches: Iterable[list[_Token]]) -> Iterator[list[_Token]]:
-        """Extract batches of one item in several threads. At most `concurrency` items are started
-        and not yet stored."""
+        """Extract batches in several threads. At most `concurrency` batches are started and not yet
+        stored."""
 
         def weigh(batch: list[_Token]) -> float:
             is_item = any(isinstance(token, _Item) for token in batch)
@@ -633,8 +635,11 @@ class _Stage(ABC):
 
     def extract_together(self, items: Sequence[_Item]) -> None:
         prepared, known = [item.prepared for item in items], [item.known for item in items]
-        for item, features in zip(items, self.extract(prepared, known), strict=True):
-            item.features = features
+        for item, found in zip(items, self.extract(prepared, known), strict=True):
+            if isinstance(found, PictureError):
+                item.problem = found
+            else:
+                item.features = found
 
     def keep(self, batch: list[_Token]) -> list[_Token]:
         """Store the features of a batch."""
@@ -675,7 +680,9 @@ class _PictureStage(_Stage):
     """All extractors that read pictures. They share one record for each picture."""
 
     def __init__(self, run: _Run) -> None:
-        super().__init__(run, run.picture_views, run.extractor.batch_size, run.reads_found)
+        size, reader = run.batch_size or run.extractor.batch_size, run.picture_reader
+        lanes = 0 if reader is None else reader.lanes
+        super().__init__(run, run.picture_views, size, run.reads_found, lanes)
 
     def make_fingerprint(self) -> str:
         return self.run.extractor.fingerprint
@@ -684,12 +691,18 @@ class _PictureStage(_Stage):
         return [self.make_item(content) for content in post.contents if content.problem is None]
 
     def make_item(self, content: _Content) -> _Item:
-        def load() -> dict[str, Any]:
+        def load() -> Any:
+            if self.run.picture_reader is not None:
+                return content.data, content.name
             return self.run.extractor.prepare(self.run.decode(content))
 
         return _Item(content.key, f"picture '{content.name}'", load)
 
-    def extract(self, prepared: list[Any], known: list[Features]) -> list[Features]:
+    def extract(
+        self, prepared: list[Any], known: list[Features]
+    ) -> Sequence[Features | PictureError]:
+        if self.run.picture_reader is not None:
+            return self.run.picture_reader.read(prepared)
         return self.run.extractor.extract_prepared(prepared)
 
     def finish(self, post: _Post) -> None:
@@ -722,9 +735,11 @@ class _ReaderStage(_Stage):
 
     def __init__(self, run: _Run, view: str, reader: Extractor, reads_found: bool) -> None:
         self.view, self.reader = view, reader
-        views, size = run.extractor.views_of(reader), get_batch_size(reader)
+        views, concurrency = run.extractor.views_of(reader), get_concurrency(reader)
+        # What is asked at once is asked item by item.
+        size = 1 if concurrency else run.batch_size or get_batch_size(reader)
         ready = getattr(reader, "ready", True)
-        super().__init__(run, views, size, reads_found, get_concurrency(reader), ready)
+        super().__init__(run, views, size, reads_found, concurrency, ready)
 
     def make_fingerprint(self) -> str:
         return self.run.extractor.reader_fingerprint(self.view)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def engine(trained, tmp_path_factory) -> dict[str, Path]:
     nlp.add_pipe("tests_ends_engines", first=True)
     nlp.to_disk(folder / "pipeline")
     return {"model": folder / "pipeline", "code": code}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    import ray
+
+    # With the niceness of Ray, workers would wait for minutes on a busy machine.
+    os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"})
+    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+    yield ray
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A real Ray on this machine annotates files of posts. No post is lost, and none is doubled."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,17 +23,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The minimum number of concurrent actors"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    import ray
-
-    # With the niceness of Ray, workers would wait for minutes on a busy machine.
-    os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"})
-    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
-    yield ray
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def test_stored_picture_is_neither_decoded_nor_extracted(visual, root, store, mo
     def fail(*args, **kwargs):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("spacy_msvse.vision.extraction.decode_picture", fail)
+    monkeypatch.setattr("spacy_msvse.vision.picture_reader.decode_picture", fail)
     monkeypatch.setattr(visual, "extract_prepared", fail)
     for before, after in zip(
         fresh, extract(visual, posts, image_root=root, store=store), strict=True

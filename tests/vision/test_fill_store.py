@@ -97,7 +97,7 @@ def test_stored_pictures_are_neither_decoded_nor_extracted(counting, root, store
     report = fill(names(0, 1, 2, 3, 4), visual, store, root)
     assert report == ExtractionReport(posts=5, items=5, stored=2, extracted=3)
     assert counting.extracted == 5
-    monkeypatch.setattr("spacy_msvse.vision.extraction.decode_picture", None)
+    monkeypatch.setattr("spacy_msvse.vision.picture_reader.decode_picture", None)
     report = fill(names(0, 1, 2, 3, 4), visual, store, root)
     assert report == ExtractionReport(posts=5, items=5, stored=5)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import box_iou
 
 from ...settings import Name, Weight
 from ..base import Network, NetworkConfig, Reads, token_vectors, window_mean
@@ -199,6 +198,9 @@ def find_shown_types(regions: Regions, targets: Targets, num_types: int) -> Tens
     Returns:
         Tensor: bool of shape (P, Y, R).
     """
+    # Torchvision takes a second to import.
+    from torchvision.ops import box_iou
+
     assert targets.boxes is not None
     assert targets.box_types is not None
     overlaps = torch.stack(

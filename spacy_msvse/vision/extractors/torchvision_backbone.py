@@ -154,6 +154,8 @@ class GridNetwork(FrozenSquare):
         maps, _ = _run(network.eval(), pixels, pyramid)
         self.levels = tuple(level.shape[1] for level in maps)
         network.load_state_dict(weights, assign=True)
+        # In bfloat16 a processor runs ResNet-50 a third faster with channels last.
+        network = network.to(memory_format=torch.channels_last)
         super().__init__(network, PixelFormat(side, _MEAN, _STD, Resampling.BILINEAR), precision)
         self.grid = grid
         self.pyramid = pyramid
@@ -172,6 +174,7 @@ class GridNetwork(FrozenSquare):
             tuple: Region vectors (B, R, D) as `pool_regions` returns them, and probabilities
                 (B, C).
         """
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         maps, logits = _run(self.network, pixels, self.pyramid)
         regions = pool_regions(maps, self.grid, self.pyramid)
         return regions, logits.float().softmax(dim=-1)

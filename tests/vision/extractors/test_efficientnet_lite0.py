@@ -178,6 +178,15 @@ def test_batch_of_five_equals_five_batches_of_one(efficientnet):
             assert features["tags"] == alone["tags"]
 
 
+def test_half_precision_changes_the_features_little(efficientnet):
+    (whole,) = extract(efficientnet, photo())
+    (half,) = extract(restored(efficientnet, precision="bfloat16"), photo())
+    a, b = whole["regions"].vectors, half["regions"].vectors
+    assert not np.array_equal(a, b)
+    products = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    assert ((a * b).sum(1) / products).min() > 0.95
+
+
 def test_no_pictures_no_features(efficientnet):
     assert extract(efficientnet) == []
 

@@ -69,6 +69,15 @@ def test_regions_are_the_whole_picture_and_the_grid(backbone, grid):
         )
 
 
+def test_half_precision_changes_the_features_little(backbone):
+    (whole,) = extract(backbone, photo())
+    (half,) = extract(restored(backbone, precision="bfloat16"), photo())
+    a, b = whole["regions"].vectors, half["regions"].vectors
+    assert not np.array_equal(a, b)
+    products = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    assert ((a * b).sum(1) / products).min() > 0.95
+
+
 def test_larger_squares_have_more_cells(backbone):
     (features,) = extract(restored(backbone, side=320, grid=10), photo())
     assert features["regions"].vectors.shape == (101, 512)
