@@ -539,6 +539,7 @@ class MsvseNer(TrainablePipe):
         Raises:
             MsvseError: Before the network is built (MSVSE-E003).
         """
+        self.require_network()
         return Predictor(
             self.model,
             self.reader,

@@ -92,8 +92,11 @@ def test_a_label_is_added_once(nlp):
 
 
 def test_predicting_before_initialize_is_a_coded_error(nlp):
-    with pytest.raises(MsvseError, match="MSVSE-E003"):
-        nlp("saw jordan")
+    ner, doc = nlp.get_pipe("msvse_ner"), nlp.make_doc("saw jordan")
+    ways = (nlp, ner.predict, ner.explain_pictures, ner.label_marginals, ner.post_confidences)
+    for way in (*ways, lambda docs: ner.best_labellings(docs, 2)):
+        with pytest.raises(MsvseError, match="MSVSE-E003"):
+            way(doc if way is nlp else [doc])
 
 
 def test_an_encoder_that_is_not_there_is_a_coded_error(tmp_path):
