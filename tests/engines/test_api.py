@@ -2,6 +2,7 @@
 busy."""
 
 import base64
+import json
 import os
 import signal
 import socket
@@ -86,6 +87,41 @@ def test_rows_are_those_of_annotate_without_their_pictures(server, engine):
     assert post(server, rows)["rows"] == wanted
     assert [span["label"] for span in wanted[0]["spans"]] == ["LOC"]
     assert wanted[0]["id"] == 7
+
+
+def send_form(client, rows, files=(), status=200):
+    parts = [("files", (name, content)) for name, content in files]
+    answer = client.post("/predict", data={"rows": rows}, files=parts or {"none": b""})
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_pictures_may_be_files_of_a_form(server):
+    rows = [
+        {"text": "saw jordan today", "image": "a.png"},
+        {"text": "saw jordan today", "images": ["b.png", "a.png"]},
+        {"text": "saw jordan today", "image": "/etc/hostname"},
+    ]
+    files = [("a.png", picture("LOC")), ("b.png", picture("ORG"))]
+    found = send_form(server, json.dumps(rows), files)["rows"]
+    as_json = [{**rows[0], "image": uri(picture("LOC"))}]
+    as_json.append({**rows[1], "images": [uri(picture("ORG")), uri(picture("LOC"))]})
+    expected = post(server, [*as_json, rows[2]])["rows"]
+    assert found == expected
+    assert [span["label"] for span in found[0]["spans"]] == ["LOC"]
+    assert "must be a data URI" in found[2]["error"]
+
+
+@pytest.mark.parametrize("rows", ["", "{", "[]", "{}", "[1]", "[" * 100_000])
+def test_a_form_without_usable_rows_gets_an_answer(server, rows):
+    send_form(server, rows, status=422)
+    answer = server.post("/predict", content=b"x", headers={"Content-Type": "multipart/form-data"})
+    assert answer.status_code == 400
+    too_large = [("a.png", b"a" * 2**20)]
+    send_form(server, '[{"text": "saw jordan"}]', too_large, status=413)
+    headers = {"X-API-Key": "another"}
+    refused = httpx.post(f"{server.base_url}/predict", data={"rows": "[]"}, headers=headers)
+    assert refused.status_code in (401, 403, 422)
 
 
 def test_32_clients_at_once_get_their_own_answers(server):

@@ -1,6 +1,5 @@
 """A REST server for a pipeline, with LitServe: posts in, the same posts with entities out."""
 
-import asyncio
 import multiprocessing
 import os
 import secrets
@@ -15,12 +14,12 @@ import litserve
 from fastapi import Depends, HTTPException
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse
 
-from .corpus.formats.frames import ROWS
-from .corpus.formats.values import PICTURES, make_row
-from .corpus.rows import Row
-from .engines.annotator import GroupAnnotator
+from ..corpus.formats.frames import ROWS
+from ..corpus.formats.values import PICTURES, make_row
+from ..corpus.rows import Row
+from ..engines.annotator import GroupAnnotator
+from .middlewares import Forms, Limits
 
 #: Rows of a request.
 MAX_ROWS = 1000
@@ -195,56 +194,13 @@ def _without_paths(row: Row) -> Row:
     return replace(row, values=values, problem=row.problem or problem)
 
 
-class Limits:
-    """Limits the time of requests, and refuses them while the server stops.
-
-    Args:
-        app (Callable): What answers requests, as of ASGI.
-        stopping (Event): Whether the server stops.
-        seconds (float): The longest time of a request.
-    """
-
-    def __init__(self, app: Any, stopping: Any, seconds: float) -> None:
-        self.app = app
-        self.stopping = stopping
-        self.seconds = seconds
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request.
-
-        Args:
-            scope (dict): The request.
-            receive (Callable): Receives its body.
-            send (Callable): Sends the answer.
-        """
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        if self.stopping.is_set():
-            refusal = JSONResponse({"detail": "the server is stopping"}, 503)
-            await refusal(scope, receive, send)
-            return
-        begun = False
-
-        async def note(message: Any) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await asyncio.wait_for(self.app(scope, receive, note), self.seconds)
-        except asyncio.TimeoutError:
-            if not begun:
-                reason = f"the request took more than {self.seconds:g} seconds"
-                await JSONResponse({"detail": reason}, 504)(scope, receive, send)
-
-
 def serve(service: Service) -> None:
     """Serve a pipeline until the process gets SIGTERM or SIGINT. Requests that have come before are
     answered first.
 
-    `POST /predict` takes `Posts` and returns `AnnotatedPosts`; `GET /health` says whether the
-    pipeline is loaded; `GET /docs` and `GET /openapi.json` describe the interface.
+    `POST /predict` takes `Posts`, also as a form with files, and returns `AnnotatedPosts`;
+    `GET /health` says whether the pipeline is loaded; `GET /docs` and `GET /openapi.json` describe
+    the interface.
 
     Args:
         service (Service): The pipeline and the limits.
@@ -261,7 +217,7 @@ def serve(service: Service) -> None:
         max_payload_size=service.max_bytes,
         track_requests=True,
         restart_workers=True,
-        middlewares=[(Limits, {"stopping": stopping, "seconds": service.seconds})],
+        middlewares=[Forms, (Limits, {"stopping": stopping, "seconds": service.seconds})],
     )
 
     def stop(number: int, _: Any) -> None:
