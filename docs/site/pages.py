@@ -1,18 +1,39 @@
-"""Pages of the site that are made of the code: errors, commands, the API."""
+"""Pages of the site that are made of the code: errors, commands, settings, the API."""
 
+import inspect
 import pkgutil
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Any
 
 import click
 from typer.main import get_command
 
 import spacy_msvse
 from spacy_msvse.cli import app
+from spacy_msvse.component.architectures import make_model
+from spacy_msvse.component.defaults import DEFAULT_CONFIG
+from spacy_msvse.component.pipe import MsvseNer
+from spacy_msvse.component.settings import Setting
 from spacy_msvse.errors import Errors, Warnings
+from spacy_msvse.settings import Declaration, declarations
 
 _MESSAGE = re.compile(r"\[(MSVSE-([EW])\d+)\] (.+)", re.DOTALL)
+
+#: Groups of entry points with settings, and their names in a config.
+REGISTRIES = {
+    "spacy_architectures": "architectures",
+    "spacy_misc": "misc",
+    "spacy_readers": "readers",
+    "spacy_span_getters": "span_getters",
+    "thinc_schedules": "schedules",
+    "spacy_loggers": "loggers",
+}
+
+#: A setting in a docstring: its name and its type, then its text, which may go on.
+_ARGUMENT = re.compile(r"^ {4}(\w+) \([^)]*\): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 
 #: The rooms of the package, and what they have for users.
 ROOMS = {
@@ -29,6 +50,7 @@ def generated_pages() -> Iterator[tuple[str, str]]:
     """All pages that are made of the code: their names and their contents."""
     yield "errors.md", errors_page()
     yield "commands.md", commands_page()
+    yield "all-settings.md", settings_page()
     yield from api_pages()
 
 
@@ -68,6 +90,32 @@ def commands_page() -> str:
     group = get_command(app)
     for name, command in sorted(group.commands.items()):
         lines += list(_command(name, command, 2))
+    return "\n\n".join(lines) + "\n"
+
+
+def settings_page() -> str:
+    """Every setting of the component and of every registered function, from its declaration."""
+    lines = [
+        "# All settings",
+        "Every setting of a config with its default and its values. [Settings](settings.md) "
+        "explains the most important ones.",
+        "## `[components.msvse_ner]`",
+    ]
+    component = {
+        name: value.declaration
+        for name, value in vars(MsvseNer).items()
+        if isinstance(value, Setting)
+    }
+    lines.append(_settings(MsvseNer, component, DEFAULT_CONFIG))
+    for group, registry in REGISTRIES.items():
+        points = (one for one in entry_points(group=group) if one.value.startswith("spacy_msvse."))
+        for point in sorted(points, key=lambda one: one.name):
+            function = point.load()
+            parameters = inspect.signature(function).parameters.values()
+            defaults = {one.name: one.default for one in parameters}
+            lines.append(f'## `@{registry} = "{point.name}"`')
+            lines += _introduction(function)
+            lines.append(_settings(function, _declared(function), defaults))
     return "\n\n".join(lines) + "\n"
 
 
@@ -115,3 +163,40 @@ def _parameter(parameter: click.Parameter) -> str:
     )
     help_ = " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|")
     return f"| {names} | {shown} | {help_} |"
+
+
+def _declared(function: Callable[..., Any]) -> dict[str, Declaration]:
+    """The declarations of the settings of a registered function."""
+    if hasattr(function, "method"):
+        return {**declarations(inspect.unwrap(make_model)), **declarations(function.method.Config)}
+    owner = inspect.unwrap(function)
+    if inspect.isclass(owner) and not hasattr(owner, "__dataclass_fields__"):
+        return declarations(inspect.unwrap(owner.__init__))
+    return declarations(owner)
+
+
+def _introduction(function: Callable[..., Any]) -> list[str]:
+    owner = getattr(function, "method", function)
+    first = (inspect.getdoc(owner) or "").partition("\n\n")[0]
+    return [" ".join(first.split())] if first else []
+
+
+def _settings(function: Any, declared: dict[str, Declaration], defaults: dict[str, Any]) -> str:
+    """A table of settings. Those without a declaration are checked by their owner."""
+    config = getattr(getattr(function, "method", None), "Config", None)
+    cls = inspect.unwrap(function)
+    classes = inspect.getmro(cls) if inspect.isclass(cls) else ()
+    owners = [function, *classes, *inspect.getmro(config or object)]
+    owners += [make_model, getattr(function, "__init__", None)]
+    texts: dict[str, str] = {}
+    for owner in owners:
+        for name, text in _ARGUMENT.findall(inspect.getdoc(owner) or "" if owner else ""):
+            texts.setdefault(name, " ".join(text.split()))
+    lines = ["| setting | default | values | |", "| --- | --- | --- | --- |"]
+    for name in defaults if function is not MsvseNer else sorted({*defaults, *declared}):
+        default = defaults.get(name, inspect.Parameter.empty)
+        shown = "required" if default is inspect.Parameter.empty else f"`{default}`"
+        values = declared[name].expected if name in declared else ""
+        cells = (f"`{name}`", shown, values, texts.get(name, ""))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
