@@ -4,7 +4,7 @@ The parameters are those of pytorch-crf. The algorithms are here, because pytorc
 marginals, accepts no missing labels and no empty sequences, and decodes sample by sample.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -128,10 +128,22 @@ class Lattice:
         Returns:
             Tensor: float of shape (B,); 0 for an empty sequence.
         """
-        if self.emissions.shape[1] == 0:
-            return self.emissions.new_zeros(len(self.emissions))
-        last = self._forward()[:, -1]
-        log_partition = torch.logsumexp(last + self.end, dim=1)
+        if not torch.is_grad_enabled() and "forward" in self._sums:
+            return self.partition_of(self._sums["forward"])
+        return self.partition_of(sum_forward([self])[0])
+
+    def partition_of(self, forward: Tensor) -> Tensor:
+        """Log of the summed weight of all labellings, from the sums of `sum_forward`.
+
+        Args:
+            forward (Tensor): float of shape (B, T, K), of this lattice or of a restricted one.
+
+        Returns:
+            Tensor: float of shape (B,); 0 for an empty sequence.
+        """
+        if forward.shape[1] == 0:
+            return forward.new_zeros(len(forward))
+        log_partition = torch.logsumexp(forward[:, -1] + self.end, dim=1)
         return torch.where(self.mask[:, 0], log_partition, 0.0)
 
     def marginals(self) -> Tensor:
@@ -140,9 +152,19 @@ class Lattice:
         Returns:
             Tensor: float of shape (B, T, K); rows of padding are 0 everywhere.
         """
-        if self.emissions.shape[1] == 0:
-            return self.emissions
-        log_weights = self._forward() + self._backward()
+        return self.marginals_of(*self._both_sums())
+
+    def marginals_of(self, forward: Tensor, backward: Tensor) -> Tensor:
+        """Log-probability of each label at each token, from the sums before and after it.
+
+        Args:
+            forward (Tensor): float of shape (B, T, K), as `sum_forward` returns them.
+            backward (Tensor): float of shape (B, T, K), as `sums_after` returns them.
+
+        Returns:
+            Tensor: float of shape (B, T, K); rows of padding are 0 everywhere.
+        """
+        log_weights = forward + backward
         log_marginals = log_weights - torch.logsumexp(log_weights, dim=2, keepdim=True)
         return log_marginals.masked_fill(~self.mask.unsqueeze(2), 0.0)
 
@@ -223,7 +245,7 @@ class Lattice:
         sequence, first, end, entity_type = entities.to(self.mask.device).unbind(dim=1)
         last = end - 1
         begin, inside = 2 * entity_type + 1, 2 * entity_type + 2
-        forward, backward = self._forward(), self._backward()
+        forward, backward = self._both_sums()
         batch, _, labels = self.emissions.shape
         transitions = self.transitions.expand(batch, labels, labels)
         stop = self.end.expand(batch, labels)
@@ -276,41 +298,100 @@ class Lattice:
         # A log-probability of padding is 0.
         return self.marginals()[..., 0].masked_fill(inside, 0.0).amin(dim=1)
 
-    def _forward(self) -> Tensor:
-        """Log of the summed weight of all partial labellings up to a token and label, (B, T, K)."""
-        return self._once("forward", self._sum_forward)
+    def detach(self) -> "Lattice":
+        """The same scores without a gradient.
 
-    def _backward(self) -> Tensor:
-        """Log of the summed weight of all partial labellings after a token and label, (B, T, K)."""
-        return self._once("backward", self._sum_backward)
+        Returns:
+            Lattice: Its scores share the memory of this lattice.
+        """
+        return Lattice(
+            self.emissions.detach(),
+            self.transitions.detach(),
+            self.start.detach(),
+            self.end.detach(),
+            self.mask,
+        )
 
-    def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Keep the sums of a prediction, which several probabilities need."""
-        if torch.is_grad_enabled():
-            return compute()
-        if name not in self._sums:
-            self._sums[name] = compute()
-        return self._sums[name]
+    def mirror(self) -> "Lattice":
+        """The same labellings, read from the last token to the first.
 
-    def _sum_forward(self) -> Tensor:
-        score = self.start + self.emissions[:, 0]
-        scores = [score]
-        for t in range(1, self.emissions.shape[1]):
-            step = torch.logsumexp(score.unsqueeze(2) + self.transitions, dim=1)
-            inside = self.mask[:, t].unsqueeze(1)
-            score = torch.where(inside, step + self.emissions[:, t], score)
-            scores.append(score)
-        return torch.stack(scores, dim=1)
+        Returns:
+            Lattice: The tokens of each sequence in reverse, before the padding.
+        """
+        return Lattice(
+            self._reverse(self.emissions),
+            self.transitions.transpose(-1, -2),
+            self.end,
+            self.start,
+            self.mask,
+        )
 
-    def _sum_backward(self) -> Tensor:
-        score = self.end.expand(len(self.emissions), -1)
-        scores = [score]
-        for t in range(self.emissions.shape[1] - 1, 0, -1):
-            ahead = (score + self.emissions[:, t]).unsqueeze(1)
-            step = torch.logsumexp(self.transitions + ahead, dim=2)
-            score = torch.where(self.mask[:, t].unsqueeze(1), step, score)
-            scores.append(score)
-        return torch.stack(scores[::-1], dim=1)
+    def sums_after(self, forward_of_mirror: Tensor) -> Tensor:
+        """Log of the summed weight of all partial labellings after a token and label.
+
+        Args:
+            forward_of_mirror (Tensor): float of shape (B, T, K): the sums of `sum_forward` for the
+                mirrored lattice.
+
+        Returns:
+            Tensor: float of shape (B, T, K); any values on padding.
+        """
+        return self._reverse(forward_of_mirror) - self.emissions
+
+    def _reverse(self, values: Tensor) -> Tensor:
+        """Put the tokens of each sequence, (B, T, K), in reverse."""
+        steps = torch.arange(values.shape[1], device=values.device)
+        rows = (self.mask.sum(dim=1, keepdim=True) - 1 - steps).clamp(min=0)
+        return values.gather(1, rows.unsqueeze(2).expand_as(values))
+
+    def _both_sums(self) -> tuple[Tensor, Tensor]:
+        """Log of the summed weight of all partial labellings up to a token and label, and after it,
+        each (B, T, K). Those of a prediction are kept: several probabilities need them."""
+        keep = not torch.is_grad_enabled()
+        if keep and self._sums:
+            return self._sums["forward"], self._sums["backward"]
+        forward, of_mirror = sum_forward([self, self.mirror()])
+        backward = self.sums_after(of_mirror)
+        if keep:
+            self._sums |= {"forward": forward, "backward": backward}
+        return forward, backward
+
+
+def sum_forward(lattices: Sequence[Lattice]) -> list[Tensor]:
+    """Log of the summed weight of all partial labellings up to a token and label.
+
+    All lattices pass one recursion. Its steps are short, so on a GPU its time depends on the number
+    of steps and hardly on that of sequences.
+
+    Args:
+        lattices (Sequence[Lattice]): Lattices over sequences of equal length and with equal labels.
+
+    Returns:
+        list: For each lattice, float of shape (B, T, K). Padding repeats the last token.
+    """
+    emissions = torch.cat([one.emissions for one in lattices])
+    mask = torch.cat([one.mask for one in lattices]).unsqueeze(2)
+    sizes = [len(one.emissions) for one in lattices]
+    transitions = _join([one.transitions for one in lattices], sizes, 2)
+    if emissions.shape[1] == 0:
+        return [*torch.split(emissions, sizes)]
+    score = _join([one.start for one in lattices], sizes, 1) + emissions[:, 0]
+    scores = [score]
+    for t in range(1, emissions.shape[1]):
+        step = torch.logsumexp(score.unsqueeze(2) + transitions, dim=1)
+        score = torch.where(mask[:, t], step + emissions[:, t], score)
+        scores.append(score)
+    return [*torch.split(torch.stack(scores, dim=1), sizes)]
+
+
+def _join(scores: Sequence[Tensor], sizes: Sequence[int], dims: int) -> Tensor:
+    """Scores of several lattices for each sequence of all. Those of one lattice may stay shared."""
+    if len(scores) == 1:
+        return scores[0]
+    expanded = (
+        one.expand(size, *one.shape[-dims:]) for one, size in zip(scores, sizes, strict=True)
+    )
+    return torch.cat([*expanded])
 
 
 def label_entities(labels: Tensor) -> Tensor:
@@ -408,12 +489,8 @@ def negative_log_likelihood(lattice: Lattice, allowed: Tensor) -> Tensor:
     Returns:
         Tensor: float of shape (B,).
     """
-    # Both lattices in one batch: the time of the recursion depends on the tokens, not on the batch.
-    restricted = lattice.restrict(allowed).emissions
-    both = replace(
-        lattice,
-        emissions=torch.cat([lattice.emissions, restricted]),
-        mask=torch.cat([lattice.mask, lattice.mask]),
+    # In one recursion.
+    log_all, log_allowed = map(
+        lattice.partition_of, sum_forward([lattice, lattice.restrict(allowed)])
     )
-    log_all, log_allowed = both.log_partition().chunk(2)
     return log_all - log_allowed

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .crf import BioCRF, Lattice, negative_log_likelihood
+from .crf import BioCRF, Lattice, negative_log_likelihood, sum_forward
 
 
 class LabelDecoder(nn.Module):
@@ -57,30 +57,43 @@ def token_loss(lattice: Lattice, allowed: Tensor) -> Tensor:
     return negative_log_likelihood(lattice, allowed) / lattice.mask.sum(dim=1).clamp(min=1)
 
 
-def tie_loss(teacher: Lattice, student: Lattice, temperature: float = 1.0) -> Tensor:
-    """Kullback-Leibler divergence of the label distributions of two CRFs, KL(q_t || q_s).
+def tied_losses(
+    teacher: Lattice, student: Lattice, allowed: Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The losses of two CRFs over the same tokens, and the divergence of their label distributions,
+    KL(q_t || q_s). All come from one recursion over the tokens.
 
     Paper (MSVSE, eq. 24): stated, a sum of p log p over both CRFs. Reconstructed: a mean over
-    tokens, q the CRFs' marginals. The teacher gets no gradient. With a temperature t the marginals
-    are softmax(log q / t), and the loss is multiplied by t * t (ITA).
+    tokens, q the CRFs' marginals. The teacher gets no gradient from the divergence. With a
+    temperature t the marginals are softmax(log q / t), and the divergence is multiplied by t * t
+    (ITA).
 
     Args:
         teacher (Lattice): Scores of the CRF with more views.
         student (Lattice): Scores of the CRF with fewer views.
+        allowed (Tensor): bool of shape (P, T, K): the labellings whose likelihood is the loss.
         temperature (float): Above 1, the marginals become more even.
 
     Returns:
-        Tensor: float of shape (P,), a mean over the tokens of a post.
+        tuple: The teacher's loss and the student's, as `token_loss`, and the divergence; each float
+            of shape (P,), a mean over the tokens of a post.
     """
-    with torch.no_grad():
-        target = teacher.marginals()
-    marginals = student.marginals()
+    fixed = teacher.detach()
+    lattices = [one for crf in (teacher, student) for one in (crf, crf.restrict(allowed))]
+    all_t, allowed_t, all_s, allowed_s, after_t, after_s = sum_forward(
+        [*lattices, fixed.mirror(), student.mirror()]
+    )
+    tokens = teacher.mask.sum(dim=1).clamp(min=1)
+    teacher_loss = (teacher.partition_of(all_t) - teacher.partition_of(allowed_t)) / tokens
+    student_loss = (student.partition_of(all_s) - student.partition_of(allowed_s)) / tokens
+    target = fixed.marginals_of(all_t.detach(), fixed.sums_after(after_t))
+    marginals = student.marginals_of(all_s, student.sums_after(after_s))
     if temperature != 1.0:
         target = torch.log_softmax(target / temperature, dim=2)
         marginals = torch.log_softmax(marginals / temperature, dim=2)
     # A forbidden label has a finite log-probability on both sides, and a weight of exactly 0.
     divergence = (target.exp() * (target - marginals)).sum(dim=2)
-    return temperature**2 * token_mean(divergence, teacher.mask)
+    return teacher_loss, student_loss, temperature**2 * token_mean(divergence, teacher.mask)
 
 
 def token_mean(values: Tensor, mask: Tensor) -> Tensor:

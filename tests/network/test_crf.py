@@ -14,7 +14,9 @@ from spacy_msvse.network.crf import (
     bio_labels,
     label_entities,
     negative_log_likelihood,
+    sum_forward,
 )
+from spacy_msvse.network.decoder import tied_losses
 
 TYPES = ("PER", "LOC")
 LABELS = bio_labels(TYPES)
@@ -276,6 +278,32 @@ def test_likelihood_equals_pytorch_crf():
     allowed = torch.nn.functional.one_hot(tags, len(LABELS)).bool()
     expected = -reference(lattice.emissions, tags, mask=lattice.mask, reduction="none")
     torch.testing.assert_close(negative_log_likelihood(lattice, allowed), expected)
+
+
+def test_lattices_that_share_a_recursion_have_the_sums_of_their_own():
+    lattices = [random_lattice([4, 0, 2]), random_lattice([4, 1, 3]), random_lattice([4])]
+    lattices.append(lattices[0].mirror())
+    for lattice, found in zip(lattices, sum_forward(lattices), strict=True):
+        torch.testing.assert_close(found, sum_forward([lattice])[0])
+        expected = [log_sum(labellings(lattice, row).values()) for row in range(len(found))]
+        torch.testing.assert_close(lattice.partition_of(found), torch.tensor(expected).double())
+
+
+def test_the_losses_of_two_crfs_need_one_recursion(monkeypatch):
+    """On a GPU the number of operations is the time."""
+    calls = []
+    sum_up = torch.logsumexp
+    monkeypatch.setattr(
+        torch, "logsumexp", lambda *args, **kw: calls.append(1) or sum_up(*args, **kw)
+    )
+
+    def count(length: int) -> int:
+        calls.clear()
+        teacher, student = random_lattice([length]), random_lattice([length])
+        tied_losses(teacher, student, torch.ones(1, length, len(LABELS), dtype=torch.bool))
+        return len(calls)
+
+    assert count(30) - count(10) == 20
 
 
 def test_only_legal_labellings_are_decoded():

@@ -8,10 +8,10 @@ from torch import nn
 
 from spacy_msvse.network.boundaries import boundary_targets
 from spacy_msvse.network.cross import CrossLayer
-from spacy_msvse.network.decoder import tie_loss
+from spacy_msvse.network.decoder import tied_losses, token_loss
 from spacy_msvse.network.interaction import TokenGate
 
-from .conftest import make_inputs, text_crf
+from .conftest import make_inputs, make_targets, text_crf
 
 
 @pytest.fixture
@@ -98,5 +98,8 @@ def test_the_tie_is_the_divergence_of_the_tempered_marginals(temperature):
         (lattice.marginals() / temperature).log_softmax(dim=2) for lattice in (teacher, student)
     )
     divergence = torch.nn.functional.kl_div(second, first, log_target=True, reduction="sum") / 4
-    found = tie_loss(teacher, student, temperature)[0]
+    allowed = make_targets(inputs).allowed
+    own, other, (found,) = tied_losses(teacher, student, allowed, temperature)
+    torch.testing.assert_close(own, token_loss(teacher, allowed))
+    torch.testing.assert_close(other, token_loss(student, allowed))
     torch.testing.assert_close(found, temperature**2 * divergence)

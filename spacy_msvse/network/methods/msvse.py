@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ...settings import Names, Share, Weight
 from ..base import Network, NetworkConfig, Reads, Rows, token_vectors, window_mean
 from ..crf import Lattice
-from ..decoder import LabelDecoder, VisualEntityClassifier, tie_loss, token_loss, visual_loss
+from ..decoder import LabelDecoder, VisualEntityClassifier, tied_losses, token_loss, visual_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
 from ..interaction import Interaction
@@ -262,15 +262,15 @@ class Msvse(Network):
         """
         config = self.config
         multimodal = _lattice(outputs.answer)
-        terms = {"multimodal": self.reduce(token_loss(multimodal, targets.allowed))}
         weights = {"multimodal": 1.0}
+        parts: tuple[Tensor, ...]
         if "text" in outputs.others:
             text = _lattice(outputs.others["text"])
-            terms["text"] = self.reduce(token_loss(text, targets.allowed))
-            weights["text"] = config.text_loss_weight
-            if config.tie_loss_weight:
-                terms["tie"] = self.reduce(tie_loss(multimodal, text))
-                weights["tie"] = config.tie_loss_weight
+            parts = tied_losses(multimodal, text, targets.allowed)
+            weights |= {"text": config.text_loss_weight, "tie": config.tie_loss_weight}
+        else:
+            parts = (token_loss(multimodal, targets.allowed),)
+        terms = dict(zip(weights, map(self.reduce, parts), strict=True))
         if outputs.view_types:
             logits = torch.stack([*outputs.view_types.values()], dim=1)
             present = torch.stack([outputs.present[view] for view in outputs.view_types], dim=1)

@@ -13,7 +13,7 @@ from torch import nn
 from ...settings import Weight
 from ..base import Network, NetworkConfig, Reads, token_vectors
 from ..crf import Lattice
-from ..decoder import LabelDecoder, tie_loss, token_loss
+from ..decoder import LabelDecoder, tied_losses, token_loss
 from ..encoders.base import Encoder
 from ..inputs import Inputs, Loss, Outputs, Targets
 from ..views import TextViews
@@ -121,13 +121,11 @@ class TextCrf(Network):
         """
         config, joint = self.config, outputs.answer
         assert isinstance(joint, Lattice)
-        terms = {"joint": self.reduce(token_loss(joint, targets.allowed))}
-        total = terms["joint"]
         text = outputs.others.get("text")
-        if isinstance(text, Lattice):
-            terms["text"] = self.reduce(token_loss(text, targets.allowed))
-            total = total + config.text_loss_weight * terms["text"]
-            if config.tie_loss_weight:
-                terms["tie"] = self.reduce(tie_loss(joint, text, config.tie_temperature))
-                total = total + config.tie_loss_weight * terms["tie"]
-        return Loss(total, terms)
+        if not isinstance(text, Lattice):
+            loss = self.reduce(token_loss(joint, targets.allowed))
+            return Loss(loss, {"joint": loss})
+        parts = tied_losses(joint, text, targets.allowed, config.tie_temperature)
+        own, other, tie = map(self.reduce, parts)
+        total = own + config.text_loss_weight * other + config.tie_loss_weight * tie
+        return Loss(total, {"joint": own, "text": other, "tie": tie})
