@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,11 +150,10 @@ def picture_actors(
     if not ray:
         yield None
         return
-    with (
-        running(actors),
-        PictureActors(extractor, vision, actors=actors, num_gpus=num_gpus, code=code) as reader,
-    ):
-        yield reader
+    with running(actors):
+        made = PictureActors(extractor, vision, actors=actors, num_gpus=num_gpus, code=code)
+        with closing(made) as reader:
+            yield reader
 
 
 def print_report(report: ExtractionReport, seconds: float) -> None:

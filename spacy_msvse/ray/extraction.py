@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any
 
 from ..vision.extractor import VisualExtractor
@@ -83,17 +82,6 @@ class PictureActors:
         """End the actors."""
         for _ in range(self.lanes):
             self._ray.kill(self._free.get())
-
-    def __enter__(self) -> "PictureActors":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _PictureActor:
