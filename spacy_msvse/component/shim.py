@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import Errors, MsvseError
 from ..network.base import Network
 from ..network.inputs import Inputs, Outputs, to_device
-from ..network.pretrained import LOCAL, no_random_weights
+from ..network.pretrained import LOCAL, build_for_weights
 from ..settings import setting_path, suggest, wrong_setting
 from ..util import (
     as_folder,
@@ -257,9 +257,7 @@ class NetworkShim(PyTorchShim):
         config = self.method.Config.from_dict({**saved, **(given or {})}).to_dict()
         changed = [name for name in config if config[name] != saved[name]]
         try:
-            # The loaded weights replace all weights, so random values are not needed.
-            with no_random_weights():
-                network = self.method.build(config)
+            network = build_for_weights(self.method, config)
             network.load_state_dict(restore(weights, network), assign=True)
         except Exception as error:  # torch, transformers and peft have their own
             if isinstance(error, MsvseError) and (changed or error.code != "E007"):

@@ -5,6 +5,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def attend(attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    """Attend to the vectors that exist.
+
+    Args:
+        attention (nn.MultiheadAttention): The attention.
+        queries (Tensor): float of shape (B, N, d).
+        keys (Tensor): The vectors to attend to, float of shape (B, M, d).
+        mask (Tensor): bool of shape (B, M): which of them exist, at least one in each row.
+
+    Returns:
+        Tensor: float of shape (B, N, d).
+    """
+    # torch checks a mask of padding in symbols, and imports sympy for it.
+    hidden = ~mask[:, None, None].expand(-1, attention.num_heads, queries.shape[1], -1)
+    attended: Tensor = attention(
+        queries, keys, keys, attn_mask=hidden.flatten(0, 1), need_weights=False
+    )[0]
+    return attended
+
+
 class CrossLayer(nn.Module):
     """A layer of a transformer, normalised after each part, as in BERT.
 
@@ -46,10 +66,7 @@ class CrossLayer(nn.Module):
         if not exists.any():
             return queries
         # Attention to nothing would be NaN, so such a row attends to all, and is replaced.
-        hidden = ~mask & exists[:, None]
-        attended, _ = self.attention(
-            queries, keys, keys, key_padding_mask=hidden, need_weights=False
-        )
+        attended = attend(self.attention, queries, keys, mask | ~exists[:, None])
         states = self.attention_norm(queries + self.dropout(attended))
         inner = self.outer(functional.gelu(self.inner(states)))
         states = self.norm(states + self.dropout(inner))

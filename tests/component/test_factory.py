@@ -5,6 +5,8 @@ import sys
 
 import spacy
 
+from ..tiny import ambiguous_examples, tiny_pipeline
+
 HEAVY = (
     "spacy_msvse.network",
     "spacy_msvse.vision",
@@ -38,6 +40,21 @@ def test_entry_points_add_nothing_heavy_to_a_bare_pipeline():
     seconds, loaded = run.stdout.splitlines()
     assert loaded == ""
     assert float(seconds) < 0.05
+
+
+def test_a_loaded_bert_needs_no_model_class_of_transformers(encoder, tmp_path):
+    """Their import takes longer than that of torch and spaCy together."""
+    model = {"@architectures": "spacy-msvse.TextCrf.v1"}
+    nlp = tiny_pipeline(encoder, vision=None, model=model)
+    nlp.initialize(lambda: ambiguous_examples(nlp))
+    nlp.to_disk(tmp_path)
+    heavy = ("transformers.modeling_utils", "torchvision.ops", "scipy", "torch._dynamo")
+    code = (
+        f"import sys, spacy; nlp = spacy.load({str(tmp_path)!r}); print(len(nlp('saw jordan')));"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["2", "[]"]
 
 
 def test_errors_and_extensions_are_torch_free():

@@ -652,7 +652,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
         ),
         row(
             "N1: the mask on the vectors to read",
-            (CROSS, "key_padding_mask=hidden", "key_padding_mask=None"),
+            (CROSS, "mask | ~exists[:, None]", "torch.ones_like(mask)"),
             "test_shared_parts.py::test_a_cross_layer_reads_the_vectors_in_the_mask",
         ),
         row(
@@ -784,7 +784,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
         ),
         row(
             "a post alone: the mask on padding in attention between tokens",
-            (CROSS, "key_padding_mask=hidden", "key_padding_mask=None"),
+            (CROSS, "mask | ~exists[:, None]", "torch.ones_like(mask)"),
             *of(ALONE, "umt", "uamner", "rgcn"),
         ),
         row(
@@ -812,7 +812,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
         ),
         row(
             "a post alone: the mask on padding in the fusion",
-            (FUSION, "key_padding_mask=~text_mask & exists", "key_padding_mask=None"),
+            (FUSION, "text_mask | ~exists", "torch.ones_like(text_mask)"),
             *of(ALONE, "umgf"),
         ),
         row(

@@ -7,7 +7,13 @@ from transformers import AutoConfig, AutoModel
 from spacy_msvse import build_network
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.encoders.base import Encoder, Packing, PrefixAttention, Prefixes
-from spacy_msvse.network.encoders.families import FAMILIES, build_encoder, make_encoder
+from spacy_msvse.network.encoders.bert_layers import LIGHT_FAMILIES
+from spacy_msvse.network.encoders.families import (
+    FAMILIES,
+    build_encoder,
+    build_light_encoder,
+    make_encoder,
+)
 from spacy_msvse.network.encoders.lora import LORA_PARAMETER, add_lora
 from spacy_msvse.network.inputs import WordPieces
 
@@ -81,6 +87,43 @@ def plain_output(model, pieces: WordPieces) -> torch.Tensor:
     if model.config.model_type not in ("distilbert", "modernbert", "mpnet"):
         inputs["token_type_ids"] = pieces.token_types
     return model(**inputs).last_hidden_state
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("variant", sorted(LIGHT_FAMILIES))
+def test_the_light_modules_compute_what_those_of_transformers_do(variant, training):
+    model = make_model(variant)
+    encoder = make_encoder(model).train(training)
+    light = build_light_encoder(encoder.config).train(training)
+    light.load_state_dict(encoder.state_dict())
+    results = []
+    for one in (encoder, light):
+        torch.manual_seed(0)  # of the dropout
+        pieces = make_pieces()
+        prefixes = make_prefixes(one, torch.tensor([[True] * 2, [True, False]]))
+        hidden = one(pieces, prefixes)
+        hidden[pieces.mask].sum().backward()
+        gradients = {name: p.grad for name, p in one.named_parameters() if p.grad is not None}
+        results.append({"hidden": hidden[pieces.mask], **gradients})
+    assert results[0].keys() == results[1].keys()
+    for name, values in results[0].items():
+        torch.testing.assert_close(results[1][name], values, msg=name)
+    assert light.config == encoder.config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "electra"},
+        {"model_type": "bert", "hidden_act": "gelu_new"},
+        {"model_type": "bert", "num_hidden_layers": 0},
+        {"model_type": "bert", "position_embedding_type": "relative_key"},
+        {"model_type": "bert", "hidden_size": "wide"},
+        {},
+    ],
+)
+def test_other_models_are_left_to_transformers(config):
+    assert build_light_encoder(config) is None
 
 
 @pytest.fixture(params=sorted(VARIANTS))

@@ -10,7 +10,9 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from spacy_msvse.errors import MsvseError
 from spacy_msvse.network.encoders.families import build_encoder
-from spacy_msvse.network.pretrained import load_pretrained, no_random_weights
+from spacy_msvse.network.inputs import WordPieces
+from spacy_msvse.network.methods.msvse import Msvse
+from spacy_msvse.network.pretrained import build_for_weights, load_pretrained
 
 from ..tiny import save_encoder
 from ..tokenizers import TOKENIZERS
@@ -94,28 +96,32 @@ def test_a_missing_folder_is_a_coded_error(tmp_path):
         load_pretrained(str(tmp_path / "missing"))
 
 
-def test_no_random_weights_are_drawn_and_loaded_weights_are_complete():
-    saved = build_encoder(CONFIG)
+@pytest.mark.parametrize("family", ["bert", "electra"])
+def test_no_random_weights_are_drawn_and_loaded_weights_are_complete(family):
+    config = network_settings(family)
+    saved = Msvse.build(config).eval()
     before = torch.get_rng_state()
-    with no_random_weights():
-        encoder = build_encoder(CONFIG)
+    network = build_for_weights(Msvse, config).eval()
     assert torch.equal(torch.get_rng_state(), before)
-    encoder.load_state_dict(saved.state_dict(), assign=True)
+    network.load_state_dict(saved.state_dict(), assign=True)
     ids = torch.tensor([[5, 6, 7]])
-    assert torch.equal(
-        encoder.eval().model(ids).last_hidden_state, saved.eval().model(ids).last_hidden_state
-    )
+    pieces = WordPieces(ids, ids > 0, torch.zeros_like(ids))
+    assert torch.equal(network.encoder(pieces), saved.encoder(pieces))
+    assert network.config == saved.config
+
+
+def network_settings(family: str) -> dict:
+    return {"types": ["PER"], "encoder": {**CONFIG, "model_type": family}, "region_dim": 4}
 
 
 def test_random_weights_are_drawn_again_after_loads_in_threads_and_after_errors():
     functions = dict(vars(torch.nn.init))
 
     def load(number):
-        with no_random_weights(), no_random_weights():
-            build_encoder(CONFIG)
+        build_for_weights(Msvse, network_settings("electra" if number % 3 else "bert"))
         if number % 2:
-            with pytest.raises(MsvseError), no_random_weights():
-                build_encoder({"model_type": "gpt2"})
+            with pytest.raises(MsvseError):
+                build_for_weights(Msvse, network_settings("gpt2"))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(load, range(12)))

@@ -9,6 +9,7 @@ from ...errors import Errors, MsvseError
 from ...settings import wrong_setting
 from .base import Encoder
 from .bert import BertEncoder, RobertaEncoder
+from .bert_layers import BertLayers, is_light
 from .bilstm import BiLstmEncoder
 from .deberta import DebertaV2Encoder
 from .distilbert import DistilBertEncoder
@@ -90,6 +91,31 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
         expected = f"a configuration that transformers accepts ({reason})"
         raise wrong_setting("encoder", dict(config), expected) from error
     return make_encoder(model)
+
+
+def build_light_encoder(config: Mapping[str, Any]) -> Encoder | None:
+    """Build an encoder whose weights are loaded afterwards, without the model classes of
+    transformers. Their import would take most of the time to load a pipeline.
+
+    Args:
+        config (Mapping): A Hugging Face model configuration with its `model_type`.
+
+    Returns:
+        Encoder: The encoder; None if its family needs transformers, or if the configuration cannot
+            be used.
+    """
+    if not is_light(config):
+        return None
+    from transformers import AutoConfig
+
+    settings = dict(config)
+    try:
+        model_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        if not 1 <= model_config.num_hidden_layers <= MAX_LAYERS:
+            return None
+        return make_encoder(BertLayers(model_config))
+    except Exception:  # `build_encoder` gives the reason
+        return None
 
 
 def auto_classes() -> tuple[Any, Any]:
