@@ -169,29 +169,29 @@ def build_for_weights(method: type[Network], config: Mapping[str, Any]) -> Netwo
     Raises:
         MsvseError: As `build_network` does.
     """
-    with _no_random_layers():
-        encoder = None if config.get("lora") else build_light_encoder(config["encoder"])
-        if encoder is not None:
-            return method(method.Config.from_dict(config), encoder)
-    # Version 5 of transformers moved the function.
-    home = import_module("transformers.modeling_utils")
-    if not hasattr(home, "no_init_weights"):
-        home = import_module("transformers.initialization")
-    with _RANDOM_WEIGHTS, home.no_init_weights():
-        return method.build(config)
+    # Some modules hold functions of their own, and still draw a little.
+    with _RANDOM_WEIGHTS, torch.random.fork_rng(devices=[]):
+        with _no_random_layers():
+            encoder = None if config.get("lora") else build_light_encoder(config["encoder"])
+            if encoder is not None:
+                return method(method.Config.from_dict(config), encoder)
+        # Version 5 of transformers moved the function.
+        home = import_module("transformers.modeling_utils")
+        if not hasattr(home, "no_init_weights"):
+            home = import_module("transformers.initialization")
+        with home.no_init_weights():
+            return method.build(config)
 
 
 @contextmanager
 def _no_random_layers() -> Iterator[None]:
     """Skip the random initialisation of torch's own layers that are built in this context."""
     names = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]
-    # Attention holds functions of its own, and still draws a little.
-    with _RANDOM_WEIGHTS, torch.random.fork_rng(devices=[]):
-        drawn = {name: getattr(nn.init, name) for name in names}
-        try:
-            for name in names:
-                setattr(nn.init, name, lambda tensor, *args, **settings: tensor)
-            yield
-        finally:
-            for name, function in drawn.items():
-                setattr(nn.init, name, function)
+    drawn = {name: getattr(nn.init, name) for name in names}
+    try:
+        for name in names:
+            setattr(nn.init, name, lambda tensor, *args, **settings: tensor)
+        yield
+    finally:
+        for name, function in drawn.items():
+            setattr(nn.init, name, function)
