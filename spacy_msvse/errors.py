@@ -309,7 +309,8 @@ class Errors:
     )
     E135 = (
         "[MSVSE-E135] No post of '{path}' has an entity ({unannotated} of {posts} posts have no "
-        "annotation), so nothing was written.{hint} If that is meant, pass --allow-no-entities."
+        "annotation), so nothing was written.{hint} Entities are read from 'spans'. If no entities "
+        "are meant, pass --allow-no-entities."
     )
     E136 = (
         "[MSVSE-E136] '{path}' fits no post, so nothing was written. It describes {names}, and "
@@ -317,7 +318,8 @@ class Errors:
     )
     E137 = (
         "[MSVSE-E137] Pictures found: 0. In '{path}', {referenced} of {posts} posts name a "
-        "picture.{hint} Nothing was written. If that is meant, pass --allow-no-pictures."
+        "picture.{hint} Nothing was written. Pictures are read from 'image' or 'images'. If no "
+        "pictures are meant, pass --allow-no-pictures."
     )
     E138 = (
         "[MSVSE-E138] Neither the content nor the suffix of '{path}' shows its format. Pass "

@@ -166,6 +166,24 @@ def test_a_documented_command_and_its_options_exist(line):
     if command.context_settings.get("allow_extra_args"):  # these change settings of the config
         given = {argument for argument in given if "." not in argument}
     assert given <= options
+    assert not too_many_arguments(command, arguments)
+
+
+def too_many_arguments(command, arguments: list[str]) -> list[str]:
+    """Arguments without an option for which a command has no place."""
+    flags = {o for one in command.params if getattr(one, "is_flag", False) for o in one.opts}
+    left, takes_value = [], False
+    for argument in arguments:
+        if takes_value:
+            takes_value = False
+        elif re.match(r"-\w|--", argument):
+            takes_value = argument not in flags and "=" not in argument and argument != "--help"
+        elif not argument.startswith("${vars."):  # a variable of the project holds options
+            left.append(argument)
+    places = [one for one in command.params if one.param_type_name == "argument"]
+    if any(one.nargs == -1 for one in places):
+        return []
+    return left[len(places) :]
 
 
 def test_the_first_page_explains_every_extra():

@@ -10,6 +10,7 @@ from wasabi import msg
 from ..corpus.formats.options import ReadOptions
 from ..corpus.formats.outputs import choose_output
 from ..corpus.formats.table import open_posts
+from ..corpus.jsonl import PICTURE, list_keys
 from ..corpus.rows import PIPE, BadRowsError
 from ..corpus.split import Part, Split, split
 from ..errors import Errors, MsvseError, Warnings
@@ -119,7 +120,7 @@ def split_cli(
         print_bad_rows(error.bad_rows)
         raise
     print_bad_rows(done.bad_rows)
-    print_split(done)
+    print_split(done, input_path)
 
 
 def parse_shares(given: str | None, parts: int) -> list[float]:
@@ -149,11 +150,12 @@ def parse_shares(given: str | None, parts: int) -> list[float]:
     return [number / sum(numbers) for number in numbers]
 
 
-def print_split(done: Split) -> None:
+def print_split(done: Split, source: Path) -> None:
     """Print the parts, and warn of those that have not the wanted share.
 
     Args:
         done (Split): The split.
+        source (Path): Where the posts are from.
     """
     for part in done.parts:
         share = part.posts / done.posts
@@ -162,6 +164,9 @@ def print_split(done: Split) -> None:
             values = {"path": part.path, "count": part.posts, "total": done.posts}
             values |= {"share": share, "wanted": part.share, "largest": done.largest}
             print_warning(Warnings.W064.format(**values))
+    if done.unread:
+        keys = list_keys(done.unread)
+        print_warning(Warnings.W020.format(path=source, kind=PICTURE, keys=keys))
     if done.bad_rows:
         were = "was" if len(done.bad_rows) == 1 else "were"
         msg.warn(f"{count(len(done.bad_rows), 'row')} cannot be used and {were} left out")

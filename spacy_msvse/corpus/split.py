@@ -1,6 +1,7 @@
 """Split posts for training, development and test: no text and no picture is in two of the parts."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ..util import replaced_when_done
 from ..vision.picture import PictureError, picture_key, read_picture
 from .audit import normalize
 from .formats.parquet import write_parquet
-from .jsonl import RejectedRow, dump_row, parse_row
+from .jsonl import PICTURE, RejectedRow, dump_row, parse_row
 from .post import PostRow
 from .rows import BadRow, BadRowsError, Row
 
@@ -44,12 +45,15 @@ class Split:
         groups (int): Groups of posts that share a text or a picture with each other.
         largest (int): The posts of the largest group.
         bad_rows (list[BadRow]): Rows that were left out.
+        unread (dict): Keys that look like those of a picture and are not read, with the numbers of
+            posts that have them.
     """
 
     parts: list[Part]
     groups: int
     largest: int
     bad_rows: list[BadRow]
+    unread: dict[str, int]
 
     @property
     def posts(self) -> int:
@@ -90,7 +94,8 @@ def split(
     """
     bad_rows: list[BadRow] = []
     groups = _Groups()
-    used = [groups.add(keys) for keys in _find_keys(read(), bad_rows, image_root)]
+    unread: Counter[str] = Counter()
+    used = [groups.add(keys) for keys in _find_keys(read(), bad_rows, unread, image_root)]
     if bad_rows and not skip_bad_rows:
         raise BadRowsError(bad_rows)
     if not any(used):
@@ -114,16 +119,21 @@ def split(
                 with beside.open("w", encoding="utf-8") as file_:
                     file_.writelines(map(dump_row, choose()))
     done = [Part(part.path, part.share, n) for part, n in zip(parts, counts, strict=True)]
-    return Split(done, len(members), max(map(len, members)), bad_rows)
+    return Split(done, len(members), max(map(len, members)), bad_rows, unread)
 
 
 def _find_keys(
-    rows: Iterable[Row], bad_rows: list[BadRow], image_root: str | Path | None
+    rows: Iterable[Row],
+    bad_rows: list[BadRow],
+    unread: Counter[str],
+    image_root: str | Path | None,
 ) -> Iterator[list[bytes] | None]:
     """Keys of the text and of the pictures of each row; None for a row that is left out."""
     for row in rows:
         try:
-            yield list(_identify(_parse(row), image_root))
+            post = _parse(row)
+            unread.update(post.unread_keys.get(PICTURE, ()))
+            yield list(_identify(post, image_root))
         except MsvseError as error:
             bad_rows.append(BadRow(row.path, row.line, str(error).rstrip(".")))
             yield None

@@ -115,6 +115,20 @@ def test_the_architecture_of_a_user_can_be_named(tmp_path):
     assert (model["joint_views"], model["precision"]) == (["tags"], "bfloat16")
 
 
+def test_factors_without_a_default_are_not_written(tmp_path):
+    (tmp_path / "factors.py").write_text(
+        "from spacy import registry\n"
+        "from spacy_msvse.component.architectures import make_model\n"
+        "from spacy_msvse.network.methods.text_crf import TextCrf\n\n\n"
+        "@registry.architectures('tests.Factors.v1')\n"
+        "def create(encoder: str, learning_rate_factors: dict | None = None):\n"
+        "    return make_model(TextCrf, encoder=encoder)\n"
+    )
+    arguments = ("--method", "tests.Factors.v1", "--code", tmp_path / "factors.py")
+    model = parse(run("init-config", "-", *arguments).stdout)["components"]["msvse_ner"]["model"]
+    assert not model.get("learning_rate_factors")
+
+
 def test_a_method_with_views_and_settings_of_its_own_gets_no_comment_of_another_method(tmp_path):
     (tmp_path / "own.py").write_text(
         "from spacy import registry\n"

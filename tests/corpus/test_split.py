@@ -164,3 +164,9 @@ def test_rejected_rows_stay(divide):
 def test_no_posts_are_an_error(divide):
     with pytest.raises(MsvseError, match="MSVSE-E154"):
         divide([])
+
+
+def test_a_picture_under_a_key_that_is_not_read_is_named(divide):
+    rows = [{**row, "photo": "same.jpg"} for row in make_rows(20)]
+    done, _ = divide(rows)
+    assert done.unread == {"photo": 20}
