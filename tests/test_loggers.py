@@ -64,6 +64,7 @@ def test_weights_and_biases_records_scores_losses_and_settings(config, tmp_path,
 def test_mlflow_records_scores_losses_and_settings(config, tmp_path, monkeypatch):
     reason = "mlflow is not installed, or does not fit the installed packages"
     mlflow = pytest.importorskip("mlflow", reason=reason, exc_type=ImportError)
+    monkeypatch.chdir(tmp_path)  # where the artifacts go
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     # It asks for a database; a folder of files gets no new features.
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
