@@ -31,7 +31,7 @@ def main(
         lines += [f"## {part}", "", row(head), row(["---", *["---:"] * (len(head) - 1)])]
         for key, title in SETS.items():
             slices = [one if key == "all" else one["slices"][key] for one in results]
-            cells = [show([one[f"ents_{name}"] for one in slices]) for name in "fpr"]
+            cells = [show([one[f"ents_{name}"] for one in slices]) for name in ("f", "p", "r")]
             cells += [show([find(one, name) for one in slices]) for name in types]
             lines.append(row([title, str(slices[0]["posts"]), *cells]))
         errors = show([one["calibration"]["ece"] for one in results])
