@@ -1,4 +1,4 @@
-"""What requests pass before they are answered: forms become JSON, and limits apply."""
+"""The middlewares of the REST server: one turns forms into JSON, the other limits requests."""
 
 import asyncio
 import base64
@@ -59,7 +59,7 @@ class Forms:
         await self.app({**scope, "headers": headers}, receive_json, send)
 
 
-#: Headers of a form that its JSON has its own of.
+#: Headers of the form. The JSON gets new ones.
 _REPLACED = (b"content-type", b"content-length", b"transfer-encoding")
 
 

@@ -64,8 +64,6 @@ def decode_for(extractor: VisualExtractor, content: bytes, name: str) -> Any:
     Raises:
         PictureError: If it cannot be decoded.
     """
-    limits: dict[str, Any] = {
-        "max_pixels": extractor.max_pixels,
-        "shrink_to": extractor.shrink_to,
-    }
-    return decode_picture(content, name, **limits)
+    return decode_picture(
+        content, name, max_pixels=extractor.max_pixels, shrink_to=extractor.shrink_to
+    )

@@ -1,4 +1,4 @@
-"""A real Ray on this machine annotates files of posts. No post is lost, and none is doubled."""
+"""Ray annotates files of posts on this machine. Each post is in the output exactly once."""
 
 import signal
 import subprocess

@@ -110,3 +110,8 @@ def efficientnet() -> EfficientNetLite0:
     extractor = EfficientNetLite0()
     extractor.initialize()
     return extractor
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The cosine of each row of one array with the same row of another."""
+    return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))

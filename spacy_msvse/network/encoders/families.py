@@ -78,13 +78,9 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
             configuration cannot be used (MSVSE-E007).
     """
     configs, models = auto_classes()
-    settings = dict(config)
-    model_type = settings.pop("model_type", "bert")
-    find_adapter(model_type)
+    find_adapter(config.get("model_type", "bert"))
     try:
-        model_config = configs.for_model(model_type, **settings)
-        if not 1 <= model_config.num_hidden_layers <= MAX_LAYERS:
-            raise ValueError(f"{model_config.num_hidden_layers} layers")
+        model_config = _make_config(configs, config)
         model = models.from_config(model_config, attn_implementation=ATTENTION, **NO_CODE)
     except Exception as error:  # transformers and torch raise errors of many types
         reason = " ".join(str(error).split()).rstrip(".")
@@ -108,14 +104,19 @@ def build_light_encoder(config: Mapping[str, Any]) -> Encoder | None:
         return None
     from transformers import AutoConfig
 
-    settings = dict(config)
     try:
-        model_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        if not 1 <= model_config.num_hidden_layers <= MAX_LAYERS:
-            return None
-        return make_encoder(BertLayers(model_config))
+        return make_encoder(BertLayers(_make_config(AutoConfig, config)))
     except Exception:  # `build_encoder` gives the reason
         return None
+
+
+def _make_config(configs: Any, config: Mapping[str, Any]) -> Any:
+    """The configuration of a model, from its settings. Raises an error for an unusual number of
+    layers, as transformers does for other settings."""
+    model_config = configs.for_model(**{"model_type": "bert", **config})
+    if not 1 <= model_config.num_hidden_layers <= MAX_LAYERS:
+        raise ValueError(f"{model_config.num_hidden_layers} layers")
+    return model_config
 
 
 def auto_classes() -> tuple[Any, Any]:
